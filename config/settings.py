@@ -1,0 +1,78 @@
+"""What an operator can set. Read once, by wsgi.py, jobs/worker.py and the command line; everyone else receives values."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class BadSetting(Exception):
+    """An environment variable has a value that can't be used; the text names the variable."""
+
+
+def _set(variable: str, default: Any, help: str, *, low: int | None = None) -> Any:
+    return field(default=default, metadata={"env": variable, "help": help, "low": low})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings with their defaults. Sizes are bytes, times are seconds unless the help says otherwise."""
+
+    mongo_url: str = _set("MONGO_URL", "mongodb://127.0.0.1:27017/oclapi", "MongoDB address (a replica set), database name included")
+    redis_url: str = _set("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis address of the job queue")
+    solr_url: str = _set("SOLR_URL", "", "Solr address; empty: the built-in search on MongoDB serves")
+    home: str = _set("OCL_HOME", "var", "folder of a local run: databases, logs, generated secrets")
+    export_cache: str = _set("OCL_EXPORT_CACHE", "var/exports", "folder or fsspec URL that holds the archives")
+    base_url: str = _set("OCL_BASE_URL", "", "address put before absolute links; empty: the one the request came to")
+    secret_key: str = _set("OCL_SECRET_KEY", "", "at least 32 characters; signs links and cursors and keys the hashes of tokens")
+    root_user: str = _set("OCL_ROOT_USER", "root", "username of the first superuser")
+    root_token: str = _set("OCL_ROOT_TOKEN", "", "fixed token of the first superuser, 40 hex characters")
+    log_level: str = _set("OCL_LOG_LEVEL", "INFO", "least severe level that is logged")
+
+    max_body: int = _set("OCL_MAX_BODY", 16 * 2**20, "largest request body", low=1024)
+    max_depth: int = _set("OCL_MAX_DEPTH", 64, "deepest nesting of a JSON body", low=40)
+    max_request_line: int = _set("OCL_MAX_REQUEST_LINE", 16384, "longest request line", low=1024)
+    page_default: int = _set("OCL_PAGE_DEFAULT", 10, "rows of a listing page when no limit is given", low=1)
+    page_limit: int = _set("OCL_PAGE_LIMIT", 500, "most rows that one page may ask for", low=1)
+    cursor_life: int = _set("OCL_CURSOR_LIFE", 86400, "how long a paging cursor can be used", low=86400)
+    whole_second_margin: int = _set("OCL_WHOLE_SECOND_MARGIN", 2, "how much earlier an updatedSince in whole seconds is read", low=0)
+    whole_second_reach: int = _set("OCL_WHOLE_SECOND_REACH", 100, "how old the one commit before that may be to be repeated too", low=0)
+    commit_patience: int = _set("OCL_COMMIT_PATIENCE", 20, "how long a write waits for other writers before it answers 503", low=1)
+
+    export_link_life: int = _set("OCL_EXPORT_LINK_LIFE", 3600, "how long an exportURL can be used", low=1)
+    export_silence: int = _set("OCL_EXPORT_SILENCE", 60, "a running export job silent for longer counts as dead", low=1)
+    export_failure_pause: int = _set("OCL_EXPORT_FAILURE_PAUSE", 300, "how long GET tells of a failed export before it tries again", low=0)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read the variables; an empty one counts as unset. Raises BadSetting, which names the variable."""
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            name, text = setting.metadata["env"], environ.get(setting.metadata["env"], "")
+            if not text:
+                continue
+            if setting.type is int or setting.type == "int":
+                low = setting.metadata["low"]
+                if not re.fullmatch(r"\d{1,12}", text) or (low is not None and int(text) < low):
+                    raise BadSetting(f"{name} must be a whole number of at least {low}")
+                values[setting.name] = int(text)
+            else:
+                values[setting.name] = text
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.root_token and not re.fullmatch(r"[0-9a-f]{40}", self.root_token):
+            raise BadSetting("OCL_ROOT_TOKEN must be 40 hex characters")
+        if self.secret_key and len(self.secret_key) < 32:
+            raise BadSetting("OCL_SECRET_KEY must have at least 32 characters")
+        if not re.fullmatch(r"[A-Za-z0-9._@-]{1,255}", self.root_user) or self.root_user in ("login", "signup"):
+            raise BadSetting("OCL_ROOT_USER must be a valid username")
+        if urlsplit(self.mongo_url).scheme not in ("mongodb", "mongodb+srv") or not urlsplit(self.mongo_url).path.strip("/"):
+            raise BadSetting("MONGO_URL must be a mongodb:// address with a database name")
+        if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise BadSetting("OCL_BASE_URL must be an http:// or https:// address")
+        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise BadSetting("OCL_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
