@@ -1,0 +1,43 @@
+# `make` alone lists the targets. Everything installs into .venv, everything that runs keeps its state in var.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+HOME_OF_RUN = $${OCL_HOME:-var}
+V = .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test lint solr bench import
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## Make .venv with the pinned packages (the other targets do it when needed)
+
+.venv/.installed: config/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=...") if sys.version_info < (3, 11) else None'
+	@test -x $(V)/python || $(PYTHON) -m venv .venv
+	$(V)/pip install --quiet --disable-pip-version-check -r config/requirements.txt
+	@touch $@
+
+run: install ## Start everything on PORT (8000) and stay until Ctrl-C
+	@$(V)/python -m oclapi.local.run
+
+demo: install ## Load, release, export and download ICD-10-CM; the result is in var/demo
+	@$(V)/python -m oclapi.local.demo
+
+test: install ## Run the tests; ARGS="tests/unit -k name" narrows them
+	@$(V)/python -m pytest $(ARGS)
+
+lint: install ## Check style, types and import arrows
+	@$(V)/ruff check --config config/ruff.toml .
+	@$(V)/mypy
+	@$(V)/lint-imports --config setup.cfg --no-logo
+
+solr: install ## Fetch the jars of the local Solr (Java 17 and Maven; once, 84 MB)
+	@$(V)/python -m oclapi.local.solr
+
+bench: install ## Measure on made-up data of SIZE concepts (50000); writes bench/results
+	@$(V)/python -m bench $(if $(SIZE),--size $(SIZE))
+
+import: install ## Load FILE (JSON lines) into the running server; TYPE= and SOURCE= (its URL) for lines that lack them
+	@test -n "$(FILE)" || { echo "make import: FILE=... is needed (- reads standard input)" >&2; exit 2; }
+	@set -a; if [ -f "$(HOME_OF_RUN)/addresses.env" ]; then . "$$(cd "$(HOME_OF_RUN)" && pwd)/addresses.env"; fi; set +a; \
+	$(V)/python -m oclapi import "$(FILE)" $(if $(TYPE),--type "$(TYPE)") $(if $(SOURCE),--source "$(SOURCE)")
