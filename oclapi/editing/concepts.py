@@ -1,0 +1,181 @@
+"""Edits of concepts. Each takes a draft and a checked body, raises or puts one item, and returns the item and whether it changed."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from oclapi import urls
+from oclapi.editing import naming, openmrs
+from oclapi.editing.draft import Draft, Item
+from oclapi.editing.values import check_size, concept_value, same
+from oclapi.errors import Invalid, NotFound
+from oclapi.model import Json
+
+Edited = tuple[Item, bool]
+"""The item, and whether this edit changed it."""
+
+TEXT = {"names": ("name", "name_type", "ConceptName"), "descriptions": ("description", "description_type", "ConceptDescription")}
+
+
+def create(draft: Draft, repo: Json, body: Json) -> Edited:
+    """Add a concept. Raises Invalid: the id is taken (keys `__all__` and `id`), or the source's schema refuses it."""
+    url = urls.item_url(repo["url"], "concept", body["id"])
+    if draft.exists(repo, "concept", url):
+        text = f"a concept with the id {body['id']} exists already"
+        raise Invalid({"__all__": [text], "id": [text]})
+    value = {
+        "id": body["id"], "uuid": os.urandom(16).hex(), "external_id": body.get("external_id"), "concept_class": body["concept_class"],
+        "datatype": body.get("datatype", "None"), "names": entries("names", body["names"], ()),
+        "descriptions": entries("descriptions", body.get("descriptions") or (), ()), "retired": body.get("retired", False),
+        "extras": body.get("extras") or {}, "update_comment": body.get("update_comment"), "created_on": None, "created_by": None,
+    }  # fmt: skip
+    return _put(draft, Item(repo, "concept", url, value, None)), True
+
+
+def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
+    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes nothing makes no version."""
+
+    def change(value: Json) -> None:
+        if body.get("id", concept) != concept:
+            raise Invalid.field("id", "an id can't be changed")
+        for field in ("external_id", "concept_class", "datatype", "retired"):
+            if field in body:
+                value[field] = body[field]
+        if "extras" in body:
+            value["extras"] = body["extras"] or {}
+        for part in ("names", "descriptions"):
+            if part in body:
+                value[part] = entries(part, body[part] or (), value[part])
+
+    return edit(draft, repo, concept, change, body.get("update_comment"))
+
+
+def retire(draft: Draft, repo: Json, concept: str, comment: str | None) -> Edited:
+    """Retire a concept. Raises NotFound, and Invalid when it is retired already."""
+
+    def change(value: Json) -> None:
+        if value["retired"]:
+            raise Invalid.field("__all__", "this concept is retired already")
+        value["retired"] = True
+
+    return edit(draft, repo, concept, change, comment)
+
+
+def edit(draft: Draft, repo: Json, concept: str, change: Callable[[Json], None], comment: str | None = None) -> Edited:
+    """Let `change` alter the concept's value; makes a version only where it differs afterwards. Raises NotFound and what `change` raises."""
+    url = urls.item_url(repo["url"], "concept", concept)
+    item, row = draft.pending(url), draft.living(repo, "concept", url)
+    if item is None and row is None:
+        raise NotFound(f"there is no concept {concept}")
+    before = item.value if item else concept_value(row)  # type: ignore[arg-type]
+    value = {**before, "names": list(before["names"]), "descriptions": list(before["descriptions"]), "extras": dict(before["extras"])}
+    change(value)
+    if same(before, value):
+        return item or Item(repo, "concept", url, before, row, row.body if row else b""), False
+    check_size(value)
+    value["update_comment"] = comment
+    return _put(draft, Item(repo, "concept", url, value, row)), True
+
+
+def _put(draft: Draft, item: Item) -> Item:
+    value, repo = item.value, item.repo
+    shown = naming.display_name(value["names"], repo["default_locale"], repo["supported_locales"])
+    value["display_name"], value["display_locale"] = shown
+    value["locale"] = naming.lookup_locale(value["names"])
+    if repo["custom_validation_schema"] == "OpenMRS":
+        check_openmrs(draft, item)
+    draft.put(item)
+    return item
+
+
+def check_openmrs(draft: Draft, item: Item) -> None:
+    """Raise Invalid where the concept breaks the rules of the schema OpenMRS (contract 18)."""
+    lists = {source: draft.lookup(source) for source in openmrs.LOOKUP_SOURCES}
+    errors = openmrs.concept_errors(item.value, lists)
+    others = draft.claimants(item.repo, openmrs.rivals(item.value)) - {item.url}
+    if others:
+        text = f"a fully specified or preferred name must be unique in its locale; also carried by {sorted(others)[0]}"
+        errors.setdefault("names", []).append(text)
+    if errors:
+        raise Invalid(errors)
+
+
+def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json]:
+    """The entries of `names` or `descriptions` as stored, in the order given. One equal to a kept entry, or that names its uuid, keeps that uuid."""
+    text, type_field, type_name = TEXT[part]
+    left = {entry["uuid"]: entry for entry in kept}
+    made: list[Json] = []
+    for body in given:
+        made.append(
+            {
+                "uuid": left.pop(body["uuid"])["uuid"] if body.get("uuid") in left else None,
+                "external_id": body.get("external_id"), text: body[text], "locale": body["locale"],
+                "locale_preferred": body.get("locale_preferred", False), type_field: body.get(type_field), "type": type_name,
+            }
+        )  # fmt: skip
+    for entry in made:
+        if entry["uuid"] is None and left:
+            twin = next((old for old in left.values() if {**old, "uuid": None} == entry), None)
+            entry["uuid"] = left.pop(twin["uuid"])["uuid"] if twin else None
+    for entry in made:
+        entry["uuid"] = entry["uuid"] or os.urandom(16).hex()
+    return made
+
+
+# One entry of a concept's names or descriptions
+
+
+def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> tuple[Edited, Json]:
+    """Append a name or description; returns the edit and the new entry."""
+    [entry] = entries(part, [{**body, "uuid": None}], ())
+    return edit(draft, repo, concept, lambda value: value[part].append(entry)), entry
+
+
+def update_entry(draft: Draft, repo: Json, concept: str, part: str, uuid: str, body: Json) -> tuple[Edited, Json]:
+    """Change the fields of one entry that are in `body`; returns the edit and the entry. Raises NotFound."""
+    result: Json = {}
+
+    def change(value: Json) -> None:
+        place = _place(value[part], uuid)
+        result.update({**value[part][place], **{name: body[name] for name in body if name in value[part][place] and name not in ("uuid", "type")}})
+        value[part][place] = dict(result)
+
+    return edit(draft, repo, concept, change), result
+
+
+def delete_entry(draft: Draft, repo: Json, concept: str, part: str, uuid: str) -> Edited:
+    """Remove one entry. Raises NotFound, and Invalid for the last name."""
+
+    def change(value: Json) -> None:
+        place = _place(value[part], uuid)
+        if part == "names" and len(value[part]) == 1:
+            raise Invalid.field("names", "a concept keeps at least one name")
+        del value[part][place]
+
+    return edit(draft, repo, concept, change)
+
+
+def _place(found: Sequence[Json], uuid: str) -> int:
+    for place, entry in enumerate(found):
+        if entry["uuid"] == uuid:
+            return place
+    raise NotFound(f"there is no entry {uuid}")
+
+
+# One key of a concept's extras
+
+
+def set_extra(draft: Draft, repo: Json, concept: str, key: str, given: Any) -> Edited:
+    """Create or replace one key."""
+    return edit(draft, repo, concept, lambda value: value["extras"].__setitem__(key, given))
+
+
+def delete_extra(draft: Draft, repo: Json, concept: str, key: str) -> Edited:
+    """Remove one key. Raises NotFound."""
+
+    def change(value: Json) -> None:
+        if key not in value["extras"]:
+            raise NotFound(f"there is no extra {key}")
+        del value["extras"][key]
+
+    return edit(draft, repo, concept, change)

@@ -1,0 +1,162 @@
+"""Edits of mappings. Each takes a draft and a checked body, raises or puts one item, and returns the item and whether it changed."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from oclapi import urls
+from oclapi.editing.concepts import Edited
+from oclapi.editing.draft import Draft, Item, MappingKey
+from oclapi.editing.values import check_size, external_target, mapping_value, same
+from oclapi.errors import Invalid, NotFound
+from oclapi.model import Json
+
+TARGET_FIELDS = ("to_concept_url", "to_source_url", "to_concept_code")
+
+
+def create(draft: Draft, repo: Json, body: Json) -> Edited:
+    """Add a mapping; its id is generated where the body has none. Raises Invalid by the rules of contract 12.3."""
+    if body.get("id"):
+        url = urls.item_url(repo["url"], "mapping", body["id"])
+        if draft.exists(repo, "mapping", url):
+            text = f"a mapping with the id {body['id']} exists already"
+            raise Invalid({"__all__": [text], "id": [text]})
+    made = uuid.uuid4()
+    value = {
+        "id": body.get("id") or str(made), "uuid": made.hex, "external_id": body.get("external_id"), "retired": body.get("retired", False),
+        "map_type": body["map_type"], "sort_weight": body.get("sort_weight"), "extras": body.get("extras"),
+        "update_comment": body.get("update_comment"), "created_on": None, "created_by": None,
+    }  # fmt: skip
+    _set_from(draft, value, body["from_concept_url"])
+    _set_target(draft, value, body)
+    url = urls.item_url(repo["url"], "mapping", value["id"])
+    return _put(draft, Item(repo, "mapping", url, value, None)), True
+
+
+def update(draft: Draft, repo: Json, mapping: str, body: Json) -> Edited:
+    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes nothing makes no version."""
+    url = urls.item_url(repo["url"], "mapping", mapping)
+    item, row = draft.pending(url), draft.living(repo, "mapping", url)
+    if item is None and row is None:
+        raise NotFound(f"there is no mapping {mapping}")
+    before = item.value if item else mapping_value(row)  # type: ignore[arg-type]
+    if body.get("id", mapping) != mapping:
+        raise Invalid.field("id", "an id can't be changed")
+    value = dict(before)
+    for field in ("external_id", "retired", "map_type", "sort_weight", "extras"):
+        if field in body:
+            value[field] = body[field]
+    if "from_concept_url" in body and _names_another(body["from_concept_url"], before["from_concept_url"]):
+        _set_from(draft, value, body["from_concept_url"])
+    _change_target(draft, value, body)
+    if same(before, value):
+        return item or Item(repo, "mapping", url, before, row, row.body if row else b""), False
+    check_size(value)
+    value["update_comment"] = body.get("update_comment")
+    return _put(draft, Item(repo, "mapping", url, value, row)), True
+
+
+def retire(draft: Draft, repo: Json, mapping: str, comment: str | None) -> Edited:
+    """Retire a mapping; one that is retired already stays as it is. Raises NotFound."""
+    return update(draft, repo, mapping, {"retired": True, "update_comment": comment})
+
+
+def key_of(body: Mapping[str, Any]) -> MappingKey | None:
+    """(from, map_type, to) that a body names, None where it names none: how an import finds a mapping that it gives no id."""
+    start = urls.item(body["from_concept_url"]) if body.get("from_concept_url") else None
+    if start is None or not body.get("map_type"):
+        return None
+    if body.get("to_concept_url"):
+        end = urls.item(body["to_concept_url"])
+        return (start.stable, body["map_type"], end.stable) if end else None
+    source = urls.repo(body["to_source_url"]) if body.get("to_source_url") else None
+    if source is None or not body.get("to_concept_code"):
+        return None
+    return start.stable, body["map_type"], external_target(source, body["to_concept_code"])
+
+
+def _names_another(given: str, kept: str) -> bool:
+    found = urls.item(given)
+    return found is None or found.stable != kept
+
+
+def _set_from(draft: Draft, value: Json, url: str) -> None:
+    target = draft.target("from_concept_url", url)
+    value["from_concept_url"], value["from_concept_name"] = target.url, target.name
+
+
+def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
+    """Resolve the target that a body gives in full: internal or external."""
+    url, source, code = (body.get(field) for field in TARGET_FIELDS)
+    if url:
+        target = draft.target("to_concept_url", url)
+        if (source and urls.repo(source) != target.repo["url"]) or (code and code != target.code):
+            raise Invalid.field("__all__", "to_concept_url and to_source_url with to_concept_code name different concepts; give one of the two")
+        given = body.get("to_concept_name")
+        own = bool(given) and given != target.name
+        value.update(
+            to_concept_url=target.url, to_source_url=target.repo["url"], to_concept_code=target.code,
+            to_concept_name=given if own else target.name, to=target.url, own_to_name=own,
+        )  # fmt: skip
+        return
+    if not source or not code:
+        raise Invalid.field("__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code")
+    found = urls.repo(source)
+    if found is None:
+        raise Invalid.field("to_source_url", "this is not the URL of a source")
+    if draft.repo(found) is None:
+        raise Invalid.field("to_source_url", f"there is no source {found[:300]}")
+    value.update(
+        to_concept_url=None, to_source_url=found, to_concept_code=code, to_concept_name=body.get("to_concept_name"),
+        to=external_target(found, code), own_to_name=False,
+    )  # fmt: skip
+
+
+def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
+    """What an update makes of the target: only the parts that it gives change, and one form of target clears the other."""
+    given = {field: body[field] for field in TARGET_FIELDS if body.get(field)}
+    emptied = "to_concept_url" in body and body["to_concept_url"] is None and value["to_concept_url"]
+    if "to_concept_url" not in given and given:
+        kept = {"to_source_url": value["to_source_url"], "to_concept_code": value["to_concept_code"]}
+        merged = {**kept, **given}
+        is_same = urls.repo(merged["to_source_url"]) == value["to_source_url"] and merged["to_concept_code"] == value["to_concept_code"]
+        given = {} if is_same and not emptied else merged
+    elif "to_concept_url" in given and value["to_concept_url"] and not _names_another(given["to_concept_url"], value["to_concept_url"]):
+        given = {**given} if len(given) > 1 else {}
+    if not given and emptied:
+        raise Invalid.field("__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code")
+    if given:
+        name = {"to_concept_name": body["to_concept_name"]} if "to_concept_name" in body else {}
+        if not name and value["own_to_name"] and given.get("to_concept_url") and not _names_another(given["to_concept_url"], value["to_concept_url"] or "/"):
+            name = {"to_concept_name": value["to_concept_name"]}
+        _set_target(draft, value, {**given, **name})
+    elif "to_concept_name" in body:
+        if value["to_concept_url"]:
+            _set_target(draft, value, {"to_concept_url": value["to_concept_url"], "to_concept_name": body["to_concept_name"]})
+        else:
+            value["to_concept_name"] = body["to_concept_name"]
+
+
+def _put(draft: Draft, item: Item) -> Item:
+    value, repo = item.value, item.repo
+    if value["from_concept_url"] == value["to"]:
+        raise Invalid.field("__all__", "a mapping can't point to the concept that it starts from")
+    other = draft.mapped(repo, (value["from_concept_url"], value["map_type"], value["to"]))
+    if other and other != item.url:
+        raise Invalid.field("__all__", f"these concepts are mapped by that map type already: {other}")
+    if repo["custom_validation_schema"] == "OpenMRS":
+        check_openmrs(draft, item)
+    draft.put(item)
+    return item
+
+
+def check_openmrs(draft: Draft, item: Item) -> None:
+    """Raise Invalid where the mapping breaks the rules of the schema OpenMRS (contract 12.3)."""
+    value = item.value
+    allowed = draft.lookup("MapTypes")
+    if allowed is not None and value["map_type"] not in allowed:
+        raise Invalid.field("map_type", f"{value['map_type'][:80]} is not in the list of map types")
+    if not value["retired"] and value["to_concept_url"]:
+        others = draft.active_between(item.repo, value["from_concept_url"], value["to_concept_url"]) - {item.url}
+        if others:
+            raise Invalid.field("__all__", f"there is an active mapping between these two concepts already: {sorted(others)[0]}")

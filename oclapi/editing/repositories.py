@@ -1,0 +1,204 @@
+"""Edits of repositories and of their versions: metadata, schema, deletion, releases."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from pymongo.client_session import ClientSession
+
+from oclapi import jsonio, representations
+from oclapi.access import Caller
+from oclapi.editing import openmrs
+from oclapi.editing.draft import lookup_names
+from oclapi.errors import Invalid, NotFound
+from oclapi.model import Head, Json, Revision
+from oclapi.store.owners import extras_of, stored
+from oclapi.store.rows import Slice
+from oclapi.store.store import Store
+
+SHOWN_USES = 20
+"""How many collections and mappings a refused deletion names of each."""
+
+
+def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, caller: Caller) -> Json:
+    """Add a repository under an owner (its document) and return it. Raises Invalid when the id is taken."""
+    locale = body.get("default_locale", "en")
+    private = "None" if owner.get("public_access") == "None" else "View"
+    fields = {
+        "uuid": uuid.uuid4().hex, "name": body["name"], "full_name": body.get("full_name") or body["name"],
+        **{name: body.get(name) for name in ("description", "website", "external_id", "source_type", "custom_validation_schema", "extras")},
+        "public_access": body.get("public_access", private), "default_locale": locale, "supported_locales": body.get("supported_locales") or [locale],
+        "keeps_claims": body.get("custom_validation_schema") == "OpenMRS",
+    }  # fmt: skip
+
+    def make(session: ClientSession) -> Json:
+        if owner_url.startswith("/orgs/"):
+            there = store.owners.org(owner["_id"], session)
+        else:
+            there = store.owners.user(owner["_id"], session)
+        if there is None:
+            raise NotFound("the owner is gone")
+        return stored(fields)
+
+    return store.repos.create(kind, owner_url, body["id"], make, caller.by)
+
+
+def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
+    """Change the metadata that is in `body`; return the repository. Raises Invalid, with `failed_concept_validations` where its concepts break a new schema."""
+    if body.get("id", repo["id"]) != repo["id"]:
+        raise Invalid.field("id", "an id can't be changed")
+    if body.get("custom_validation_schema") == "OpenMRS" and not repo["keeps_claims"]:
+        store.rows.keep_claims(repo["_id"], _claims_of)
+
+    def change(session: ClientSession, head: Head) -> Json:
+        before = {**head.repo, "extras": extras_of(head.repo)}
+        sets = {name: value for name, value in body.items() if name in before and name != "id" and jsonio.dumps_sorted(before[name]) != jsonio.dumps_sorted(value)}
+        if "full_name" in sets and not sets["full_name"]:
+            sets["full_name"] = sets.get("name", before["name"])
+        if sets.get("custom_validation_schema") == "OpenMRS":
+            check_schema(store, session, head)
+        if "supported_locales" in sets and not sets["supported_locales"]:
+            sets["supported_locales"] = [sets.get("default_locale", before["default_locale"])]
+        return stored(sets)
+
+    return store.repos.edit(repo["_id"], change, caller.by)
+
+
+def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) -> None:
+    """Create or replace one key of the repository's extras."""
+
+    def change(session: ClientSession, head: Head) -> Json:
+        return stored({"extras": {**(extras_of(head.repo) or {}), key: value}})
+
+    store.repos.edit(repo["_id"], change, caller.by)
+
+
+def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
+    """Remove one key of the repository's extras. Raises NotFound."""
+
+    def change(session: ClientSession, head: Head) -> Json:
+        return stored({"extras": without(extras_of(head.repo) or {}, key)})
+
+    store.repos.edit(repo["_id"], change, caller.by)
+
+
+def without(extras: Json, key: str) -> Json:
+    """The extras less one key. Raises NotFound."""
+    if key not in extras:
+        raise NotFound(f"there is no extra {key}")
+    return {name: value for name, value in extras.items() if name != key}
+
+
+def delete(store: Store, repo: Json) -> None:
+    """Delete a repository. Raises Invalid with `usage` while others use a source's concepts or mappings."""
+
+    def check(session: ClientSession, head: Head) -> None:
+        usage: dict[str, list[str]] = {"collections": [], "mappings": []}
+        for row in store.rows.leaning_on(session, head.repo["url"]):
+            place, found = ("collections", _repo_url(row.repo, session)) if "expression" in row.header else ("mappings", row.url)
+            if found not in usage[place]:
+                usage[place].append(found)
+        if any(usage.values()):
+            text = "this source is in use: a collection or another source's mapping refers to its content"
+            raise Invalid({"__all__": [text]}, {"usage": {name: sorted(found)[:SHOWN_USES] for name, found in usage.items()}})
+
+    def _repo_url(number: int, session: ClientSession) -> str:
+        found = store.repos.by_number(number, session)
+        return found["url"] if found else ""
+
+    store.repos.delete(repo["_id"], check)
+
+
+def _claims_of(body: bytes) -> list[int]:
+    return openmrs.claims(jsonio.loads_own(body))
+
+
+def check_schema(store: Store, session: ClientSession, head: Head) -> None:
+    """Raise Invalid with `failed_concept_validations` where active concepts break the schema OpenMRS. Cost: reads them all."""
+    repo = head.repo
+    lists = {}
+    for source in openmrs.LOOKUP_SOURCES:
+        found = store.repos.by_url(f"/orgs/OCL/sources/{source}/", session)
+        lists[source] = lookup_names(store, Revision(found["_id"], found["rev"])) if found else None
+    holders: dict[int, str] = {}
+    failed: dict[str, Json] = {}
+    for _ in range(2):  # first who claims what, then who is in conflict, so that memory holds no bodies
+        for body in _concepts(store, session, repo):
+            concept = jsonio.loads_own(body)
+            url = concept["url"]
+            errors = openmrs.concept_errors(concept, lists)
+            if any(holders.get(claim, url) != url for claim in openmrs.rivals(concept)):
+                errors.setdefault("names", []).append("a fully specified or preferred name must be unique in its locale")
+            for claim in openmrs.claims(concept):
+                holders.setdefault(claim, url)
+            if errors:
+                failed[url] = {"mnemonic": concept["id"], "url": url, "errors": errors}
+    if failed:
+        text = f"{len(failed)} concepts break the schema OpenMRS"
+        raise Invalid({"custom_validation_schema": [text]}, {"failed_concept_validations": list(failed.values())})
+
+
+def _concepts(store: Store, session: ClientSession, repo: Json) -> Iterator[bytes]:
+    after = None
+    while rows := store.rows.page(session, Revision(repo["_id"], repo["rev"]), Slice("concept"), limit=1000, after=after):
+        yield from (row.body for row in rows)
+        after = rows[-1].key
+
+
+# Versions
+
+
+def create_version(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
+    """Release the repository's present state; return the version. Raises VersionExists, Invalid for an unknown previous or parent version."""
+
+    def fields(session: ClientSession, head: Head) -> Json:
+        newest = store.versions.newest(repo["_id"], session)
+        counted = {**head.repo, "versions": head.repo["versions"] + 1}
+        given = {"previous_version": newest["id"] if newest else None, "parent_version": None, **body}
+        check_links(store, session, repo, body["id"], body)
+        return {
+            "description": given.get("description"), "released": given.get("released", False), "retired": False,
+            "previous_version": given["previous_version"], "parent_version": given["parent_version"],
+            "version_external_id": external_id(body, head.repo),
+            "extras": stored({"extras": body["extras"]})["extras"] if "extras" in body else head.repo["extras"],
+            "frozen": jsonio.dumps(representations.repo_detail(counted)), "created_by": caller.by, "updated_by": caller.by,
+        }  # fmt: skip
+
+    return store.versions.create(repo["_id"], body["id"], fields)
+
+
+def update_version(store: Store, repo: Json, version: str, body: Json, caller: Caller) -> tuple[Json, bool]:
+    """Change the fields that are in `body`; return the version and whether its export has to be made anew."""
+    if body.get("id", version) != version:
+        raise Invalid.field("id", "an id can't be changed")
+
+    def change(session: ClientSession, found: Json) -> Json:
+        check_links(store, session, repo, version, body)
+        given = {name: body[name] for name in ("description", "released", "retired", "previous_version", "parent_version", "extras") if name in body}
+        if "version_external_id" in body or body.get("external_id", _frozen_external_id(found)) != _frozen_external_id(found):
+            given["version_external_id"] = external_id(body, {"external_id": _frozen_external_id(found)})
+        before = {**found, "extras": extras_of(found)}
+        return stored({name: value for name, value in given.items() if jsonio.dumps_sorted(before[name]) != jsonio.dumps_sorted(value)})
+
+    return store.versions.edit(repo["_id"], version, change, caller.by)
+
+
+def check_links(store: Store, session: ClientSession, repo: Json, version: str, body: Json) -> None:
+    """Raise Invalid where the previous or parent version is unknown or the version itself."""
+    for field, spoken in (("previous_version", "previousVersion"), ("parent_version", "parentVersion")):
+        other = body.get(field)
+        if other and (other == version or store.versions.by_id(repo["_id"], other, session) is None):
+            text = "a version can't follow itself" if other == version else f"there is no version {other[:80]}"
+            raise Invalid({spoken: [text], field: [text]})
+
+
+def external_id(body: Json, repo: Json) -> str | None:
+    """The version's external id: its alias counts only where it is alone and not the repository's (a version read can be sent back)."""
+    if "version_external_id" in body:
+        return body["version_external_id"]  # type: ignore[no-any-return]
+    alias = body.get("external_id")
+    return alias if alias != repo["external_id"] else None
+
+
+def _frozen_external_id(version: Json) -> str | None:
+    return jsonio.loads_own(version["frozen"])["external_id"]  # type: ignore[no-any-return]

@@ -1,0 +1,36 @@
+"""From edits to a commit: what a resource or an import calls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from pymongo.client_session import ClientSession
+
+from oclapi.access import Caller
+from oclapi.editing.draft import Draft
+from oclapi.model import Change, Head, Json
+from oclapi.store.store import Store
+
+Result = TypeVar("Result")
+
+
+def write(
+    store: Store,
+    caller: Caller,
+    repos: Sequence[Json],
+    edit: Callable[[Draft], Result],
+    beside: Callable[[ClientSession], None] | None = None,
+) -> Result:
+    """Run `edit` on a draft of these repositories and commit what it put; return its result, whose items then hold their bodies.
+
+    `edit` may run again, on a new draft, so it has no effect but through it. What it raises leaves no trace.
+    Rights are the caller's business: ask `access.need` for each repository before.
+    """
+    result: list[Result] = []
+
+    def build(session: ClientSession, heads: Mapping[int, Head]) -> list[Change]:
+        draft = Draft(store, session, heads, caller)
+        result[:] = [edit(draft)]
+        return draft.changes()
+
+    store.commits.commit([repo["_id"] for repo in repos], build, caller.by, beside=beside)
+    return result[0]

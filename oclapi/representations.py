@@ -1,0 +1,219 @@
+"""What the API shows of each item: stored documents in, JSON objects in the contract's key order out. Pure.
+
+The bodies of concepts and mappings are made here once, when a commit writes them; all later answers copy the bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from oclapi import jsonio, times, urls
+from oclapi.model import Json, Row
+
+CONCEPT_SUMMARY = (
+    "id", "external_id", "concept_class", "datatype", "display_name", "display_locale", "retired", "source", "owner", "owner_type",
+    "owner_url", "version", "url", "version_url", "is_latest_version", "locale", "mappings",
+)  # fmt: skip
+MAPPING_SUMMARY = (
+    "id", "uuid", "map_type", "source", "owner", "owner_type", "external_id", "to_concept_name", "update_comment", "retired", "is_latest_version",
+    "from_source_owner", "from_source_owner_type", "from_source_name", "from_concept_code", "from_concept_name", "from_source_url", "from_concept_url",
+    "to_source_owner", "to_source_owner_type", "to_source_name", "to_concept_code", "to_source_url", "to_concept_url", "url", "version_url", "version",
+    "versioned_object_id", "versioned_object_url",
+)  # fmt: skip
+SUMMARY = {"concept": CONCEPT_SUMMARY, "mapping": MAPPING_SUMMARY}
+REPO_FIELDS = (
+    "name", "full_name", "description", "source_type", "public_access", "default_locale", "supported_locales", "website", "external_id",
+    "custom_validation_schema",
+)  # fmt: skip
+COPIED_TO_VERSION = (
+    "uuid", "short_code", "name", "full_name", "source_type", "public_access", "default_locale", "supported_locales", "website",
+    "custom_validation_schema", "versions_url", "concepts_url", "mappings_url", "versions",
+)  # fmt: skip
+
+
+# Content
+
+
+def concept_body(concept: Mapping[str, Any], repo_url: str, revision: int, at: datetime, by: str) -> bytes:
+    """The published JSON of a concept as commit `revision` writes it.
+
+    `concept` holds its own fields (contract 10.1), `uuid`, `created_on`, `created_by`, display name and locale; see editing/concepts.py.
+    """
+    source, moment = urls.parts(repo_url), times.show(at)
+    url = urls.item_url(repo_url, "concept", concept["id"])
+    return jsonio.dumps(
+        {
+            "type": "Concept", "uuid": concept["uuid"], "id": concept["id"], "external_id": concept["external_id"],
+            "concept_class": concept["concept_class"], "datatype": concept["datatype"],
+            "display_name": concept["display_name"], "display_locale": concept["display_locale"],
+            "names": concept["names"], "descriptions": concept["descriptions"], "retired": concept["retired"],
+            "source": source.id, "source_url": repo_url, "owner": source.owner, "owner_type": source.owner_type, "owner_url": source.owner_url,
+            "version": str(revision), "created_on": concept["created_on"] or moment, "updated_on": moment,
+            "created_by": concept["created_by"] or by, "updated_by": by, "version_created_on": moment, "version_created_by": by,
+            "extras": concept["extras"], "mappings": [], "is_latest_version": True, "locale": concept["locale"],
+            "update_comment": concept["update_comment"], "url": url, "version_url": f"{url}{revision}/",
+        }
+    )  # fmt: skip
+
+
+def mapping_body(mapping: Mapping[str, Any], repo_url: str, number: int, at: datetime, by: str) -> bytes:
+    """The published JSON of a mapping's version `number`; `mapping` as editing/mappings.py makes it."""
+    source, moment = urls.parts(repo_url), times.show(at)
+    start = urls.item(mapping["from_concept_url"])
+    assert start is not None  # editing/mappings.py has looked it up
+    from_source, to_source = urls.parts(start.repo), urls.parts(mapping["to_source_url"])
+    url = urls.item_url(repo_url, "mapping", mapping["id"])
+    created_on, created_by = mapping["created_on"] or moment, mapping["created_by"] or by
+    return jsonio.dumps(
+        {
+            "type": "Mapping", "id": mapping["id"], "uuid": mapping["uuid"], "external_id": mapping["external_id"],
+            "retired": mapping["retired"], "map_type": mapping["map_type"],
+            "from_source_owner": from_source.owner, "from_source_owner_type": from_source.owner_type, "from_source_name": from_source.id,
+            "from_source_url": from_source.url, "from_concept_code": start.id, "from_concept_name": mapping["from_concept_name"],
+            "from_concept_url": mapping["from_concept_url"],
+            "to_source_owner": to_source.owner, "to_source_owner_type": to_source.owner_type, "to_source_name": to_source.id,
+            "to_source_url": to_source.url, "to_concept_code": mapping["to_concept_code"], "to_concept_name": mapping["to_concept_name"],
+            "to_concept_url": mapping["to_concept_url"],
+            "source": source.id, "owner": source.owner, "owner_type": source.owner_type,
+            "url": url, "version": str(number), "version_url": f"{url}{number}/",
+            "versioned_object_id": mapping["uuid"], "versioned_object_url": url, "is_latest_version": True,
+            "update_comment": mapping["update_comment"], "sort_weight": mapping["sort_weight"], "extras": mapping["extras"],
+            "created_on": created_on, "created_at": created_on, "updated_on": moment, "updated_at": moment,
+            "created_by": created_by, "updated_by": by,
+        }
+    )  # fmt: skip
+
+
+def detail(row: Row, *, latest: bool = True, mappings: Sequence[Json] | None = None) -> Json:
+    """The body with the two values that depend on where it is read."""
+    shown: Json = jsonio.loads_own(row.body)
+    shown["is_latest_version"] = latest
+    if mappings is not None:
+        shown["mappings"] = list(mappings)
+    return shown
+
+
+def summary(row: Row, *, mappings: Sequence[Json] | None = None) -> Json:
+    """The fields of a listing."""
+    body = jsonio.loads_own(row.body)
+    shown = {name: body[name] for name in SUMMARY[row.kind]}
+    if mappings is not None:
+        shown["mappings"] = list(mappings)
+    return shown
+
+
+def concept_versions(history: Sequence[Row]) -> list[Json]:
+    """The list of a concept's versions; `history` is newest first."""
+    bodies = [jsonio.loads_own(row.body) for row in history]
+    older = [*bodies[1:], None]
+    return [
+        {
+            "version": body["version"],
+            "previous_version": before["version"] if before else None,
+            "url": body["version_url"],
+            "previous_version_url": before["version_url"] if before else None,
+            "version_created_on": body["version_created_on"],
+            "version_created_by": body["version_created_by"],
+            "is_latest_concept_version": place == 0,
+            "is_root_concept_version": before is None,
+            "update_comment": body["update_comment"],
+        }
+        for place, (body, before) in enumerate(zip(bodies, older, strict=True))
+    ]
+
+
+# Organisations
+
+
+def org_summary(org: Json) -> Json:
+    return {"id": org["_id"], "name": org["name"], "url": f"/orgs/{org['_id']}/"}
+
+
+def org_detail(org: Json, public_sources: int, public_collections: int) -> Json:
+    url = f"/orgs/{org['_id']}/"
+    return {
+        "type": "Organization", "uuid": org["uuid"], "id": org["_id"], "name": org["name"], "company": org["company"], "website": org["website"],
+        "location": org["location"], "description": org["description"], "public_access": org["public_access"], "extras": extras(org),
+        "members": len(org["members"]), "public_collections": public_collections, "public_sources": public_sources, "url": url,
+        "members_url": f"{url}members/", "sources_url": f"{url}sources/", "collections_url": f"{url}collections/",
+        **_stamps(org),
+    }  # fmt: skip
+
+
+# Repositories
+
+
+def repo_summary(repo: Json) -> Json:
+    owner = urls.parts(repo["url"])
+    return {
+        "id": repo["id"], "short_code": repo["id"], "name": repo["name"], "url": repo["url"],
+        "owner": owner.owner, "owner_type": owner.owner_type, "owner_url": owner.owner_url,
+    }  # fmt: skip
+
+
+def repo_detail(repo: Json) -> Json:
+    """The detail at HEAD."""
+    owner, url = urls.parts(repo["url"]), repo["url"]
+    return {
+        "type": repo["kind"].capitalize(), "uuid": repo["uuid"], "id": repo["id"], "short_code": repo["id"],
+        **{name: repo[name] for name in REPO_FIELDS},
+        "url": url, "versions_url": f"{url}versions/", "concepts_url": f"{url}concepts/", "mappings_url": f"{url}mappings/",
+        "active_concepts": repo["counts"]["active_concepts"], "active_mappings": repo["counts"]["active_mappings"],
+        "owner": owner.owner, "owner_type": owner.owner_type, "owner_url": owner.owner_url, "versions": repo["versions"],
+        **_stamps(repo), "extras": extras(repo),
+    }  # fmt: skip
+
+
+# Versions
+
+
+def version_summary(version: Json, repo: Json) -> Json:
+    owner = urls.parts(repo["url"])
+    return {
+        "id": version["id"], "released": version["released"], "retired": version["retired"], "description": version["description"],
+        "url": repo["url"], "version_url": f"{repo['url']}{version['id']}/", "previous_version_url": _version_url(repo, version["previous_version"]),
+        "owner": owner.owner, "owner_type": owner.owner_type, "owner_url": owner.owner_url,
+        "created_on": times.show(version["created_on"]), "updated_on": times.show(version["updated_on"]), "created_by": version["created_by"],
+    }  # fmt: skip
+
+
+def version_detail(version: Json, repo: Json, *, is_processing: bool | None = None) -> Json:
+    """The detail of a version, or of HEAD made with `head_version`. `is_processing` None leaves that key out: the head of `export.json`."""
+    frozen = jsonio.loads_own(version["frozen"])
+    kind, url = repo["kind"], repo["url"]
+    previous, parent = _version_url(repo, version["previous_version"]), _version_url(repo, version["parent_version"])
+    busy = {} if is_processing is None else {"is_processing": is_processing}
+    return {
+        "type": f"{kind.capitalize()} Version", **version_summary(version, repo), "version_external_id": version["version_external_id"],
+        "external_id": frozen["external_id"], "extras": extras(version), **busy,
+        f"{kind}Url": url, f"{kind}_url": url, "previousVersionUrl": previous, "parentVersionUrl": parent, "parent_version_url": parent,
+        "updated_by": version["updated_by"], **{name: frozen[name] for name in COPIED_TO_VERSION if name in frozen},
+        "active_concepts": version["counts"]["active_concepts"], "active_mappings": version["counts"]["active_mappings"], kind: frozen,
+    }  # fmt: skip
+
+
+def head_version(repo: Json) -> Json:
+    """HEAD in the shape of a version document, with live values."""
+    return {
+        "id": "HEAD", "repo": repo["_id"], "rev": repo["rev"], "released": False, "retired": False, "description": repo["description"],
+        "version_external_id": None, "previous_version": None, "parent_version": None, "extras": repo["extras"], "counts": repo["counts"],
+        "content_at": repo["content_at"], "frozen": jsonio.dumps(repo_detail(repo)), "created_on": repo["created_on"],
+        "created_by": repo["created_by"], "updated_on": repo["updated_on"], "updated_by": repo["updated_by"],
+    }  # fmt: skip
+
+
+def extras(document: Json) -> Any:
+    """Stored extras as the object they are, None when there are none."""
+    kept = document["extras"]
+    return None if kept is None else jsonio.loads_own(kept)
+
+
+def _version_url(repo: Json, version: str | None) -> str | None:
+    return None if version is None else f"{repo['url']}{version}/"
+
+
+def _stamps(document: Json) -> Json:
+    return {
+        "created_on": times.show(document["created_on"]), "updated_on": times.show(document["updated_on"]),
+        "created_by": document["created_by"], "updated_by": document["updated_by"],
+    }  # fmt: skip

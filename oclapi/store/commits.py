@@ -1,0 +1,146 @@
+"""The one way to write content: `commit`. A commit makes one new revision of each repository that it changes."""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
+
+from oclapi.errors import NotFound
+from oclapi.model import LIVE, Change, Counts, Head, Json, Revision
+from oclapi.store.database import Database, told
+
+Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change]]
+"""Reads and validates through the session and returns the changes, at most one per item. May run again, so it has no
+side effect. Its heads are those of the repositories that the commit names, by number."""
+
+COUNTED = ("concepts", "mappings", "active_concepts", "active_mappings")
+
+
+class Commits:
+    """Writes revisions."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def commit(
+        self,
+        repos: Sequence[int],
+        build: Build,
+        by: str,
+        comment: str | None = None,
+        beside: Callable[[ClientSession], None] | None = None,
+    ) -> dict[int, Revision]:
+        """Write what `build` returns in one transaction; return the new revision of each repository that changed.
+
+        A repository without a change keeps its revision and time. `beside` writes what must be stored together with the
+        changes (the progress of an import); it runs also when there are none.
+        Raises what `build` raises (then nothing is stored), NotFound when a repository is gone, RepositoryBusy,
+        OutcomeUnknown, StoreUnavailable. Cost: two writes per repository, one insert for all rows, one update for those ended.
+        """
+        token = uuid.uuid4().hex
+
+        def work(session: ClientSession) -> dict[int, Revision]:
+            heads = {number: self.lock(session, number) for number in sorted(set(repos))}
+            changes = list(build(session, heads))
+            self._store(session, heads, changes)
+            made = {}
+            for number, head in heads.items():
+                mine = [change for change in changes if change.repo == number]
+                if mine:
+                    self._close(session, head, mine, by, comment, token)
+                    made[number] = head.revision
+                else:
+                    self._leave(session, head)
+            if beside:
+                beside(session)
+            if not made and not beside:
+                session.abort_transaction()
+            return made
+
+        def happened() -> bool:
+            with told():
+                return self._db.revisions.find_one({"commit": token}, {"_id": 1}) is not None
+
+        return self._db.transaction(work, happened)
+
+    def lock(self, session: ClientSession, number: int, *, content: bool = True) -> Head:
+        """Take the repository's next moment: it conflicts with every other writer. `content`: the next revision as well."""
+        moment = {"at": {"$max": ["$$NOW", {"$add": ["$at", 1]}]}}
+        revision = {"rev": {"$add": ["$rev", 1]}} if content else {}
+        step = [{"$set": {"at_before": "$at", **moment, **revision}}]
+        repo = self._db.repos.find_one_and_update({"_id": number}, step, return_document=True, session=session)
+        if repo is None:
+            raise NotFound("the repository is gone")
+        return Head(Revision(number, repo["rev"]), repo["at"], repo)
+
+    def _store(self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change]) -> None:
+        ended: dict[int, list[Any]] = {}
+        for change in changes:
+            if change.replaces:
+                ended.setdefault(change.repo, []).append(change.replaces.header["_id"])
+        for number, keys in ended.items():
+            done = self._db.rows.update_many({"_id": {"$in": keys}, "to_rev": LIVE}, {"$set": {"to_rev": heads[number].revision.number}}, session=session)
+            if done.modified_count != len(keys):
+                raise _stale()
+        if changes:
+            self._db.rows.insert_many((row_document(change, heads[change.repo]) for change in changes), ordered=True, session=session)
+
+    def _close(self, session: ClientSession, head: Head, changes: Sequence[Change], by: str, comment: str | None, token: str) -> None:
+        """Name the revision in the log and move the repository's counts."""
+        moved = counts_moved(changes)
+        totals = {name: head.repo["counts"][name] + moved[name] for name in COUNTED}
+        self._db.repos.update_one(
+            {"_id": head.revision.repo},
+            {"$set": {"counts": totals, "content_at": head.at, "updated_on": head.at, "updated_by": by}},
+            session=session,
+        )
+        self._db.revisions.insert_one(
+            {
+                "repo": head.revision.repo, "rev": head.revision.number, "at": head.at, "shown": head.at, "by": by,
+                "comment": comment, "counts": totals, "changes": len(changes), "commit": token,
+            },
+            session=session,
+        )  # fmt: skip
+
+    def _leave(self, session: ClientSession, head: Head) -> None:
+        """Give an unused revision back."""
+        self._db.repos.update_one(
+            {"_id": head.revision.repo},
+            {"$set": {"rev": head.revision.number - 1, "at": head.repo["at_before"]}},
+            session=session,
+        )
+
+
+def row_document(change: Change, head: Head) -> Json:
+    """The stored form of a row."""
+    return {
+        "repo": change.repo, "kind": change.kind, "url": change.url, "id": change.id,
+        "from_rev": head.revision.number, "to_rev": LIVE, "at": head.at, "retired": change.retired,
+        **change.header, "body": change.body,
+    }  # fmt: skip
+
+
+def counts_moved(changes: Sequence[Change]) -> dict[str, int]:
+    """How the numbers of entries differ after these changes."""
+    moved = dict.fromkeys(COUNTED, 0)
+    for change in changes:
+        if change.replaces is None:
+            moved[f"{change.kind}s"] += 1
+            moved[f"active_{change.kind}s"] += not change.retired
+        else:
+            moved[f"active_{change.kind}s"] += change.replaces.retired - change.retired
+    return moved
+
+
+def counts_of(document: Json | None) -> Counts:
+    """The counts kept in a repository, revision or version document; zeros without one."""
+    return Counts(**document["counts"]) if document else Counts()
+
+
+def _stale() -> OperationFailure:
+    """A row to end was not the living one: the transaction must be built again."""
+    error = OperationFailure("a row was ended by another writer", 112)
+    error._add_error_label("TransientTransactionError")
+    return error

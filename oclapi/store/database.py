@@ -1,0 +1,182 @@
+"""The MongoDB client, the collections with their indexes, snapshot reads and transactions."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from pymongo import ASCENDING, MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
+from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
+
+from oclapi.errors import OutcomeUnknown, RepositoryBusy, StoreUnavailable
+
+Session = ClientSession | None
+"""What a read is given: a snapshot session, the session of a transaction, or None (unit tests on mongomock)."""
+
+Result = TypeVar("Result")
+
+
+def index(*keys: str, **options: Any) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+    return [(key, ASCENDING) for key in keys], options
+
+
+def present(field: str) -> dict[str, Any]:
+    """Options of an index that holds only documents with this field."""
+    return {"partialFilterExpression": {field: {"$exists": True}}}
+
+
+# What each index on `rows` serves is told in docs/store.md; tests/store/test_plans.py asks the server.
+INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
+    "rows": {
+        "order": index("repo", "kind", "from_rev", "url", "to_rev", "retired"),
+        "item": index("repo", "url", "from_rev", unique=True),
+        "ends": index("repo", "kind", "to_rev", "url", unique=True),
+        "uses": index("uses", "to_rev", **present("uses")),
+        "feed": index("kind", "to_rev", "at", "url", "repo"),
+        "from": index("repo", "from", "map_type", "to", "from_rev", **present("from")),
+        "to": index("repo", "to", "from_rev", **present("to")),
+        "claims": index("repo", "claims", **present("claims")),
+        "code": index("repo", "id", **present("expression")),
+    },
+    "repos": {"url": index("url", unique=True), "owner": index("owner_url", "kind", "updated_on")},
+    "versions": {"id": index("repo", "id", unique=True), "newest": index("repo", "at")},
+    "revisions": {
+        "rev": index("repo", "rev", unique=True),
+        "at": index("repo", "at"),
+        "shown": index("repo", "shown"),
+        "commit": index("commit"),
+    },
+    "users": {"tokens": index("tokens.hash")},
+    "task_results": {"task": index("task", "line")},
+}
+
+
+class Database:
+    """One process's way to the store. Opens no connection before its first use, so it can be built before a fork."""
+
+    def __init__(self, url: str, *, patience: float = 20, client: Any = None) -> None:
+        """`url` names the database; `patience` is how many seconds a transaction tries against other writers."""
+        name = parse_uri(url)["database"]
+        self.client: MongoClient[dict[str, Any]] = client or MongoClient(
+            url, connect=False, tz_aware=True, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, retryWrites=True, appname="oclapi"
+        )
+        options: dict[str, Any] = {} if client else {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority", wtimeout=30000)}
+        self._db = self.client.get_database(name, **options)
+        self._patience = patience
+        self.users = self._db["users"]
+        self.orgs = self._db["orgs"]
+        self.repos = self._db["repos"]
+        self.versions = self._db["versions"]
+        self.rows = self._db["rows"]
+        self.revisions = self._db["revisions"]
+        self.exports = self._db["exports"]
+        self.tasks = self._db["tasks"]
+        self.task_results = self._db["task_results"]
+        self.trash = self._db["trash"]
+        self.counters = self._db["counters"]
+        self.leans = self._db["leans"]
+        self.leases = self._db["leases"]
+
+    def prepare(self) -> None:
+        """Create collections and indexes that are not there yet. Safe to run at every start and by several at once."""
+        with told():
+            there = set(self._db.list_collection_names())
+            for name in vars(self).values():
+                if hasattr(name, "create_index") and name.name not in there:
+                    self._create(name.name)
+            for collection, indexes in INDEXES.items():
+                for name, (keys, options) in indexes.items():
+                    self._db[collection].create_index(keys, name=name, **options)
+
+    def _create(self, name: str) -> None:
+        """A collection must be there before transactions write to it at once."""
+        try:
+            self._db.create_collection(name)
+        except OperationFailure as error:
+            if error.code != 48:  # NamespaceExists: another process was faster
+                raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[ClientSession]:
+        """A session whose reads all see one moment of the store. Lives five minutes at most."""
+        with told(), self.client.start_session(snapshot=True) as session:
+            yield session
+
+    def transaction(self, work: Callable[[ClientSession], Result], happened: Callable[[], bool] | None = None) -> Result:
+        """Run `work` in one transaction, again from its start after each conflict, and return its result.
+
+        `work` may run many times: it has no effect but through the session. `happened` tells, outside the transaction,
+        whether it was committed after the answer to a commit was lost.
+        Raises RepositoryBusy (nothing written) when `patience` is over, OutcomeUnknown, StoreUnavailable.
+        """
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                with self.client.start_session() as session:
+                    session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority", wtimeout=30000))
+                    try:
+                        result = work(session)
+                    except BaseException:
+                        _abort(session)
+                        raise
+                    if session.in_transaction:  # `work` ends it where there is nothing to store
+                        self._finish(session, deadline, happened)
+                    return result
+            except PyMongoError as error:
+                if not error.has_error_label("TransientTransactionError"):
+                    raise translated(error) from error
+                if time.monotonic() > deadline:
+                    if isinstance(error, ConnectionFailure):
+                        raise StoreUnavailable("the database can't be reached; nothing was written") from error
+                    raise RepositoryBusy("other writers kept this one waiting too long; nothing was written") from error
+            # The driver's own growing back-off starves editors beside an importer; a short random one does not.
+            time.sleep(random.uniform(0.002, 0.010))  # noqa: S311
+
+    def _finish(self, session: ClientSession, deadline: float, happened: Callable[[], bool] | None) -> None:
+        """Commit; when the answer is lost, ask again until the deadline, then look the commit up."""
+        while True:
+            try:
+                return session.commit_transaction()
+            except PyMongoError as error:
+                if error.has_error_label("TransientTransactionError"):
+                    raise
+                if not (error.has_error_label("UnknownTransactionCommitResult") or isinstance(error, WTimeoutError)):
+                    raise
+                if time.monotonic() < deadline:
+                    continue
+                try:
+                    if happened and happened():
+                        return None
+                except StoreUnavailable:
+                    happened = None
+                raise OutcomeUnknown("the database did not confirm this write: its outcome is unknown, read before you repeat it") from error
+
+
+def _abort(session: ClientSession) -> None:
+    """End the transaction without trace; when the server is gone, it does so itself."""
+    try:
+        if session.in_transaction:
+            session.abort_transaction()
+    except PyMongoError:
+        return
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Translate a failure of the driver into one of ours."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise translated(error) from error
+
+
+def translated(error: PyMongoError) -> Exception:
+    """StoreUnavailable for a server that can't be reached or has no primary; any other error stays what it is."""
+    if isinstance(error, ConnectionFailure) or getattr(error, "code", None) in (11600, 11602, 10107, 13435, 189, 91):
+        return StoreUnavailable("the database can't be reached")
+    return error

@@ -1,0 +1,137 @@
+"""Repositories: the documents that hold a source's (or collection's) metadata, clock, newest revision and counts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
+
+from oclapi.errors import Invalid, NotFound
+from oclapi.model import Head, Json
+from oclapi.store.commits import COUNTED, Commits
+from oclapi.store.database import Database, Session, told
+
+PURGE_BATCH = 5000
+"""Documents of a deleted repository that one step of the purge removes."""
+
+
+class Repos:
+    """The `repos` collection. A document's fields: see `create`."""
+
+    def __init__(self, database: Database, commits: Commits) -> None:
+        self._db = database
+        self._commits = commits
+
+    def by_url(self, url: str, session: Session = None) -> Json | None:
+        """The repository at this URL, None when there is none."""
+        with told():
+            return self._db.repos.find_one({"url": url}, session=session)
+
+    def by_number(self, number: int, session: Session = None) -> Json | None:
+        """The repository of this internal number, None when it is gone."""
+        with told():
+            return self._db.repos.find_one({"_id": number}, session=session)
+
+    def create(self, kind: str, owner_url: str, short_id: str, fields: Callable[[ClientSession], Json], by: str) -> Json:
+        """Add a repository at revision 0 and return it. `fields` gives its metadata, read and checked in the same transaction.
+
+        Raises Invalid (keys `__all__` and `id`) when the owner has one of that kind and id.
+        """
+        url = f"{owner_url}{kind}s/{short_id}/"
+        counter = self._db.counters.find_one_and_update({"_id": "repos"}, {"$inc": {"next": 1}}, upsert=True, return_document=True)
+        now = now_ms()
+        base = {
+            "_id": counter["next"], "url": url, "kind": kind, "id": short_id, "owner_url": owner_url,
+            "rev": 0, "at": now, "at_before": now, "content_at": now, "counts": dict.fromkeys(COUNTED, 0), "versions": 1,
+            "created_on": now, "created_by": by, "updated_on": now, "updated_by": by,
+        }  # fmt: skip
+
+        def work(session: ClientSession) -> Json:
+            repo = {**base, **fields(session)}
+            if self._db.repos.find_one({"url": url}, {"_id": 1}, session=session):
+                raise taken(kind, short_id)
+            self._db.repos.insert_one(repo, session=session)
+            return repo
+
+        try:
+            return self._db.transaction(work, lambda: self.by_number(base["_id"]) is not None)
+        except DuplicateKeyError as error:
+            raise taken(kind, short_id) from error
+
+    def edit(self, number: int, change: Callable[[ClientSession, Head], Json], by: str) -> Json:
+        """Set the metadata that `change` returns, empty for none, and return the repository. Makes no revision: content stays as it is.
+
+        Raises what `change` raises, NotFound when the repository is gone.
+        """
+
+        def work(session: ClientSession) -> Json:
+            head = self._commits.lock(session, number, content=False)
+            sets = change(session, head)
+            if not sets:
+                session.abort_transaction()
+                return head.repo
+            sets = {**sets, "updated_on": head.at, "updated_by": by}
+            self._db.repos.update_one({"_id": number}, {"$set": sets}, session=session)
+            return {**head.repo, **sets}
+
+        return self._db.transaction(work)
+
+    def delete(self, number: int, check: Callable[[ClientSession, Head], None]) -> None:
+        """Remove the repository; its content, versions and exports go with it at once for every reader and are purged later.
+
+        `check` may refuse by raising, in the same transaction. Raises NotFound when it is gone.
+        """
+
+        def work(session: ClientSession) -> None:
+            head = self._commits.lock(session, number, content=False)
+            self.guard(session, [number])
+            check(session, head)
+            self._db.repos.delete_one({"_id": number}, session=session)
+            self._db.trash.insert_one({"_id": number, "url": head.repo["url"], "at": head.at}, session=session)
+
+        self._db.transaction(work, lambda: self.by_number(number) is None)
+
+    def guard(self, session: ClientSession, numbers: Sequence[int]) -> None:
+        """Called by each commit whose rows lean on other repositories, and by their deletion: of two at once, one is run again.
+
+        Without it, a mapping and the deletion of its target would each see the other not there. Raises NotFound when one is gone.
+        """
+        for number in sorted(numbers):
+            self._db.leans.update_one({"_id": number}, {"$inc": {"n": 1}}, upsert=True, session=session)
+            if self.by_number(number, session) is None:
+                raise NotFound("the repository is gone")
+
+    def listing(self, where: Json, *, limit: int, skip: int, oldest_first: bool = False, session: Session = None) -> tuple[int, list[Json]]:
+        """How many repositories match, and one page of them: newest change first, then url. `limit` 0: all."""
+        way = 1 if oldest_first else -1
+        cursor = self._db.repos.find(where, session=session).sort([("updated_on", way), ("url", way)]).skip(skip).limit(limit)
+        return self._db.repos.count_documents(where, session=session), list(cursor)
+
+    def count(self, where: Json) -> int:
+        """How many repositories match."""
+        with told():
+            return self._db.repos.count_documents(where)
+
+    def purge(self) -> Iterator[int]:
+        """Remove what deleted repositories left behind, in batches; yields how many documents each step removed. Safe to stop anywhere."""
+        for entry in list(self._db.trash.find()):
+            number = entry["_id"]
+            versions = [found["_id"] for found in self._db.versions.find({"repo": number}, {"_id": 1})]
+            self._db.exports.delete_many({"_id": {"$in": versions}})
+            for collection in (self._db.rows, self._db.revisions, self._db.versions):
+                while keys := [found["_id"] for found in collection.find({"repo": number}, {"_id": 1}).limit(PURGE_BATCH)]:
+                    yield collection.delete_many({"_id": {"$in": keys}}).deleted_count
+            self._db.leans.delete_one({"_id": number})
+            self._db.trash.delete_one({"_id": number})
+
+
+def taken(kind: str, short_id: str) -> Invalid:
+    text = f"a {kind} with the id {short_id} exists already"
+    return Invalid({"__all__": [text], "id": [text]})
+
+
+def now_ms() -> datetime:
+    """The present moment in whole milliseconds, as the store keeps time."""
+    now: Any = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

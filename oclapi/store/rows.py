@@ -1,0 +1,254 @@
+"""Reading content: every function here is a function of (repository, revision).
+
+Each takes the session that it reads through: a snapshot session outside commits, the transaction's session inside
+one, None on mongomock. Lists come in commit order: by the commit that brought the entry in, then `url`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
+
+from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
+from oclapi.store.commits import counts_of
+from oclapi.store.database import Database, Session, told
+
+BATCH = 5000
+"""Rows of a long read between two snapshots."""
+
+OWN_FIELDS = ("repo", "kind", "url", "id", "from_rev", "to_rev", "at", "retired", "body")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which of the rows visible at a revision are meant."""
+
+    kind: Kind
+    since: int = 0  # only rows that a commit from this revision on brought in
+    retired: bool | None = False  # None: both
+
+
+class Rows:
+    """The rows of all repositories."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def one(self, session: Session, revision: Revision, url: str) -> Row | None:
+        """The item as it stood at `revision`, None when it was not there. Cost: one index seek."""
+        found = self._db.rows.find_one({**_at(revision), "url": url}, hint="item", session=session)
+        return row_of(found) if found else None
+
+    def history(self, session: Session, revision: Revision, url: str) -> list[Row]:
+        """Every state of the item up to `revision`, newest first."""
+        asked = {"repo": revision.repo, "url": url, "from_rev": {"$lte": revision.number}}
+        return [row_of(found) for found in self._db.rows.find(asked, hint="item", sort=[("from_rev", -1)], session=session)]
+
+    def page(
+        self,
+        session: Session,
+        revision: Revision,
+        wanted: Slice,
+        *,
+        limit: int,
+        skip: int = 0,
+        after: tuple[int, str] | None = None,
+        newest_first: bool = False,
+    ) -> list[Row]:
+        """At most `limit` rows in commit order, or its reverse. `after`: the key of the last row read before; else `skip` rows are left out.
+
+        Cost: one index range; `after` seeks, `skip` walks over the index keys left out.
+        """
+        rows: list[Row] = []
+        for part in _parts(after, newest_first):
+            if len(rows) < limit:
+                cursor = self._find(session, revision, wanted, part, newest_first).skip(0 if after else skip).limit(limit - len(rows))
+                rows += [row_of(found) for found in cursor]
+        return rows
+
+    def count(self, session: Session, revision: Revision, wanted: Slice) -> int:
+        """How many rows the slice has. Cost: a walk over index keys only."""
+        return self._db.rows.count_documents(_where(revision, wanted, {}), hint="order", session=session)
+
+    def bodies(self, revision: Revision, wanted: Slice) -> Iterator[bytes]:
+        """Every body of the slice in commit order, however long that takes: one revision from the first to the last.
+
+        Memory: one batch of the driver. Each BATCH rows come from a snapshot of their own, since a snapshot lives five minutes
+        and a revision for ever.
+        """
+        for batch in self.body_batches(revision, wanted):
+            yield from batch
+
+    def body_batches(self, revision: Revision, wanted: Slice, size: int = BATCH) -> Iterator[list[bytes]]:
+        """As `bodies`, in lists of at most a driver batch."""
+        after: tuple[int, str] | None = None
+        only = {"_id": 0, "body": 1, "from_rev": 1, "url": 1}
+        while True:
+            read = 0
+            with self._db.snapshot() as session:
+                for part in _parts(after, False):
+                    cursor = self._find(session, revision, wanted, part, False, only).batch_size(1000).limit(size - read)
+                    for found in _batches(cursor):
+                        yield [row["body"] for row in found]
+                        after = (found[-1]["from_rev"], found[-1]["url"])
+                        read += len(found)
+                    if read >= size:
+                        break
+            if read < size:
+                return
+
+    def removed(self, session: Session, revision: Revision, kind: Kind, since: int) -> list[str]:
+        """URLs of entries that were there before commit `since` and are not at `revision`, by url."""
+        ended = {"repo": revision.repo, "kind": kind, "to_rev": {"$gte": since, "$lte": revision.number}, "from_rev": {"$lt": since}}
+        urls = {found["url"] for found in self._db.rows.find(ended, {"url": 1}, hint="ends", session=session)}
+        left = [row_of(found) for found in self._db.rows.find({**_at(revision), "url": {"$in": sorted(urls)}}, {"body": 0}, hint="item", session=session)]
+        return sorted(urls - {row.url for row in left})
+
+    def counts(self, session: Session, revision: Revision) -> Counts:
+        """The numbers of entries at `revision`. Cost: one index seek."""
+        found = self._db.revisions.find_one({"repo": revision.repo, "rev": revision.number}, session=session) if revision.number else None
+        return counts_of(found)
+
+    def content_at(self, session: Session, revision: Revision) -> datetime | None:
+        """When the newest commit at `revision` was made; None before the first."""
+        found = self._db.revisions.find_one({"repo": revision.repo, "rev": revision.number}, {"at": 1}, session=session) if revision.number else None
+        return found["at"] if found else None
+
+    def first_since(self, session: Session, repo: int, moment: datetime, *, whole_seconds: bool, margin: int = 2, reach: int = 100) -> int:
+        """The number of the first revision that a client which asks for changes since `moment` must see.
+
+        Exact moments: the first commit at or after it. Moments in whole seconds (cut, or a `Date` header): it is read `margin` seconds
+        earlier, and the last commit before that is taken too if it became visible less than `reach` seconds before the moment given.
+        """
+        revisions = self._db.revisions
+        if not whole_seconds:
+            found = revisions.find_one({"repo": repo, "at": {"$gte": moment}}, {"rev": 1}, sort=[("at", 1)], hint="at", session=session)
+            return int(found["rev"]) if found else LIVE
+        early = moment - timedelta(seconds=margin)
+        asked = {"repo": repo, "shown": {"$lt": early, "$gt": moment - timedelta(seconds=reach)}}
+        last = revisions.find_one(asked, {"rev": 1}, sort=[("shown", -1)], hint="shown", session=session)
+        if last:
+            return int(last["rev"])
+        found = revisions.find_one({"repo": repo, "shown": {"$gte": early}}, {"rev": 1}, sort=[("shown", 1)], hint="shown", session=session)
+        return int(found["rev"]) if found else LIVE
+
+    def of_concept(self, session: Session, revision: Revision, url: str, *, inverse: bool = False, retired: bool | None = False) -> list[Row]:
+        """The repository's mappings that start from the concept, by map type and target; `inverse`: also those to it, after them."""
+        where = {**_at(revision), **_retired(retired)}
+        order = [("map_type", 1), ("to", 1), ("from_rev", 1)]
+        rows = [row_of(found) for found in self._db.rows.find({**where, "from": url}, hint="from", sort=order, session=session)]
+        if inverse:
+            asked = {**where, "to": url, "from": {"$ne": url}}
+            rows += [row_of(found) for found in self._db.rows.find(asked, hint="to", sort=[("from_rev", 1)], session=session)]
+        return rows
+
+    def living(self, session: Session, repo: int, kind: Kind, urls: Iterable[str], *, body: bool = True) -> list[Row]:
+        """The living rows of these items, in no order. For use inside a commit, where nothing can move."""
+        asked = {"repo": repo, "kind": kind, "to_rev": LIVE, "url": {"$in": sorted(urls)}}
+        found = self._db.rows.find(asked, None if body else {"body": 0}, hint="ends", session=session)
+        return [row_of(document) for document in found]
+
+    def living_mappings(self, session: Session, repo: int, keys: Sequence[tuple[str, str, str]]) -> list[Row]:
+        """The living mappings whose (from, map_type, to) is among `keys`, retired ones too, without bodies. For use inside a commit."""
+        wanted = set(keys)
+        asked = {
+            "repo": repo,
+            "from": {"$in": sorted({key[0] for key in keys})},
+            "map_type": {"$in": sorted({key[1] for key in keys})},
+            "to": {"$in": sorted({key[2] for key in keys})},
+            "to_rev": LIVE,
+        }
+        rows = [row_of(found) for found in self._db.rows.find(asked, {"body": 0}, hint="from", session=session)]
+        return [row for row in rows if (row.header["from"], row.header["map_type"], row.header["to"]) in wanted]
+
+    def living_between(self, session: Session, repo: int, start: str, end: str) -> list[Row]:
+        """The living, not retired mappings from one concept to another, any type, without bodies."""
+        asked = {"repo": repo, "from": start, "to": end, "to_rev": LIVE, "retired": False}
+        return [row_of(found) for found in self._db.rows.find(asked, {"body": 0}, hint="from", session=session)]
+
+    def living_showing(self, session: Session, repo: int, urls: Iterable[str]) -> list[Row]:
+        """The living mappings that start from or point to one of these concepts, each once. For use inside a commit."""
+        wanted = sorted(urls)
+        rows: dict[str, Row] = {}
+        for field in ("from", "to"):
+            for found in self._db.rows.find({"repo": repo, field: {"$in": wanted}, "to_rev": LIVE}, hint=field, session=session):
+                rows[found["url"]] = row_of(found)
+        return list(rows.values())
+
+    def claimants(self, session: Session, repo: int, claims: Iterable[int]) -> list[Row]:
+        """The living rows that hold one of these claims, without bodies. For use inside a commit."""
+        asked = {"repo": repo, "claims": {"$in": sorted(claims)}, "to_rev": LIVE}
+        return [row_of(found) for found in self._db.rows.find(asked, {"body": 0}, hint="claims", session=session)]
+
+    def keep_claims(self, repo: int, claims_of: Callable[[bytes], list[int]]) -> None:
+        """Have every later commit keep its concepts' claims, then add those of the concepts that are there.
+
+        Repositories without the schema OpenMRS do not pay for claims, which halve the speed of a bulk load. Readers see no difference,
+        and what is interrupted is put right by the next call.
+        """
+
+        def mark(session: ClientSession) -> None:
+            """A write to the repository's document: a commit that began before is either seen below or runs again."""
+            self._db.repos.update_one({"_id": repo}, {"$set": {"keeps_claims": True}}, session=session)
+
+        self._db.transaction(mark)
+        with told():
+            found = self._db.rows.find({"repo": repo, "kind": "concept", "claims": {"$exists": False}}, {"body": 1}, hint="order")
+            for batch in _batches(found):
+                changes = [UpdateOne({"_id": row["_id"]}, {"$set": {"claims": claims_of(row["body"])}}) for row in batch]
+                self._db.rows.bulk_write(changes, ordered=False)
+
+    def leaning_on(self, session: Session, repo_url: str) -> Iterator[Row]:
+        """The living rows of other repositories that lean on content below `repo_url`, without bodies, retired ones too."""
+        below = {"$gte": repo_url, "$lt": repo_url[:-1] + "0"}  # "0" follows "/"
+        for found in self._db.rows.find({"uses": {"$elemMatch": below}, "to_rev": LIVE}, {"body": 0}, hint="uses", session=session):
+            yield row_of(found)
+
+    def _find(
+        self, session: Session, revision: Revision, wanted: Slice, part: Mapping[str, Any], newest_first: bool, only: Json | None = None
+    ) -> Any:
+        way = -1 if newest_first else 1
+        return self._db.rows.find(_where(revision, wanted, part), only, hint="order", sort=[("from_rev", way), ("url", way)], session=session)
+
+
+def _at(revision: Revision) -> Json:
+    """The rows visible at a revision."""
+    return {"repo": revision.repo, "from_rev": {"$lte": revision.number}, "to_rev": {"$gt": revision.number}}
+
+
+def _retired(retired: bool | None) -> Json:
+    return {} if retired is None else {"retired": retired}
+
+
+def _where(revision: Revision, wanted: Slice, part: Mapping[str, Any]) -> Json:
+    born: Json = {"$lte": revision.number}
+    if wanted.since:
+        born["$gte"] = wanted.since
+    where = {**_at(revision), "kind": wanted.kind, "from_rev": born, **_retired(wanted.retired)}
+    for field, bound in part.items():
+        where[field] = {**born, **bound} if field == "from_rev" and isinstance(bound, dict) else bound
+    return where
+
+
+def _parts(after: tuple[int, str] | None, newest_first: bool) -> list[Json]:
+    """What comes behind a key in commit order: the rest of that commit, then the other commits. Each is one index range."""
+    if after is None:
+        return [{}]
+    beyond = "$lt" if newest_first else "$gt"
+    return [{"from_rev": after[0], "url": {beyond: after[1]}}, {"from_rev": {beyond: after[0]}}]
+
+
+def _batches(cursor: Any) -> Iterator[list[Json]]:
+    """The cursor's documents in the batches in which the server sends them."""
+    while batch := cursor.to_list(1000):
+        yield batch
+
+
+def row_of(found: Mapping[str, Any]) -> Row:
+    """A stored document as a value; without a body when only the header was read."""
+    header = {name: value for name, value in found.items() if name not in OWN_FIELDS}
+    own = (found[name] for name in OWN_FIELDS[:-1])
+    return Row(*own, body=found.get("body", b""), header=header)

@@ -1,0 +1,33 @@
+"""The store as one value: what is handed to resources, imports and jobs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pymongo.client_session import ClientSession
+
+from oclapi.store.commits import Commits
+from oclapi.store.database import Database
+from oclapi.store.owners import Owners
+from oclapi.store.repos import Repos
+from oclapi.store.rows import Rows
+from oclapi.store.tasks import Tasks
+from oclapi.store.versions import Versions
+
+
+class Store:
+    """MongoDB, by subject. Writes of content go through `commits.commit`; reads of it take a session from `snapshot`."""
+
+    def __init__(self, database: Database, secret_key: str) -> None:
+        self.database = database
+        self.commits = Commits(database)
+        self.rows = Rows(database)
+        self.repos = Repos(database, self.commits)
+        self.versions = Versions(database, self.commits)
+        self.owners = Owners(database, secret_key)
+        self.tasks = Tasks(database)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[ClientSession]:
+        """A session whose reads all see one moment of the store."""
+        with self.database.snapshot() as session:
+            yield session

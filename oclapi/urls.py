@@ -1,0 +1,83 @@
+"""Relative URLs of the API's items: taken apart and put together. Pure."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from oclapi.model import Kind
+
+ID = r"[A-Za-z0-9._@-]{1,255}"
+_REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"
+_CONTENT = re.compile(rf"(?P<repo>{_REPO})(?:(?P<version>{ID})/)?(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?P<item_version>{ID})/)?")
+_REPO_ONLY = re.compile(rf"(?P<repo>{_REPO})(?:(?P<version>{ID})/)?")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemUrl:
+    """The address of a concept or mapping."""
+
+    repo: str  # URL of its repository
+    kind: Kind
+    id: str
+    version: str | None = None  # of the repository
+    item_version: str | None = None
+
+    @property
+    def stable(self) -> str:
+        """The item itself, whatever version was named."""
+        return item_url(self.repo, self.kind, self.id)
+
+
+def path_of(url: str) -> str:
+    """The path of a relative or absolute URL, with one slash at its end. ValueError where it has none."""
+    parts = urlsplit(url)
+    if not parts.path.startswith("/"):
+        raise ValueError("not the path of an item")
+    return parts.path if parts.path.endswith("/") else parts.path + "/"
+
+
+def item(url: str) -> ItemUrl | None:
+    """The concept or mapping that a URL names, None when it has not the form of one."""
+    try:
+        found = _CONTENT.fullmatch(path_of(url))
+    except ValueError:
+        return None
+    if not found:
+        return None
+    kind: Kind = "concept" if found["kind"] == "concept" else "mapping"
+    return ItemUrl(found["repo"], kind, found["id"], found["version"], found["item_version"])
+
+
+def repo(url: str) -> str | None:
+    """The URL of the repository that a URL names (a version part is dropped), None when it has not the form of one."""
+    try:
+        found = _REPO_ONLY.fullmatch(path_of(url))
+    except ValueError:
+        return None
+    return found["repo"] if found else None
+
+
+def item_url(repo_url: str, kind: Kind, item_id: str) -> str:
+    return f"{repo_url}{kind}s/{item_id}/"
+
+
+def owner_url(owner_type: str, owner: str) -> str:
+    """`owner_type`: Organization or User."""
+    return f"/{'users' if owner_type == 'User' else 'orgs'}/{owner}/"
+
+
+@dataclass(frozen=True, slots=True)
+class RepoParts:
+    """What the URL of a repository says of it."""
+
+    url: str
+    owner: str
+    owner_type: str  # Organization or User
+    owner_url: str
+    id: str
+
+
+def parts(repo_url: str) -> RepoParts:
+    """Take the URL of a repository apart."""
+    _, owners, owner, _, short_id, _ = repo_url.split("/")
+    return RepoParts(repo_url, owner, "User" if owners == "users" else "Organization", f"/{owners}/{owner}/", short_id)
