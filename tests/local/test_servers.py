@@ -1,0 +1,128 @@
+import importlib.util
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+import redis
+from pymongo import MongoClient
+
+from oclapi.local.servers import FolderInUse, MissingTool, PortInUse, ServerFailed, database_url, launch, start_mongod, start_redis
+
+
+@pytest.fixture
+def folder():
+    """Gone after the test: what a database leaves behind is large."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def started():
+    """Servers that the test put here are stopped after it."""
+    kept = []
+    yield kept
+    for server in kept:
+        server.kill()
+
+
+def insert(server, **document):
+    with MongoClient(database_url(server, "kept")) as client, client.start_session() as session, session.start_transaction():
+        client.kept.things.insert_one(document, session=session)
+
+
+def things(server):
+    with MongoClient(database_url(server, "kept")) as client:
+        return [thing["name"] for thing in client.kept.things.find()]
+
+
+def test_a_started_mongod_takes_transactions(mongo_url):
+    with MongoClient(mongo_url) as client, client.start_session() as session, session.start_transaction():
+        client.get_default_database().things.insert_one({"name": "a"}, session=session)
+
+
+def test_each_test_gets_an_empty_database_of_its_own(new_mongo_url, new_redis_url):
+    assert new_mongo_url() != new_mongo_url()
+    assert new_redis_url() != new_redis_url()
+
+
+@pytest.mark.parametrize("same_port", [True, False], ids=["on its old port", "on another port"])
+def test_a_killed_mongod_starts_again_on_its_folder_with_what_was_acknowledged(folder, started, same_port):
+    first = start_mongod(folder)
+    started.append(first)
+    insert(first, name="kept")
+    first.kill()
+    second = start_mongod(folder, first.port if same_port else None)
+    started.append(second)
+    assert things(second) == ["kept"]
+    insert(second, name="added")
+
+
+def test_a_killed_redis_starts_again_on_its_folder_with_its_data(folder, started):
+    first = start_redis(folder)
+    started.append(first)
+    with redis.Redis(port=first.port) as client:
+        client.set("name", "kept")
+    first.kill()
+    second = start_redis(folder)
+    started.append(second)
+    with redis.Redis(port=second.port, decode_responses=True) as client:
+        assert client.get("name") == "kept"
+
+
+def test_a_stopped_server_is_gone_and_its_folder_is_free(folder, started):
+    first = start_redis(folder)
+    first.stop()
+    assert not psutil.pid_exists(first.pid)
+    second = start_redis(folder)
+    started.append(second)
+    assert second.alive()
+
+
+def test_two_servers_never_share_a_folder(folder, started):
+    started.append(start_redis(folder))
+    with pytest.raises(FolderInUse, match="stop it first"):
+        launch("redis", ["true"], folder, patience=0.1)
+
+
+def test_a_taken_port_is_refused_before_anything_starts(folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortInUse, match="in use"):
+        start_redis(folder, taken.getsockname()[1])
+    assert not (folder / "redis.log").exists()
+
+
+def test_a_missing_program_is_one_line_that_says_what_helps(folder, monkeypatch):
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(importlib.util, "find_spec", {}.get)
+    with pytest.raises(MissingTool, match=r"^mongod is not on this machine: .*MONGO_URL.*$"):
+        start_mongod(folder)
+
+
+def test_a_server_that_ends_at_once_tells_why(folder):
+    (folder / "data").mkdir()
+    (folder / "data" / "storage.bson").write_bytes(b"not a database")
+    with pytest.raises(ServerFailed, match="mongod ended with code"):
+        start_mongod(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a process to the one that started it")
+def test_servers_end_when_their_launcher_is_killed(folder):
+    code = "import sys, pathlib; from oclapi.local.servers import start_redis; "
+    code += "print(start_redis(pathlib.Path(sys.argv[1])).pid, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as launcher:
+        server = psutil.Process(int(launcher.stdout.readline()))
+        launcher.send_signal(signal.SIGKILL)
+        server.wait(timeout=10)
+    assert not server.is_running()
+
+
+@pytest.mark.solr
+def test_a_started_solr_answers(solr_server):
+    with urlopen(f"{solr_server.url}/admin/cores?wt=json") as answer:
+        assert answer.status == 200
+    assert (Path(solr_server.folder) / "home" / "solr.xml").exists()
