@@ -75,7 +75,9 @@ def read_tar(data):
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
         (entry,) = archive.getmembers()
         assert (entry.name, entry.mode) == ("export.json", 0o644)
-        return archive.extractfile(entry).read()
+        file = archive.extractfile(entry)
+        assert file
+        return file.read()
 
 
 def read_zip(data):

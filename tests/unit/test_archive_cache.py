@@ -1,0 +1,189 @@
+"""The folder or address that keeps archives, and the links to them."""
+
+import errno
+import os
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from oclapi.errors import LinkRefused
+from oclapi.exports.cache import ExportCache, folder_of, token_of
+from oclapi.exports.links import ExportLinks
+
+URL = "/orgs/NorthLab/sources/LABX/v1/"
+NOW = datetime(2026, 3, 4, 10, 20, 30, tzinfo=UTC)
+FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["folder", "address"])
+def address(request, tmp_path):
+    return str(tmp_path / "cache") if request.param == "folder" else f"memory://{uuid.uuid4().hex}/cache"
+
+
+def put(cache, token="t1", data=b"archive", url=URL):
+    with cache.writer(url, token) as draft:
+        draft.file.write(data)
+        draft.publish()
+    return draft.name
+
+
+def files(address):
+    return sorted(ExportCache(address).older_than(FUTURE))
+
+
+def test_an_archive_is_read_back_by_name(address):
+    cache = ExportCache(address)
+    name = put(cache)
+    assert name == "orgs/NorthLab/sources/LABX/v1/t1.tgz"
+    assert cache.holds(name)
+    file = cache.open(name)
+    assert file
+    with file:
+        file.seek(4)
+        assert file.read(100) == b"ive"
+
+
+def test_a_name_that_is_not_there_gives_nothing(address):
+    cache = ExportCache(address)
+    assert cache.open("orgs/x.tgz") is None
+    assert not cache.holds("orgs/x.tgz")
+    cache.delete("orgs/x.tgz")
+    assert files(address) == []
+
+
+def test_a_deleted_archive_is_gone(address):
+    cache = ExportCache(address)
+    cache.delete(put(cache))
+    assert files(address) == []
+
+
+def test_a_draft_that_fails_leaves_no_trace(address):
+    with pytest.raises(RuntimeError), ExportCache(address).writer(URL, "t1") as draft:
+        draft.file.write(b"half")
+        draft.file.flush()
+        raise RuntimeError("stopped")
+    assert files(address) == []
+
+
+def test_an_archive_is_not_there_before_it_is_whole(address):
+    cache = ExportCache(address)
+    with cache.writer(URL, "t1") as draft:
+        draft.file.write(b"half")
+        draft.file.flush()
+        assert not cache.holds(draft.name)
+        draft.publish()
+        assert cache.holds(draft.name)
+    assert files(address) == [draft.name]
+
+
+def test_two_archives_of_one_version_lie_side_by_side(address):
+    cache = ExportCache(address)
+    put(cache, "t1", b"one")
+    put(cache, "t2", b"two")
+    assert [token_of(name) for name in files(address)] == ["t1", "t2"]
+
+
+def test_an_upload_tells_that_it_is_alive():
+    calls = []
+    with ExportCache(f"memory://{uuid.uuid4().hex}").writer(URL, "t1") as draft:
+        draft.file.write(bytes(20 * 2**20))
+        draft.publish(lambda: calls.append(1))
+    assert len(calls) == 3
+
+
+def test_only_old_files_are_listed_unfinished_ones_too(tmp_path):
+    cache = ExportCache(str(tmp_path))
+    put(cache, "young")
+    put(cache, "old")
+    part = tmp_path / folder_of(URL) / "killed.part"
+    part.write_bytes(b"half")
+    for path in (part, part.with_name("old.tgz")):
+        os.utime(path, (NOW.timestamp() - 3601,) * 2)
+    names = sorted(cache.older_than(NOW - timedelta(hours=1)))
+    assert [token_of(name) for name in names] == ["killed", "old"]
+    for name in names:
+        cache.delete(name)
+    assert [token_of(name) for name in files(str(tmp_path))] == ["young"]
+
+
+@pytest.mark.parametrize("url", ["/orgs/../sources/../v1/", "/users/./sources/./../"])
+def test_ids_made_of_dots_stay_inside_the_cache(tmp_path, url):
+    cache = ExportCache(str(tmp_path / "cache"))
+    name = put(cache, url=url)
+    assert ".." not in name.split("/")
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert files(str(tmp_path / "cache")) == [name]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as told, ExportCache(str(tmp_path / "file" / "cache")).writer(URL, "t1"):
+        raise AssertionError("there is no draft")
+    assert told.value.strerror == "Not a directory"
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, monkeypatch):
+    cache = ExportCache(str(tmp_path))
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError) as told:
+        put(cache)
+    assert told.value.strerror == "No space left on device"
+    assert files(str(tmp_path)) == []
+
+
+def test_the_folder_is_made_when_it_is_needed(tmp_path):
+    ExportCache(str(tmp_path / "a" / "b"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_folder_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = put(ExportCache("var/exports"))
+    assert Path("var/exports", name).read_bytes() == b"archive"
+    assert files("var/exports") == [name]
+
+
+LINK = ("65f0c0ffee65f0c0ffee65f0", "t1", "LABX_v1.20260304102030.tgz")
+
+
+def links(life=3600, secret="s" * 32):
+    return ExportLinks(secret, life)
+
+
+def test_a_link_ends_in_the_file_name_and_is_good_until_it_expires():
+    path = links().sign(*LINK, NOW)
+    version, token, expires, signature, name = path.split("/")
+    assert (version, token, name) == LINK
+    links().check(version, token, expires, signature, name, NOW + timedelta(seconds=3600))
+    with pytest.raises(LinkRefused, match="expired"):
+        links().check(version, token, expires, signature, name, NOW + timedelta(seconds=3601))
+
+
+@pytest.mark.parametrize("changed", range(5))
+def test_a_link_with_any_part_changed_is_refused(changed):
+    parts = links().sign(*LINK, NOW).split("/")
+    parts[changed] = parts[changed][:-2] + ("00" if parts[changed][-2:] != "00" else "11")
+    with pytest.raises(LinkRefused, match="signature"):
+        links().check(*parts, NOW)
+
+
+@pytest.mark.parametrize("signature", ["", "x", "\u00e9", "=" * 43])
+def test_a_signature_that_is_none_is_refused(signature):
+    version, token, expires, _, name = links().sign(*LINK, NOW).split("/")
+    with pytest.raises(LinkRefused):
+        links().check(version, token, expires, signature, name, NOW)
+
+
+def test_a_link_signed_with_another_secret_is_refused():
+    with pytest.raises(LinkRefused):
+        links().check(*links(secret="t" * 32).sign(*LINK, NOW).split("/"), NOW)
+
+
+def test_a_link_is_a_plain_path():
+    assert not set(links().sign(*LINK, NOW)) & set("?#%&= ")
