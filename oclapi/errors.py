@@ -1,21 +1,21 @@
 """Every way in which a request can fail, one leaf class per failure. Knows no HTTP: resources/errors.py gives statuses.
 
-    OclError
-      Invalid                 a body, parameter or line breaks a rule; `errors` says which field and why
-      NotAuthenticated        credentials are needed, or those given are not good
-      Forbidden               the caller is known and may not do this
-      NotFound                no such item (or one that the caller must not know of)
-      Frozen                  a write to a state that can't change any more
-      MethodNotOffered        the address exists, the method is not offered there
-      VersionExists           the repository already has a version of that id
-      BodyTooLarge, BodyTypeNotAccepted
-      LinkRefused             an export link whose signature is wrong or has expired
-      RangeNotSatisfiable     a byte range outside the archive
-      ExportFailed            the last export job of a version failed a moment ago
-      RepositoryBusy          other writers kept this one waiting too long; nothing was written
-      StoreUnavailable, QueueUnavailable
-      OutcomeUnknown          the store's answer to a commit was lost: it may or may not have happened
-      Overtaken               a job whose token is no longer the export's: another one owns it now
+OclError
+  Invalid                 a body, parameter or line breaks a rule; `errors` says which field and why
+  NotAuthenticated        credentials are needed, or those given are not good
+  Forbidden               the caller is known and may not do this
+  NotFound                no such item (or one that the caller must not know of)
+  Frozen                  a write to a state that can't change any more
+  MethodNotOffered        the address exists, the method is not offered there
+  VersionExists           the repository already has a version of that id
+  BodyTooLarge, BodyTypeNotAccepted
+  LinkRefused             an export link whose signature is wrong or has expired
+  RangeNotSatisfiable     a byte range outside the archive
+  ExportFailed            the last export job of a version failed a moment ago
+  RepositoryBusy          other writers kept this one waiting too long; nothing was written
+  StoreUnavailable, QueueUnavailable
+  OutcomeUnknown          the store's answer to a commit was lost: it may or may not have happened
+  Overtaken               a job whose token is no longer the export's: another one owns it now
 """
 
 from collections.abc import Mapping, Sequence

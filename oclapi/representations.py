@@ -15,9 +15,12 @@ CONCEPT_SUMMARY = (
     "owner_url", "version", "url", "version_url", "is_latest_version", "locale", "mappings",
 )  # fmt: skip
 MAPPING_SUMMARY = (
-    "id", "uuid", "map_type", "source", "owner", "owner_type", "external_id", "to_concept_name", "update_comment", "retired", "is_latest_version",
-    "from_source_owner", "from_source_owner_type", "from_source_name", "from_concept_code", "from_concept_name", "from_source_url", "from_concept_url",
-    "to_source_owner", "to_source_owner_type", "to_source_name", "to_concept_code", "to_source_url", "to_concept_url", "url", "version_url", "version",
+    "id", "uuid", "map_type", "source", "owner", "owner_type", "external_id", "to_concept_name", "update_comment",
+    "retired", "is_latest_version",
+    "from_source_owner", "from_source_owner_type", "from_source_name", "from_concept_code", "from_concept_name",
+    "from_source_url", "from_concept_url",
+    "to_source_owner", "to_source_owner_type", "to_source_name", "to_concept_code", "to_source_url", "to_concept_url",
+    "url", "version_url", "version",
     "versioned_object_id", "versioned_object_url",
 )  # fmt: skip
 SUMMARY = {"concept": CONCEPT_SUMMARY, "mapping": MAPPING_SUMMARY}
@@ -47,7 +50,8 @@ def concept_body(concept: Mapping[str, Any], repo_url: str, revision: int, at: d
             "concept_class": concept["concept_class"], "datatype": concept["datatype"],
             "display_name": concept["display_name"], "display_locale": concept["display_locale"],
             "names": concept["names"], "descriptions": concept["descriptions"], "retired": concept["retired"],
-            "source": source.id, "source_url": repo_url, "owner": source.owner, "owner_type": source.owner_type, "owner_url": source.owner_url,
+            "source": source.id, "source_url": repo_url, "owner": source.owner, "owner_type": source.owner_type,
+            "owner_url": source.owner_url,
             "version": str(revision), "created_on": concept["created_on"] or moment, "updated_on": moment,
             "created_by": concept["created_by"] or by, "updated_by": by, "version_created_on": moment, "version_created_by": by,
             "extras": concept["extras"], "mappings": [], "is_latest_version": True, "locale": concept["locale"],
@@ -132,7 +136,8 @@ def org_summary(org: Json) -> Json:
 def org_detail(org: Json, public_sources: int, public_collections: int) -> Json:
     url = f"/orgs/{org['_id']}/"
     return {
-        "type": "Organization", "uuid": org["uuid"], "id": org["_id"], "name": org["name"], "company": org["company"], "website": org["website"],
+        "type": "Organization", "uuid": org["uuid"], "id": org["_id"], "name": org["name"], "company": org["company"],
+        "website": org["website"],
         "location": org["location"], "description": org["description"], "public_access": org["public_access"], "extras": extras(org),
         "members": len(org["members"]), "public_collections": public_collections, "public_sources": public_sources, "url": url,
         "members_url": f"{url}members/", "sources_url": f"{url}sources/", "collections_url": f"{url}collections/",
@@ -171,9 +176,11 @@ def version_summary(version: Json, repo: Json) -> Json:
     owner = urls.parts(repo["url"])
     return {
         "id": version["id"], "released": version["released"], "retired": version["retired"], "description": version["description"],
-        "url": repo["url"], "version_url": f"{repo['url']}{version['id']}/", "previous_version_url": _version_url(repo, version["previous_version"]),
+        "url": repo["url"], "version_url": f"{repo['url']}{version['id']}/",
+        "previous_version_url": _version_url(repo, version["previous_version"]),
         "owner": owner.owner, "owner_type": owner.owner_type, "owner_url": owner.owner_url,
-        "created_on": times.show(version["created_on"]), "updated_on": times.show(version["updated_on"]), "created_by": version["created_by"],
+        "created_on": times.show(version["created_on"]), "updated_on": times.show(version["updated_on"]),
+        "created_by": version["created_by"],
     }  # fmt: skip
 
 

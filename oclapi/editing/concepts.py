@@ -62,7 +62,10 @@ def retire(draft: Draft, repo: Json, concept: str, comment: str | None) -> Edite
 
 
 def edit(draft: Draft, repo: Json, concept: str, change: Callable[[Json], None], comment: str | None = None) -> Edited:
-    """Let `change` alter the concept's value; makes a version only where it differs afterwards. Raises NotFound and what `change` raises."""
+    """Let `change` alter the concept's value; makes a version only where it differs afterwards.
+
+    Raises NotFound and what `change` raises.
+    """
     url = urls.item_url(repo["url"], "concept", concept)
     item, row = draft.pending(url), draft.living(repo, "concept", url)
     if item is None and row is None:
@@ -101,7 +104,10 @@ def check_openmrs(draft: Draft, item: Item) -> None:
 
 
 def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json]:
-    """The entries of `names` or `descriptions` as stored, in the order given. One equal to a kept entry, or that names its uuid, keeps that uuid."""
+    """The entries of `names` or `descriptions` as stored, in the order given.
+
+    One equal to a kept entry, or that names its uuid, keeps that uuid.
+    """
     text, type_field, type_name = TEXT[part]
     left = {entry["uuid"]: entry for entry in kept}
     made: list[Json] = []
@@ -137,7 +143,9 @@ def update_entry(draft: Draft, repo: Json, concept: str, part: str, uuid: str, b
 
     def change(value: Json) -> None:
         place = _place(value[part], uuid)
-        result.update({**value[part][place], **{name: body[name] for name in body if name in value[part][place] and name not in ("uuid", "type")}})
+        result.update(
+            {**value[part][place], **{name: body[name] for name in body if name in value[part][place] and name not in ("uuid", "type")}}
+        )
         value[part][place] = dict(result)
 
     return edit(draft, repo, concept, change), result

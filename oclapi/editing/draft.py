@@ -8,14 +8,13 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pymongo.client_session import ClientSession
-
 from oclapi import jsonio, representations, urls
 from oclapi.access import Caller, may
 from oclapi.editing import naming, openmrs
 from oclapi.editing.values import mapping_value, shown_concepts
 from oclapi.errors import Invalid
 from oclapi.model import Change, Head, Json, Kind, Revision, Row
+from oclapi.store.database import Transaction
 from oclapi.store.rows import Slice
 from oclapi.store.store import Store
 
@@ -59,7 +58,7 @@ def lookup_names(store: Store, revision: Revision) -> frozenset[str]:
 class Draft:
     """The work of one run of a commit's `build`."""
 
-    def __init__(self, store: Store, session: ClientSession, heads: Mapping[int, Head], caller: Caller) -> None:
+    def __init__(self, store: Store, session: Transaction, heads: Mapping[int, Head], caller: Caller) -> None:
         self.caller = caller
         self._store = store
         self._session = session
@@ -148,7 +147,8 @@ class Draft:
         stored = {row.url for row in self._store.rows.living_between(self._session, repo["_id"], start, end) if row.url not in self._items}
         made = {
             item.url for item in self._items.values()
-            if item.kind == "mapping" and not item.value["retired"] and (item.value["from_concept_url"], item.value["to_concept_url"]) == (start, end)
+            if item.kind == "mapping" and not item.value["retired"] and (item.value["from_concept_url"],
+            item.value["to_concept_url"]) == (start, end)
         }  # fmt: skip
         return stored | made
 
@@ -239,8 +239,10 @@ class Draft:
         if item.kind == "concept":
             body = representations.concept_body(value, item.repo["url"], head.revision.number, head.at, by)
             header = {
-                "display": value["display_name"], "name": naming.fold(value["display_name"]), "concept_class": naming.fold(value["concept_class"]),
-                "datatype": naming.fold(value["datatype"]), "locales": sorted({naming.fold(name["locale"]) for name in value["names"]}), "by": naming.fold(by),
+                "display": value["display_name"], "name": naming.fold(value["display_name"]),
+                "concept_class": naming.fold(value["concept_class"]),
+                "datatype": naming.fold(value["datatype"]),
+                "locales": sorted({naming.fold(name["locale"]) for name in value["names"]}), "by": naming.fold(by),
             }  # fmt: skip
             if head.repo["keeps_claims"]:
                 header["claims"] = openmrs.claims(value)
@@ -248,7 +250,8 @@ class Draft:
             number = item.row.header["number"] + 1 if item.row else 1
             body = representations.mapping_body(value, item.repo["url"], number, head.at, by)
             header = {
-                "from": value["from_concept_url"], "map_type": value["map_type"], "to": value["to"], "number": number, "by": naming.fold(by),
+                "from": value["from_concept_url"], "map_type": value["map_type"], "to": value["to"], "number": number,
+                "by": naming.fold(by),
                 "own_to_name": value["own_to_name"],
             }  # fmt: skip
             uses = [url for url in (value["from_concept_url"], value["to_concept_url"]) if url and not url.startswith(item.repo["url"])]

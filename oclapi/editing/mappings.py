@@ -91,7 +91,9 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
     if url:
         target = draft.target("to_concept_url", url)
         if (source and urls.repo(source) != target.repo["url"]) or (code and code != target.code):
-            raise Invalid.field("__all__", "to_concept_url and to_source_url with to_concept_code name different concepts; give one of the two")
+            raise Invalid.field(
+                "__all__", "to_concept_url and to_source_url with to_concept_code name different concepts; give one of the two"
+            )
         given = body.get("to_concept_name")
         own = bool(given) and given != target.name
         value.update(
@@ -127,7 +129,12 @@ def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
         raise Invalid.field("__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code")
     if given:
         name = {"to_concept_name": body["to_concept_name"]} if "to_concept_name" in body else {}
-        if not name and value["own_to_name"] and given.get("to_concept_url") and not _names_another(given["to_concept_url"], value["to_concept_url"] or "/"):
+        if (
+            not name
+            and value["own_to_name"]
+            and given.get("to_concept_url")
+            and not _names_another(given["to_concept_url"], value["to_concept_url"] or "/")
+        ):
             name = {"to_concept_name": value["to_concept_name"]}
         _set_target(draft, value, {**given, **name})
     elif "to_concept_name" in body:

@@ -4,14 +4,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from pymongo.client_session import ClientSession
-
 from oclapi import jsonio, representations
 from oclapi.access import Caller
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json, Revision
+from oclapi.store.database import Transaction
 from oclapi.store.owners import extras_of, stored
 from oclapi.store.rows import Slice
 from oclapi.store.store import Store
@@ -27,11 +26,12 @@ def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, cal
     fields = {
         "uuid": uuid.uuid4().hex, "name": body["name"], "full_name": body.get("full_name") or body["name"],
         **{name: body.get(name) for name in ("description", "website", "external_id", "source_type", "custom_validation_schema", "extras")},
-        "public_access": body.get("public_access", private), "default_locale": locale, "supported_locales": body.get("supported_locales") or [locale],
+        "public_access": body.get("public_access", private), "default_locale": locale,
+        "supported_locales": body.get("supported_locales") or [locale],
         "keeps_claims": body.get("custom_validation_schema") == "OpenMRS",
     }  # fmt: skip
 
-    def make(session: ClientSession) -> Json:
+    def make(session: Transaction) -> Json:
         if owner_url.startswith("/orgs/"):
             there = store.owners.org(owner["_id"], session)
         else:
@@ -44,15 +44,22 @@ def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, cal
 
 
 def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
-    """Change the metadata that is in `body`; return the repository. Raises Invalid, with `failed_concept_validations` where its concepts break a new schema."""
+    """Change the metadata that is in `body`; return the repository.
+
+    Raises Invalid, with `failed_concept_validations` where its concepts break a new schema.
+    """
     if body.get("id", repo["id"]) != repo["id"]:
         raise Invalid.field("id", "an id can't be changed")
     if body.get("custom_validation_schema") == "OpenMRS" and not repo["keeps_claims"]:
         store.rows.keep_claims(repo["_id"], _claims_of)
 
-    def change(session: ClientSession, head: Head) -> Json:
+    def change(session: Transaction, head: Head) -> Json:
         before = {**head.repo, "extras": extras_of(head.repo)}
-        sets = {name: value for name, value in body.items() if name in before and name != "id" and jsonio.dumps_sorted(before[name]) != jsonio.dumps_sorted(value)}
+        sets = {
+            name: value
+            for name, value in body.items()
+            if name in before and name != "id" and jsonio.dumps_sorted(before[name]) != jsonio.dumps_sorted(value)
+        }
         if "full_name" in sets and not sets["full_name"]:
             sets["full_name"] = sets.get("name", before["name"])
         if sets.get("custom_validation_schema") == "OpenMRS":
@@ -67,7 +74,7 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
 def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) -> None:
     """Create or replace one key of the repository's extras."""
 
-    def change(session: ClientSession, head: Head) -> Json:
+    def change(session: Transaction, head: Head) -> Json:
         return stored({"extras": {**(extras_of(head.repo) or {}), key: value}})
 
     store.repos.edit(repo["_id"], change, caller.by)
@@ -76,7 +83,7 @@ def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) ->
 def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
     """Remove one key of the repository's extras. Raises NotFound."""
 
-    def change(session: ClientSession, head: Head) -> Json:
+    def change(session: Transaction, head: Head) -> Json:
         return stored({"extras": without(extras_of(head.repo) or {}, key)})
 
     store.repos.edit(repo["_id"], change, caller.by)
@@ -92,7 +99,7 @@ def without(extras: Json, key: str) -> Json:
 def delete(store: Store, repo: Json) -> None:
     """Delete a repository. Raises Invalid with `usage` while others use a source's concepts or mappings."""
 
-    def check(session: ClientSession, head: Head) -> None:
+    def check(session: Transaction, head: Head) -> None:
         usage: dict[str, list[str]] = {"collections": [], "mappings": []}
         for row in store.rows.leaning_on(session, head.repo["url"]):
             place, found = ("collections", _repo_url(row.repo, session)) if "expression" in row.header else ("mappings", row.url)
@@ -102,7 +109,7 @@ def delete(store: Store, repo: Json) -> None:
             text = "this source is in use: a collection or another source's mapping refers to its content"
             raise Invalid({"__all__": [text]}, {"usage": {name: sorted(found)[:SHOWN_USES] for name, found in usage.items()}})
 
-    def _repo_url(number: int, session: ClientSession) -> str:
+    def _repo_url(number: int, session: Transaction) -> str:
         found = store.repos.by_number(number, session)
         return found["url"] if found else ""
 
@@ -113,7 +120,7 @@ def _claims_of(body: bytes) -> list[int]:
     return openmrs.claims(jsonio.loads_own(body))
 
 
-def check_schema(store: Store, session: ClientSession, head: Head) -> None:
+def check_schema(store: Store, session: Transaction, head: Head) -> None:
     """Raise Invalid with `failed_concept_validations` where active concepts break the schema OpenMRS. Cost: reads them all."""
     repo = head.repo
     lists = {}
@@ -138,7 +145,7 @@ def check_schema(store: Store, session: ClientSession, head: Head) -> None:
         raise Invalid({"custom_validation_schema": [text]}, {"failed_concept_validations": list(failed.values())})
 
 
-def _concepts(store: Store, session: ClientSession, repo: Json) -> Iterator[bytes]:
+def _concepts(store: Store, session: Transaction, repo: Json) -> Iterator[bytes]:
     after = None
     while rows := store.rows.page(session, Revision(repo["_id"], repo["rev"]), Slice("concept"), limit=1000, after=after):
         yield from (row.body for row in rows)
@@ -149,9 +156,12 @@ def _concepts(store: Store, session: ClientSession, repo: Json) -> Iterator[byte
 
 
 def create_version(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
-    """Release the repository's present state; return the version. Raises VersionExists, Invalid for an unknown previous or parent version."""
+    """Release the repository's present state; return the version.
 
-    def fields(session: ClientSession, head: Head) -> Json:
+    Raises VersionExists, Invalid for an unknown previous or parent version.
+    """
+
+    def fields(session: Transaction, head: Head) -> Json:
         newest = store.versions.newest(repo["_id"], session)
         counted = {**head.repo, "versions": head.repo["versions"] + 1}
         given = {"previous_version": newest["id"] if newest else None, "parent_version": None, **body}
@@ -172,9 +182,13 @@ def update_version(store: Store, repo: Json, version: str, body: Json, caller: C
     if body.get("id", version) != version:
         raise Invalid.field("id", "an id can't be changed")
 
-    def change(session: ClientSession, found: Json) -> Json:
+    def change(session: Transaction, found: Json) -> Json:
         check_links(store, session, repo, version, body)
-        given = {name: body[name] for name in ("description", "released", "retired", "previous_version", "parent_version", "extras") if name in body}
+        given = {
+            name: body[name]
+            for name in ("description", "released", "retired", "previous_version", "parent_version", "extras")
+            if name in body
+        }
         if "version_external_id" in body or body.get("external_id", _frozen_external_id(found)) != _frozen_external_id(found):
             given["version_external_id"] = external_id(body, {"external_id": _frozen_external_id(found)})
         before = {**found, "extras": extras_of(found)}
@@ -183,7 +197,7 @@ def update_version(store: Store, repo: Json, version: str, body: Json, caller: C
     return store.versions.edit(repo["_id"], version, change, caller.by)
 
 
-def check_links(store: Store, session: ClientSession, repo: Json, version: str, body: Json) -> None:
+def check_links(store: Store, session: Transaction, repo: Json, version: str, body: Json) -> None:
     """Raise Invalid where the previous or parent version is unknown or the version itself."""
     for field, spoken in (("previous_version", "previousVersion"), ("parent_version", "parentVersion")):
         other = body.get(field)

@@ -3,7 +3,8 @@
 A concept's value: id, uuid, external_id, concept_class, datatype, display_name, display_locale, names, descriptions, retired, extras,
 locale, update_comment, created_on, created_by (texts as published, None for a new item).
 
-A mapping's value: id, uuid, external_id, retired, map_type, from_concept_url, from_concept_name, to_source_url, to_concept_code, to_concept_name,
+A mapping's value: id, uuid, external_id, retired, map_type, from_concept_url, from_concept_name, to_source_url,
+to_concept_code, to_concept_name,
 to_concept_url (None: external), to (the target's URL, made up for an external one), own_to_name (the name shown is the mapping's own),
 sort_weight, extras, update_comment, created_on, created_by.
 """
@@ -19,11 +20,13 @@ MAX_ITEM = 4 * 2**20
 """Bytes of one concept or mapping in all (contract 1.2)."""
 
 CONCEPT_FIELDS = (
-    "id", "uuid", "external_id", "concept_class", "datatype", "display_name", "display_locale", "names", "descriptions", "retired", "extras",
+    "id", "uuid", "external_id", "concept_class", "datatype", "display_name", "display_locale", "names", "descriptions",
+    "retired", "extras",
     "locale", "update_comment", "created_on", "created_by",
 )  # fmt: skip
 MAPPING_FIELDS = (
-    "id", "uuid", "external_id", "retired", "map_type", "from_concept_url", "from_concept_name", "to_source_url", "to_concept_code", "to_concept_name",
+    "id", "uuid", "external_id", "retired", "map_type", "from_concept_url", "from_concept_name", "to_source_url",
+    "to_concept_code", "to_concept_name",
     "to_concept_url", "sort_weight", "extras", "update_comment", "created_on", "created_by",
 )  # fmt: skip
 
@@ -59,7 +62,9 @@ def same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
 
 
 def _content(value: Mapping[str, Any]) -> bytes:
-    return jsonio.dumps_sorted({name: part for name, part in value.items() if name not in ("update_comment", "display_name", "display_locale")})
+    return jsonio.dumps_sorted(
+        {name: part for name, part in value.items() if name not in ("update_comment", "display_name", "display_locale")}
+    )
 
 
 def check_size(value: Mapping[str, Any]) -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from pymongo.client_session import ClientSession
-
 from oclapi.access import Caller
 from oclapi.editing.draft import Draft
 from oclapi.model import Change, Head, Json
+from oclapi.store.database import Transaction
 from oclapi.store.store import Store
 
 Result = TypeVar("Result")
@@ -18,7 +17,7 @@ def write(
     caller: Caller,
     repos: Sequence[Json],
     edit: Callable[[Draft], Result],
-    beside: Callable[[ClientSession], None] | None = None,
+    beside: Callable[[Transaction], None] | None = None,
 ) -> Result:
     """Run `edit` on a draft of these repositories and commit what it put; return its result, whose items then hold their bodies.
 
@@ -27,7 +26,7 @@ def write(
     """
     result: list[Result] = []
 
-    def build(session: ClientSession, heads: Mapping[int, Head]) -> list[Change]:
+    def build(session: Transaction, heads: Mapping[int, Head]) -> list[Change]:
         draft = Draft(store, session, heads, caller)
         result[:] = [edit(draft)]
         return draft.changes()

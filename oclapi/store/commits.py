@@ -81,7 +81,9 @@ class Commits:
             if change.replaces:
                 ended.setdefault(change.repo, []).append(change.replaces.header["_id"])
         for number, keys in ended.items():
-            done = self._db.rows.update_many({"_id": {"$in": keys}, "to_rev": LIVE}, {"$set": {"to_rev": heads[number].revision.number}}, session=session)
+            done = self._db.rows.update_many(
+                {"_id": {"$in": keys}, "to_rev": LIVE}, {"$set": {"to_rev": heads[number].revision.number}}, session=session
+            )
             if done.modified_count != len(keys):
                 raise _stale()
         if changes:

@@ -18,6 +18,9 @@ from oclapi.errors import OutcomeUnknown, RepositoryBusy, StoreUnavailable
 Session = ClientSession | None
 """What a read is given: a snapshot session, the session of a transaction, or None (unit tests on mongomock)."""
 
+Transaction = ClientSession
+"""What the work of a transaction is given."""
+
 Result = TypeVar("Result")
 
 
@@ -43,7 +46,12 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
         "claims": index("repo", "claims", **present("claims")),
         "code": index("repo", "id", **present("expression")),
     },
-    "repos": {"url": index("url", unique=True), "owner": index("owner_url", "kind", "updated_on")},
+    "repos": {
+        "url": index("url", unique=True),
+        "owner": index("owner_url", "kind", "updated_on", "url"),
+        "kind": index("kind", "updated_on", "url"),
+    },
+    "orgs": {"newest": index("updated_on", "_id")},
     "versions": {"id": index("repo", "id", unique=True), "newest": index("repo", "at")},
     "revisions": {
         "rev": index("repo", "rev", unique=True),
@@ -56,6 +64,11 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
 }
 
 
+COLLECTIONS = (
+    "users", "orgs", "repos", "versions", "rows", "revisions", "exports", "tasks", "task_results", "trash", "counters", "leans", "leases",
+)  # fmt: skip
+
+
 class Database:
     """One process's way to the store. Opens no connection before its first use, so it can be built before a fork."""
 
@@ -65,7 +78,9 @@ class Database:
         self.client: MongoClient[dict[str, Any]] = client or MongoClient(
             url, connect=False, tz_aware=True, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, retryWrites=True, appname="oclapi"
         )
-        options: dict[str, Any] = {} if client else {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority", wtimeout=30000)}
+        options: dict[str, Any] = (
+            {} if client else {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority", wtimeout=30000)}
+        )
         self._db = self.client.get_database(name, **options)
         self._patience = patience
         self.users = self._db["users"]
@@ -86,9 +101,9 @@ class Database:
         """Create collections and indexes that are not there yet. Safe to run at every start and by several at once."""
         with told():
             there = set(self._db.list_collection_names())
-            for name in vars(self).values():
-                if hasattr(name, "create_index") and name.name not in there:
-                    self._create(name.name)
+            for name in COLLECTIONS:
+                if name not in there:
+                    self._create(name)
             for collection, indexes in INDEXES.items():
                 for name, (keys, options) in indexes.items():
                     self._db[collection].create_index(keys, name=name, **options)
@@ -135,7 +150,7 @@ class Database:
                         raise StoreUnavailable("the database can't be reached; nothing was written") from error
                     raise RepositoryBusy("other writers kept this one waiting too long; nothing was written") from error
             # The driver's own growing back-off starves editors beside an importer; a short random one does not.
-            time.sleep(random.uniform(0.002, 0.010))  # noqa: S311
+            time.sleep(random.uniform(0.002, 0.010))
 
     def _finish(self, session: ClientSession, deadline: float, happened: Callable[[], bool] | None) -> None:
         """Commit; when the answer is lost, ask again until the deadline, then look the commit up."""
@@ -154,7 +169,9 @@ class Database:
                         return None
                 except StoreUnavailable:
                     happened = None
-                raise OutcomeUnknown("the database did not confirm this write: its outcome is unknown, read before you repeat it") from error
+                raise OutcomeUnknown(
+                    "the database did not confirm this write: its outcome is unknown, read before you repeat it"
+                ) from error
 
 
 def _abort(session: ClientSession) -> None:

@@ -42,8 +42,8 @@ class Owners:
         """How many organisations match, and one page of them, newest change first, then id. `limit` 0: all."""
         way = 1 if oldest_first else -1
         with told():
-            cursor = self._db.orgs.find(where).sort([("updated_on", way), ("_id", way)]).skip(skip).limit(limit)
-            return self._db.orgs.count_documents(where), list(cursor)
+            cursor = self._db.orgs.find(where, hint="newest").sort([("updated_on", way), ("_id", way)]).skip(skip).limit(limit)
+            return self._db.orgs.count_documents(where, hint="newest"), list(cursor)
 
     def create_org(self, org: str, fields: Json, by: str) -> Json:
         """Add an organisation with its creator as its member; return it. Raises Invalid (keys `mnemonic` and `id`) when the id is taken."""
@@ -76,14 +76,18 @@ class Owners:
         return self._db.transaction(work)
 
     def ensure_first(self, root_user: str, root_token: str) -> None:
-        """What every server has from its first start: the first superuser, who holds `root_token` (and no other fixed token), and the organisation OCL."""
+        """What every server has from its first start:
+
+        the first superuser, who holds `root_token` (and no other fixed token), and the organisation OCL.
+        """
         now = now_ms()
         with told():
             self._db.users.update_one(
                 {"_id": root_user},
                 {
                     "$setOnInsert": {
-                        "uuid": uuid.uuid4().hex, "name": root_user, "email": f"{root_user}@localhost", "active": True, "is_staff": True, "is_superuser": True,
+                        "uuid": uuid.uuid4().hex, "name": root_user, "email": f"{root_user}@localhost", "active": True,
+                        "is_staff": True, "is_superuser": True,
                         "company": None, "location": None, "preferred_locale": None, "website": None, "extras": None,
                         "created_on": now, "created_by": root_user, "updated_on": now, "updated_by": root_user,
                     }

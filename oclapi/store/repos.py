@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
@@ -39,7 +38,9 @@ class Repos:
         Raises Invalid (keys `__all__` and `id`) when the owner has one of that kind and id.
         """
         url = f"{owner_url}{kind}s/{short_id}/"
-        counter = self._db.counters.find_one_and_update({"_id": "repos"}, {"$inc": {"next": 1}}, upsert=True, return_document=True)
+        with told():
+            counter = self._db.counters.find_one_and_update({"_id": "repos"}, {"$inc": {"next": 1}}, upsert=True, return_document=True)
+        assert counter is not None  # an upsert that returns the document after it
         now = now_ms()
         base = {
             "_id": counter["next"], "url": url, "kind": kind, "id": short_id, "owner_url": owner_url,
@@ -133,5 +134,5 @@ def taken(kind: str, short_id: str) -> Invalid:
 
 def now_ms() -> datetime:
     """The present moment in whole milliseconds, as the store keeps time."""
-    now: Any = datetime.now(UTC)
+    now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)

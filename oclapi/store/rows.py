@@ -58,7 +58,8 @@ class Rows:
         after: tuple[int, str] | None = None,
         newest_first: bool = False,
     ) -> list[Row]:
-        """At most `limit` rows in commit order, or its reverse. `after`: the key of the last row read before; else `skip` rows are left out.
+        """At most `limit` rows in commit order, or its reverse. `after`: the key of the last row read before; else
+        `skip` rows are left out.
 
         Cost: one index range; `after` seeks, `skip` walks over the index keys left out.
         """
@@ -104,7 +105,10 @@ class Rows:
         """URLs of entries that were there before commit `since` and are not at `revision`, by url."""
         ended = {"repo": revision.repo, "kind": kind, "to_rev": {"$gte": since, "$lte": revision.number}, "from_rev": {"$lt": since}}
         urls = {found["url"] for found in self._db.rows.find(ended, {"url": 1}, hint="ends", session=session)}
-        left = [row_of(found) for found in self._db.rows.find({**_at(revision), "url": {"$in": sorted(urls)}}, {"body": 0}, hint="item", session=session)]
+        left = [
+            row_of(found)
+            for found in self._db.rows.find({**_at(revision), "url": {"$in": sorted(urls)}}, {"body": 0}, hint="item", session=session)
+        ]
         return sorted(urls - {row.url for row in left})
 
     def counts(self, session: Session, revision: Revision) -> Counts:
@@ -114,7 +118,11 @@ class Rows:
 
     def content_at(self, session: Session, revision: Revision) -> datetime | None:
         """When the newest commit at `revision` was made; None before the first."""
-        found = self._db.revisions.find_one({"repo": revision.repo, "rev": revision.number}, {"at": 1}, session=session) if revision.number else None
+        found = (
+            self._db.revisions.find_one({"repo": revision.repo, "rev": revision.number}, {"at": 1}, session=session)
+            if revision.number
+            else None
+        )
         return found["at"] if found else None
 
     def first_since(self, session: Session, repo: int, moment: datetime, *, whole_seconds: bool, margin: int = 2, reach: int = 100) -> int:
@@ -135,7 +143,9 @@ class Rows:
         found = revisions.find_one({"repo": repo, "shown": {"$gte": early}}, {"rev": 1}, sort=[("shown", 1)], hint="shown", session=session)
         return int(found["rev"]) if found else LIVE
 
-    def of_concept(self, session: Session, revision: Revision, url: str, *, inverse: bool = False, retired: bool | None = False) -> list[Row]:
+    def of_concept(
+        self, session: Session, revision: Revision, url: str, *, inverse: bool = False, retired: bool | None = False
+    ) -> list[Row]:
         """The repository's mappings that start from the concept, by map type and target; `inverse`: also those to it, after them."""
         where = {**_at(revision), **_retired(retired)}
         order = [("map_type", 1), ("to", 1), ("from_rev", 1)]
@@ -211,7 +221,9 @@ class Rows:
         self, session: Session, revision: Revision, wanted: Slice, part: Mapping[str, Any], newest_first: bool, only: Json | None = None
     ) -> Any:
         way = -1 if newest_first else 1
-        return self._db.rows.find(_where(revision, wanted, part), only, hint="order", sort=[("from_rev", way), ("url", way)], session=session)
+        return self._db.rows.find(
+            _where(revision, wanted, part), only, hint="order", sort=[("from_rev", way), ("url", way)], session=session
+        )
 
 
 def _at(revision: Revision) -> Json:
@@ -250,5 +262,15 @@ def _batches(cursor: Any) -> Iterator[list[Json]]:
 def row_of(found: Mapping[str, Any]) -> Row:
     """A stored document as a value; without a body when only the header was read."""
     header = {name: value for name, value in found.items() if name not in OWN_FIELDS}
-    own = (found[name] for name in OWN_FIELDS[:-1])
-    return Row(*own, body=found.get("body", b""), header=header)
+    return Row(
+        found["repo"],
+        found["kind"],
+        found["url"],
+        found["id"],
+        found["from_rev"],
+        found["to_rev"],
+        found["at"],
+        found["retired"],
+        found.get("body", b""),
+        header,
+    )

@@ -26,7 +26,9 @@ class Tasks:
             self._db.tasks.replace_one({"_id": task}, made, upsert=True)
             return made
 
-    def advance(self, session: ClientSession | None, task: str, *, lines: int, size: int, counts: Mapping[str, int], results: Sequence[Json]) -> None:
+    def advance(
+        self, session: ClientSession | None, task: str, *, lines: int, size: int, counts: Mapping[str, int], results: Sequence[Json]
+    ) -> None:
         """Note that the task has handled `lines` lines (`size` bytes) with these counts in all, and keep the outcomes of this step."""
         if results:
             self._db.task_results.insert_many([{"task": task, **result} for result in results], session=session)

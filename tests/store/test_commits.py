@@ -1,0 +1,137 @@
+"""What `commit` promises: one revision, all or nothing, in order, whoever writes beside it."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from oclapi.errors import Invalid, NotFound
+from oclapi.model import LIVE, Counts, Revision
+from oclapi.store.rows import Slice
+from tests.store.conftest import Repo, concept_change
+
+CONCEPTS = Slice("concept", retired=None)
+
+
+def ids(store, revision, wanted=CONCEPTS):
+    with store.snapshot() as session:
+        return [row.id for row in store.rows.page(session, revision, wanted, limit=1000)]
+
+
+def test_each_commit_is_the_next_revision_and_earlier_ones_stay_as_they_were(store, repo):
+    first = repo.commit("A00", "A01")
+    second = repo.commit("A01", "A02")
+
+    assert (first.number, second.number) == (1, 2)
+    assert ids(store, Revision(repo.number, 0)) == []
+    assert ids(store, first) == ["A00", "A01"]
+    assert ids(store, second) == ["A00", "A01", "A02"]
+
+
+def test_an_edit_ends_the_old_row_and_moves_the_item_to_the_end_of_the_commit_order(store, repo):
+    repo.commit("A00", "A01")
+    revision = repo.commit("A00")
+
+    assert ids(store, revision) == ["A01", "A00"]
+    with store.snapshot() as session:
+        history = store.rows.history(session, revision, repo.concept_url("A00"))
+    assert [(row.from_rev, row.to_rev) for row in history] == [(2, LIVE), (1, 2)]
+
+
+def test_a_commit_without_changes_leaves_the_revision_and_the_clock_alone(store, repo):
+    repo.commit("A00")
+    before = store.repos.by_number(repo.number)
+
+    made = store.commits.commit([repo.number], lambda session, heads: [], "amina")
+
+    assert made == {}
+    after = store.repos.by_number(repo.number)
+    assert (after["rev"], after["at"], after["updated_on"]) == (before["rev"], before["at"], before["updated_on"])
+
+
+def test_in_a_commit_over_two_repositories_only_the_one_that_changed_gets_a_revision(store, repo):
+    other = Repo(store, "OTHER")
+
+    def build(session, heads):
+        assert set(heads) == {repo.number, other.number}
+        return [concept_change(other.number, other.concept_url("X"))]
+
+    made = store.commits.commit([other.number, repo.number], build, "amina")
+
+    assert made == {other.number: Revision(other.number, 1)}
+    assert repo.head().number == 0
+
+
+def test_what_the_work_raises_leaves_no_trace(store, repo):
+    def build(session, heads):
+        raise Invalid.field("names", "at least one name is needed")
+
+    with pytest.raises(Invalid):
+        store.commits.commit([repo.number], build, "amina")
+
+    assert repo.head().number == 0
+    assert store.database.revisions.count_documents({}) == 0
+
+
+def test_a_row_that_was_ended_meanwhile_is_never_replaced(store, repo):
+    repo.commit("A00")
+    with store.snapshot() as session:
+        stale = store.rows.one(session, repo.head(), repo.concept_url("A00"))
+    repo.commit("A00")
+    runs = []
+
+    def build(session, heads):
+        runs.append(1)
+        [living] = store.rows.living(session, repo.number, "concept", [repo.concept_url("A00")])
+        return [concept_change(repo.number, living.url, stale if len(runs) == 1 else living)]
+
+    revision = store.commits.commit([repo.number], build, "amina")[repo.number]
+
+    assert (len(runs), revision.number) == (2, 3)
+
+
+def test_counts_are_kept_with_each_revision(store, repo):
+    first = repo.commit("A00", "A01")
+    second = repo.commit("A00", retired=True)
+
+    with store.snapshot() as session:
+        assert store.rows.counts(session, first) == Counts(concepts=2, active_concepts=2)
+        assert store.rows.counts(session, second) == Counts(concepts=2, active_concepts=1)
+        assert store.rows.count(session, second, Slice("concept")) == 1
+
+
+def test_times_grow_with_every_commit_even_within_one_millisecond(store, repo):
+    for number in range(20):
+        repo.commit(f"A{number}")
+
+    times = [entry["at"] for entry in store.database.revisions.find(sort=[("rev", 1)])]
+    assert times == sorted(set(times))
+
+
+def test_a_commit_to_a_deleted_repository_is_refused(store, repo):
+    store.repos.delete(repo.number, lambda session, head: None)
+
+    with pytest.raises(NotFound):
+        repo.commit("A00")
+
+
+def test_many_writers_at_once_make_one_revision_each_and_lose_nothing(store, repo):
+    with ThreadPoolExecutor(8) as pool:
+        revisions = list(pool.map(lambda number: repo.commit(f"C{number}", "shared").number, range(60)))
+
+    assert sorted(revisions) == list(range(1, 61))
+    assert sorted(ids(store, repo.head())) == sorted([f"C{number}" for number in range(60)] + ["shared"])
+    with store.snapshot() as session:
+        assert len(store.rows.history(session, repo.head(), repo.concept_url("shared"))) == 60
+
+
+def test_a_source_made_again_under_an_old_name_shares_nothing_with_the_old_one(store, repo):
+    repo.commit("A00")
+    store.repos.delete(repo.number, lambda session, head: None)
+
+    again = Repo(store)
+
+    assert again.number != repo.number
+    assert ids(store, again.head()) == []
+    removed = sum(store.repos.purge())
+    assert removed == 2  # one row, one revision
+    assert store.database.trash.count_documents({}) == 0

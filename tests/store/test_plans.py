@@ -1,0 +1,173 @@
+"""How the server answers each kind of read: with the index that was meant, no scan of a collection, no sort in memory."""
+
+import contextlib
+from datetime import UTC, datetime
+
+import pytest
+from pymongo import MongoClient, monitoring
+
+from oclapi.model import Revision
+from oclapi.store.database import Database
+from oclapi.store.rows import Slice
+from oclapi.store.store import Store
+from tests.store.conftest import KEY, Repo, mapping_change
+
+READS = ("find", "count", "aggregate", "findAndModify", "update")
+
+
+class Reads(monitoring.CommandListener):
+    """Keeps the commands that a piece of code sends."""
+
+    def __init__(self) -> None:
+        self.commands: list[dict] = []
+
+    def started(self, event):
+        if event.command_name in READS:
+            self.commands.append({name: value for name, value in event.command.items() if not name.startswith("$")})
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+@pytest.fixture(scope="module")
+def reads():
+    return Reads()
+
+
+@pytest.fixture(scope="module")
+def store(new_mongo_url, reads):
+    url = new_mongo_url()
+    client = MongoClient(url, event_listeners=[reads], tz_aware=True)
+    database = Database(url, client=client)
+    database.prepare()
+    yield Store(database, KEY)
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def source(store):
+    """40 concepts over 4 commits, some of them edited, with mappings."""
+    repo = Repo(store)
+    for commit in range(4):
+        repo.commit(*{f"C{number}" for number in range(commit * 10, commit * 10 + 10)} | {"C0"})
+    made = [
+        mapping_change(repo.number, repo.url, f"m{number}", repo.concept_url("C1"), repo.concept_url(f"C{number}"))
+        for number in range(2, 30)
+    ]
+    made.append(mapping_change(repo.number, repo.url, "out", repo.concept_url("C1"), "/orgs/RefOrg/sources/REFX/concepts/G/"))
+    store.commits.commit([repo.number], lambda session, heads: made, "amina")
+    return repo
+
+
+def plans(store, reads, read):
+    """The winning plans of the commands that `read` sends, as a set of (stage, index name)."""
+    reads.commands.clear()
+    read()
+    sent = [command for command in reads.commands if "getMore" not in command]
+    assert sent, "nothing was read"
+    client = MongoClient(store.database.client.address[0], store.database.client.address[1], directConnection=True)
+    found = set()
+    with contextlib.closing(client):
+        for command in sent:
+            asked = {
+                name: value
+                for name, value in command.items()
+                if name
+                not in (
+                    "lsid",
+                    "txnNumber",
+                    "autocommit",
+                    "readConcern",
+                    "writeConcern",
+                    "startTransaction",
+                    "cursor" if "find" in command else "",
+                )
+            }
+            plan = client[store.database.rows.database.name].command("explain", asked, verbosity="queryPlanner")
+            found |= set(stages(plan))
+    return found
+
+
+def stages(plan):
+    """Every stage that an explain names in its winning plans, with the index it uses."""
+    if isinstance(plan, dict):
+        if "stage" in plan:
+            yield plan["stage"], plan.get("indexName")
+        for name, part in plan.items():
+            if name != "rejectedPlans":
+                yield from stages(part)
+    elif isinstance(plan, list):
+        for part in plan:
+            yield from stages(part)
+
+
+def page(**options):
+    return lambda store, repo, session: store.rows.page(session, repo.head(), Slice("concept"), limit=10, **options)
+
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+CONTENT = {
+    "one item": ("item", lambda store, repo, session: store.rows.one(session, repo.head(), repo.concept_url("C0"))),
+    "the history of an item": ("item", lambda store, repo, session: store.rows.history(session, repo.head(), repo.concept_url("C0"))),
+    "a first page": ("order", page()),
+    "a page, newest first": ("order", page(newest_first=True)),
+    "a page behind a cursor": ("order", page(after=(2, "/orgs/"))),
+    "a page behind a cursor, newest first": ("order", page(after=(3, "/orgs/"), newest_first=True)),
+    "a page that skips": ("order", page(skip=20)),
+    "a difference": ("order", lambda store, repo, session: store.rows.page(session, repo.head(), Slice("concept", since=3), limit=10)),
+    "a count": ("order", lambda store, repo, session: store.rows.count(session, repo.head(), Slice("concept", since=2))),
+    "a stream": ("order", lambda store, repo, session: list(store.rows.bodies(repo.head(), Slice("mapping", retired=None)))),
+    "a concept's mappings": ("from", lambda store, repo, session: store.rows.of_concept(session, repo.head(), repo.concept_url("C1"))),
+    "the mappings to a concept": ("to", lambda store, repo, session: (
+        store.rows.of_concept(session, repo.head(), repo.concept_url("C9"), inverse=True))),
+    "living rows": ("ends", lambda store, repo, session: store.rows.living(session, repo.number, "concept", [repo.concept_url("C1")])),
+    "what is mapped already": ("from", lambda store, repo, session: (
+        store.rows.living_mappings(session, repo.number, [(repo.concept_url("C1"), "SAME-AS", repo.concept_url("C5"))]))),
+    "mappings that show a name": ("to", lambda store, repo, session: (
+        store.rows.living_showing(session, repo.number, [repo.concept_url("C5")]))),
+    "who claims a name": ("claims", lambda store, repo, session: store.rows.claimants(session, repo.number, [5])),
+    "who leans on a source": ("uses", lambda store, repo, session: list(store.rows.leaning_on(session, "/orgs/RefOrg/sources/REFX/"))),
+    "what is no longer there": ("ends", lambda store, repo, session: store.rows.removed(session, repo.head(), "concept", 2)),
+    "the counts at a revision": ("rev", lambda store, repo, session: store.rows.counts(session, repo.head())),
+    "the first revision since a moment": ("at", lambda store, repo, session: (
+        store.rows.first_since(session, repo.number, MOMENT, whole_seconds=False))),
+    "the first revision since a whole second": ("shown", lambda store, repo, session: (
+        store.rows.first_since(session, repo.number, MOMENT, whole_seconds=True))),
+    "a repository": ("url", lambda store, repo, session: store.repos.by_url(repo.url)),
+    "a version": ("id", lambda store, repo, session: store.versions.by_id(repo.number, "v1")),
+    "the latest release": ("newest", lambda store, repo, session: store.versions.latest(repo.number)),
+    "the newest version": ("newest", lambda store, repo, session: store.versions.newest(repo.number)),
+    "an owner's repositories": ("owner", lambda store, repo, session: (
+        store.repos.listing({"owner_url": "/orgs/NorthLab/", "kind": "source"}, limit=10, skip=0))),
+    "all repositories of a kind": ("kind", lambda store, repo, session: store.repos.listing({"kind": "source"}, limit=10, skip=0)),
+    "the organisations": ("newest", lambda store, repo, session: store.owners.orgs({}, limit=10, skip=0)),
+    "the holder of a token": ("tokens", lambda store, repo, session: store.owners.by_token("0" * 40)),
+}  # fmt: skip
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("index", "read"), CONTENT.values(), ids=CONTENT)
+def test_a_read_uses_its_index_and_neither_scans_nor_sorts(store, reads, source, index, read):
+    def run():
+        if index in ("rev", "at", "shown", "url", "id", "newest", "owner", "kind", "tokens"):
+            return read(store, source, None)
+        with store.snapshot() as session:
+            return read(store, source, session)
+
+    used = plans(store, reads, run)
+
+    assert index in {name for _, name in used}
+    assert not {stage for stage, _ in used} & {"COLLSCAN", "SORT"}
+
+
+def test_the_next_page_starts_where_the_last_one_ended(store, source):
+    with store.snapshot() as session:
+        whole = store.rows.page(session, source.head(), Slice("concept"), limit=100)
+        first = store.rows.page(session, source.head(), Slice("concept"), limit=7)
+        rest = store.rows.page(session, source.head(), Slice("concept"), limit=100, after=first[-1].key)
+
+    assert [row.url for row in first + rest] == [row.url for row in whole]
+    assert Revision(source.number, 5) == source.head()
