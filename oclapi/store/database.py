@@ -59,6 +59,7 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
         "shown": index("repo", "shown"),
         "commit": index("commit"),
     },
+    "exports": {"wanted": index("wanted", **present("wanted")), "job": index("job.token", **present("job.token"))},
     "users": {"tokens": index("tokens.hash")},
     "task_results": {"task": index("task", "line")},
 }

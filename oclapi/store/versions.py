@@ -11,6 +11,7 @@ from oclapi.errors import NotFound, VersionExists
 from oclapi.model import Head, Json, Revision
 from oclapi.store.commits import Commits
 from oclapi.store.database import Database, Session, told
+from oclapi.store.exports import Exports
 from oclapi.store.repos import now_ms
 
 
@@ -20,6 +21,7 @@ class Versions:
     def __init__(self, database: Database, commits: Commits) -> None:
         self._db = database
         self._commits = commits
+        self._exports = Exports(database)
 
     def by_id(self, repo: int, version: str, session: Session = None) -> Json | None:
         """The repository's version of this id, None when there is none."""
@@ -66,7 +68,7 @@ class Versions:
             }  # fmt: skip
             self._db.versions.insert_one(made, session=session)
             self._db.repos.update_one({"_id": number}, {"$inc": {"versions": 1}}, session=session)
-            self._db.exports.insert_one({"_id": key, "wanted": True}, session=session)
+            self._db.exports.insert_one({"_id": key, "wanted": 1}, session=session)
             return made
 
         try:
@@ -85,6 +87,7 @@ class Versions:
                 return found, False
             sets = {**sets, "updated_on": max(now_ms(), found["updated_on"]), "updated_by": by, "edition": found["edition"] + 1}
             self._db.versions.update_one({"_id": found["_id"]}, {"$set": sets}, session=session)
+            self._exports.want(str(found["_id"]), sets["edition"], session)
             return {**found, **sets}, True
 
         return self._db.transaction(work)
@@ -105,6 +108,7 @@ class Versions:
                     if sets[field] == follower["id"]:
                         moved = {"$set": {field: None}, "$inc": {"edition": 1}}
                     self._db.versions.update_one({"_id": follower["_id"]}, moved, session=session)
+                    self._exports.want(str(follower["_id"]), follower["edition"] + 1, session)
                     followers.append(follower)
             self._db.versions.delete_one({"_id": found["_id"]}, session=session)
             self._db.exports.delete_one({"_id": found["_id"]}, session=session)
