@@ -1,13 +1,12 @@
 """Start and stop the real servers of a local run or a test run: MongoDB and Redis here, Solr in solr.py.
 
-Each lives in a folder of its own: data, log and a `lock` file that the server process itself keeps locked as long as it lives.
+Each lives in a folder of its own: data, log and a lock file that the server process itself keeps locked as long as it lives.
 So two servers never share a folder, and a start just after a crash waits until the old one is gone. On Linux a server is also told
 to end (SIGTERM) when the thread that started it ends, however that comes: start servers from a thread that outlives them.
 All listen on 127.0.0.1 only, without a password: every user of this machine can reach them.
 pymongo and redis are used here only to ask whether a server answers, and to set up its replica set.
 """
 
-import contextlib
 import fcntl
 import importlib.util
 import os
@@ -18,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,12 +89,12 @@ class Server:
     def kill(self) -> None:
         """SIGKILL it and its children, and wait until they are gone. For a server that does not end, and for tests of a crash."""
         family: list[psutil.Process] = []
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.pid).children(recursive=True)
         self.process.kill()
         self.process.wait()
         for child in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess):
                 child.kill()
         psutil.wait_procs(family, timeout=10)
 
@@ -113,7 +113,7 @@ def start_mongod(folder: Path, port: int | None = None, cache_gb: float = 0.5, p
         command = [binary, "--dbpath", str(folder / "data"), "--bind_ip", HOST, "--port", str(port), "--nounixsocket"]
         command += ["--replSet", REPLICA_SET, "--oplogSize", "1024", "--wiredTigerCacheSizeGB", str(cache_gb), "--quiet"]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-        process = launch("mongod", command, folder)
+        process = launch("mongod", command, folder, port=port)
         return Server("mongod", f"mongodb://{HOST}:{port}/?replicaSet={REPLICA_SET}", port, folder, process)
 
     return start_and_wait(start, port, _is_primary, patience)
@@ -131,7 +131,8 @@ def start_redis(folder: Path, port: int | None = None, databases: int = 16, pati
     def start(port: int) -> Server:
         command = [binary, "--port", str(port), "--bind", HOST, "--dir", str(folder), "--save", "", "--appendonly", "yes"]
         command += ["--databases", str(databases)]
-        return Server("redis", f"redis://{HOST}:{port}", port, folder, launch("redis", command, folder))
+        process = launch("redis", command, folder, port=port)
+        return Server("redis", f"redis://{HOST}:{port}", port, folder, process)
 
     return start_and_wait(start, port, _redis_answers, patience)
 
@@ -149,22 +150,28 @@ def launch(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     patience: float = 30.0,
+    alone: bool = True,
+    port: int = 0,
 ) -> "subprocess.Popen[bytes]":
-    """Start a command that ends with us, owns `folder`/lock while it lives and writes to `folder`/NAME.log.
+    """Start a command that ends with us and writes to `folder`/NAME.log; `alone`: it holds `folder`/NAME.lock while it lives.
 
-    It gets a session of its own, so that Ctrl-C reaches only the launcher, which stops the servers in order.
-    Raises FolderInUse when the lock stays taken for `patience` seconds.
+    The process gets a session of its own, so that Ctrl-C reaches only the launcher, which stops the servers in order.
+    Raises FolderInUse when the lock stays taken for `patience` seconds, PortInUse when someone else listens on `port`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}.log"
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_suffix(".log.1"))
-    with open(folder / "lock", "a") as lock, open(log, "ab") as out:
+    with ExitStack() as stack:
+        lock = stack.enter_context(open(folder / f"{name}.lock", "a"))
         until = time.monotonic() + patience
-        while not try_lock(lock.fileno()):
+        while alone and not try_lock(lock.fileno()):
             if time.monotonic() > until:
                 raise FolderInUse(f"a {name} of an earlier run still works in {folder}; stop it first")
             time.sleep(0.05)
+        if port:  # looked at only now: a predecessor that was ending had it
+            check_port(port, name)
+        out = stack.enter_context(open(log, "ab"))
         tied = [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), str(int(signal.SIGTERM)), *command]
         return subprocess.Popen(
             tied if sys.platform == "linux" else list(command),
@@ -174,7 +181,7 @@ def launch(
             env=None if environ is None else dict(environ),
             cwd=cwd,
             start_new_session=True,
-            pass_fds=(lock.fileno(),),
+            pass_fds=(lock.fileno(),) if alone else (),
         )
 
 
@@ -199,14 +206,14 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def check_port(port: int, what: str = "the server") -> None:
+def check_port(port: int, name: str) -> None:
     """Raises PortInUse when something listens there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: connections closed a moment ago don't count
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise PortInUse(f"port {port} for {what} is in use or not allowed: {error.strerror}") from error
+            raise PortInUse(f"port {port} for {name} is in use or not allowed: {error.strerror}") from error
 
 
 def free_port() -> int:
@@ -220,7 +227,6 @@ def start_and_wait(start: Callable[[int], Server], port: int | None, answers: Ca
     """Start and wait. A free port can be taken by someone else before the server has it: then once more with another."""
     for tries_left in (2, 1, 0):
         number = port or free_port()
-        check_port(number)
         server = start(number)
         try:
             wait_until(server, answers, patience)

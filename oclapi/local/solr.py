@@ -34,7 +34,8 @@ def start_solr(folder: Path, port: int | None = None, lib: Path | None = None, p
     def start(port: int) -> Server:
         command = [java, "-Xms64m", "-Xmx512m", f"-Dlog4j2.configurationFile={PARTS / 'log4j2.xml'}", f"-Dsolr.log.dir={folder.resolve()}"]
         command += ["-cp", f"{jars.resolve()}/*", str(PARTS / "Launcher.java"), str(home.resolve()), str(port)]
-        return Server("solr", f"http://{HOST}:{port}/solr", port, folder, launch("solr", command, folder))
+        process = launch("solr", command, folder, port=port)
+        return Server("solr", f"http://{HOST}:{port}/solr", port, folder, process)
 
     return start_and_wait(start, port, _solr_answers, patience)
 

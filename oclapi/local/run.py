@@ -1,0 +1,285 @@
+"""`make run`: databases, worker and web server of one folder, started in order, watched, and stopped in reverse order.
+
+The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ log/, secrets.json (made once, mode 0600), addresses.env (while it
+runs: where the servers are, for the command line) and lock (one run per folder). The app's answers to Ctrl-C and to crashes are
+ours and not a process manager's: honcho, say, ends everything at the first death and kills a database after five seconds.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import redis
+import rq
+
+from config.settings import BadSetting, Settings
+from oclapi.local.servers import (
+    HOST,
+    FolderInUse,
+    LocalError,
+    Server,
+    ServerFailed,
+    database_url,
+    launch,
+    start_mongod,
+    start_redis,
+    try_lock,
+    wait_until,
+)
+from oclapi.local.solr import solr_jars, start_solr
+
+ROOT = Path(__file__).resolve().parents[2]
+WEB: Sequence[str] = (sys.executable, "-m", "gunicorn", "--config", str(ROOT / "config" / "gunicorn.py"), "wsgi:app")
+WORKER: Sequence[str] = (sys.executable, "-m", "jobs.worker")
+
+RUN_CACHE_GB = 1.0
+PAUSES = (1, 2, 4, 8, 15, 30)  # seconds before a restart: the next one at each death, from the first again after STEADY seconds of life
+STEADY = 120.0  # more than a start may take
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Part:
+    """One process of the run, and how to start it again on its old port. The run ends when a `vital` one ends."""
+
+    server: Server
+    restart: Callable[[], Server]
+    vital: bool = False
+    patience: float = 30.0  # seconds that it is given to end by itself
+    deaths: int = 0
+    since: float = 0.0  # time.monotonic() of its last start
+    due: float | None = None  # time.monotonic() of its next start, when it has ended
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRun:
+    """A complete server that answers. `environ` is what its processes were given: Settings.from_environ reads it."""
+
+    url: str  # http://127.0.0.1:PORT, without a slash at the end
+    token: str  # of the first superuser
+    home: Path
+    environ: Mapping[str, str]
+    parts: Sequence[Part]
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.from_environ(self.environ)
+
+
+@contextmanager
+def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[LocalRun]:
+    """Start the databases that the environment does not name (MONGO_URL, REDIS_URL, SOLR_URL), worker and web; stop all at the end.
+
+    Call it from the main thread: the processes end with the thread that started them. `tell` gets a line when something takes long
+    or is done without. Raises BadSetting; LocalError when a part can't run, after stopping those that did.
+    """
+    settings = Settings.from_environ(environ)
+    port = _port(environ)
+    home = Path(settings.home).resolve()
+    with ExitStack() as stack:
+        home.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_only_run(home))
+        parts: list[Part] = []
+
+        def add(start: Callable[[int | None], Server], vital: bool = False, patience: float = 30.0) -> Server:
+            server = start(None)
+            part = Part(server, lambda: start(server.port), vital, patience, since=time.monotonic())
+            parts.append(part)
+            stack.callback(lambda: part.server.stop(part.patience))
+            return server
+
+        ours = _secrets(home, environ)
+        ours["OCL_HOME"] = str(home)
+        ours["OCL_EXPORT_CACHE"] = environ.get("OCL_EXPORT_CACHE") or str(home / "exports")
+        ours["PORT"] = str(port)
+        log = home / "log"
+        if not environ.get("MONGO_URL"):
+            ours["MONGO_URL"] = database_url(add(lambda at: start_mongod(home / "mongo", at, RUN_CACHE_GB), vital=True), "oclapi")
+        if not environ.get("REDIS_URL"):
+            ours["REDIS_URL"] = f"{add(lambda at: start_redis(home / 'redis', at)).url}/0"
+        if not environ.get("SOLR_URL"):
+            try:
+                jars = solr_jars(home / "solr", tell)
+                ours["SOLR_URL"] = add(lambda at: start_solr(home / "solr", at, jars)).url
+            except LocalError as error:
+                tell(f"no local Solr, the built-in search serves: {error}")
+        given = {**environ, **ours, "PYTHONUNBUFFERED": "1"}
+        stack.enter_context(_addresses(home, ours))
+        redis_url = given["REDIS_URL"]
+        add(lambda at: _start_program("worker", WORKER, log, given, 0, lambda server: _works(server, redis_url), alone=False), patience=10)
+        add(lambda at: _start_program("web", WEB, log, given, port, _serves))
+        yield LocalRun(f"http://{HOST}:{port}", given["OCL_ROOT_TOKEN"], home, given, parts)
+
+
+def watch(run: LocalRun, tell: Tell = print) -> None:
+    """Stay for ever: say which process ended, start it again after a pause that grows. Raises ServerFailed when a vital one ended."""
+    while True:
+        for part in run.parts:
+            _look_after(part, tell, time.monotonic())
+        time.sleep(0.2)
+
+
+def _look_after(part: Part, tell: Tell, now: float) -> None:
+    """One look at one process; `now` is a time.monotonic()."""
+    if part.server.alive():
+        return
+    name, code = part.server.name, part.server.process.returncode
+    if part.vital:
+        raise ServerFailed(f"{name} ended with code {code}; everything stops (see {part.server.folder / name}.log)")
+    if part.due is None:
+        part.deaths = 0 if now - part.since > STEADY else part.deaths
+        pause = PAUSES[min(part.deaths, len(PAUSES) - 1)]
+        part.deaths, part.due = part.deaths + 1, now + pause
+        tell(f"{name} ended with code {code}; it starts again in {pause} s")
+    elif now >= part.due:
+        part.due, part.since = None, now
+        try:
+            part.server = part.restart()
+            tell(f"{name} is back")
+        except LocalError as error:  # counted as one more death at the next look
+            tell(f"{name} does not start: {error}")
+
+
+def _start_program(
+    name: str,
+    command: Sequence[str],
+    log: Path,
+    environ: Mapping[str, str],
+    port: int,
+    answers: Callable[[Server], bool],
+    alone: bool = True,
+) -> Server:
+    process = launch(name, command, log, environ=environ, cwd=ROOT, alone=alone, port=port)
+    server = Server(name, f"http://{HOST}:{port}", port, log, process)
+    try:
+        wait_until(server, answers, patience=60)
+    except BaseException:  # whatever ends the waiting, Ctrl-C too, must not leave the process behind
+        server.kill()
+        raise
+    return server
+
+
+def _serves(server: Server) -> bool:
+    try:
+        with urlopen(f"{server.url}/orgs/", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):  # not listening yet, or it has no database; wait_until says so if it stays like that
+        return False
+
+
+def _works(server: Server, redis_url: str) -> bool:
+    try:
+        with redis.Redis.from_url(redis_url, socket_timeout=5) as connection:
+            return any(worker.pid == server.pid for worker in rq.Worker.all(connection=connection))
+    except redis.RedisError:  # wait_until says so if it stays like that
+        return False
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    text = environ.get("PORT") or "8000"
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65536:
+        raise BadSetting("PORT must be a number from 1 to 65535")
+    return int(text)
+
+
+@contextmanager
+def _only_run(home: Path) -> Iterator[None]:
+    """Hold `home`/lock; it is free again when this process ends, however it ends."""
+    with open(home / "lock", "a+") as lock:
+        if not try_lock(lock.fileno()):
+            lock.seek(0)
+            raise FolderInUse(f"another run (process {lock.read().strip() or 'unknown'}) works in {home}; stop it or set OCL_HOME")
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+        fcntl.flock(lock.fileno(), fcntl.LOCK_UN)
+
+
+def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The superuser's token and the signing key: the environment's, else those of `home`/secrets.json, made at the first run."""
+    made = {"OCL_ROOT_TOKEN": secrets.token_hex(20), "OCL_SECRET_KEY": secrets.token_hex(32)}
+    file = home / "secrets.json"
+    if not file.exists():
+        _write_private(file, json.dumps(made, indent=1) + "\n")
+    try:
+        kept = json.loads(file.read_text())
+        values = {name: environ.get(name) or str(kept[name]) for name in made}
+    except (ValueError, KeyError, TypeError) as error:
+        raise LocalError(f"{file} can't be read as JSON with {' and '.join(made)}: restore it, or remove it to get new ones") from error
+    Settings.from_environ(values)
+    return values
+
+
+@contextmanager
+def _addresses(home: Path, ours: Mapping[str, str]) -> Iterator[None]:
+    """While the run lasts `home`/addresses.env tells a shell where its servers are; what is set there already wins."""
+    file = home / "addresses.env"
+    _write_private(file, "".join(f'{name}="${{{name}:-{value}}}"\n' for name, value in ours.items() if name != "OCL_ROOT_TOKEN"))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Whole or not at all, readable by us only (mode 0600)."""
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with open(descriptor, "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(name, file)
+
+
+def stop_on_signals() -> None:
+    """From here on Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt once; more of them don't disturb the stopping."""
+
+    def stop(number: int, frame: Any) -> None:
+        for each in stopping:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for each in stopping:
+        signal.signal(each, stop)
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run until told to stop. Returns the exit code: 0 when stopped, 1 when something can't run; then one line on stderr says what."""
+    stop_on_signals()
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        tell("starting")
+        with local_servers(environ, tell) as run:
+            tell(f"address  {run.url}/")
+            tell(f"token    {run.token}  (superuser {run.settings.root_user})")
+            tell(f"state    {run.home}, logs in {run.home / 'log'}")
+            tell("Ctrl-C stops everything")
+            watch(run, tell)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+    except (LocalError, BadSetting, OSError) as error:
+        print(f"make run: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

@@ -1,0 +1,212 @@
+"""The launcher with stand-ins for the web server and the worker: what it promises does not depend on what they do."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from pymongo import MongoClient
+
+from config.settings import Settings
+from oclapi.local import run
+from oclapi.local.servers import free_port
+
+ROOT = Path(__file__).parents[2]
+SITE = 'cd "$OCL_HOME" && mkdir -p site/orgs && exec "$0" -m http.server "$PORT" --bind 127.0.0.1 --directory site'
+WEB = ["sh", "-c", SITE, sys.executable]
+WORKER = ["sh", "-c", 'exec "$0" -m rq.cli worker --url "$REDIS_URL"', sys.executable]
+MAIN = "import json, os, sys; from oclapi.local import run; run.WEB, run.WORKER = json.loads(sys.argv[1]); sys.exit(run.main(os.environ))"
+
+
+class Launcher:
+    """`make run` in a process of its own, its lines read as they come."""
+
+    def __init__(self, environ, web=WEB, worker=WORKER):
+        command = [sys.executable, "-c", MAIN, json.dumps([web, worker])]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def line(self, start):
+        """The first line from here on that starts so; waits for it."""
+        for line in self.process.stdout:
+            if line.startswith(start):
+                return line.strip()
+        pytest.fail(f"no line {start!r}: {self.process.stderr.read()}", pytrace=False)
+
+    def ready(self):
+        self.line("Ctrl-C")
+        return self
+
+    def children(self):
+        """name in the command line -> process"""
+        found = {}
+        for child in psutil.Process(self.process.pid).children():
+            words = " ".join(child.cmdline())
+            found[next(name for name in ("mongod", "redis-server", "http.server", "rq.cli") if name in words)] = child
+        return found
+
+    def end(self, number=signal.SIGTERM):
+        """Exit code and what it said on stderr."""
+        self.process.send_signal(number)
+        return self.result()
+
+    def result(self):
+        _, errors = self.process.communicate(timeout=90)
+        return self.process.returncode, errors
+
+
+@pytest.fixture
+def environ():
+    """A folder of its own; a SOLR_URL, so that no Solr is started (it is tested by itself)."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        names = ("PATH", "HOME", "LD_LIBRARY_PATH")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
+        yield {**kept, "OCL_HOME": f"{folder}/var", "PORT": str(free_port()), "SOLR_URL": "http://127.0.0.1:9/solr"}
+
+
+@pytest.fixture
+def launched(environ):
+    """Start a launcher; whatever it and its processes do, they are gone after the test."""
+    all_of_them = []
+
+    def launch(**parts):
+        all_of_them.append(Launcher(environ, **parts))
+        return all_of_them[-1]
+
+    yield launch
+    for launcher in all_of_them:
+        if launcher.process.poll() is None:
+            launcher.end()
+        launcher.process.stdout.close()
+        launcher.process.stderr.close()
+
+
+@contextmanager
+def database(environ):
+    """The database of a running launcher, by the address that it left for the command line."""
+    script = '. "$OCL_HOME/addresses.env"; printf %s "$MONGO_URL"'
+    url = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=True).stdout
+    with MongoClient(url) as client:
+        yield client.get_default_database()
+
+
+def test_a_run_answers_and_a_signal_stops_all_of_it(launched, environ):
+    launcher = launched()
+    address = launcher.line("address").split()[1]
+    launcher.ready()
+    assert urlopen(f"{address}orgs/").status == 200
+    children = launcher.children()
+    assert set(children) == {"mongod", "redis-server", "http.server", "rq.cli"}
+    assert launcher.end(signal.SIGINT) == (0, "")
+    assert not any(child.is_running() for child in children.values())
+    assert not Path(environ["OCL_HOME"], "addresses.env").exists()
+
+
+def test_data_and_token_survive_a_kill_of_the_launcher(launched, environ):
+    first = launched()
+    token = first.line("token")
+    first.ready()
+    with database(environ) as db, db.client.start_session() as session, session.start_transaction():
+        db.things.insert_one({"name": "kept"}, session=session)
+    assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    second = launched()
+    assert second.line("token") == token
+    second.ready()
+    with database(environ) as db:
+        assert [thing["name"] for thing in db.things.find()] == ["kept"]
+
+
+@pytest.mark.parametrize(("name", "part"), [("http.server", "web"), ("rq.cli", "worker"), ("redis-server", "redis")])
+def test_a_part_that_dies_is_named_and_started_again(launched, name, part):
+    launcher = launched().ready()
+    before = launcher.children()[name]
+    before.kill()
+    assert launcher.line(part) == f"{part} ended with code -9; it starts again in 1 s"
+    assert launcher.line(part) == f"{part} is back"
+    assert launcher.children()[name].pid != before.pid
+
+
+def test_the_death_of_the_database_stops_everything(launched):
+    launcher = launched().ready()
+    children = launcher.children()
+    children["mongod"].kill()
+    code, errors = launcher.result()
+    assert code == 1
+    assert errors.startswith("make run: mongod ended with code -9; everything stops")
+    assert not any(child.is_running() for child in children.values())
+
+
+def test_a_second_run_on_the_same_folder_is_refused_in_one_line(launched, environ):
+    first = launched().ready()
+    code, errors = launched().result()
+    assert code == 1
+    assert errors == f"make run: another run (process {first.process.pid}) works in {environ['OCL_HOME']}; stop it or set OCL_HOME\n"
+    assert first.process.poll() is None
+
+
+def test_a_port_in_use_is_one_line_and_nothing_stays_behind(launched, environ):
+    with tempfile.TemporaryDirectory() as other:
+        first = launched().ready()
+        second = Launcher({**environ, "OCL_HOME": other})
+        code, errors = second.result()
+    assert (code, errors) == (1, f"make run: port {environ['PORT']} for web is in use or not allowed: Address already in use\n")
+    assert first.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"PORT": "web"}, "PORT must be a number"),
+        ({"OCL_ROOT_TOKEN": "abc"}, "OCL_ROOT_TOKEN must be"),
+        ({"OCL_HOME": "/proc/x"}, "/proc/x"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it(environ, bad, said):
+    code, errors = Launcher({**environ, **bad}).result()
+    assert code == 1
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_web_server_that_ends_at_once_is_one_line_with_its_reason(launched):
+    code, errors = launched(web=["sh", "-c", "echo Error: no such module; exit 3"]).result()
+    assert code == 1
+    assert errors.startswith("make run: web ended with code 3: Error: no such module")
+    assert errors.count("\n") == 1
+
+
+def test_secrets_are_made_once_and_only_for_us(tmp_path):
+    made = run._secrets(tmp_path, {})
+    Settings.from_environ(made)
+    assert run._secrets(tmp_path, {}) == made
+    assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+    assert run._secrets(tmp_path, {"OCL_ROOT_TOKEN": "a" * 40})["OCL_ROOT_TOKEN"] == "a" * 40
+    assert run._secrets(tmp_path, {}) == made
+
+
+def test_a_broken_secrets_file_is_never_replaced(tmp_path):
+    (tmp_path / "secrets.json").write_text("{")
+    with pytest.raises(run.LocalError, match="can't be read"):
+        run._secrets(tmp_path, {})
+    assert (tmp_path / "secrets.json").read_text() == "{"
+
+
+def test_the_pause_before_a_restart_grows_with_each_death_until_it_lives_long_enough():
+    said = []
+    with subprocess.Popen(["false"]) as ended:
+        ended.wait()
+    part = run.Part(run.Server("worker", "", 0, Path(), ended), restart=lambda: part.server)
+    for now in [*range(0, 300, 10), 1000, 2000]:
+        run._look_after(part, said.append, now)
+    pauses = [line.split()[-2] for line in said if "starts again" in line]
+    assert pauses[:7] == ["1", "2", "4", "8", "15", "30", "30"]
+    assert pauses[-1] == "1"
