@@ -21,6 +21,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
 import redis
 import rq
 
@@ -181,10 +182,12 @@ def _serves(server: Server) -> bool:
 
 
 def _works(server: Server, redis_url: str) -> bool:
+    """One of its processes has told the queue that it takes jobs."""
     try:
+        pids = {server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))}
         with redis.Redis.from_url(redis_url, socket_timeout=5) as connection:
-            return any(worker.pid == server.pid for worker in rq.Worker.all(connection=connection))
-    except redis.RedisError:  # wait_until says so if it stays like that
+            return any(worker.pid in pids for worker in rq.Worker.all(connection=connection))
+    except (redis.RedisError, psutil.NoSuchProcess):  # wait_until says so if it stays like that
         return False
 
 
