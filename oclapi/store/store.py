@@ -8,6 +8,7 @@ from pymongo.client_session import ClientSession
 from oclapi.store.commits import Commits
 from oclapi.store.database import Database
 from oclapi.store.exports import Exports
+from oclapi.store.leases import Leases
 from oclapi.store.owners import Owners
 from oclapi.store.repos import Repos
 from oclapi.store.rows import Rows
@@ -25,6 +26,7 @@ class Store:
         self.repos = Repos(database, self.commits)
         self.versions = Versions(database, self.commits)
         self.exports = Exports(database)
+        self.leases = Leases(database)
         self.owners = Owners(database, secret_key)
         self.tasks = Tasks(database)
 

@@ -1,0 +1,452 @@
+"""The state of an export: who may move it, and what is left when someone dies on the way."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from oclapi.errors import NotFound, Overtaken, QueueUnavailable
+from oclapi.exports.state import GRACE, MOST_TRIES, ExportStates
+
+pytestmark = pytest.mark.servers
+
+SILENCE = 60
+NOW = datetime(2026, 3, 4, 10, 20, 30, tzinfo=UTC)
+LONG = timedelta(seconds=SILENCE)
+ARCHIVE = {"size": 9, "json_size": 2, "json_crc": 1, "start": 527, "end": 530, "mtime": 0, "sha256": "ab"}
+
+
+class Queue:
+    """An ExportQueue in memory."""
+
+    def __init__(self):
+        self.waiting = []
+        self.down = False
+        self._lock = threading.Lock()
+
+    def _check(self):
+        if self.down:
+            raise QueueUnavailable("down")
+
+    def enqueue(self, version_id, token):
+        self._check()
+        with self._lock:
+            self.waiting.append(token)
+
+    def knows(self, token):
+        self._check()
+        return token in self.waiting
+
+    def cancel(self, token):
+        self._check()
+        with self._lock:
+            self.waiting.remove(token)
+
+
+@pytest.fixture
+def queue():
+    return Queue()
+
+
+@pytest.fixture
+def states(store, queue):
+    return ExportStates(store.exports, queue, SILENCE)
+
+
+@pytest.fixture
+def version(store, repo):
+    repo.commit("A00")
+    return released(store, repo, "v1")
+
+
+def released(store, repo, version_id):
+    fields = {"released": True, "retired": False, "previous_version": None, "parent_version": None}
+    return store.versions.create(repo.number, version_id, lambda session, head: fields)
+
+
+def key(version):
+    return str(version["_id"])
+
+
+def document(store, version):
+    return store.exports.read(key(version))
+
+
+def file(token, edition=1):
+    return {"name": f"orgs/x/{token}.tgz", "edition": edition, "made_at": NOW, "content_at": NOW, "archive": ARCHIVE}
+
+
+def start(store, version, now=NOW):
+    """Claim the job that waits."""
+    token = document(store, version)["job"]["token"]
+    store.exports.claim(key(version), token, now)
+    return token
+
+
+def make(store, states, version, edition=1, now=NOW):
+    """Ask for the export and finish it."""
+    states.ask(version, now)
+    token = start(store, version, now)
+    store.exports.publish(key(version), token, file(token, edition), now)
+    return token
+
+
+def test_an_export_goes_from_missing_over_processing_to_ready(store, states, version):
+    assert states.of(version, NOW).status == "missing"
+    asked = states.ask(version, NOW)
+    assert (asked.status, asked.processed, asked.total) == ("processing", 0, 1)
+    token = start(store, version)
+    store.exports.beat(key(version), token, 1, NOW)
+    assert states.of(version, NOW).processed == 1
+    store.exports.publish(key(version), token, file(token), NOW)
+    ready = states.of(version, NOW)
+    assert (ready.status, ready.busy, ready.file.token, ready.file.archive.size) == ("ready", False, token, 9)
+    assert set(document(store, version)) == {"_id", "earlier", "file"}
+
+
+def at_once(work, times=50):
+    barrier = threading.Barrier(times)
+
+    def one(number):
+        barrier.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(one, range(times)))
+
+
+def test_fifty_clients_asking_at_once_start_one_job(states, queue, version):
+    answers = at_once(lambda _: states.ask(version, NOW).status)
+    assert answers == ["processing"] * 50
+    assert len(queue.waiting) == 1
+
+
+def test_fifty_clients_recreating_at_once_start_one_job(store, states, queue, version):
+    make(store, states, version)
+    queue.waiting.clear()
+    assert True in [started for started, _ in at_once(lambda _: states.recreate(version, NOW))]
+    assert len(queue.waiting) == 1
+    assert states.of(version, NOW).status == "processing"
+
+
+def test_of_fifty_clients_deleting_at_once_one_did_it(store, states, version):
+    make(store, states, version)
+    assert sorted(at_once(lambda _: states.delete(version, NOW))) == [False] * 49 + [True]
+    assert states.of(version, NOW).status == "missing"
+
+
+def test_of_fifty_workers_one_claims_a_job(store, states, version):
+    states.ask(version, NOW)
+    token = document(store, version)["job"]["token"]
+
+    def claim(_):
+        try:
+            store.exports.claim(key(version), token, NOW)
+        except Overtaken:
+            return False
+        return True
+
+    assert sorted(at_once(claim)) == [False] * 49 + [True]
+
+
+def test_asking_for_what_is_ready_or_on_its_way_starts_nothing(store, states, queue, version):
+    states.ask(version, NOW)
+    states.ask(version, NOW)
+    assert len(queue.waiting) == 1
+    token = start(store, version)
+    store.exports.publish(key(version), token, file(token), NOW)
+    assert states.ask(version, NOW).status == "ready"
+    assert len(queue.waiting) == 1
+
+
+def test_a_waiting_job_lives_as_long_as_the_queue_knows_it(states, queue, version):
+    states.ask(version, NOW)
+    later = NOW + timedelta(days=1)
+    assert states.of(version, later).status == "processing"
+    queue.waiting.clear()
+    assert states.of(version, NOW + GRACE - timedelta(milliseconds=1)).status == "processing"
+    assert states.of(version, NOW + GRACE).status == "missing"
+    assert states.ask(version, later).status == "processing"
+    assert len(queue.waiting) == 1
+
+
+def test_a_running_job_lives_as_long_as_it_is_heard_of(store, states, queue, version):
+    states.ask(version, NOW)
+    token = start(store, version, NOW)
+    queue.waiting.clear()
+    store.exports.beat(key(version), token, 1, NOW + timedelta(seconds=50))
+    assert states.of(version, NOW + timedelta(seconds=109)).status == "processing"
+    assert states.of(version, NOW + timedelta(seconds=110)).status == "missing"
+
+
+@pytest.mark.parametrize("step", ["claim", "beat", "publish", "fail"])
+@pytest.mark.parametrize("event", ["cancelled", "replaced", "version deleted"])
+def test_a_job_that_was_overtaken_changes_nothing(store, states, version, repo, step, event):
+    states.ask(version, NOW)
+    token = document(store, version)["job"]["token"] if step == "claim" else start(store, version)
+    if event == "cancelled":
+        states.delete(version, NOW)
+    elif event == "replaced":
+        store.exports.ask(key(version), document(store, version)["job"], 1, NOW)
+    else:
+        store.versions.delete(repo.number, "v1")
+    before = document(store, version)
+    steps = {
+        "claim": lambda: store.exports.claim(key(version), token, NOW),
+        "beat": lambda: store.exports.beat(key(version), token, 1, NOW),
+        "publish": lambda: store.exports.publish(key(version), token, file(token), NOW),
+        "fail": lambda: store.exports.fail(key(version), token, "no", 1, NOW),
+    }
+    with pytest.raises(Overtaken):
+        steps[step]()
+    assert document(store, version) == before
+
+
+def test_a_failed_export_tells_why_and_can_be_asked_for_again(store, states, version):
+    states.ask(version, NOW)
+    store.exports.fail(key(version), start(store, version), "no space", 1, NOW)
+    failed = states.of(version, NOW)
+    assert (failed.status, failed.error, failed.failed_at) == ("failed", "no space", NOW)
+    assert list(store.exports.unsettled()) == []
+    again = states.ask(version, NOW)
+    assert again.status == "processing"
+    token = start(store, version)
+    store.exports.publish(key(version), token, file(token), NOW)
+    assert states.of(version, NOW).error is None
+
+
+def test_with_the_queue_down_asking_leaves_nothing_behind(store, states, queue, version):
+    store.exports.delete(key(version), document(store, version))
+    before = document(store, version)
+    queue.down = True
+    with pytest.raises(QueueUnavailable):
+        states.ask(version, NOW)
+    assert document(store, version) == before
+    assert states.of(version, NOW).status == "missing"
+
+
+def test_with_the_queue_down_recreating_keeps_the_archive(store, states, queue, version):
+    make(store, states, version)
+    before = document(store, version)
+    queue.down = True
+    with pytest.raises(QueueUnavailable):
+        states.recreate(version, NOW)
+    assert document(store, version) == before
+    assert states.of(version, NOW).status == "ready"
+
+
+def test_with_the_queue_down_a_waiting_job_counts_no_more_and_a_running_one_does(store, states, queue, version):
+    states.ask(version, NOW)
+    queue.down = True
+    assert states.of(version, NOW + GRACE).status == "missing"
+    start(store, version, NOW)
+    assert states.of(version, NOW + GRACE).status == "processing"
+
+
+def test_the_export_of_a_new_version_comes_when_the_queue_is_back(store, states, queue, version):
+    queue.down = True
+    states.begin(version, NOW)
+    assert states.of(version, NOW).status == "missing"
+    queue.down = False
+    assert [found for found, _ in store.exports.unsettled()] == [key(version)]
+    states.heal(version, NOW)
+    assert states.of(version, NOW).status == "processing"
+    assert len(queue.waiting) == 1
+
+
+def test_healing_leaves_live_jobs_and_unwanted_exports_alone(store, states, queue, version):
+    states.begin(version, NOW)
+    states.heal(version, NOW)
+    assert len(queue.waiting) == 1
+    states.delete(version, NOW)
+    states.heal(version, NOW)
+    assert (queue.waiting, list(store.exports.unsettled())) == ([], [])
+
+
+def test_a_job_that_died_is_started_again_and_given_up_after_the_last_try(store, states, queue, version):
+    now = NOW
+    states.ask(version, now)
+    for _ in range(MOST_TRIES):
+        assert states.of(version, now).status == "processing"
+        start(store, version, now)
+        now += LONG
+        assert states.of(version, now).status == "missing"
+        states.heal(version, now)
+    failed = states.of(version, now)
+    assert (failed.status, failed.error) == ("failed", "the worker died 3 times while it made this export")
+    assert list(store.exports.unsettled()) == []
+    assert len(queue.waiting) == MOST_TRIES
+
+
+def test_a_job_that_died_while_the_queue_is_down_is_not_forgotten(store, states, queue, version):
+    store.exports.delete(key(version), document(store, version))
+    states.ask(version, NOW)
+    start(store, version, NOW)
+    queue.down = True
+    with pytest.raises(QueueUnavailable):
+        states.heal(version, NOW + LONG)
+    queue.down = False
+    assert [found for found, _ in store.exports.unsettled()] == [key(version)]
+    states.heal(version, NOW + LONG)
+    assert states.of(version, NOW + LONG).status == "processing"
+
+
+def test_a_lost_place_in_the_queue_is_no_try(store, states, queue, version):
+    now = NOW
+    states.begin(version, now)
+    for _ in range(2 * MOST_TRIES):
+        queue.waiting.clear()
+        now += GRACE
+        states.heal(version, now)
+    assert document(store, version)["job"]["tries"] == 1
+
+
+def edit(store, repo, text):
+    return store.versions.edit(repo.number, "v1", lambda session, found: {"description": text}, "amina")[0]
+
+
+def test_an_edit_has_the_export_made_anew_and_serves_the_old_one_meanwhile(store, states, repo, version):
+    old = make(store, states, version)
+    edited = edit(store, repo, "second thoughts")
+    states.heal(edited, NOW)
+    during = states.of(edited, NOW)
+    assert (during.status, during.busy, during.file.token) == ("ready", True, old)
+    token = start(store, edited)
+    store.exports.publish(key(edited), token, file(token, 2), NOW)
+    assert (states.of(edited, NOW).file.edition, states.of(edited, NOW).busy) == (2, False)
+    assert list(store.exports.unsettled()) == []
+
+
+def test_an_edit_while_a_job_runs_has_another_run_after_it(store, states, repo, version):
+    states.ask(version, NOW)
+    token = start(store, version)
+    edited = edit(store, repo, "too late for that job")
+    store.exports.publish(key(version), token, file(token, 1), NOW)
+    assert states.of(edited, NOW).file.edition == 1
+    assert [found for found, _ in store.exports.unsettled()] == [key(version)]
+    states.heal(edited, NOW)
+    assert states.of(edited, NOW).busy
+
+
+def test_a_failed_rebuild_keeps_the_old_file_and_tells_why(store, states, repo, version):
+    make(store, states, version)
+    edited = edit(store, repo, "x")
+    states.heal(edited, NOW)
+    store.exports.fail(key(version), start(store, version), "no space", 2, NOW)
+    state = states.of(edited, NOW)
+    assert (state.status, state.busy, state.error) == ("ready", False, "no space")
+    assert list(store.exports.unsettled()) == []
+
+
+def test_an_edit_does_not_bring_back_an_export_that_was_deleted(store, states, repo, version):
+    make(store, states, version)
+    states.delete(version, NOW)
+    edit(store, repo, "x")
+    assert list(store.exports.unsettled()) == []
+
+
+def test_deleting_a_version_has_its_followers_made_anew(store, states, repo, version):
+    second = store.versions.create(
+        repo.number, "v2", lambda session, head: {"released": True, "retired": False, "previous_version": "v1", "parent_version": None}
+    )
+    make(store, states, second)
+    store.versions.delete(repo.number, "v1")
+    assert [found for found, _ in store.exports.unsettled()] == [key(second)]
+    with pytest.raises(NotFound):
+        states.of(version, NOW)
+
+
+def test_deleting_cancels_the_job_that_waits(store, states, queue, version):
+    states.ask(version, NOW)
+    assert states.delete(version, NOW)
+    assert queue.waiting == []
+    assert states.of(version, NOW).status == "missing"
+    assert not states.delete(version, NOW)
+
+
+def test_deleting_works_with_the_queue_down(store, states, queue, version):
+    states.ask(version, NOW)
+    queue.down = True
+    assert states.delete(version, NOW)
+    assert states.of(version, NOW).status == "missing"
+
+
+def test_recreating_while_the_first_is_made_is_that_one(states, queue, version):
+    states.ask(version, NOW)
+    started, state = states.recreate(version, NOW)
+    assert (started, state.status, len(queue.waiting)) == (False, "processing", 1)
+
+
+def test_recreating_beside_a_rebuild_takes_the_old_file_away(store, states, queue, repo, version):
+    make(store, states, version)
+    edited = edit(store, repo, "x")
+    states.heal(edited, NOW)
+    queue.waiting[:] = queue.waiting[-1:]
+    started, state = states.recreate(edited, NOW)
+    assert (started, state.status, len(queue.waiting)) == (True, "processing", 1)
+
+
+def test_a_link_finds_the_file_it_was_given_out_for_until_it_is_forgotten(store, states, repo, version):
+    old = make(store, states, version)
+    edited = edit(store, repo, "x")
+    states.heal(edited, NOW)
+    new = start(store, version)
+    store.exports.publish(key(version), new, file(new, 2), NOW)
+    assert states.file(edited, old).edition == 1
+    assert states.file(edited, new).edition == 2
+    assert store.exports.names_in_use()[0] == {f"orgs/x/{old}.tgz", f"orgs/x/{new}.tgz"}
+    store.exports.forget_earlier(NOW)
+    assert states.file(edited, old).edition == 1
+    store.exports.forget_earlier(NOW + timedelta(seconds=1))
+    with pytest.raises(NotFound):
+        states.file(edited, old)
+    assert states.file(edited, new).edition == 2
+
+
+def test_a_link_to_a_deleted_export_finds_nothing(store, states, version):
+    token = make(store, states, version)
+    states.delete(version, NOW)
+    with pytest.raises(NotFound):
+        states.file(version, token)
+
+
+def test_the_tokens_of_jobs_count_as_used(store, states, version):
+    states.ask(version, NOW)
+    assert store.exports.names_in_use() == (set(), {document(store, version)["job"]["token"]})
+
+
+def test_a_file_that_the_cache_lost_is_missing(store, states, version):
+    make(store, states, version)
+    states.lost(version, states.of(version, NOW).file)
+    assert states.of(version, NOW).status == "missing"
+
+
+def test_clearing_forgets_a_dead_job_and_leaves_a_live_one(store, states, version):
+    states.ask(version, NOW)
+    start(store, version)
+    states.clear(version, NOW)
+    assert states.of(version, NOW).busy
+    states.clear(version, NOW + LONG)
+    assert "job" not in document(store, version)
+
+
+def test_looking_for_what_to_heal_scans_nothing(store, version):
+    plan = store.database.exports.find({"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}).explain()
+    stages = str(plan["queryPlanner"]["winningPlan"])
+    assert "COLLSCAN" not in stages
+    assert "'wanted'" in stages
+    assert "'job'" in stages
+
+
+def test_a_lease_is_held_by_one_until_it_ends(store):
+    minute = timedelta(minutes=1)
+    holders = at_once(lambda number: store.leases.take("tick", f"worker{number}", minute, NOW))
+    assert holders.count(True) == 1
+    mine = f"worker{holders.index(True)}"
+    assert store.leases.take("tick", mine, minute, NOW + timedelta(seconds=30))
+    assert not store.leases.take("tick", "other", minute, NOW + timedelta(seconds=80))
+    assert store.leases.take("tick", "other", minute, NOW + timedelta(seconds=91))
+    assert not store.leases.take("tick", mine, minute, NOW + timedelta(seconds=91))
+    store.leases.give_back("tick", "other")
+    assert store.leases.take("tick", mine, minute, NOW + timedelta(seconds=91))
