@@ -184,7 +184,7 @@ def update_version(store: Store, repo: Json, version: str, body: Json, caller: C
 
     def change(session: Transaction, found: Json) -> Json:
         check_links(store, session, repo, version, body)
-        given = {
+        given: Json = {
             name: body[name]
             for name in ("description", "released", "retired", "previous_version", "parent_version", "extras")
             if name in body

@@ -1,0 +1,313 @@
+"""The bodies of the contract, checked field by field. Pure: JSON objects in, checked objects out.
+
+Each result holds only the keys that were present, which is what a partial update needs; unknown keys are left out.
+All wrong fields of a body are told at once, in `Invalid.errors` under the contract's names.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+
+from oclapi import jsonio
+from oclapi.errors import Invalid
+from oclapi.model import Json
+
+RESERVED_VERSIONS = frozenset(
+    ("HEAD", "latest", "versions", "concepts", "mappings", "references", "extras", "export", "processing", "children", "summary", "atom")
+)
+LINE, TEXT, LOCALE = 32_000, 100_000, 40  # characters
+ENTRIES = 1000
+EXTRAS_SIZE, EXTRAS_DEPTH = 2**20, 32
+
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def boolean(value: Any) -> bool:
+    """true or false, as JSON or as one of the texts `true`, `false`, `1`, `0` in any case. Raises ValueError."""
+    if value is True or value is False:
+        return bool(value)
+    found = BOOLEANS.get(value.lower()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("must be true or false")
+    return found
+
+
+def _extras(value: dict[str, Any]) -> dict[str, Any]:
+    if value and len(jsonio.dumps(value)) > EXTRAS_SIZE:
+        raise ValueError(f"may have {EXTRAS_SIZE} bytes as JSON")
+    if jsonio.depth(value) > EXTRAS_DEPTH:
+        raise ValueError(f"may be nested {EXTRAS_DEPTH} levels deep")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)):
+        return value
+    raise ValueError("must be a number")
+
+
+def _locales(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _schema(value: Any) -> Any:
+    if value not in (None, "", "None", "OpenMRS"):
+        raise ValueError("must be OpenMRS or null")
+    return "OpenMRS" if value == "OpenMRS" else None
+
+
+def _not_reserved(value: str) -> str:
+    if value in RESERVED_VERSIONS:
+        raise ValueError(f"the word {value} is reserved")
+    return value
+
+
+Line = Annotated[str, StringConstraints(strict=True, max_length=LINE)]
+Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT)]
+Filled = Annotated[str, StringConstraints(strict=True, max_length=LINE, pattern=r"\S")]
+FilledText = Annotated[str, StringConstraints(strict=True, max_length=TEXT, pattern=r"\S")]
+Locale = Annotated[str, StringConstraints(strict=True, max_length=LOCALE, pattern=r"\S")]
+Id = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$")]
+VersionId = Annotated[Id, AfterValidator(_not_reserved)]
+Bool = Annotated[bool, BeforeValidator(boolean)]
+Extras = Annotated[dict[str, Any], AfterValidator(_extras)]
+Access = Literal["View", "Edit", "None"]
+Locales = Annotated[list[Locale], Field(max_length=ENTRIES), BeforeValidator(_locales)]
+Schema = Annotated[str | None, BeforeValidator(_schema)]
+Number = Annotated[Any, BeforeValidator(_number)]
+
+
+class _Entry(TypedDict):
+    locale_preferred: NotRequired[Bool]
+    external_id: NotRequired[Line | None]
+    uuid: NotRequired[Line | None]
+
+
+class Name(_Entry):
+    name: Filled
+    locale: Locale
+    name_type: NotRequired[Line | None]
+
+
+class NameChange(_Entry):
+    name: NotRequired[Filled]
+    locale: NotRequired[Locale]
+    name_type: NotRequired[Line | None]
+
+
+class Description(_Entry):
+    description: FilledText
+    locale: Locale
+    description_type: NotRequired[Line | None]
+
+
+class DescriptionChange(_Entry):
+    description: NotRequired[FilledText]
+    locale: NotRequired[Locale]
+    description_type: NotRequired[Line | None]
+
+
+Names = Annotated[list[Name], Field(min_length=1, max_length=ENTRIES)]
+Descriptions = Annotated[list[Description], Field(max_length=ENTRIES)]
+
+
+class Comment(TypedDict):
+    update_comment: NotRequired[Line | None]
+
+
+class _Concept(Comment):
+    datatype: NotRequired[Line]
+    descriptions: NotRequired[Descriptions | None]
+    external_id: NotRequired[Line | None]
+    retired: NotRequired[Bool]
+    extras: NotRequired[Extras | None]
+
+
+class Concept(_Concept):
+    id: Id
+    concept_class: Filled
+    names: Names
+
+
+class ConceptChange(_Concept):
+    id: NotRequired[Line]
+    concept_class: NotRequired[Filled]
+    names: NotRequired[Names]
+
+
+class _Mapping(Comment):
+    to_concept_url: NotRequired[Line | None]
+    to_source_url: NotRequired[Line | None]
+    to_concept_code: NotRequired[Line | None]
+    to_concept_name: NotRequired[Line | None]
+    external_id: NotRequired[Line | None]
+    retired: NotRequired[Bool]
+    sort_weight: NotRequired[Number]
+    extras: NotRequired[Extras | None]
+
+
+class Mapping(_Mapping):
+    id: NotRequired[Id]
+    map_type: Filled
+    from_concept_url: Filled
+
+
+class MappingChange(_Mapping):
+    id: NotRequired[Line]
+    map_type: NotRequired[Filled]
+    from_concept_url: NotRequired[Filled]
+
+
+class _Repository(TypedDict):
+    full_name: NotRequired[Line | None]
+    description: NotRequired[Text | None]
+    website: NotRequired[Line | None]
+    external_id: NotRequired[Line | None]
+    public_access: NotRequired[Access]
+    default_locale: NotRequired[Locale]
+    supported_locales: NotRequired[Locales]
+    custom_validation_schema: NotRequired[Schema]
+    extras: NotRequired[Extras | None]
+
+
+class Source(_Repository):
+    id: Id
+    name: Filled
+    source_type: NotRequired[Line | None]
+
+
+class SourceChange(_Repository):
+    id: NotRequired[Line]
+    name: NotRequired[Filled]
+    source_type: NotRequired[Line | None]
+
+
+class _Org(TypedDict):
+    company: NotRequired[Line | None]
+    website: NotRequired[Line | None]
+    location: NotRequired[Line | None]
+    description: NotRequired[Text | None]
+    public_access: NotRequired[Access]
+    extras: NotRequired[Extras | None]
+
+
+class Org(_Org):
+    id: Id
+    name: Filled
+
+
+class OrgChange(_Org):
+    id: NotRequired[Line]
+    name: NotRequired[Filled]
+
+
+class _Version(TypedDict):
+    description: NotRequired[Text | None]
+    released: NotRequired[Bool]
+    previous_version: NotRequired[Line | None]
+    parent_version: NotRequired[Line | None]
+    version_external_id: NotRequired[Line | None]
+    external_id: NotRequired[Line | None]
+    extras: NotRequired[Extras | None]
+
+
+class Version(_Version):
+    id: VersionId
+
+
+class VersionChange(_Version):
+    id: NotRequired[Line]
+    retired: NotRequired[Bool]
+
+
+def _checker(form: Any) -> Callable[[Json], Json]:
+    adapter: TypeAdapter[Json] = TypeAdapter(form)
+
+    def check(body: Json) -> Json:
+        """Raises Invalid with every wrong field."""
+        try:
+            return adapter.validate_python(body)
+        except ValidationError as error:
+            raise _told(error) from error
+
+    return check
+
+
+name_create = _checker(Name)
+name_update = _checker(NameChange)
+description_create = _checker(Description)
+description_update = _checker(DescriptionChange)
+concept_update = _checker(ConceptChange)
+mapping_update = _checker(MappingChange)
+comment = _checker(Comment)
+org_create = _checker(Org)
+org_update = _checker(OrgChange)
+version_create = _checker(Version)
+version_update = _checker(VersionChange)
+_concept_create = _checker(Concept)
+_mapping_create = _checker(Mapping)
+_source_create = _checker(Source)
+_source_update = _checker(SourceChange)
+
+
+def concept_create(body: Json, *, in_import: bool = False) -> Json:
+    """In imports an integer id is read as its decimal text."""
+    return _concept_create(_text_id(body) if in_import else body)
+
+
+def mapping_create(body: Json, *, in_import: bool = False) -> Json:
+    """As `concept_create`."""
+    return _mapping_create(_text_id(body) if in_import else body)
+
+
+def source_create(body: Json) -> Json:
+    """`short_code` may stand for `id`; both and different is refused."""
+    return _source_create(_short_code(body))
+
+
+def source_update(body: Json) -> Json:
+    """As `source_create`."""
+    return _source_update(_short_code(body))
+
+
+def _text_id(body: Json) -> Json:
+    given = body.get("id")
+    return {**body, "id": str(given)} if type(given) is int else body
+
+
+def _short_code(body: Json) -> Json:
+    if "short_code" not in body:
+        return body
+    if "id" in body and body["id"] != body["short_code"]:
+        raise Invalid.field("short_code", "must be the same as id")
+    return {**body, "id": body["short_code"]}
+
+
+_TEXTS: dict[str, str] = {
+    "missing": "this field is required",
+    "string_type": "must be a text",
+    "string_too_long": "may have {max_length} characters",
+    "list_type": "must be a list",
+    "too_short": "at least one is needed",
+    "too_long": "may have {max_length} entries",
+    "dict_type": "must be an object",
+    "typed_dict_type": "must be an object",
+    "literal_error": "must be one of {expected}",
+    "value_error": "{error}",
+}
+
+
+def _told(error: ValidationError) -> Invalid:
+    errors: dict[str, list[str]] = {}
+    for problem in error.errors(include_url=False, include_input=False):
+        field, *inner = problem["loc"] or ("__all__",)
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
+        if problem["type"] == "string_pattern_mismatch":
+            text = "may hold 1 to 255 letters, digits and - . _ @" if field == "id" else "must not be empty"
+        else:
+            text = _TEXTS[problem["type"]].format(**problem.get("ctx", {}))
+        errors.setdefault(str(field), []).append(f"{field}{place}: {text}" if place else text)
+    return Invalid(errors)

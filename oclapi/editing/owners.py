@@ -1,0 +1,32 @@
+"""Edits of organisations."""
+
+from oclapi.access import Caller
+from oclapi.errors import Invalid, NotFound
+from oclapi.model import Json
+from oclapi.store.database import Transaction
+from oclapi.store.owners import extras_of
+from oclapi.store.store import Store
+
+OPTIONAL = ("company", "website", "location", "description", "extras")
+
+
+def create_org(store: Store, body: Json, caller: Caller) -> Json:
+    """Add an organisation, whose first member is the caller; return it. Raises Invalid when the id is taken."""
+    fields = {"name": body["name"], "public_access": body.get("public_access", "View"), **{name: body.get(name) for name in OPTIONAL}}
+    return store.owners.create_org(body["id"], fields, caller.by)
+
+
+def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
+    """Change the fields that are in `body`; return the organisation. Raises NotFound, Invalid."""
+    if body.get("id", org) != org:
+        raise Invalid.field("id", "an id can't be changed")
+
+    def change(session: Transaction, found: Json) -> Json:
+        before = {**found, "extras": extras_of(found)}
+        given = {name: body[name] for name in ("name", "public_access", *OPTIONAL) if name in body}
+        return {name: value for name, value in given.items() if before[name] != value}
+
+    edited = store.owners.edit_org(org, change, caller.by)
+    if edited is None:
+        raise NotFound(f"there is no organisation {org}")
+    return edited

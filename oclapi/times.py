@@ -1,0 +1,62 @@
+"""Times as the API shows and reads them (contract 1.3). Pure."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+_FORM = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})"
+    r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?"
+    r"(Z|z|[+\- ]\d{2}(?::?\d{2})?)?)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time that a client gave."""
+
+    at: datetime  # aware UTC
+    whole_seconds: bool  # given without a fraction: the client may have cut it
+
+
+def show(moment: datetime) -> str:
+    """`2026-03-04T10:20:30.123Z` for an aware UTC time."""
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
+
+
+def read(text: str) -> Moment:
+    """ISO 8601 with `Z`, an offset or none (UTC); `T` or a space; seconds and fraction optional; date only; or epoch milliseconds.
+
+    A `+` that arrived as a space before an offset is accepted. Fractions beyond microseconds are cut.
+    Raises ValueError with a readable reason.
+    """
+    if text.isascii() and text.isdigit():
+        return Moment(_epoch(text), whole_seconds=False)
+    found = _FORM.fullmatch(text)
+    if not found or not text.isascii():
+        raise ValueError("not a date: give ISO 8601 such as 2026-03-04T10:20:30.123Z, or epoch milliseconds")
+    year, month, day, hour, minute, second, fraction, offset = found.groups()
+    micros = int((fraction or "0")[:6].ljust(6, "0"))
+    try:
+        local = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), micros, _zone(offset))
+        return Moment(local.astimezone(UTC), whole_seconds=fraction is None)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("not a date: there is no such day or time") from error
+
+
+def _epoch(text: str) -> datetime:
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text[:20]))
+    except OverflowError as error:
+        raise ValueError("not a date: epoch milliseconds end with the year 9999") from error
+
+
+def _zone(offset: str | None) -> timezone:
+    if offset in (None, "Z", "z"):
+        return UTC
+    assert offset is not None
+    hours, minutes = int(offset[1:3]), int(offset[3:].lstrip(":") or 0)
+    if hours > 23 or minutes > 59:
+        raise ValueError("an offset is less than a day")
+    ahead = timedelta(hours=hours, minutes=minutes)
+    return timezone(-ahead if offset[0] == "-" else ahead)
