@@ -1,0 +1,79 @@
+"""Healing: what was begun comes to an end without a human, and what nobody names any more goes."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from oclapi.errors import NotFound, QueueUnavailable
+from oclapi.exports.cache import token_of
+from oclapi.exports.state import ExportStates
+from oclapi.services import Services
+
+log = logging.getLogger(__name__)
+
+PACE = 1.0  # seconds from one tick to the next
+CLEANING_PACE = 60.0  # seconds; a walk over the cache is dearer than a tick
+LEASE = timedelta(seconds=10)
+PURGE_TIME = 0.5  # seconds of one tick
+
+
+def tick(s: Services, now: datetime) -> None:
+    """One round. Running it twice at once, or not for a while, does no harm."""
+    heal_exports(s, now)
+    purge_trash(s)
+
+
+def heal_exports(s: Services, now: datetime) -> None:
+    """Start exports that are wanted or whose job died. Ends early while the queue is down: what is wanted stays so."""
+    states = ExportStates(s.store.exports, s.queue, s.settings.export_silence)
+    for version_id, _ in s.store.exports.unsettled():
+        version = s.store.versions.by_key(version_id)
+        try:
+            if version:
+                states.heal(version, now)
+        except NotFound:
+            log.info("version deleted while its export was looked at", extra={"version_id": version_id})
+        except QueueUnavailable as error:
+            log.warning("exports wait for the queue", extra={"reason": error.detail})
+            return
+
+
+def purge_trash(s: Services) -> None:
+    """Remove for a moment what deleted repositories left behind; the next tick goes on."""
+    end = time.monotonic() + PURGE_TIME
+    for removed in s.store.repos.purge():
+        log.info("purged", extra={"documents": removed})
+        if time.monotonic() > end:
+            return
+
+
+def clean_cache(s: Services, now: datetime) -> None:
+    """Delete files that no export names, finished or not, once they are older than a link can be."""
+    before = now - timedelta(seconds=s.settings.export_link_life)
+    s.store.exports.forget_earlier(before)
+    old = list(s.cache.older_than(before))  # listed first: what is named after that is young
+    names, tokens = s.store.exports.names_in_use()
+    for name in old:
+        if name not in names and token_of(name) not in tokens:
+            s.cache.delete(name)
+            log.info("deleted a stray archive", extra={"file": name})
+
+
+def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] = time.sleep) -> None:
+    """Tick about once a second until `ended`, while no other worker does. A fault is logged, and the next round tries again."""
+    holder = uuid.uuid4().hex
+    cleaned = -CLEANING_PACE
+    while not ended():
+        try:
+            now = datetime.now(UTC)
+            if s.store.leases.take("tick", holder, LEASE, now):
+                tick(s, now)
+                if time.monotonic() - cleaned >= CLEANING_PACE:
+                    clean_cache(s, now)
+                    cleaned = time.monotonic()
+        except Exception:  # healing must outlive every fault: a store that restarts, a cache that is away
+            log.exception("tick failed")
+        pause(PACE)
+    s.store.leases.give_back("tick", holder)

@@ -1,0 +1,132 @@
+"""A source with content on real servers, and the services of a worker."""
+
+import io
+import json
+import zipfile
+from datetime import UTC, datetime
+
+import pytest
+from flask import Flask
+
+from config.settings import Settings
+from jobs.queue import RQExportQueue
+from oclapi import jsonio
+from oclapi.access import Caller
+from oclapi.editing import owners, repositories
+from oclapi.exports.archive import layout
+from oclapi.exports.cache import ExportCache
+from oclapi.exports.state import ExportStates
+from oclapi.model import Change
+from oclapi.services import Services
+from oclapi.store.database import Database
+from oclapi.store.store import Store
+
+KEY = "a-key-for-tests-that-is-long-enough"
+AMINA = Caller("amina", is_staff=True, is_superuser=True)
+
+
+def build(settings):
+    """Services as oclapi/app.py wires them."""
+    store = Store(Database(settings.mongo_url, patience=60), settings.secret_key)
+    return Services(settings=settings, store=store, cache=ExportCache(settings.export_cache), queue=RQExportQueue(settings.redis_url))
+
+
+def in_context(services):
+    app = Flask("worker")
+    app.extensions["oclapi"] = services
+    return app.app_context()
+
+
+@pytest.fixture
+def settings(mongo_url, redis_url, tmp_path):
+    return Settings(mongo_url=mongo_url, redis_url=redis_url, export_cache=str(tmp_path / "cache"), secret_key=KEY)
+
+
+@pytest.fixture
+def services(settings):
+    made = build(settings)
+    made.store.database.prepare()
+    with in_context(made):
+        yield made
+    made.store.database.client.close()
+
+
+class Source:
+    """The source /orgs/NorthLab/sources/LABX/."""
+
+    def __init__(self, services):
+        self.services, self.store = services, services.store
+        org = owners.create_org(self.store, {"id": "NorthLab", "name": "North Lab"}, AMINA)
+        self.repo = repositories.create(self.store, "source", org, "/orgs/NorthLab/", {"id": "LABX", "name": "Lab X"}, AMINA)
+
+    def commit(self, *ids, kind="concept", retired=False):
+        """New states of these entries; their bodies hold little more than an id."""
+
+        def changes(session, heads):
+            number = self.repo["_id"]
+            urls = {f"{self.repo['url']}{kind}s/{one}/": one for one in ids}
+            old = {row.url: row for row in self.store.rows.living(session, number, kind, urls)}
+            header = {"display": "x"} if kind == "concept" else {"map_type": "NARROWER-THAN", "number": 1, "own_to_name": False}
+            for place, (url, one) in enumerate(urls.items()):
+                ends = {} if kind == "concept" else {"from": f"{url}{place}", "to": url}
+                body = jsonio.dumps({"type": kind.capitalize(), "id": one, "retired": retired, "extras": {"filler": "x" * 200}})
+                yield Change(number, kind, url, one, retired, body, {**header, **ends}, old.get(url))
+
+        return self.store.commits.commit([self.repo["_id"]], changes, "amina")
+
+    def release(self, version, **fields):
+        return repositories.create_version(self.store, self.repo, {"id": version, "released": True, **fields}, AMINA)
+
+    def edit(self, version, **fields):
+        return repositories.update_version(self.store, self.repo, version["id"], fields, AMINA)[0]
+
+
+@pytest.fixture
+def source(services):
+    return Source(services)
+
+
+@pytest.fixture
+def version(source):
+    """Three concepts, one of them retired, and a mapping."""
+    source.commit("B", "A", "C")
+    source.commit("m1", kind="mapping")
+    source.commit("B", retired=True)
+    return source.release("v1")
+
+
+@pytest.fixture
+def states(services):
+    return ExportStates(services.store.exports, services.queue, services.settings.export_silence)
+
+
+def now():
+    return datetime.now(UTC)
+
+
+def key(version):
+    return str(version["_id"])
+
+
+def token(services, version):
+    """The token of the job that waits or runs."""
+    return services.store.exports.read(key(version))["job"]["token"]
+
+
+def containers(services, file):
+    """The bytes of both containers: zip, tgz."""
+    stream = services.cache.open(file.name)
+    assert stream
+    with stream:
+        return tuple(b"".join(layout(file.archive, form).read(stream)) for form in ("zip", "tgz"))
+
+
+def exported(services, file):
+    """The document in an archive."""
+    with zipfile.ZipFile(io.BytesIO(containers(services, file)[0])) as archive:
+        return json.loads(archive.read("export.json"))
+
+
+def cached(services):
+    """The names of all files in the cache."""
+    return sorted(services.cache.older_than(datetime(2100, 1, 1, tzinfo=UTC)))

@@ -1,0 +1,265 @@
+"""The job that makes an archive: what it writes, and what is left when it is stopped."""
+
+import os
+import resource
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs import export, tick
+from jobs.export import build_export
+from oclapi.errors import NotFound
+from oclapi.exports.cache import folder_of
+from oclapi.store.exports import Exports
+from oclapi.store.rows import Rows
+from tests.jobs.conftest import cached, containers, exported, key, now, token
+
+pytestmark = pytest.mark.servers
+
+
+def make(services, states, version):
+    """Ask for an export, make it, and return its file."""
+    states.ask(version, now())
+    build_export(key(version), token(services, version))
+    return states.of(version, now()).file
+
+
+def test_an_archive_holds_the_version_and_all_rows_in_commit_order(services, states, version):
+    document = exported(services, make(services, states, version))
+    assert list(document)[-2:] == ["concepts", "mappings"]
+    assert (document["type"], document["id"], document["active_concepts"], document["source"]["id"]) == ("Source Version", "v1", 2, "LABX")
+    assert "is_processing" not in document
+    assert [(entry["id"], entry["retired"]) for entry in document["concepts"]] == [("A", False), ("C", False), ("B", True)]
+    assert [entry["id"] for entry in document["mappings"]] == ["m1"]
+
+
+def test_an_empty_version_has_empty_lists(services, states, source):
+    document = exported(services, make(services, states, source.release("v0")))
+    assert (document["concepts"], document["mappings"]) == ([], [])
+
+
+def test_what_is_committed_after_a_version_is_not_in_it(services, states, source, version):
+    source.commit("A", "D")
+    document = exported(services, make(services, states, version))
+    assert [entry["id"] for entry in document["concepts"]] == ["A", "C", "B"]
+
+
+def test_an_archive_made_again_has_the_same_bytes(services, states, source, version):
+    first = containers(services, make(services, states, version))
+    source.commit("A", "C", "E")
+    source.release("v2")
+    states.recreate(version, now())
+    build_export(key(version), token(services, version))
+    again = states.of(version, now()).file
+    assert containers(services, again) == first
+    assert len(cached(services)) == 2
+
+
+def test_rows_of_many_batches_are_all_there(services, states, source):
+    ids = [f"C{number:05}" for number in range(2500)]
+    source.commit(*ids)
+    document = exported(services, make(services, states, source.release("v1")))
+    assert [entry["id"] for entry in document["concepts"]] == ids
+
+
+def test_a_finished_job_tells_what_it_made(services, states, version):
+    file = make(services, states, version)
+    assert (file.edition, file.content_at) == (1, version["content_at"])
+    assert file.made_at <= now()
+    assert cached(services) == [file.name]
+    assert file.name.startswith("orgs/NorthLab/sources/LABX/v1/")
+    assert Path(services.settings.export_cache, file.name).stat().st_size == file.archive.size
+
+
+def after_batch(monkeypatch, step):
+    """Call `step(number)` in the running job, behind each batch of rows."""
+    original = Rows.body_batches
+
+    def batches(self, revision, wanted, *rest):
+        for number, batch in enumerate(original(self, revision, wanted, *rest)):
+            yield batch
+            step(number)
+
+    monkeypatch.setattr(Rows, "body_batches", batches)
+    monkeypatch.setattr(export, "BEAT", 0)
+
+
+def test_a_running_job_tells_how_far_it_is(services, states, source, monkeypatch):
+    source.commit(*[f"C{number}" for number in range(2500)])
+    version = source.release("v1")
+    seen = []
+    after_batch(monkeypatch, lambda number: seen.append(states.of(version, now())))
+    make(services, states, version)
+    assert [(state.status, state.processed, state.total) for state in seen] == [
+        ("processing", 1000, 2500),
+        ("processing", 2000, 2500),
+        ("processing", 2500, 2500),
+    ]
+
+
+def test_a_job_cancelled_while_it_runs_stops_and_leaves_nothing(services, states, source, monkeypatch):
+    source.commit(*[f"C{number}" for number in range(2500)])
+    version = source.release("v1")
+    batches = []
+
+    def cancel(number):
+        batches.append(number)
+        states.delete(version, now())
+
+    after_batch(monkeypatch, cancel)
+    states.ask(version, now())
+    build_export(key(version), token(services, version))
+    assert batches == [0]
+    assert states.of(version, now()).status == "missing"
+    assert cached(services) == []
+
+
+def test_a_job_cancelled_when_it_is_done_leaves_no_file(services, states, version, monkeypatch):
+    original = Exports.publish
+
+    def late(self, *rest):
+        states.delete(version, now())
+        original(self, *rest)
+
+    monkeypatch.setattr(Exports, "publish", late)
+    assert make(services, states, version) is None
+    assert cached(services) == []
+
+
+def test_a_version_deleted_while_its_export_runs_leaves_nothing(services, states, source, version, monkeypatch):
+    after_batch(monkeypatch, lambda number: number or source.store.versions.delete(source.repo["_id"], "v1"))
+    states.ask(version, now())
+    build_export(key(version), token(services, version))
+    assert services.store.exports.read(key(version)) is None
+    assert cached(services) == []
+
+
+def test_an_edit_while_a_job_runs_is_in_the_archive_of_the_next(services, states, source, version, monkeypatch):
+    with monkeypatch.context() as patch:
+        after_batch(patch, lambda number: source.edit(version, description="second thoughts"))
+        first = make(services, states, version)
+    assert exported(services, first)["description"] is None
+    tick.heal_exports(services, now())
+    assert states.of(version, now()).file == first
+    build_export(key(version), token(services, version))
+    second = states.of(version, now()).file
+    assert (first.edition, second.edition) == (1, 2)
+    assert exported(services, second)["description"] == "second thoughts"
+    assert list(services.store.exports.unsettled()) == []
+    assert states.file(version, first.token) == first
+
+
+def test_an_edit_while_a_job_waits_is_in_its_archive(services, states, source, version):
+    states.ask(version, now())
+    source.edit(version, description="in time")
+    build_export(key(version), token(services, version))
+    assert exported(services, states.of(version, now()).file)["description"] == "in time"
+    assert list(services.store.exports.unsettled()) == []
+
+
+def test_a_job_that_is_run_twice_changes_nothing_the_second_time(services, states, version):
+    states.ask(version, now())
+    job = token(services, version)
+    build_export(key(version), job)
+    before = services.store.exports.read(key(version))
+    build_export(key(version), job)
+    assert services.store.exports.read(key(version)) == before
+    assert len(cached(services)) == 1
+
+
+def fails(services, states, version, error):
+    """Run the job, which fails with `error`, and return the state."""
+    states.ask(version, now())
+    with pytest.raises(error):
+        build_export(key(version), token(services, version))
+    return states.of(version, now())
+
+
+def test_a_full_disk_is_a_failure_with_its_reason(services, states, version):
+    states.ask(version, now())
+    folder = Path(services.settings.export_cache, folder_of("/orgs/NorthLab/sources/LABX/v1/"))
+    folder.mkdir(parents=True)
+    (folder / f"{token(services, version)}.part").symlink_to("/dev/full")
+    state = fails(services, states, version, OSError)
+    assert (state.status, state.error) == ("failed", "the archive could not be written: No space left on device")
+    assert os.listdir(folder) == []
+
+
+def test_a_file_that_may_not_grow_is_a_failure_with_its_reason(services, states, source):
+    source.commit(*[f"C{number}" for number in range(3000)])
+    version = source.release("v1")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limit[1]))
+    try:
+        state = fails(services, states, version, OSError)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert (state.status, state.error) == ("failed", "the archive could not be written: File too large")
+    assert cached(services) == []
+
+
+def test_a_cache_that_cannot_be_written_is_a_failure_with_its_reason(services, states, version):
+    Path(services.settings.export_cache).write_text("a file where a folder should be")
+    state = fails(services, states, version, OSError)
+    assert (state.status, state.error) == ("failed", "the archive could not be written: Not a directory")
+
+
+def test_a_fault_is_told_without_internals(services, states, version, monkeypatch):
+    def broken(*rest):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(Rows, "body_batches", broken)
+    state = fails(services, states, version, ZeroDivisionError)
+    assert (state.status, state.error) == ("failed", "the export failed with a fault of the server (ZeroDivisionError)")
+
+
+def test_after_a_failure_the_next_job_succeeds(services, states, version, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Rows, "body_batches", lambda *rest: 1 / 0)
+        fails(services, states, version, ZeroDivisionError)
+    assert make(services, states, version)
+    state = states.of(version, now())
+    assert (state.status, state.error) == ("ready", None)
+
+
+def test_a_repository_deleted_before_its_export_began_is_a_failure(services, states, source, version):
+    states.ask(version, now())
+    job = token(services, version)
+    services.store.repos.delete(source.repo["_id"], lambda session, head: None)
+    with pytest.raises(NotFound):
+        build_export(key(version), job)
+    assert cached(services) == []
+
+
+def test_strays_are_deleted_once_they_are_older_than_a_link(services, states, version):
+    served = make(services, states, version)
+    folder = Path(services.settings.export_cache, served.name).parent
+    for name in ("killed.part", "unnamed.tgz"):
+        (folder / name).write_bytes(b"x")
+    life = timedelta(seconds=services.settings.export_link_life)
+    tick.clean_cache(services, now() + life - timedelta(seconds=60))
+    assert len(cached(services)) == 3
+    tick.clean_cache(services, now() + life + timedelta(seconds=60))
+    assert cached(services) == [served.name]
+
+
+def test_the_unfinished_file_of_a_live_job_is_no_stray(services, states, version, monkeypatch):
+    far = now() + timedelta(days=1)
+    after_batch(monkeypatch, lambda number: tick.clean_cache(services, far))
+    assert make(services, states, version)
+
+
+def test_a_replaced_archive_stays_as_long_as_its_links(services, states, source, version):
+    old = make(services, states, version)
+    edited = source.edit(version, description="x")
+    tick.heal_exports(services, now())
+    build_export(key(version), token(services, version))
+    new = states.of(edited, now()).file
+    life = timedelta(seconds=services.settings.export_link_life)
+    for name in (old.name, new.name):
+        os.utime(Path(services.settings.export_cache, name), (0, 0))
+    tick.clean_cache(services, now())
+    assert cached(services) == sorted([old.name, new.name])
+    tick.clean_cache(services, now() + life)
+    assert cached(services) == [new.name]
