@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from oclapi import jsonio, times, urls
-from oclapi.model import Json, Row
+from oclapi.model import Json, Kind, Row
 
 CONCEPT_SUMMARY = (
     "id", "external_id", "concept_class", "datatype", "display_name", "display_locale", "retired", "source", "owner", "owner_type",
@@ -88,19 +88,19 @@ def mapping_body(mapping: Mapping[str, Any], repo_url: str, number: int, at: dat
     )  # fmt: skip
 
 
-def detail(row: Row, *, latest: bool = True, mappings: Sequence[Json] | None = None) -> Json:
+def detail(body: bytes, *, latest: bool = True, mappings: Sequence[Json] | None = None) -> Json:
     """The body with the two values that depend on where it is read."""
-    shown: Json = jsonio.loads_own(row.body)
+    shown: Json = jsonio.loads_own(body)
     shown["is_latest_version"] = latest
     if mappings is not None:
         shown["mappings"] = list(mappings)
     return shown
 
 
-def summary(row: Row, *, mappings: Sequence[Json] | None = None) -> Json:
+def summary(kind: Kind, body: bytes, *, mappings: Sequence[Json] | None = None) -> Json:
     """The fields of a listing."""
-    body = jsonio.loads_own(row.body)
-    shown = {name: body[name] for name in SUMMARY[row.kind]}
+    whole = jsonio.loads_own(body)
+    shown = {name: whole[name] for name in SUMMARY[kind]}
     if mappings is not None:
         shown["mappings"] = list(mappings)
     return shown

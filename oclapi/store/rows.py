@@ -83,15 +83,15 @@ class Rows:
         for batch in self.body_batches(revision, wanted):
             yield from batch
 
-    def body_batches(self, revision: Revision, wanted: Slice, size: int = BATCH) -> Iterator[list[bytes]]:
-        """As `bodies`, in lists of at most a driver batch."""
+    def body_batches(self, revision: Revision, wanted: Slice, size: int = BATCH, *, newest_first: bool = False) -> Iterator[list[bytes]]:
+        """As `bodies`, in lists of at most a driver batch; `newest_first` in the reverse order."""
         after: tuple[int, str] | None = None
         only = {"_id": 0, "body": 1, "from_rev": 1, "url": 1}
         while True:
             read = 0
             with self._db.snapshot() as session:
-                for part in _parts(after, False):
-                    cursor = self._find(session, revision, wanted, part, False, only).batch_size(1000).limit(size - read)
+                for part in _parts(after, newest_first):
+                    cursor = self._find(session, revision, wanted, part, newest_first, only).batch_size(1000).limit(size - read)
                     for found in _batches(cursor):
                         yield [row["body"] for row in found]
                         after = (found[-1]["from_rev"], found[-1]["url"])
@@ -147,13 +147,22 @@ class Rows:
         self, session: Session, revision: Revision, url: str, *, inverse: bool = False, retired: bool | None = False
     ) -> list[Row]:
         """The repository's mappings that start from the concept, by map type and target; `inverse`: also those to it, after them."""
-        where = {**_at(revision), **_retired(retired)}
-        order = [("map_type", 1), ("to", 1), ("from_rev", 1)]
-        rows = [row_of(found) for found in self._db.rows.find({**where, "from": url}, hint="from", sort=order, session=session)]
+        return self.of_concepts(session, revision, [url], inverse=inverse, retired=retired)[url]
+
+    def of_concepts(
+        self, session: Session, revision: Revision, urls: Sequence[str], *, inverse: bool = False, retired: bool | None = False
+    ) -> dict[str, list[Row]]:
+        """As `of_concept` for each of these concepts. Cost: one query, `inverse` two."""
+        found: dict[str, list[Row]] = {url: [] for url in urls}
+        where, wanted = {**_at(revision), **_retired(retired)}, {"$in": sorted(found)}
+        order = [("from", 1), ("map_type", 1), ("to", 1), ("from_rev", 1)]
+        for row in map(row_of, self._db.rows.find({**where, "from": wanted}, hint="from", sort=order, session=session)):
+            found[row.header["from"]].append(row)
         if inverse:
-            asked = {**where, "to": url, "from": {"$ne": url}}
-            rows += [row_of(found) for found in self._db.rows.find(asked, hint="to", sort=[("from_rev", 1)], session=session)]
-        return rows
+            back = self._db.rows.find({**where, "to": wanted}, hint="to", sort=[("to", 1), ("from_rev", 1)], session=session)
+            for row in map(row_of, back):
+                found[row.header["to"]].append(row)
+        return found
 
     def living(self, session: Session, repo: int, kind: Kind, urls: Iterable[str], *, body: bool = True) -> list[Row]:
         """The living rows of these items, in no order. For use inside a commit, where nothing can move."""

@@ -1,0 +1,79 @@
+"""The only wiring: settings in, services and the web application out."""
+
+import logging
+import time
+import uuid
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import RequestURITooLarge
+
+from config.logging import belongs_to
+from config.settings import BadSetting, Settings
+from jobs.queue import RQExportQueue
+from oclapi.errors import NotFound
+from oclapi.exports.cache import ExportCache
+from oclapi.resources import answers, errors
+from oclapi.resources.auth import authenticate
+from oclapi.resources.paths import RawPaths
+from oclapi.resources.routes import add_routes
+from oclapi.services import Services
+from oclapi.store.database import Database
+from oclapi.store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def build_services(settings: Settings) -> Services:
+    """What requests and jobs share. Opens no connection. Raises BadSetting without a secret key."""
+    if not settings.secret_key:
+        raise BadSetting("OCL_SECRET_KEY is needed: at least 32 random characters, the same for every process and kept for good")
+    store = Store(Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key)
+    return Services(settings, store, ExportCache(settings.export_cache), RQExportQueue(settings.redis_url))
+
+
+def prepare(services: Services) -> None:
+    """What a process does once before it serves: collections, indexes, the first superuser. Safe to run by several at once."""
+    services.store.database.prepare()
+    services.store.owners.ensure_first(services.settings.root_user, services.settings.root_token)
+
+
+def create_app(services: Services) -> Flask:
+    """The web application. It keeps no state of its own."""
+    app = Flask("oclapi", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
+    app.extensions["oclapi"] = services
+    app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
+    errors.register(app)
+    add_routes(app, services)
+
+    @app.before_request
+    def begin() -> None:
+        g.begun = time.monotonic()
+        g.request_id = uuid.uuid4().hex[:16]
+        belongs_to(request=g.request_id)
+        _check_line(services.settings)
+        g.caller = authenticate(services.store.owners)
+        if "//" in request.path:
+            raise NotFound("an address has no repeated slashes")
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        took = round((time.monotonic() - g.begun) * 1000, 1)
+        address = str(request.url_rule) if request.url_rule else None  # the path itself may hold a signed link
+        facts = {"method": request.method, "address": address, "status": response.status_code, "ms": took}
+        log.info("request", extra={**facts, **_ids(request.view_args)})
+        return answers.finish(response)
+
+    return app
+
+
+def _check_line(settings: Settings) -> None:
+    """Refuse a request line that is too long, as the client sent it."""
+    line = request.environ.get("RAW_URI") or request.full_path
+    if len(request.method) + len(line) + len("  HTTP/1.1") > settings.max_request_line:
+        raise RequestURITooLarge(f"the request line has more than {settings.max_request_line} bytes")
+
+
+def _ids(steps: dict[str, str] | None) -> dict[str, str]:
+    """The ids in the path; not the parts of a signed link."""
+    return {name: value for name, value in (steps or {}).items() if name in ("org", "user", "source", "collection", "version", "concept", "mapping")}

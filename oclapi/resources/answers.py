@@ -1,0 +1,137 @@
+"""Answers: JSON bodies whole or streamed, and what every answer carries (contract 1.4 and 5.3)."""
+
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from flask import Response, request
+from isal import isal_zlib
+
+from config.settings import Settings
+from oclapi import jsonio, times
+
+GZIP_FROM = 600
+"""Bytes below which a body is sent as it is: the gzip frame would eat the gain."""
+
+EXPOSED = (
+    "num_found", "num_returned", "num_found_concepts", "num_found_mappings", "offset", "next", "previous", "pages", "page_number", "Link",
+    "lastUpdated", "Last-Updated", "Location", "Allow", "Retry-After", "WWW-Authenticate", "Date", "ETag", "Last-Modified",
+    "Content-Disposition", "Content-Length", "Content-Range", "Accept-Ranges", "exportStatus", "exportError", "exportURL",
+)  # fmt: skip
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept, Compress, includeFacets, If-None-Match, Range",
+    "Access-Control-Expose-Headers": ", ".join(EXPOSED),
+}
+
+
+def ok(value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """200 with a JSON value."""
+    return ok_bytes(jsonio.dumps(value), headers)
+
+
+def ok_bytes(body: bytes | Iterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
+    """200 with JSON that is bytes already, or a stream of them."""
+    return Response(body, 200, headers, mimetype="application/json")
+
+
+def created(body: bytes, url: str, settings: Settings) -> Response:
+    """201 with the new item; `url` is its relative address."""
+    return Response(body, 201, {"Location": absolute(url, settings)}, mimetype="application/json")
+
+
+def nothing() -> Response:
+    """204."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
+
+
+def absolute(url: str, settings: Settings) -> str:
+    """A relative address with the server's before it."""
+    return (settings.base_url or request.host_url).rstrip("/") + url
+
+
+def last_updated(moment: datetime) -> dict[str, str]:
+    """The header that tells up to when an answer reflects its repository's content."""
+    return {"lastUpdated": times.show(moment)}
+
+
+def wants_zip() -> bool:
+    """Did the request ask for its answer as a ZIP?"""
+    return request.method in ("GET", "HEAD") and request.headers.get("Compress", "").strip().lower() in ("true", "1")
+
+
+def finish(response: Response) -> Response:
+    """The last step of every answer: its packing, and the headers that all of them have."""
+    if response.mimetype == "application/json":
+        if response.status_code == 200 and wants_zip():
+            _as_zip(response)
+        elif request.accept_encodings.quality("gzip") > 0:
+            _as_gzip(response)
+    response.headers["Vary"] = ", ".join(dict.fromkeys(["Authorization", "Accept-Encoding", *response.vary]))
+    response.headers.update(CORS)
+    return response
+
+
+def _as_gzip(response: Response) -> None:
+    if response.is_sequence:
+        body = response.get_data()
+        if len(body) >= GZIP_FROM:
+            response.set_data(b"".join(gzipped([body])))
+            response.headers["Content-Encoding"] = "gzip"
+    else:
+        response.response = gzipped(response.iter_encoded())
+        response.headers["Content-Encoding"] = "gzip"
+
+
+def _as_zip(response: Response) -> None:
+    response.response = zipped("export.json", response.iter_encoded())
+    response.headers.pop("Content-Length", None)
+    response.headers["Content-Type"] = "application/zip"
+    response.headers["Content-Disposition"] = 'attachment; filename="export.zip"'
+
+
+def gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts as one gzip member."""
+    pack = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
+    for part in parts:
+        if piece := pack.compress(part):
+            yield piece
+    yield pack.flush()
+
+
+class _Pipe:
+    """A file that can only be written to; what was written is taken away piece by piece."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, piece: bytes) -> int:
+        self._pieces.append(bytes(piece))
+        return len(piece)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def taken(self) -> bytes:
+        piece = b"".join(self._pieces)
+        self._pieces.clear()
+        return piece
+
+
+def zipped(name: str, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts as a ZIP with one entry. Memory: one part."""
+    pipe = _Pipe()
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(pipe, "w") as archive:  # type: ignore[call-overload]
+        with archive.open(entry, "w", force_zip64=True) as out:
+            for part in parts:
+                out.write(part)
+                if piece := pipe.taken():
+                    yield piece
+        yield pipe.taken()
+    yield pipe.taken()

@@ -1,0 +1,87 @@
+"""What a request says: its query parameters and its body, checked or refused."""
+
+import re
+from datetime import UTC, datetime
+
+from flask import request
+
+from config.settings import Settings
+from oclapi import jsonio, times
+from oclapi.errors import BodyTypeNotAccepted, Invalid
+from oclapi.model import Json
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+ALTERNATIVE = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,]+)')
+SORT_SPELLINGS = {"lastUpdate": "lastUpdate", "last_update": "lastUpdate", "lastUpdated": "lastUpdate"}
+
+
+def text(name: str) -> str | None:
+    """A query parameter; None when it is absent or empty."""
+    return request.args.get(name) or None
+
+
+def flag(name: str) -> bool | None:
+    """A boolean query parameter; None when it is absent. Raises Invalid."""
+    given = text(name)
+    if given is None:
+        return None
+    if given.lower() not in BOOLEANS:
+        raise Invalid.field(name, "must be true or false")
+    return BOOLEANS[given.lower()]
+
+
+def number(name: str, *, low: int = 0) -> int | None:
+    """A whole number in a query parameter; None when it is absent. Raises Invalid."""
+    given = text(name)
+    if given is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,100}", given, re.ASCII) or int(given) < low:
+        raise Invalid.field(name, f"must be a whole number of at least {low}")
+    return int(given)
+
+
+def moment(name: str) -> times.Moment | None:
+    """A moment in a query parameter, 1970 for all that are earlier; None when it is absent. Raises Invalid."""
+    given = text(name)
+    if given is None:
+        return None
+    try:
+        found = times.read(given)
+    except ValueError as error:
+        raise Invalid.field(name, str(error)) from error
+    return found if found.at > EPOCH else times.Moment(EPOCH, whole_seconds=False)
+
+
+def newest_first() -> bool:
+    """The direction of the sort by last update, the only sort that lists have so far. Raises Invalid for another field."""
+    for name in ("sortDesc", "sortAsc"):
+        given = text(name)
+        if given is not None and given not in SORT_SPELLINGS:
+            raise Invalid.field(name, "this list is sorted by lastUpdate only")
+    return text("sortDesc") is not None or text("sortAsc") is None
+
+
+def body(settings: Settings) -> Json:
+    """The request's JSON object. Raises Invalid, BodyTypeNotAccepted, 413 over the size limit (also when its length was not told)."""
+    raw = request.get_data()
+    _check_type()
+    return jsonio.object_of(raw, settings.max_depth)
+
+
+def optional_body(settings: Settings) -> Json:
+    """As `body`; an empty one is {}."""
+    return body(settings) if request.get_data() else {}
+
+
+def _check_type() -> None:
+    if request.mimetype not in ("", "application/json"):
+        raise BodyTypeNotAccepted(f"the body must be application/json, not {request.mimetype[:100]}")
+
+
+def alternatives(name: str) -> list[str] | None:
+    """The values of a filter parameter, any of which may match; None without it. A value in double quotes may hold commas."""
+    given = text(name)
+    if given is None:
+        return None
+    return [quoted or plain.strip() for quoted, plain in ALTERNATIVE.findall(given) if quoted or plain.strip()]

@@ -1,0 +1,190 @@
+"""Concepts and mappings at one revision: as a list of their own, or inside the detail of their repository (contract 5.1, 5.2)."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from flask import Response
+
+from oclapi import jsonio, representations
+from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
+from oclapi.resources import asked, paging, places
+from oclapi.resources.answers import last_updated, ok_bytes
+from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.listings import FAR
+from oclapi.resources.paging import Cursor, Cursors, Key
+from oclapi.resources.places import Place
+from oclapi.store.database import Session
+from oclapi.store.rows import Rows, Slice
+from oclapi.store.store import Store
+
+Present = Callable[[Session, Sequence[bytes]], Sequence[bytes]]
+"""Stored bodies in, entries as the answer shows them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a list of one repository shows, the same on each of its pages."""
+
+    revision: Revision
+    slices: Mapping[Kind, Slice]
+    newest_first: bool
+    filters: str  # the request's parameters that chose the slices
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One page of a view."""
+
+    rows: Mapping[Kind, Sequence[Row]]
+    totals: Mapping[Kind, int]
+    cursor: Cursor | None
+
+
+def answer(endpoint: Endpoint, path: places.Path, detail: Callable[[Place], Json]) -> Response:
+    """The detail of a repository or version, with the content that the request includes."""
+    kinds = included()
+    with endpoint.store.snapshot() as session:
+        place = places.place(endpoint.store, path, endpoint.caller, session)
+        shown = detail(place)
+        if not kinds:
+            return ok_bytes(jsonio.dumps(shown), last_updated(place.shown_version["content_at"]))
+        listing = f"content:{path.get('version', 'HEAD')}"
+        return _with_content(endpoint, session, place, kinds, listing, shown)
+
+
+def included() -> list[Kind]:
+    """The kinds of entries that the request wants inside a repository's detail."""
+    kinds: list[Kind] = []
+    if asked.flag("includeConcepts"):
+        kinds.append("concept")
+    if asked.flag("includeMappings"):
+        kinds.append("mapping")
+    return kinds
+
+
+def _with_content(endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], listing: str, shown: Json) -> Response:
+    store, settings = endpoint.store, endpoint.settings
+    pages = paging.paging(settings)
+    given = Cursors(settings).given(listing, place.repo["_id"])
+    view = content_view(endpoint, session, place, kinds, given)
+    removed = removals(store, session, view) if asked.flag("includeRemoved") and pages.offset == 0 else {}
+    head = {**_head(shown), **removed}
+    updated = last_updated(content_at(store, session, view.revision, place))
+    if pages.everything:
+        totals = count(store, session, view)
+        headers = paging.headers(settings, pages, sum(totals.values()), sum(totals.values()))
+        return ok_bytes(_stream(store.rows, view, head), {**headers, **_each(totals, kinds), **updated})
+    part = page(store, session, view, pages, given, listing)
+    lists = {kind: [row.body for row in rows] for kind, rows in part.rows.items()}
+    returned = sum(len(rows) for rows in part.rows.values())
+    headers = paging.headers(settings, pages, sum(part.totals.values()), returned, part.cursor, max(part.totals.values()))
+    return ok_bytes(b"".join(_document(head, {kind: iter([bodies]) for kind, bodies in lists.items()})), {**headers, **_each(part.totals, kinds), **updated})
+
+
+def content_view(endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], given: Cursor | None) -> View:
+    """The entries that the request's `updatedSince`, `includeRetired` choose, in commit order."""
+    retired = None if asked.flag("includeRetired") else False
+    filters = f"{asked.text('updatedSince')} {retired}"
+    revision = Revision(place.revision.repo, given.rev) if given else place.revision
+    if given and given.filters == filters:
+        since = dict(given.since)
+    else:
+        since = dict.fromkeys(kinds, first_since(endpoint, session, revision.repo))
+    return View(revision, {kind: Slice(kind, since.get(kind, 0), retired) for kind in kinds}, False, filters)
+
+
+def first_since(endpoint: Endpoint, session: Session, repo: int) -> int:
+    """The first revision that `updatedSince` shows; 0 without it."""
+    moment = asked.moment("updatedSince")
+    if moment is None:
+        return 0
+    settings = endpoint.settings
+    return endpoint.store.rows.first_since(
+        session, repo, moment.at, whole_seconds=moment.whole_seconds, margin=settings.whole_second_margin, reach=settings.whole_second_reach
+    )
+
+
+def page(store: Store, session: Session, view: View, pages: paging.Paging, given: Cursor | None, listing: str) -> Part:
+    """One page of each of the view's lists. Continues where the cursor points when that is the page asked for; else it counts."""
+    seek = given if given and given.filters == view.filters and given.offset == pages.offset and given.after else None
+    totals = count(store, session, view)
+    rows: dict[Kind, Sequence[Row]] = {}
+    after: dict[str, Key] = {}
+    for kind, wanted in view.slices.items():
+        last = seek.after.get(kind) if seek and seek.after else None
+        found: list[Row] = []
+        if pages.offset < totals[kind]:
+            found = store.rows.page(
+                session, view.revision, wanted, limit=pages.limit, skip=min(pages.offset, FAR), after=last, newest_first=view.newest_first
+            )
+        rows[kind] = found
+        if found:
+            after[kind] = found[-1].key
+    since = {kind: wanted.since for kind, wanted in view.slices.items()}
+    following = pages.offset + pages.limit
+    cursor = Cursor(listing, view.revision.repo, view.revision.number, since, view.filters, following, after)
+    return Part(rows, totals, cursor)
+
+
+def count(store: Store, session: Session, view: View) -> dict[Kind, int]:
+    """How many entries each list of the view has. Whole revisions are counted already; slices cost a walk over index keys."""
+    counts = store.rows.counts(session, view.revision) if any(wanted.since == 0 for wanted in view.slices.values()) else Counts()
+    return {
+        kind: 0 if wanted.since == LIVE else store.rows.count(session, view.revision, wanted) if wanted.since else _counted(counts, wanted)
+        for kind, wanted in view.slices.items()
+    }
+
+
+def _counted(counts: Counts, wanted: Slice) -> int:
+    everything, active = counts.of(wanted.kind), counts.of(wanted.kind, active=True)
+    return everything if wanted.retired is None else everything - active if wanted.retired else active
+
+
+def removals(store: Store, session: Session, view: View) -> Json:
+    """The entries that were there when the difference begins and are no longer; nothing where the request asks for no difference."""
+    return {
+        f"removed_{kind}s": store.rows.removed(session, view.revision, kind, wanted.since) if wanted.since < LIVE else []
+        for kind, wanted in view.slices.items()
+        if wanted.since
+    }
+
+
+def content_at(store: Store, session: Session, revision: Revision, place: Place) -> datetime:
+    """When the newest commit that the answer reflects was made; the repository's creation before the first."""
+    if revision == place.revision:
+        found: datetime = place.shown_version["content_at"]
+        return found
+    return store.rows.content_at(session, revision) or place.repo["created_on"]
+
+
+def _stream(rows: Rows, view: View, head: Json) -> Iterator[bytes]:
+    lists = {kind: rows.body_batches(view.revision, wanted) for kind, wanted in view.slices.items()}
+    return _document(head, lists)
+
+
+def _document(head: Json, lists: Mapping[Kind, Iterator[Sequence[bytes]]]) -> Iterator[bytes]:
+    """The JSON object of `head` with the lists as its last keys."""
+    yield jsonio.dumps(head)[:-1]
+    for kind, batches in lists.items():
+        yield b',"%ss":' % kind.encode()
+        yield from array(batches)
+    yield b"}"
+
+
+def array(batches: Iterator[Sequence[bytes]]) -> Iterator[bytes]:
+    """A JSON list of encoded entries that come in batches."""
+    between = b"["
+    for batch in batches:
+        if batch:
+            yield between + b",".join(batch)
+            between = b","
+    yield b"]" if between == b"," else b"[]"
+
+
+def _head(shown: Json) -> Json:
+    return {name: value for name, value in shown.items() if name not in ("concepts", "mappings")}
+
+
+def _each(totals: Mapping[Kind, int], kinds: Sequence[Kind]) -> dict[str, str]:
+    return {f"num_found_{kind}s": str(totals[kind]) for kind in kinds}

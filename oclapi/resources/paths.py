@@ -1,0 +1,58 @@
+"""Addresses as they arrive: taken from the raw request line, decoded once, and repaired where a known client is wrong."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+
+from werkzeug.routing import BaseConverter
+
+SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
+
+
+class RawPaths:
+    """WSGI: give the router a path in which only an encoded slash and an encoded percent sign are still encoded.
+
+    Servers decode the path before the router splits it, so a key holding a slash would become two steps. The raw address is in RAW_URI.
+    """
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+        if raw:
+            path = raw.partition("?")[0]
+            if not path.startswith("/"):
+                path = urlsplit(path).path or "/"  # a proxy's absolute form
+            environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" not in path else _decoded(path)
+        query = environ.get("QUERY_STRING", "")
+        if "?limit=" in query:  # a client that appends its parameters with a second question mark
+            environ["QUERY_STRING"] = SECOND_QUERY.sub("&limit=", query)
+        return self._app(environ, start_response)
+
+
+def _decoded(path: str) -> str:
+    steps = (unquote_to_bytes(step).replace(b"%", b"%25").replace(b"/", b"%2F") for step in path.split("/"))
+    return b"/".join(steps).decode("latin-1")
+
+
+def shown(path: str) -> str:
+    """The path that the router saw, as it stands in a link."""
+    return quote(path, safe="/%@:+,;=!$&'()*~")
+
+
+class Id(BaseConverter):
+    """A step that can be an id; any other is no address of ours."""
+
+    regex = r"[A-Za-z0-9._@-]{1,255}"
+
+
+class Key(BaseConverter):
+    """A key of extras: any text, an encoded slash included."""
+
+    regex = r"[^/]+"
+    part_isolating = True
+
+    def to_python(self, value: str) -> str:
+        return unquote(value)

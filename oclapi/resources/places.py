@@ -1,0 +1,111 @@
+"""What a path names, and whether the caller may do there what they want. Order of checks: existence, right, method (contract 4)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from oclapi import urls
+from oclapi.access import Caller, need
+from oclapi.errors import Frozen, NotAuthenticated, NotFound
+from oclapi.model import Json, Kind, Revision, Row
+from oclapi.representations import head_version
+from oclapi.store.database import Session
+from oclapi.store.store import Store
+from oclapi.store.versions import revision_of
+
+Path = dict[str, Any]
+"""The steps of an address by name: org or user (neither: the caller), source or collection, version, concept, mapping, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A repository as a path names it: HEAD, or one of its versions."""
+
+    repo: Json
+    version: Json | None  # None: HEAD
+    revision: Revision
+
+    @property
+    def shown_version(self) -> Json:
+        """The version's document; HEAD in the same shape."""
+        return self.version or head_version(self.repo)
+
+
+def owner_url(path: Path, caller: Caller) -> str:
+    """The owner's address. Raises NotAuthenticated for `/user/` without credentials."""
+    if "org" in path:
+        return urls.owner_url("Organization", path["org"])
+    if "user" in path:
+        return urls.owner_url("User", path["user"])
+    if caller.username is None:
+        raise NotAuthenticated("credentials are needed for /user/")
+    return urls.owner_url("User", caller.username)
+
+
+def owner(store: Store, path: Path, caller: Caller) -> Json:
+    """The owner's document. Raises NotFound, NotAuthenticated."""
+    if "org" in path:
+        return org(store, path)
+    url = owner_url(path, caller)
+    found = store.owners.user(url.split("/")[2])
+    if found is None or not found["active"]:
+        raise NotFound("there is no such user")
+    return found
+
+
+def org(store: Store, path: Path) -> Json:
+    """The organisation. Raises NotFound."""
+    found = store.owners.org(path["org"])
+    if found is None:
+        raise NotFound(f"there is no organisation {path['org']}")
+    return found
+
+
+def repo(store: Store, path: Path, caller: Caller, session: Session = None) -> Json:
+    """The repository, which the caller may read. Raises NotFound, NotAuthenticated, Forbidden."""
+    kind = "source" if "source" in path else "collection"
+    url = f"{owner_url(path, caller)}{kind}s/{path[kind]}/"
+    found = store.repos.by_url(url, session)
+    if found is None:
+        raise NotFound(f"there is no {kind} {url}")
+    need(caller, "read", found)
+    return found
+
+
+def place(store: Store, path: Path, caller: Caller, session: Session = None) -> Place:
+    """The repository and the version that the path names, HEAD without one. Raises as `repo`; NotFound for an unknown version."""
+    found = repo(store, path, caller, session)
+    asked = path.get("version", "HEAD")
+    if asked == "HEAD":
+        return Place(found, None, revision_of(found))
+    if asked == "latest":
+        version = store.versions.latest(found["_id"], session)
+    else:
+        version = store.versions.by_id(found["_id"], asked, session)
+    if version is None:
+        raise NotFound("this repository has no released version" if asked == "latest" else f"there is no version {asked}")
+    return Place(found, version, revision_of(version))
+
+
+def writable(store: Store, path: Path, caller: Caller, kind: Kind | None = None) -> Json:
+    """The repository whose content the path would change. `kind`: the item that the path names must exist.
+
+    Raises as `place`; NotFound for the item; NotAuthenticated or Forbidden without the right to write; Frozen below a version.
+    """
+    if kind is None:
+        where = place(store, path, caller)
+    else:
+        with store.snapshot() as session:
+            where = place(store, path, caller, session)
+            item(store, where, kind, path[kind], session)
+    need(caller, "write", where.repo)
+    if where.version:
+        raise Frozen(f"version {where.version['id']} is frozen; write to {where.repo['url']}")
+    return where.repo
+
+
+def item(store: Store, where: Place, kind: Kind, item_id: str, session: Session) -> Row:
+    """The concept or mapping as it stands there. Raises NotFound."""
+    row = store.rows.one(session, where.revision, urls.item_url(where.repo["url"], kind, item_id))
+    if row is None:
+        raise NotFound(f"there is no {kind} {item_id} here")
+    return row

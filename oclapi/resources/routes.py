@@ -1,0 +1,61 @@
+"""The API on one page: every address and the resource that answers there, in the contract's shorthand."""
+
+import itertools
+
+from flask import Flask
+
+from oclapi.resources import orgs, repositories, versions
+from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.errors import Api
+from oclapi.resources.paths import Id, Key
+from oclapi.services import Services
+
+ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
+    ("/orgs/", orgs.OrgList),
+    ("/orgs/:org/", orgs.Org),
+    ("/sources/", repositories.AllSources),
+    ("{O}/sources/", repositories.SourceList),
+    ("{R}/", repositories.Repository),
+    ("{R}/versions/", versions.VersionList),
+    ("{V}/", versions.Version),
+    ("{V}/children/", versions.VersionChildren),
+    ("{V}/processing/", versions.VersionProcessing),
+)
+
+FAMILIES = {
+    "{V}": ("{R}/:version", "{R}/versions/:version"),
+    "{R}": ("{S}",),  # collections add "{C}": ("{O}/collections/:collection",)
+    "{S}": ("{O}/sources/:source",),
+    "{O}": ("/orgs/:org", "/users/:user", "/user"),
+}
+"""What the shorthand stands for; each line may use the ones below it."""
+
+
+def expand(pattern: str) -> list[str]:
+    """The addresses that a pattern of ROUTES stands for: `{R}/` gives `/orgs/:org/sources/:source/` and others."""
+    found = [pattern]
+    for short, long in FAMILIES.items():
+        found = [one.replace(short, other) for one in found for other in (long if short in one else ("",))]
+    return found
+
+
+def rule(address: str) -> str:
+    """An address as Werkzeug's router reads it."""
+    steps = (f"<{'key' if step == ':key' else 'id'}:{step[1:]}>" if step.startswith(":") else step for step in address.split("/"))
+    return "/".join(steps)
+
+
+def add_routes(app: Flask, services: Services) -> None:
+    """Let the application answer at all of ROUTES, with and without a slash at the end."""
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.converters |= {"id": Id, "key": Key}
+    api = Api(app)
+    by_resource = itertools.groupby(sorted(ROUTES, key=lambda route: _name(route[1])), key=lambda route: route[1])
+    for resource, routes in by_resource:
+        rules = [rule(address) for pattern, _ in routes for address in expand(pattern)]
+        api.add_resource(resource, *rules, endpoint=_name(resource), resource_class_kwargs={"services": services})
+
+
+def _name(resource: type[Endpoint]) -> str:
+    return f"{resource.__module__.rpartition('.')[2]}.{resource.__name__}"

@@ -1,0 +1,126 @@
+"""What tests talk to: a client that knows the superuser's token, and the shortest bodies that the contract takes."""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from oclapi.errors import QueueUnavailable
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+KEY = "a-key-for-tests-that-is-long-enough"
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class MemoryQueue:
+    """An ExportQueue that only remembers what was put into it."""
+
+    jobs: dict[str, str] = field(default_factory=dict)  # version id by token
+    down: bool = False
+
+    def enqueue(self, version_id: str, token: str) -> None:
+        self._reach()
+        self.jobs[token] = version_id
+
+    def knows(self, token: str) -> bool:
+        self._reach()
+        return token in self.jobs
+
+    def cancel(self, token: str) -> None:
+        self._reach()
+        self.jobs.pop(token, None)
+
+    def _reach(self) -> None:
+        if self.down:
+            raise QueueUnavailable("the job queue can't be reached; nothing was started")
+
+
+class Api:
+    """The API as the superuser sees it; `anonymous` and `by` tell the client to come as somebody else."""
+
+    def __init__(self, client: FlaskClient, headers: dict[str, str] | None = None) -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Token {TOKEN}"} if headers is None else headers
+
+    @property
+    def anonymous(self) -> "Api":
+        return Api(self._client, {})
+
+    def by(self, token: str) -> "Api":
+        return Api(self._client, {"Authorization": f"Token {token}"})
+
+    def open(self, method: str, url: str, **how: Any) -> TestResponse:
+        headers = {**self._headers, **how.pop("headers", {})}
+        return self._client.open(url, method=method, headers=headers, **how)
+
+    def get(self, url: str, **headers: str) -> TestResponse:
+        return self.open("GET", url, headers=headers)
+
+    def head(self, url: str) -> TestResponse:
+        return self.open("HEAD", url)
+
+    def post(self, url: str, body: Any = None) -> TestResponse:
+        return self.open("POST", url, json=body) if body is not None else self.open("POST", url)
+
+    def put(self, url: str, body: Any) -> TestResponse:
+        return self.open("PUT", url, json=body)
+
+    def delete(self, url: str, body: Any = None) -> TestResponse:
+        return self.open("DELETE", url, json=body) if body is not None else self.open("DELETE", url)
+
+
+@dataclass
+class Source:
+    """A source made for one test, and the shortest ways to fill it."""
+
+    api: Api
+    url: str
+
+    def concept(self, concept: str, **fields: Any) -> TestResponse:
+        return good(self.api.post(f"{self.url}concepts/", concept_body(concept, **fields)))
+
+    def concepts(self, *concepts: str) -> None:
+        for concept in concepts:
+            self.concept(concept)
+
+    def mapping(self, mapping: str, start: str, end: str, **fields: Any) -> TestResponse:
+        return good(self.api.post(f"{self.url}mappings/", self.mapping_body(mapping, start, end, **fields)))
+
+    def mapping_body(self, mapping: str, start: str, end: str, **fields: Any) -> dict[str, Any]:
+        ends = {"from_concept_url": f"{self.url}concepts/{start}/", "to_concept_url": f"{self.url}concepts/{end}/"}
+        return {"id": mapping, "map_type": "SAME-AS", **ends, **fields}
+
+    def release(self, version: str, **fields: Any) -> TestResponse:
+        return good(self.api.post(f"{self.url}versions/", {"id": version, "released": True, **fields}))
+
+    def ids(self, rest: str = "concepts/?sortAsc=lastUpdate&limit=0") -> list[str]:
+        return [item["id"] for item in good(self.api.get(self.url + rest)).get_json()]
+
+
+def good(response: TestResponse) -> TestResponse:
+    """The answer, which must be a success."""
+    assert response.status_code < 300, (response.status_code, response.get_data(as_text=True))
+    return response
+
+
+def new_org(api: Api, **fields: Any) -> str:
+    """The URL of an organisation made for one test."""
+    org = f"Org{next(_numbers)}"
+    good(api.post("/orgs/", {"id": org, "name": org, **fields}))
+    return f"/orgs/{org}/"
+
+
+def new_source(api: Api, owner: str | None = None, **fields: Any) -> Source:
+    """A source made for one test, under an organisation of its own where none is given."""
+    owner = owner or new_org(api)
+    short = f"S{next(_numbers)}"
+    good(api.post(f"{owner}sources/", {"id": short, "name": f"Source {short}", **fields}))
+    return Source(api, f"{owner}sources/{short}/")
+
+
+def concept_body(concept: str, **fields: Any) -> dict[str, Any]:
+    return {"id": concept, "concept_class": "Test", "names": [{"name": f"Name of {concept}", "locale": "en"}], **fields}

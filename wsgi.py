@@ -1,0 +1,18 @@
+"""Where a web server finds the application: gunicorn runs `wsgi:app`."""
+
+import os
+import sys
+
+from config.logging import configure
+from config.settings import BadSetting, Settings
+from oclapi.app import build_services, create_app, prepare
+
+try:
+    settings = Settings.from_environ(os.environ)
+    configure(settings.log_level)
+    services = build_services(settings)
+except BadSetting as error:
+    sys.exit(f"oclapi: {error}")
+
+prepare(services)
+app = create_app(services)
