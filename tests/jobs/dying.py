@@ -1,0 +1,77 @@
+"""A worker's process that stops at one moment of an export, says so on standard output, and waits to be killed.
+
+python -m tests.jobs.dying MOMENT VERSION_ID TOKEN       with the settings in the environment
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from config.settings import Settings
+from jobs.export import build_export
+from oclapi.exports import archive
+from oclapi.store.exports import Exports
+from oclapi.store.rows import Rows
+from tests.jobs.conftest import build, in_context
+
+
+def halt():
+    sys.stdout.write("reached\n")
+    sys.stdout.flush()
+    signal.pause()
+
+
+def before(owner, name):
+    original = getattr(owner, name)
+
+    def halted(*args, **named):
+        halt()
+        return original(*args, **named)
+
+    setattr(owner, name, halted)
+
+
+def after(owner, name):
+    original = getattr(owner, name)
+
+    def halted(*args, **named):
+        result = original(*args, **named)
+        halt()
+        return result
+
+    setattr(owner, name, halted)
+
+
+def at_batch(count):
+    original, left = Rows.body_batches, [count]
+
+    def batches(*args, **named):
+        for batch in original(*args, **named):
+            left[0] -= 1
+            if left[0] == 0:
+                halt()
+            yield batch
+
+    Rows.body_batches = batches
+
+
+MOMENTS = {
+    "it is claimed": lambda: before(Exports, "claim"),
+    "the version is read": lambda: after(Exports, "claim"),
+    "the first row": lambda: at_batch(1),
+    "half of the concepts": lambda: at_batch(2),
+    "the mappings": lambda: at_batch(4),
+    "the tar header": lambda: before(archive, "tar_header"),
+    "the hash": lambda: before(archive, "_sha256"),
+    "the file is on disk": lambda: before(os, "fsync"),
+    "the file has its name": lambda: before(Path, "rename"),
+    "the export names the file": lambda: before(Exports, "publish"),
+    "the job ends": lambda: after(Exports, "publish"),
+}
+
+if __name__ == "__main__":
+    moment, version_id, token = sys.argv[1:]
+    MOMENTS[moment]()
+    with in_context(build(Settings.from_environ(os.environ))):
+        build_export(version_id, token)
