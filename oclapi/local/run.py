@@ -91,7 +91,7 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
     port = _port(environ)
     home = Path(settings.home).resolve()
     with ExitStack() as stack:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(0o700, parents=True, exist_ok=True)
         stack.enter_context(_only_run(home))
         parts: list[Part] = []
 

@@ -1,4 +1,4 @@
-"""The launcher with stand-ins for the web server and the worker: what it promises does not depend on what they do."""
+"""The launcher, mostly with stand-ins for the web server and the worker: what it promises does not depend on what they do."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -103,12 +103,23 @@ def test_a_run_answers_and_a_signal_stops_all_of_it(launched, environ):
     launcher = launched()
     address = launcher.line("address").split()[1]
     launcher.ready()
-    assert urlopen(f"{address}orgs/").status == 200
+    with urlopen(f"{address}orgs/") as answer:
+        assert answer.status == 200
     children = launcher.children()
     assert set(children) == {"mongod", "redis-server", "http.server", "rq.cli"}
     assert launcher.end(signal.SIGINT) == (0, "")
     assert not any(child.is_running() for child in children.values())
     assert not Path(environ["OCL_HOME"], "addresses.env").exists()
+
+
+def test_the_real_server_takes_the_token_that_was_printed(launched):
+    launcher = launched(web=run.WEB, worker=run.WORKER)
+    address, token = launcher.line("address").split()[1], launcher.line("token").split()[1]
+    launcher.ready()
+    headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
+    with urlopen(Request(f"{address}orgs/", b'{"id": "HOME", "name": "Home"}', headers)) as answer:
+        assert answer.status == 201
+    assert launcher.end() == (0, "")
 
 
 def test_data_and_token_survive_a_kill_of_the_launcher(launched, environ):
