@@ -22,6 +22,9 @@ from oclapi.store.store import Store
 
 log = logging.getLogger(__name__)
 
+LOGGED = ("org", "user", "source", "collection", "version", "concept", "mapping")
+"""The steps of a path that the log names."""
+
 
 def build_services(settings: Settings) -> Services:
     """What requests and jobs share. Opens no connection. Raises BadSetting without a secret key."""
@@ -76,4 +79,4 @@ def _check_line(settings: Settings) -> None:
 
 def _ids(steps: dict[str, str] | None) -> dict[str, str]:
     """The ids in the path; not the parts of a signed link."""
-    return {name: value for name, value in (steps or {}).items() if name in ("org", "user", "source", "collection", "version", "concept", "mapping")}
+    return {name: value for name, value in (steps or {}).items() if name in LOGGED}

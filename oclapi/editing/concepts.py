@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from oclapi import urls
+from oclapi import bodies, urls
 from oclapi.editing import naming, openmrs
 from oclapi.editing.draft import Draft, Item
 from oclapi.editing.values import check_size, concept_value, same
@@ -132,9 +132,15 @@ def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json
 
 
 def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> tuple[Edited, Json]:
-    """Append a name or description; returns the edit and the new entry."""
+    """Append a name or description; returns the edit and the new entry. Raises NotFound, Invalid when the list is full."""
     [entry] = entries(part, [{**body, "uuid": None}], ())
-    return edit(draft, repo, concept, lambda value: value[part].append(entry)), entry
+
+    def change(value: Json) -> None:
+        if len(value[part]) >= bodies.ENTRIES:
+            raise Invalid.field(part, f"may have {bodies.ENTRIES} entries")
+        value[part].append(entry)
+
+    return edit(draft, repo, concept, change), entry
 
 
 def update_entry(draft: Draft, repo: Json, concept: str, part: str, uuid: str, body: Json) -> tuple[Edited, Json]:
@@ -174,8 +180,12 @@ def _place(found: Sequence[Json], uuid: str) -> int:
 
 
 def set_extra(draft: Draft, repo: Json, concept: str, key: str, given: Any) -> Edited:
-    """Create or replace one key."""
-    return edit(draft, repo, concept, lambda value: value["extras"].__setitem__(key, given))
+    """Create or replace one key. Raises NotFound, Invalid when the extras grow over their limits."""
+
+    def change(value: Json) -> None:
+        value["extras"] = bodies.concept_update({"extras": {**value["extras"], key: given}})["extras"]
+
+    return edit(draft, repo, concept, change)
 
 
 def delete_extra(draft: Draft, repo: Json, concept: str, key: str) -> Edited:

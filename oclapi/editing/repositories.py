@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from oclapi import jsonio, representations
+from oclapi import bodies, jsonio, representations
 from oclapi.access import Caller
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
@@ -72,21 +72,36 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
 
 
 def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) -> None:
-    """Create or replace one key of the repository's extras."""
-
-    def change(session: Transaction, head: Head) -> Json:
-        return stored({"extras": {**(extras_of(head.repo) or {}), key: value}})
-
-    store.repos.edit(repo["_id"], change, caller.by)
+    """Create or replace one key of the repository's extras. Raises Invalid when they grow over their limits."""
+    store.repos.edit(repo["_id"], lambda session, head: _with_extra(head.repo, key, value), caller.by)
 
 
 def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
     """Remove one key of the repository's extras. Raises NotFound."""
+    store.repos.edit(repo["_id"], lambda session, head: stored({"extras": without(extras_of(head.repo) or {}, key)}), caller.by)
 
-    def change(session: Transaction, head: Head) -> Json:
-        return stored({"extras": without(extras_of(head.repo) or {}, key)})
 
-    store.repos.edit(repo["_id"], change, caller.by)
+def set_version_extra(store: Store, repo: Json, version: str, key: str, value: Any, caller: Caller) -> tuple[Json, bool]:
+    """As `set_extra` for the version's record; returns the version and whether its export has to be made anew."""
+    return store.versions.edit(repo["_id"], version, lambda session, found: _with_extra(found, key, value), caller.by)
+
+
+def delete_version_extra(store: Store, repo: Json, version: str, key: str, caller: Caller) -> tuple[Json, bool]:
+    """As `delete_extra` for the version's record; returns the version and whether its export has to be made anew."""
+
+    def change(session: Transaction, found: Json) -> Json:
+        return stored({"extras": without(extras_of(found) or {}, key)})
+
+    return store.versions.edit(repo["_id"], version, change, caller.by)
+
+
+def _with_extra(document: Json, key: str, value: Any) -> Json:
+    """What to set so that the extras hold the value; nothing when they do."""
+    before = extras_of(document) or {}
+    after = {**before, key: value}
+    if jsonio.dumps_sorted(before) == jsonio.dumps_sorted(after):
+        return {}
+    return stored(bodies.version_update({"extras": after}))
 
 
 def without(extras: Json, key: str) -> Json:

@@ -1,12 +1,12 @@
 """Concepts and mappings at one revision: as a list of their own, or inside the detail of their repository (contract 5.1, 5.2)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Response
 
-from oclapi import jsonio, representations
+from oclapi import jsonio
 from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
 from oclapi.resources import asked, paging, places
 from oclapi.resources.answers import last_updated, ok_bytes
@@ -76,10 +76,10 @@ def _with_content(endpoint: Endpoint, session: Session, place: Place, kinds: Seq
         headers = paging.headers(settings, pages, sum(totals.values()), sum(totals.values()))
         return ok_bytes(_stream(store.rows, view, head), {**headers, **_each(totals, kinds), **updated})
     part = page(store, session, view, pages, given, listing)
-    lists = {kind: [row.body for row in rows] for kind, rows in part.rows.items()}
+    document = _document(head, {kind: iter([[row.body for row in rows]]) for kind, rows in part.rows.items()})
     returned = sum(len(rows) for rows in part.rows.values())
     headers = paging.headers(settings, pages, sum(part.totals.values()), returned, part.cursor, max(part.totals.values()))
-    return ok_bytes(b"".join(_document(head, {kind: iter([bodies]) for kind, bodies in lists.items()})), {**headers, **_each(part.totals, kinds), **updated})
+    return ok_bytes(b"".join(document), {**headers, **_each(part.totals, kinds), **updated})
 
 
 def content_view(endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], given: Cursor | None) -> View:
@@ -121,7 +121,7 @@ def page(store: Store, session: Session, view: View, pages: paging.Paging, given
         rows[kind] = found
         if found:
             after[kind] = found[-1].key
-    since = {kind: wanted.since for kind, wanted in view.slices.items()}
+    since: dict[str, int] = {kind: wanted.since for kind, wanted in view.slices.items()}
     following = pages.offset + pages.limit
     cursor = Cursor(listing, view.revision.repo, view.revision.number, since, view.filters, following, after)
     return Part(rows, totals, cursor)

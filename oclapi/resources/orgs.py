@@ -35,6 +35,13 @@ class Org(Endpoint):
         access.need(self.caller, "read", org)
         return ok(representations.org_detail(org, *public_repos(self, org)))
 
+    def put(self, **path: str) -> Response:
+        access.need(self.caller, "write", places.org(self.store, path))
+        org = owners.update_org(self.store, path["org"], bodies.org_update(asked.body(self.settings)), self.caller)
+        return ok(representations.org_detail(org, *public_repos(self, org)))
+
+    post = patch = put
+
 
 def public_repos(endpoint: Endpoint, org: Json) -> tuple[int, int]:
     """How many public sources and collections the organisation has."""

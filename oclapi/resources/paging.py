@@ -88,11 +88,14 @@ class Cursors:
         return found
 
     def text(self, cursor: Cursor) -> str:
-        after = cursor.after and {kind: list(key) for kind, key in cursor.after.items()}
-        return self._signer.dumps([cursor.listing, cursor.repo, cursor.rev, dict(cursor.since), cursor.filters, cursor.offset, after])  # type: ignore[return-value]
+        after = {kind: list(key) for kind, key in cursor.after.items()} if cursor.after else None
+        parts = [cursor.listing, cursor.repo, cursor.rev, dict(cursor.since), cursor.filters, cursor.offset, after]
+        return str(self._signer.dumps(parts))
 
 
-def headers(settings: Settings, asked_for: Paging, total: int, returned: int, cursor: Cursor | None = None, longest: int | None = None) -> dict[str, str]:
+def headers(
+    settings: Settings, asked_for: Paging, total: int, returned: int, cursor: Cursor | None = None, longest: int | None = None
+) -> dict[str, str]:
     """The paging headers. `total`: items in the whole result; `longest`: where lists are cut side by side, the length of the longest.
 
     `cursor`, of the next page, goes into every link; only the next page continues where it points.

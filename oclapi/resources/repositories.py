@@ -4,7 +4,6 @@ from flask import Response
 
 from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import repositories
-from oclapi.errors import MethodNotOffered
 from oclapi.model import Json
 from oclapi.resources import asked, content, listings, places
 from oclapi.resources.answers import created, nothing, ok

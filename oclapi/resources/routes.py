@@ -4,7 +4,7 @@ import itertools
 
 from flask import Flask
 
-from oclapi.resources import orgs, repositories, versions
+from oclapi.resources import concepts, exports, extras, mappings, orgs, repositories, versions
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.errors import Api
 from oclapi.resources.paths import Id, Key
@@ -20,9 +20,35 @@ ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("{V}/", versions.Version),
     ("{V}/children/", versions.VersionChildren),
     ("{V}/processing/", versions.VersionProcessing),
+    ("{V}/export/", exports.VersionExport),
+    ("/exports/:version_id/:token/:expires/:signature/:key", exports.ExportFile),
+    ("{A}/extras/", extras.RepositoryExtras),
+    ("{A}/extras/:key/", extras.RepositoryExtra),
+    ("{A}/concepts/", concepts.ConceptList),
+    ("{A}/concepts/:concept/", concepts.Concept),
+    ("{A}/concepts/:concept/versions/", concepts.ConceptVersions),
+    ("{A}/concepts/:concept/mappings/", concepts.ConceptMappings),
+    ("{A}/concepts/:concept/names/", concepts.NameList),
+    ("{A}/concepts/:concept/names/:uuid/", concepts.Name),
+    ("{A}/concepts/:concept/descriptions/", concepts.DescriptionList),
+    ("{A}/concepts/:concept/descriptions/:uuid/", concepts.Description),
+    ("{A}/concepts/:concept/extras/", extras.ConceptExtrasOfState),
+    ("{A}/concepts/:concept/extras/:key/", extras.ConceptExtra),
+    ("{A}/concepts/:concept/:item_version/", concepts.ConceptState),
+    ("{A}/concepts/:concept/:item_version/names/", concepts.NameListOfState),
+    ("{A}/concepts/:concept/:item_version/names/:uuid/", concepts.NameOfState),
+    ("{A}/concepts/:concept/:item_version/descriptions/", concepts.DescriptionListOfState),
+    ("{A}/concepts/:concept/:item_version/descriptions/:uuid/", concepts.DescriptionOfState),
+    ("{A}/concepts/:concept/:item_version/extras/", extras.ConceptExtrasOfState),
+    ("{A}/concepts/:concept/:item_version/extras/:key/", extras.ConceptExtraOfState),
+    ("{A}/mappings/", mappings.MappingList),
+    ("{A}/mappings/:mapping/", mappings.Mapping),
+    ("{A}/mappings/:mapping/versions/", mappings.MappingVersions),
+    ("{A}/mappings/:mapping/:item_version/", mappings.MappingState),
 )
 
 FAMILIES = {
+    "{A}": ("{R}", "{V}"),
     "{V}": ("{R}/:version", "{R}/versions/:version"),
     "{R}": ("{S}",),  # collections add "{C}": ("{O}/collections/:collection",)
     "{S}": ("{O}/sources/:source",),

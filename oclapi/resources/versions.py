@@ -61,7 +61,8 @@ class VersionList(VersionEndpoint):
         first = head if pages.offset == 0 else []
         rest = pages.limit - len(first)
         skip = min(max(0, pages.offset - len(head)), listings.FAR)
-        total, found = self.store.versions.listing(repo["_id"], where, limit=0 if pages.everything else max(1, rest), skip=skip, session=session)
+        most = 0 if pages.everything else max(1, rest)
+        total, found = self.store.versions.listing(repo["_id"], where, limit=most, skip=skip, session=session)
         return total + len(head), [*first, *(found if pages.everything else found[:rest])]
 
     def _filtered(self, repo: Json, where: Json, processing: bool, pages: paging.Paging, session: Session) -> tuple[int, list[Json]]:
@@ -79,8 +80,8 @@ class Version(VersionEndpoint):
 
     def put(self, **path: str) -> Response:
         place = self.editable(path, "write")
-        version = place.shown_version["id"]
-        edited, stale = repositories.update_version(self.store, place.repo, version, bodies.version_update(asked.body(self.settings)), self.caller)
+        version, body = place.shown_version["id"], bodies.version_update(asked.body(self.settings))
+        edited, stale = repositories.update_version(self.store, place.repo, version, body, self.caller)
         if stale:
             self.exports.begin(edited, datetime.now(UTC))
         return ok(self.detail(edited, place.repo))

@@ -1,4 +1,7 @@
-"""The whole application on the real MongoDB; only the job queue is a small fake. One database serves a module: tests make their own orgs."""
+"""The whole application on the real MongoDB; only the job queue is a small fake.
+
+One database serves a module: tests make their own organisations.
+"""
 
 import pytest
 

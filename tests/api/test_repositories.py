@@ -1,6 +1,6 @@
 """Organisations and sources over HTTP (contract 7, 8)."""
 
-from tests.builders import good, new_org, new_source
+from tests.builders import good, new_org
 
 
 def test_an_organisation_is_created_and_read(api):

@@ -1,0 +1,207 @@
+"""Concepts, their names and descriptions (contract section 10)."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from flask import Response
+
+from oclapi import bodies, jsonio, representations
+from oclapi.editing import concepts, naming
+from oclapi.errors import NotFound
+from oclapi.model import Json, Row
+from oclapi.resources import asked, paging, places
+from oclapi.resources.answers import created, nothing, ok, ok_bytes
+from oclapi.resources.items import ItemEndpoint, ItemList, ItemVersions, MappingsOf
+
+
+class ConceptList(ItemList):
+    """The concepts of a repository; POST adds one."""
+
+    kind = "concept"
+
+    def post(self, **path: str) -> Response:
+        repo = places.writable(self.store, path, self.caller)
+        body = bodies.concept_create(asked.body(self.settings))
+        item, _ = self.write(repo, lambda draft, here: concepts.create(draft, here, body))
+        return created(item.body, item.url, self.settings)
+
+
+class ConceptState(ItemEndpoint):
+    """One version of a concept."""
+
+    kind = "concept"
+
+    def get(self, **path: str) -> Response:
+        mappings = MappingsOf.asked_for(self.kind)
+        with self.store.snapshot() as session:
+            place, row, latest = self.state(path, session)
+            if latest and mappings is None:
+                return ok_bytes(row.body)
+            found = mappings.of(self, place.revision, [row.url], session)[row.url] if mappings else None
+        return ok(representations.detail(row.body, latest=latest, mappings=found))
+
+
+class Concept(ConceptState):
+    """One concept at its newest version."""
+
+    def put(self, **path: str) -> Response:
+        repo = self.target(path)
+        body = bodies.concept_update(asked.body(self.settings))
+        item, _ = self.write(repo, lambda draft, here: concepts.update(draft, here, path["concept"], body))
+        return ok_bytes(item.body)
+
+    post = patch = put
+
+    def delete(self, **path: str) -> Response:
+        repo = self.target(path)
+        comment = bodies.comment(asked.optional_body(self.settings)).get("update_comment")
+        self.write(repo, lambda draft, here: concepts.retire(draft, here, path["concept"], comment))
+        return nothing()
+
+
+class ConceptVersions(ItemVersions):
+    """The versions of a concept, as entries of a list or (`verbose`) in full."""
+
+    kind = "concept"
+
+    def present(self, history: Sequence[Row]) -> list[Json]:
+        return super().present(history) if asked.flag("verbose") else representations.concept_versions(history)
+
+
+class ConceptMappings(ItemEndpoint):
+    """The mappings of the same source that start from the concept, and with `includeInverseMappings` those that point to it."""
+
+    kind = "concept"
+
+    def get(self, **path: str) -> Response:
+        pages, wanted = paging.paging(self.settings), MappingsOf()
+        with self.store.snapshot() as session:
+            place, row = self.row(path, session)
+            rows = self.store.rows.of_concept(session, place.revision, row.url, inverse=wanted.inverse, retired=wanted.retired)
+        part = rows if pages.everything else rows[pages.offset : pages.offset + pages.limit]
+        return ok([wanted.present(row) for row in part], paging.headers(self.settings, pages, len(rows), len(part)))
+
+
+# Names and descriptions
+
+
+class EntriesOfState(ItemEndpoint):
+    """The names or descriptions of one version of a concept."""
+
+    kind = "concept"
+    part: ClassVar[str]
+    text: ClassVar[str]
+
+    def get(self, **path: str) -> Response:
+        return ok([entry for entry in self.entries(path) if self._chosen(entry)])
+
+    def entries(self, path: places.Path) -> Sequence[Json]:
+        with self.store.snapshot() as session:
+            _, row, _ = self.state(path, session)
+        found: Sequence[Json] = jsonio.loads_own(row.body)[self.part]
+        return found
+
+    def _chosen(self, entry: Json) -> bool:
+        words = naming.fold(asked.text("q") or "").split()
+        chosen = all(word in naming.fold(entry[self.text]) for word in words)
+        for field in ("locale", f"{self.text}_type"):
+            wanted = asked.alternatives(field)
+            if wanted is not None:
+                chosen = chosen and naming.fold(entry[field] or "") in map(naming.fold, wanted)
+        return chosen
+
+
+class EntryOfState(EntriesOfState):
+    """One name or description of one version of a concept."""
+
+    def get(self, **path: str) -> Response:
+        return ok(self.entry(path))
+
+    def entry(self, path: places.Path) -> Json:
+        for entry in self.entries(path):
+            if entry["uuid"] == path["uuid"]:
+                return entry
+        raise NotFound(f"this concept has no such entry in its {self.part}")
+
+
+class Entries(EntriesOfState):
+    """The names or descriptions of a concept; POST adds one."""
+
+    def create(self, body: Json) -> Json:
+        """The body of one entry, checked."""
+        raise NotImplementedError
+
+    def post(self, **path: str) -> Response:
+        repo = self.target(path)
+        body = self.create(asked.body(self.settings))
+        (item, _), entry = self.write(repo, lambda draft, here: concepts.add_entry(draft, here, path["concept"], self.part, body))
+        return created(jsonio.dumps(entry), f"{item.url}{self.part}/{entry['uuid']}/", self.settings)
+
+
+class Entry(EntryOfState):
+    """One name or description of a concept."""
+
+    def update(self, body: Json) -> Json:
+        """The body of one entry, checked."""
+        raise NotImplementedError
+
+    def put(self, **path: str) -> Response:
+        repo = self._target(path)
+        body = self.update(asked.body(self.settings))
+        _, entry = self.write(repo, lambda draft, here: concepts.update_entry(draft, here, path["concept"], self.part, path["uuid"], body))
+        return ok(entry)
+
+    post = patch = put
+
+    def delete(self, **path: str) -> Response:
+        repo = self._target(path)
+        self.write(repo, lambda draft, here: concepts.delete_entry(draft, here, path["concept"], self.part, path["uuid"]))
+        return nothing()
+
+    def _target(self, path: places.Path) -> Json:
+        self.entry(path)
+        return self.target(path)
+
+
+class NameListOfState(EntriesOfState):
+    part, text = "names", "name"
+
+
+class NameOfState(EntryOfState):
+    part, text = "names", "name"
+
+
+class NameList(Entries):
+    part, text = "names", "name"
+
+    def create(self, body: Json) -> Json:
+        return bodies.name_create(body)
+
+
+class Name(Entry):
+    part, text = "names", "name"
+
+    def update(self, body: Json) -> Json:
+        return bodies.name_update(body)
+
+
+class DescriptionListOfState(EntriesOfState):
+    part, text = "descriptions", "description"
+
+
+class DescriptionOfState(EntryOfState):
+    part, text = "descriptions", "description"
+
+
+class DescriptionList(Entries):
+    part, text = "descriptions", "description"
+
+    def create(self, body: Json) -> Json:
+        return bodies.description_create(body)
+
+
+class Description(Entry):
+    part, text = "descriptions", "description"
+
+    def update(self, body: Json) -> Json:
+        return bodies.description_update(body)

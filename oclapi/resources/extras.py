@@ -1,0 +1,111 @@
+"""The extras of repositories, versions and concepts, whole and key by key (contract section 11)."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+
+from oclapi import access, jsonio, representations
+from oclapi.editing import concepts, repositories
+from oclapi.errors import Invalid, NotFound
+from oclapi.model import Json
+from oclapi.resources import asked, places
+from oclapi.resources.answers import nothing, ok
+from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.items import ItemEndpoint
+
+
+class RepositoryExtras(Endpoint):
+    """All extras of a repository or of a version's record."""
+
+    def get(self, **path: str) -> Response:
+        return ok(self.extras(path))
+
+    def extras(self, path: places.Path) -> Json:
+        place = places.place(self.store, path, self.caller)
+        return representations.extras(place.version or place.repo) or {}
+
+
+class RepositoryExtra(RepositoryExtras):
+    """One key of them."""
+
+    def get(self, **path: str) -> Response:
+        return ok(_one(self.extras(path), path["key"]))
+
+    def put(self, **path: str) -> Response:
+        place, key = self._writable(path), path["key"]
+        value = _given(asked.body(self.settings), key)
+        if place.version:
+            self._rebuild(*repositories.set_version_extra(self.store, place.repo, place.version["id"], key, value, self.caller))
+        else:
+            repositories.set_extra(self.store, place.repo, key, value, self.caller)
+        return ok({key: value})
+
+    post = patch = put
+
+    def delete(self, **path: str) -> Response:
+        place, key = self._writable(path), path["key"]
+        if place.version:
+            self._rebuild(*repositories.delete_version_extra(self.store, place.repo, place.version["id"], key, self.caller))
+        else:
+            repositories.delete_extra(self.store, place.repo, key, self.caller)
+        return nothing()
+
+    def _writable(self, path: places.Path) -> places.Place:
+        place = places.place(self.store, path, self.caller)
+        access.need(self.caller, "write", place.repo)
+        return place
+
+    def _rebuild(self, version: Json, stale: bool) -> None:
+        if stale:
+            self.exports.begin(version, datetime.now(UTC))
+
+
+class ConceptExtrasOfState(ItemEndpoint):
+    """All extras of one version of a concept."""
+
+    kind = "concept"
+
+    def get(self, **path: str) -> Response:
+        return ok(self.extras(path))
+
+    def extras(self, path: places.Path) -> Json:
+        with self.store.snapshot() as session:
+            _, row, _ = self.state(path, session)
+        return jsonio.loads_own(row.body)["extras"] or {}
+
+
+class ConceptExtraOfState(ConceptExtrasOfState):
+    """One key of them."""
+
+    def get(self, **path: str) -> Response:
+        return ok(_one(self.extras(path), path["key"]))
+
+
+class ConceptExtra(ConceptExtraOfState):
+    """One key of a concept's extras; each write makes a version of the concept."""
+
+    def put(self, **path: str) -> Response:
+        repo, key = self.target(path), path["key"]
+        value = _given(asked.body(self.settings), key)
+        self.write(repo, lambda draft, here: concepts.set_extra(draft, here, path["concept"], key, value))
+        return ok({key: value})
+
+    post = patch = put
+
+    def delete(self, **path: str) -> Response:
+        repo, key = self.target(path), path["key"]
+        self.write(repo, lambda draft, here: concepts.delete_extra(draft, here, path["concept"], key))
+        return nothing()
+
+
+def _one(extras: Json, key: str) -> Json:
+    if key not in extras:
+        raise NotFound(f"there is no extra {key}")
+    return {key: extras[key]}
+
+
+def _given(body: Json, key: str) -> Any:
+    if key not in body:
+        raise Invalid.field(key, f"the body must hold a value for the key {key}")
+    return body[key]
