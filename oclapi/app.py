@@ -43,7 +43,6 @@ def prepare(services: Services) -> None:
 def create_app(services: Services) -> Flask:
     """The web application. It keeps no state of its own."""
     app = Flask("oclapi", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
     app.extensions["oclapi"] = services
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     errors.register(app)
@@ -56,7 +55,7 @@ def create_app(services: Services) -> Flask:
         belongs_to(request=g.request_id)
         _check_line(services.settings)
         g.caller = authenticate(services.store.owners)
-        if "//" in request.path:
+        if "//" in request.environ["PATH_INFO"]:
             raise NotFound("an address has no repeated slashes")
 
     @app.after_request

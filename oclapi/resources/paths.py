@@ -7,6 +7,8 @@ from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from werkzeug.routing import BaseConverter
 
+from oclapi.bodies import RESERVED_VERSIONS
+
 SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
 
 
@@ -46,6 +48,13 @@ class Id(BaseConverter):
     """A step that can be an id; any other is no address of ours."""
 
     regex = r"[A-Za-z0-9._@-]{1,255}"
+
+
+class VersionId(BaseConverter):
+    """A step that can be the id of a version: not one of the words that stand in its place (the router knows no order of methods)."""
+
+    regex = rf"(?!(?:{'|'.join(sorted(RESERVED_VERSIONS - {'HEAD', 'latest'}))})(?:/|\Z)){Id.regex}"
+    part_isolating = True
 
 
 class Key(BaseConverter):

@@ -7,7 +7,7 @@ from flask import Flask
 from oclapi.resources import concepts, exports, extras, mappings, orgs, repositories, versions
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.errors import Api
-from oclapi.resources.paths import Id, Key
+from oclapi.resources.paths import Id, Key, VersionId
 from oclapi.services import Services
 
 ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
@@ -20,6 +20,8 @@ ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("{V}/", versions.Version),
     ("{V}/children/", versions.VersionChildren),
     ("{V}/processing/", versions.VersionProcessing),
+    ("{V}/export/", exports.VersionExport),
+    ("/exports/:version_id/:token/:expires/:signature/:key", exports.ExportFile),
     ("{V}/export/", exports.VersionExport),
     ("/exports/:version_id/:token/:expires/:signature/:key", exports.ExportFile),
     ("{A}/extras/", extras.RepositoryExtras),
@@ -57,6 +59,10 @@ FAMILIES = {
 """What the shorthand stands for; each line may use the ones below it."""
 
 
+CONVERTERS = {":key": "key", ":version": "version"}
+"""Steps that are more, or less, than ids."""
+
+
 def expand(pattern: str) -> list[str]:
     """The addresses that a pattern of ROUTES stands for: `{R}/` gives `/orgs/:org/sources/:source/` and others."""
     found = [pattern]
@@ -67,7 +73,7 @@ def expand(pattern: str) -> list[str]:
 
 def rule(address: str) -> str:
     """An address as Werkzeug's router reads it."""
-    steps = (f"<{'key' if step == ':key' else 'id'}:{step[1:]}>" if step.startswith(":") else step for step in address.split("/"))
+    steps = (f"<{CONVERTERS.get(step, 'id')}:{step[1:]}>" if step.startswith(":") else step for step in address.split("/"))
     return "/".join(steps)
 
 
@@ -75,7 +81,7 @@ def add_routes(app: Flask, services: Services) -> None:
     """Let the application answer at all of ROUTES, with and without a slash at the end."""
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.url_map.converters |= {"id": Id, "key": Key}
+    app.url_map.converters |= {"id": Id, "key": Key, "version": VersionId}
     api = Api(app)
     by_resource = itertools.groupby(sorted(ROUTES, key=lambda route: _name(route[1])), key=lambda route: route[1])
     for resource, routes in by_resource:

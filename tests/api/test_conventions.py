@@ -1,0 +1,274 @@
+"""What holds for every request and answer (contract 1, 2, 3)."""
+
+import gzip
+import io
+import json
+import zipfile
+
+import pytest
+
+from oclapi.app import create_app
+from tests.builders import TOKEN, Api, concept_body, good, new_org, new_source
+
+
+def test_a_slash_at_the_end_may_be_left_out_and_there_is_no_redirect(api, source):
+    source.concept("A")
+    for url in (f"{source.url}concepts/A/", f"{source.url}concepts/", source.url, "/orgs/"):
+        with_slash, without = api.get(url), api.get(url[:-1])
+        assert (with_slash.status_code, without.status_code) == (200, 200)
+        assert with_slash.get_json() == without.get_json()
+
+
+def test_writes_need_no_slash_either(api, source):
+    assert api.post(f"{source.url}concepts", concept_body("A")).status_code == 201
+    assert api.put(f"{source.url}concepts/A", {"datatype": "Text"}).status_code == 200
+
+
+@pytest.mark.parametrize("url", ["/orgs//", "//orgs/", "/orgs/OCL//sources/", "/orgs/OCL/sources//"])
+def test_repeated_slashes_are_no_address(api, url):
+    assert api.open("GET", "/", environ_overrides={"RAW_URI": url, "REQUEST_URI": url}).status_code == 404
+
+
+@pytest.mark.parametrize("url", ["/nothing/", "/orgs/Nobody/", "/orgs/Nobody/sources/", "/orgs/OCL/sources/none/concepts/x/", "/orgs/a%20b/"])
+def test_an_unknown_address_is_404_with_a_reason(api, url):
+    answer = api.get(url)
+
+    assert answer.status_code == 404
+    assert answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize("rest", ["", "concepts/", "concepts/A/", "versions/", "HEAD/", "nothing/"])
+def test_head_gives_the_headers_of_get_and_no_body(api, source, rest):
+    source.concept("A")
+    get, head = api.get(source.url + rest), api.head(source.url + rest)
+
+    assert head.status_code == get.status_code
+    assert head.data == b""
+    assert dict(head.headers).keys() == dict(get.headers).keys()
+    assert head.headers["Content-Length"] == get.headers["Content-Length"]
+
+
+@pytest.mark.parametrize(
+    ("rest", "methods"),
+    [
+        ("", {"GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"}),
+        ("concepts/", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("concepts/A/versions/", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_options_tells_the_methods(api, source, rest, methods):
+    answer = api.anonymous.open("OPTIONS", source.url + rest)
+
+    assert answer.status_code == 200
+    assert set(answer.headers["Allow"].split(", ")) == methods
+
+
+def test_a_method_that_an_address_never_offers_is_405_at_once(api):
+    answer = api.anonymous.open("POST", "/sources/")
+
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    assert api.anonymous.open("DELETE", "/orgs/Nobody/sources/none/concepts/").status_code == 405
+
+
+def test_every_answer_can_be_read_by_pages_of_other_sites(api):
+    for answer in (api.get("/orgs/"), api.get("/nothing/"), api.open("OPTIONS", "/orgs/")):
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
+        assert "includeFacets" in answer.headers["Access-Control-Allow-Headers"]
+        assert "num_found" in answer.headers["Access-Control-Expose-Headers"]
+        assert answer.headers["Vary"] == "Authorization, Accept-Encoding"
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("limit", ["limit=100", "limit=0"])
+def test_json_is_compressed_on_request(api, source, limit):
+    source.concepts(*"ABCDEF")
+    plain = api.get(f"{source.url}concepts/?{limit}")
+    packed = api.get(f"{source.url}concepts/?{limit}", **{"Accept-Encoding": "gzip"})
+
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(packed.data)) == plain.get_json()
+
+
+@pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br"])
+def test_json_is_not_compressed_unasked(api, source, accepted):
+    source.concepts(*"ABCDEF")
+
+    assert "Content-Encoding" not in api.get(f"{source.url}concepts/", **{"Accept-Encoding": accepted}).headers
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_body_that_is_not_json_is_refused(api, source, content_type):
+    answer = api.open("POST", f"{source.url}concepts/", data=json.dumps(concept_body("A")), content_type=content_type)
+
+    assert answer.status_code == 415
+    assert source.ids() == []
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", None])
+def test_json_is_taken_with_parameters_or_without_a_type(api, source, content_type):
+    answer = api.open("POST", f"{source.url}concepts/", data=json.dumps(concept_body("A")), content_type=content_type)
+
+    assert answer.status_code == 201
+
+
+def test_a_body_over_the_limit_is_refused_by_its_length_alone(api, source):
+    body = json.dumps(concept_body("A", extras={"x": "y" * (17 * 2**20)}))
+    answer = api.open("POST", f"{source.url}concepts/", data=body, content_type="application/json")
+
+    assert answer.status_code == 413
+    assert answer.get_json()["detail"]
+
+
+def test_a_body_over_the_limit_is_refused_while_it_comes_in_pieces(api, source):
+    body = json.dumps(concept_body("A", extras={"x": "y" * (17 * 2**20)})).encode()
+    answer = api.open(
+        "POST", f"{source.url}concepts/", input_stream=io.BytesIO(body), content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
+    )  # fmt: skip
+
+    assert answer.status_code == 413
+
+
+def test_a_request_line_that_is_too_long_is_414(api):
+    answer = api.get(f"/orgs/?q={'x' * 16400}")
+
+    assert answer.status_code == 414
+    assert "16384" in answer.get_json()["detail"]
+
+
+def test_a_second_question_mark_before_limit_is_repaired(api, source):
+    source.concepts("A", "B")
+
+    answer = good(api.get(f"{source.url}concepts/?verbose=true?limit=1"))
+
+    assert answer.headers["num_returned"] == "1"
+    assert "names" in answer.get_json()[0]
+
+
+@pytest.mark.parametrize("given", ["true", "TRUE", "1"])
+def test_a_true_parameter_has_several_spellings(api, source, given):
+    source.concept("A")
+
+    assert "names" in good(api.get(f"{source.url}concepts/?verbose={given}")).get_json()[0]
+
+
+def test_an_empty_parameter_is_an_absent_one(api, source):
+    source.concept("A")
+    empty = "verbose=&limit=&page=&offset=&cursor=&updatedSince=&sortAsc=&includeRetired=&released="
+
+    assert len(good(api.get(f"{source.url}concepts/?{empty}")).get_json()) == 1
+
+
+# Compress
+
+
+@pytest.mark.parametrize("rest", ["concepts/", "", "?includeConcepts=true", "concepts/A00/", "versions/"])
+def test_compress_packs_the_whole_answer(api, source, rest):
+    source.concepts(*(f"A{number:02}" for number in range(12)))
+    packed = api.get(source.url + rest, Compress="true")
+
+    assert packed.headers["Content-Type"] == "application/zip"
+    assert packed.headers["Content-Disposition"] == 'attachment; filename="export.zip"'
+    with zipfile.ZipFile(io.BytesIO(packed.data)) as archive:
+        assert archive.namelist() == ["export.json"]
+        assert archive.testzip() is None
+        everything = f"{rest}{'&' if '?' in rest else '?'}limit=0"
+        assert json.loads(archive.read("export.json")) == api.get(source.url + everything).get_json()
+
+
+def test_compress_ignores_paging_even_where_it_is_wrong(api, source):
+    source.concepts("A", "B", "C")
+    packed = good(api.get(f"{source.url}concepts/?limit=100000&page=abc&offset=-1&cursor=none", Compress="1"))
+
+    with zipfile.ZipFile(io.BytesIO(packed.data)) as archive:
+        assert len(json.loads(archive.read("export.json"))) == 3
+
+
+@pytest.mark.parametrize("value", ["false", "0", "maybe", ""])
+def test_other_values_of_compress_mean_nothing(api, source, value):
+    assert good(api.get(source.url, Compress=value)).headers["Content-Type"] == "application/json"
+
+
+def test_errors_are_never_packed(api):
+    answer = api.get("/orgs/Nobody/", Compress="true")
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/json")
+
+
+# Credentials
+
+
+@pytest.mark.parametrize("header", ["Token", "Token xyz", "token " + "0" * 40, f"Token {TOKEN}x", f"Token {TOKEN} {TOKEN}", "TOKEN  "])
+def test_a_bad_token_is_refused_even_where_none_is_needed(api, header):
+    answer = api.anonymous.get("/orgs/", Authorization=header)
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Token"
+
+
+@pytest.mark.parametrize("url", ["/nothing/", "/sources/"])
+def test_a_bad_token_comes_before_any_other_failure(api, url):
+    assert api.anonymous.open("POST", url, headers={"Authorization": "Token none"}).status_code == 401
+
+
+@pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer abc", "Tokens abc", ""])
+def test_other_schemes_count_as_nobody(api, header):
+    assert api.anonymous.get("/orgs/", Authorization=header).status_code == 200
+    assert api.anonymous.open("POST", "/orgs/", headers={"Authorization": header}, json={"id": "x", "name": "x"}).status_code == 401
+
+
+@pytest.mark.parametrize("scheme", ["token", "TOKEN", "Token"])
+def test_the_scheme_has_any_case(api, scheme):
+    answer = api.anonymous.get("/user/sources/", Authorization=f"{scheme} {TOKEN.upper()}")
+
+    assert answer.status_code == 200
+
+
+def test_nobody_reads_what_is_public_and_writes_nothing(api, source):
+    source.concept("A")
+    nobody = api.anonymous
+
+    for rest in ("", "concepts/", "concepts/A/", "versions/"):
+        assert nobody.get(source.url + rest).status_code == 200
+    for method, rest in [
+        ("POST", "concepts/"), ("PUT", "concepts/A/"), ("DELETE", "concepts/A/"), ("DELETE", ""), ("PUT", ""), ("POST", "versions/"),
+        ("PUT", "extras/x/"), ("POST", "concepts/A/names/"), ("POST", "mappings/"),
+    ]:  # fmt: skip
+        answer = nobody.open(method, source.url + rest, json={})
+        assert answer.status_code == 401, (method, rest)
+        assert answer.headers["WWW-Authenticate"] == "Token"
+
+
+def test_what_is_private_is_hidden_from_nobody_in_lists_and_refused_by_address(api):
+    owner = new_org(api, public_access="None")
+    private = new_source(api, owner)
+    private.concept("A")
+
+    assert good(api.get(private.url)).get_json()["public_access"] == "None"
+    assert api.anonymous.get(owner).status_code == 401
+    for rest in ("", "concepts/", "concepts/A/", "versions/", "HEAD/", "extras/"):
+        assert api.anonymous.get(private.url + rest).status_code == 401
+    assert api.anonymous.get(f"{owner}sources/").get_json() == []
+    assert private.url not in [found["url"] for found in good(api.anonymous.get("/sources/?limit=0")).get_json()]
+    assert owner not in [found["url"] for found in good(api.anonymous.get("/orgs/?limit=0")).get_json()]
+
+
+def test_existence_is_told_before_rights_and_rights_before_the_body(api, source):
+    assert api.anonymous.post(f"{source.url}v9/concepts/", {}).status_code == 404
+    assert api.anonymous.open("PUT", f"{source.url}concepts/none/", data="{").status_code == 404
+    assert api.anonymous.open("POST", f"{source.url}concepts/", data="{").status_code == 401
+
+
+def test_a_fault_is_told_without_its_reasons(services, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("secret internals")
+
+    monkeypatch.setattr(type(services.store.owners), "orgs", fail)
+    answer = Api(create_app(services).test_client()).get("/orgs/")
+
+    assert answer.status_code == 500
+    assert answer.get_json() == {"detail": "the server made a mistake; the request was not answered"}
