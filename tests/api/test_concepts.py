@@ -1,0 +1,274 @@
+"""Concepts, their names, descriptions and extras over HTTP (contract 10, 11)."""
+
+import pytest
+
+from tests.builders import good
+
+
+def shown(source, rest):
+    return good(source.api.get(f"{source.url}{rest}")).get_json()
+
+
+def test_a_created_concept_is_answered_as_it_is_read(api, source):
+    made = source.concept("1007", datatype="Numeric", extras={"units": "mmol/L"}, external_id="x-1", update_comment="first")
+
+    assert made.status_code == 201
+    assert made.headers["Location"] == f"http://localhost{source.url}concepts/1007/"
+    assert shown(source, "concepts/1007/") == made.get_json()
+    concept = made.get_json()
+    assert concept["source_url"] == source.url
+    assert concept["version_url"] == f"{source.url}concepts/1007/{concept['version']}/"
+    assert (concept["extras"], concept["mappings"], concept["is_latest_version"]) == ({"units": "mmol/L"}, [], True)
+    assert (concept["created_by"], concept["update_comment"]) == ("root", "first")
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH"])
+def test_an_update_changes_only_what_it_names_and_makes_a_version(api, source, method):
+    before = source.concept("A", datatype="Text").get_json()
+
+    after = good(api.open(method, f"{source.url}concepts/A/", json={"concept_class": "Drug", "update_comment": "why"})).get_json()
+
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"concept_class", "version", "version_url", "updated_on", "version_created_on", "update_comment"}
+    assert shown(source, "concepts/A/") == after
+
+
+def test_an_update_that_changes_nothing_makes_no_version(api, source):
+    before = source.concept("A").get_json()
+
+    after = good(api.put(f"{source.url}concepts/A/", {"concept_class": "Test", "id": "A", "update_comment": "nothing"})).get_json()
+
+    assert after == before
+    assert len(shown(source, "concepts/A/versions/")) == 1
+
+
+def test_a_retired_concept_stays_readable_and_can_be_brought_back(api, source):
+    source.concepts("A", "B")
+
+    answer = api.delete(f"{source.url}concepts/A/", {"update_comment": "obsolete"})
+
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert "Content-Type" not in answer.headers
+    concept = shown(source, "concepts/A/")
+    assert (concept["retired"], concept["update_comment"]) == (True, "obsolete")
+    assert source.ids() == ["B"]
+    assert source.ids("concepts/?includeRetired=true") == ["A", "B"]
+    assert source.ids("concepts/?retired=true") == ["A"]
+    again = api.delete(f"{source.url}concepts/A/")
+    assert (again.status_code, list(again.get_json()["errors"])) == (400, ["__all__"])
+    good(api.put(f"{source.url}concepts/A/", {"retired": False}))
+    assert source.ids("concepts/?retired=false") == ["A", "B"]
+
+
+def test_every_version_of_a_concept_stays_readable(api, source):
+    first = source.concept("A").get_json()
+    second = good(api.put(f"{source.url}concepts/A/", {"datatype": "Text"})).get_json()
+
+    listed = shown(source, "concepts/A/versions/")
+    assert [entry["version"] for entry in listed] == [second["version"], first["version"]]
+    assert [entry["is_latest_concept_version"] for entry in listed] == [True, False]
+    assert [entry["is_root_concept_version"] for entry in listed] == [False, True]
+    assert listed[0]["previous_version_url"] == first["version_url"]
+    assert good(api.get(first["version_url"])).get_json() == {**first, "is_latest_version": False}
+    assert good(api.get(second["version_url"])).get_json() == second
+    verbose = shown(source, "concepts/A/versions/?verbose=true")
+    assert verbose == [second, {**first, "is_latest_version": False}]
+    assert api.get(f"{source.url}concepts/A/99/").status_code == 404
+    assert api.put(first["version_url"], {"datatype": "x"}).status_code == 405
+
+
+def test_a_version_of_the_source_shows_its_concepts_as_they_were(api, source):
+    source.concept("A", datatype="Text")
+    source.release("v1")
+    good(api.put(f"{source.url}concepts/A/", {"datatype": "Numeric"}))
+    source.concept("B")
+
+    assert shown(source, "v1/concepts/A/")["datatype"] == "Text"
+    assert shown(source, "v1/concepts/A/")["is_latest_version"] is True
+    assert shown(source, "versions/v1/concepts/A/")["datatype"] == "Text"
+    assert shown(source, "latest/concepts/A/")["datatype"] == "Text"
+    assert shown(source, "HEAD/concepts/A/")["datatype"] == "Numeric"
+    assert source.ids("v1/concepts/") == ["A"]
+    assert len(shown(source, "v1/concepts/A/versions/")) == 1
+    assert api.get(f"{source.url}v1/concepts/B/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [
+        ("POST", "concepts/"), ("PUT", "concepts/A/"), ("DELETE", "concepts/A/"), ("POST", "concepts/A/names/"),
+        ("PUT", "concepts/A/extras/x/"), ("POST", "mappings/"),
+    ],
+)  # fmt: skip
+def test_a_version_is_frozen_and_its_head_is_not(api, source, method, rest):
+    source.concept("A")
+    source.release("v1")
+
+    frozen = api.open(method, f"{source.url}v1/{rest}", json={})
+    live = api.open(method, f"{source.url}HEAD/{rest}", json={})
+
+    assert frozen.status_code == 405
+    assert "frozen" in frozen.get_json()["detail"]
+    assert frozen.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert live.status_code != 405
+
+
+def test_mappings_are_shown_inside_concepts_when_asked_for(api, source):
+    source.concepts("A", "B", "C")
+    source.mapping("ab", "A", "B")
+    source.mapping("ca", "C", "A")
+    good(api.delete(f"{source.url}mappings/ca/"))
+    source.mapping("ba", "B", "A")
+
+    def ids(rest):
+        return [mapping["id"] for mapping in shown(source, rest)["mappings"]]
+
+    assert ids("concepts/A/") == []
+    assert ids("concepts/A/?includeMappings=true") == ["ab"]
+    assert ids("concepts/A/?includeInverseMappings=true") == ["ab", "ba"]
+    assert sorted(ids("concepts/A/?includeInverseMappings=true&includeRetired=true")) == ["ab", "ba", "ca"]
+    assert "type" not in shown(source, "concepts/A/?includeMappings=true")["mappings"][0]
+    assert shown(source, "concepts/A/?includeMappings=true&verbose=true")["mappings"] == [shown(source, "mappings/ab/")]
+    assert [m["id"] for m in shown(source, "concepts/A/mappings/")] == ["ab"]
+    assert {m["id"] for m in shown(source, "concepts/A/mappings/?includeInverseMappings=true")} == {"ab", "ba"}
+    assert shown(source, "concepts/A/mappings/?verbose=true") == [shown(source, "mappings/ab/")]
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+@pytest.mark.parametrize("verbose", ["true", "false"])
+def test_mappings_are_shown_inside_listed_concepts_when_asked_for(api, source, limit, verbose):
+    source.concepts("A", "B")
+    source.mapping("ab", "A", "B")
+
+    listed = shown(source, f"concepts/?includeInverseMappings=true&limit={limit}&verbose={verbose}")
+
+    assert {concept["id"]: [mapping["id"] for mapping in concept["mappings"]] for concept in listed} == {"A": ["ab"], "B": ["ab"]}
+    assert ("names" in listed[0]) == ("type" in listed[0]["mappings"][0]) == (verbose == "true")
+
+
+# Names and descriptions
+
+
+@pytest.mark.parametrize(("part", "text"), [("names", "name"), ("descriptions", "description")])
+def test_an_entry_is_added_changed_and_removed(api, source, part, text):
+    source.concept("A", descriptions=[{"description": "old", "locale": "en"}])
+    url = f"{source.url}concepts/A/{part}/"
+
+    made = api.post(url, {text: "Neu", "locale": "de", f"{text}_type": "SHORT"})
+    assert made.status_code == 201
+    entry = made.get_json()
+    assert made.headers["Location"] == f"http://localhost{url}{entry['uuid']}/"
+    assert good(api.get(f"{url}{entry['uuid']}/")).get_json() == entry
+
+    changed = good(api.put(f"{url}{entry['uuid']}/", {text: "Neuer"})).get_json()
+    assert changed == {**entry, text: "Neuer"}
+    assert shown(source, f"concepts/A/{part}/")[1] == changed
+
+    gone = api.delete(f"{url}{entry['uuid']}/")
+    assert gone.status_code == 204
+    assert api.get(f"{url}{entry['uuid']}/").status_code == 404
+    assert api.put(f"{url}{entry['uuid']}/", {text: "x"}).status_code == 404
+    assert len(shown(source, "concepts/A/versions/")) == 4
+
+
+def test_the_last_name_stays(api, source):
+    concept = source.concept("A").get_json()
+
+    answer = api.delete(f"{source.url}concepts/A/names/{concept['names'][0]['uuid']}/")
+
+    assert answer.status_code == 400
+    assert "names" in answer.get_json()["errors"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["Serum glucose", "Glukose", "GLU"]),
+        ("locale=de", ["Glukose"]),
+        ("locale=DE,fr", ["Glukose", "GLU"]),
+        ("name_type=short", ["GLU"]),
+        ("q=GLU", ["Serum glucose", "Glukose", "GLU"]),
+        ("q=glucose serum", ["Serum glucose"]),
+        ('locale="de"&q=none', []),
+    ],
+)
+def test_names_are_filtered(api, source, query, found):
+    names = [
+        {"name": "Serum glucose", "locale": "en"},
+        {"name": "Glukose", "locale": "de"},
+        {"name": "GLU", "locale": "fr", "name_type": "SHORT"},
+    ]
+    source.concept("A", names=names)
+
+    assert [entry["name"] for entry in shown(source, f"concepts/A/names/?{query}")] == found
+
+
+def test_entries_of_older_states_are_read_only(api, source):
+    first = source.concept("A").get_json()
+    source.release("v1")
+    good(api.put(f"{source.url}concepts/A/", {"names": [{"name": "New", "locale": "en"}]}))
+
+    for base in (first["version_url"], f"{source.url}v1/concepts/A/"):
+        assert good(api.get(f"{base}names/")).get_json() == first["names"]
+        assert good(api.get(f"{base}names/{first['names'][0]['uuid']}/")).get_json() == first["names"][0]
+        assert good(api.get(f"{base}descriptions/")).get_json() == []
+        assert good(api.get(f"{base}extras/")).get_json() == {}
+        assert api.post(f"{base}names/", {"name": "x", "locale": "en"}).status_code == 405
+        assert api.put(f"{base}names/{first['names'][0]['uuid']}/", {"name": "x"}).status_code == 405
+
+
+# Extras
+
+KEYS = {
+    "units": "units", "a.b": "a.b", "$ref": "$ref", "50%25": "50%", "a%2Fb": "a/b", "%C3%A9": "é", "%25": "%", "a%20b": "a b",
+    "names": "names", "%2F": "/", "%2525": "%25",
+}  # fmt: skip
+"""Keys by the way they stand in an address."""
+
+
+@pytest.mark.parametrize("value", [0, False, "", None, 1.0, 2**63 - 1, ["x", {"y": None}], {"deep": {"er": 1}}])
+def test_an_extra_takes_any_value(api, source, value):
+    source.concept("A")
+    for base in (f"{source.url}concepts/A/", source.url):
+        assert good(api.put(f"{base}extras/key/", {"key": value})).get_json() == {"key": value}
+        assert good(api.get(f"{base}extras/key/")).get_json() == {"key": value}
+        assert good(api.get(f"{base}extras/")).get_json() == {"key": value}
+
+
+@pytest.mark.parametrize(("raw", "key"), list(KEYS.items()))
+def test_an_extra_has_any_key(api, source, raw, key):
+    source.concept("A")
+    source.release("v1")
+    for base in (f"{source.url}concepts/A/", source.url, f"{source.url}v1/"):
+        good(api.put(f"{base}extras/{raw}/", {key: 1, "other": 2}))
+        assert good(api.get(f"{base}extras/")).get_json() == {key: 1}
+        assert good(api.get(f"{base}extras/{raw}")).get_json() == {key: 1}
+        assert api.delete(f"{base}extras/{raw}/").status_code == 204
+        assert api.get(f"{base}extras/{raw}/").status_code == 404
+        assert api.delete(f"{base}extras/{raw}/").status_code == 404
+        assert good(api.get(f"{base}extras/")).get_json() == {}
+
+
+def test_a_body_without_the_key_is_refused(api, source):
+    source.concept("A")
+    for base in (f"{source.url}concepts/A/", source.url):
+        answer = api.put(f"{base}extras/key/", {"other": 1})
+        assert answer.status_code == 400
+        assert "key" in answer.get_json()["errors"]
+
+
+def test_the_limits_of_extras_hold_for_one_key_too(api, source):
+    source.concept("A", extras={"first": "x" * 700_000})
+    good(api.put(f"{source.url}extras/first/", {"first": "x" * 700_000}))
+    for base in (f"{source.url}concepts/A/", source.url):
+        answer = api.put(f"{base}extras/second/", {"second": "x" * 700_000})
+        assert (answer.status_code, list(answer.get_json()["errors"])) == (400, ["extras"])
+        assert api.get(f"{base}extras/second/").status_code == 404
+
+
+def test_each_extra_written_on_a_concept_makes_a_version_unless_it_is_there(api, source):
+    source.concept("A")
+    for value in (1, 1, 1.0):
+        good(api.put(f"{source.url}concepts/A/extras/n/", {"n": value}))
+
+    assert len(shown(source, "concepts/A/versions/")) == 3
