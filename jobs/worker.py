@@ -40,10 +40,10 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; then the job that runs is finished first."""
     try:
         settings = Settings.from_environ(os.environ)
+        configure(settings.log_level)
+        services = build_services(settings)
     except BadSetting as error:
         sys.exit(f"oclapi: {error}")
-    configure(settings.log_level)
-    services = build_services(settings)
     app = create_app(services)
     keep_running({"queue": lambda: run_queue(app, settings), "tick": lambda: run_tick(services)})
 

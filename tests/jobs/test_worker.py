@@ -1,0 +1,90 @@
+"""The worker as it is started in production: a parent, a process for jobs, a process that ticks."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from tests.jobs.conftest import exported, now
+
+pytestmark = pytest.mark.servers
+
+
+def until(condition, patience=60.0):
+    """Return what the condition gives once that is true."""
+    end = time.monotonic() + patience
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        threading.Event().wait(0.05)
+    return found
+
+
+@pytest.fixture
+def environ(settings):
+    return {
+        **os.environ,
+        "MONGO_URL": settings.mongo_url,
+        "REDIS_URL": settings.redis_url,
+        "OCL_EXPORT_CACHE": settings.export_cache,
+        "OCL_SECRET_KEY": settings.secret_key,
+    }
+
+
+@pytest.fixture
+def worker(environ, services):
+    """A worker whose children are there."""
+    with subprocess.Popen([sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL) as process:
+        family = psutil.Process(process.pid)
+        until(lambda: len(family.children()) == 2)
+        yield process
+        children = family.children(recursive=True) if process.poll() is None else []
+        process.kill()
+        psutil.wait_procs(children, timeout=30)
+
+
+def ready(states, version):
+    return until(lambda: states.of(version, now()).file)
+
+
+def test_a_worker_makes_what_is_wanted_and_what_is_asked_for(worker, services, states, source):
+    source.commit("A")
+    wanted = source.release("v1")  # nobody queued it: the tick does
+    assert len(exported(services, ready(states, wanted))["concepts"]) == 1
+    states.recreate(wanted, now())
+    ready(states, wanted)
+
+
+def test_a_process_of_a_worker_that_is_killed_is_started_again(worker, states, source):
+    family = psutil.Process(worker.pid)
+    first = family.children()
+    for child in first:
+        child.kill()
+    psutil.wait_procs(first, timeout=10)
+    until(lambda: len([child for child in family.children() if child not in first]) == 2)
+    ready(states, source.release("v1"))
+
+
+def test_a_worker_told_to_end_ends_with_all_its_processes(worker):
+    children = psutil.Process(worker.pid).children()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert not any(child.is_running() for child in children)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the job process of a killed parent goes on until it is told to end")
+def test_the_processes_of_a_killed_worker_end(worker):
+    children = psutil.Process(worker.pid).children()
+    worker.kill()
+    worker.wait(30)
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+def test_a_bad_setting_is_one_line(environ):
+    environ["OCL_EXPORT_SILENCE"] = "soon"
+    done = subprocess.run([sys.executable, "-m", "jobs.worker"], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "oclapi: OCL_EXPORT_SILENCE must be a whole number of at least 1\n")
