@@ -112,7 +112,7 @@ class Database:
     def _create(self, name: str) -> None:
         """A collection must be there before transactions write to it at once."""
         try:
-            self._db.create_collection(name)
+            self._db.create_collection(name, check_exists=False)
         except OperationFailure as error:
             if error.code != 48:  # NamespaceExists: another process was faster
                 raise
