@@ -5,7 +5,6 @@ so such input is found and refused.
 """
 
 import json
-import re
 from typing import Any
 
 import orjson
@@ -19,28 +18,34 @@ LOW, HIGH = -(2**63), 2**63 - 1
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else ord(" ") for byte in range(256))
 _LONG = b"0" * 19
 """Bytes without so many digits in a row hold no integer beyond 64 bits; with them, they may also lie inside a string."""
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.S)
+_TOO_BIG = object()
+SHOWN_KEY = 80
+"""Longer keys of the input are not repeated as the name of a field."""
 
 
 def loads(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Read JSON text in UTF-8.
 
-    Raises Invalid (`__all__`) for broken JSON, nesting over `max_depth`, NUL characters and numbers beyond 64 bits.
+    Raises Invalid: `__all__` for broken JSON, nesting over `max_depth`, and decimal numbers beyond a double; the top-level key, or
+    `__all__`, for NUL characters and integers beyond 64 bits.
 
-    Cost: that of orjson, and a second, exact reading where the bytes look suspicious.
+    Cost: that of orjson, and a second, exact reading where the bytes look suspicious; linear in any case. Nesting is counted only
+    after orjson, which stops at 1,024 levels, has found the end of every string.
     """
-    if raw.count(b"[") + raw.count(b"{") > max_depth and _deeper(raw, max_depth):
-        raise Invalid.field("__all__", f"this JSON is nested more than {max_depth} levels deep")
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise Invalid.field(
-            "__all__", f"this is not valid JSON in UTF-8: {error.msg} (line {error.lineno}, column {error.colno})"
-        ) from error
-    if b"\\u0000" in raw:
-        _refuse_nul(value)
+        reason = f"this is not valid JSON in UTF-8: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise (_too_deep(max_depth) if "depth limit" in error.msg else Invalid.field("__all__", reason)) from error
+    if raw.count(b"[") + raw.count(b"{") > max_depth and depth(value) > max_depth:
+        raise _too_deep(max_depth)
     if _LONG in raw.translate(_DIGITS):
-        json.loads(raw, parse_int=_integer)
+        try:
+            _refuse_bent(json.loads(raw, parse_int=_integer))
+        except RecursionError as error:  # the standard reader's own limit, below orjson's; only a large `max_depth` gets here
+            raise _too_deep(max_depth) from error
+    elif b"\\u0000" in raw:
+        _refuse_bent(value)
     return value
 
 
@@ -76,37 +81,28 @@ def depth(value: Any) -> int:
     return levels
 
 
-def _deeper(raw: bytes, limit: int) -> bool:
-    """Exactly, though strings hold brackets too; stops at the first that is too deep."""
-    level = 0
-    for found in _BRACKETS.finditer(raw):
-        if found[1]:
-            level += 1
-            if level > limit:
-                return True
-        elif found[2]:
-            level -= 1
-    return False
+def _too_deep(limit: int) -> Invalid:
+    return Invalid.field("__all__", f"this JSON is nested more than {limit} levels deep")
 
 
-def _refuse_nul(value: Any) -> None:
-    """The bytes hold an escaped NUL, or an escaped backslash before u0000: look at the texts themselves."""
-    field = "__all__"
-    parts = [(field, value)]
+def _refuse_bent(value: Any) -> None:
+    """Look at every part: the bytes hold an escaped NUL or many digits in a row, which may be harmless (in a text, after a point)."""
+    parts = list(value.items()) if isinstance(value, dict) else [("__all__", value)]
+    parts = [(name if "\0" not in name and len(name) <= SHOWN_KEY else "__all__", [name, part]) for name, part in parts]
     while parts:
         field, part = parts.pop()
-        if isinstance(part, str):
-            if "\0" in part:
-                raise Invalid.field(field, "a text may not hold the NUL character")
+        if part is _TOO_BIG:
+            raise Invalid.field(field, "an integer must lie between -2^63 and 2^63-1")
+        if isinstance(part, str) and "\0" in part:
+            raise Invalid.field(field, "a text or key may not hold the NUL character")
+        if isinstance(part, dict):
+            parts += [(field, inner) for pair in part.items() for inner in pair]
         elif isinstance(part, list):
-            parts += [(field, item) for item in part]
-        elif isinstance(part, dict):
-            for name, item in part.items():
-                inner = name if field == "__all__" and part is value and "\0" not in name else field
-                parts += [(inner, name), (inner, item)]
+            parts += [(field, inner) for inner in part]
 
 
-def _integer(text: str) -> int:
-    if len(text) > 20 or not LOW <= int(text) <= HIGH:
-        raise Invalid.field("__all__", "a number is outside what 64 bits can hold")
-    return int(text)
+def _integer(text: str) -> Any:
+    if len(text) > 20:
+        return _TOO_BIG
+    number = int(text)
+    return number if LOW <= number <= HIGH else _TOO_BIG

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 _FORM = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})"
-    r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?"
+    r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?"
     r"(Z|z|[+\- ]\d{2}(?::?\d{2})?)?)?"
 )
 
@@ -46,7 +46,7 @@ def read(text: str) -> Moment:
 
 def _epoch(text: str) -> datetime:
     try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text[:20]))
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text.lstrip("0")[:20] or 0))
     except OverflowError as error:
         raise ValueError("not a date: epoch milliseconds end with the year 9999") from error
 
