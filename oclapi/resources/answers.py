@@ -1,9 +1,11 @@
 """Answers: JSON bodies whole or streamed, and what every answer carries (contract 1.4 and 5.3)."""
 
+import io
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 from flask import Response, request
 from isal import isal_zlib
@@ -13,6 +15,10 @@ from oclapi import jsonio, times
 
 GZIP_FROM = 600
 """Bytes below which a body is sent as it is: the gzip frame would eat the gain."""
+
+IN_MEMORY = 8 * 2**20
+"""Bytes of a ZIP that are held in memory; what goes beyond lies in a temporary file."""
+PIECE = 2**18
 
 EXPOSED = (
     "num_found", "num_returned", "num_found_concepts", "num_found_mappings", "offset", "next", "previous", "pages", "page_number", "Link",
@@ -33,7 +39,9 @@ def ok(value: Any, headers: Mapping[str, str] | None = None) -> Response:
 
 
 def ok_bytes(body: bytes | Iterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
-    """200 with JSON that is bytes already, or a stream of them."""
+    """200 with JSON that is bytes already, or a stream of them; as a ZIP where the request wants one."""
+    if wants_zip():
+        return _zip([body] if isinstance(body, bytes) else body, headers)
     return Response(body, 200, headers, mimetype="application/json")
 
 
@@ -66,11 +74,8 @@ def wants_zip() -> bool:
 
 def finish(response: Response) -> Response:
     """The last step of every answer: its packing, and the headers that all of them have."""
-    if response.mimetype == "application/json":
-        if response.status_code == 200 and wants_zip():
-            _as_zip(response)
-        elif request.accept_encodings.quality("gzip") > 0:
-            _as_gzip(response)
+    if response.mimetype == "application/json" and request.accept_encodings.quality("gzip") > 0:
+        _as_gzip(response)
     response.headers["Vary"] = ", ".join(dict.fromkeys(["Authorization", "Accept-Encoding", *response.vary]))
     response.headers.update(CORS)
     return response
@@ -87,13 +92,6 @@ def _as_gzip(response: Response) -> None:
         response.headers["Content-Encoding"] = "gzip"
 
 
-def _as_zip(response: Response) -> None:
-    response.response = zipped("export.json", response.iter_encoded())
-    response.headers.pop("Content-Length", None)
-    response.headers["Content-Type"] = "application/zip"
-    response.headers["Content-Disposition"] = 'attachment; filename="export.zip"'
-
-
 def gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
     """The parts as one gzip member."""
     pack = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
@@ -103,35 +101,38 @@ def gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield pack.flush()
 
 
-class _Pipe:
-    """A file that can only be written to; what was written is taken away piece by piece."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, piece: bytes) -> int:
-        self._pieces.append(bytes(piece))
-        return len(piece)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def taken(self) -> bytes:
-        piece = b"".join(self._pieces)
-        self._pieces.clear()
-        return piece
+def _zip(parts: Iterable[bytes], headers: Mapping[str, str] | None) -> Response:
+    """200 with the parts in a ZIP."""
+    response = Response(status=200, headers=headers, mimetype="application/zip")
+    response.headers["Content-Disposition"] = 'attachment; filename="export.zip"'
+    if request.method != "HEAD":
+        file = zipped("export.json", parts)
+        response.content_length = file.seek(0, io.SEEK_END)
+        response.response = _read(file)
+    return response
 
 
-def zipped(name: str, parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The parts as a ZIP with one entry. Memory: one part."""
-    pipe = _Pipe()
+def zipped(name: str, parts: Iterable[bytes]) -> IO[bytes]:
+    """A temporary file with a ZIP of one entry.
+
+    Made whole before the first byte is sent, because a header without the sizes, which a stream would need, breaks readers of
+    streams such as Java's. So a fault in the middle is an error answer and no half an archive. Memory: 8 MiB, the rest lies on disk.
+    """
+    file = tempfile.SpooledTemporaryFile(IN_MEMORY)
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED
-    with zipfile.ZipFile(pipe, "w") as archive:  # type: ignore[call-overload]
-        with archive.open(entry, "w", force_zip64=True) as out:
+    try:
+        with zipfile.ZipFile(file, "w", compresslevel=1) as archive, archive.open(entry, "w", force_zip64=True) as out:
             for part in parts:
                 out.write(part)
-                if piece := pipe.taken():
-                    yield piece
-        yield pipe.taken()
-    yield pipe.taken()
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _read(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while piece := file.read(PIECE):
+            yield piece
