@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from oclapi import jsonio
+from oclapi.editing.values import check_size
 from oclapi.errors import Invalid
 from oclapi.model import Json
 
@@ -37,9 +38,9 @@ def boolean(value: Any) -> bool:
 
 def _extras(value: dict[str, Any]) -> dict[str, Any]:
     if value and len(jsonio.dumps(value)) > EXTRAS_SIZE:
-        raise ValueError(f"may have {EXTRAS_SIZE} bytes as JSON")
-    if jsonio.depth(value) > EXTRAS_DEPTH:
-        raise ValueError(f"may be nested {EXTRAS_DEPTH} levels deep")
+        raise ValueError(f"may have at most {EXTRAS_SIZE} bytes as JSON")
+    if value and jsonio.depth(value) > EXTRAS_DEPTH:
+        raise ValueError(f"may be nested at most {EXTRAS_DEPTH} levels deep")
     return value
 
 
@@ -254,8 +255,10 @@ _source_update = _checker(SourceChange)
 
 
 def concept_create(body: Json, *, in_import: bool = False) -> Json:
-    """In imports an integer id is read as its decimal text."""
-    return _concept_create(_text_id(body) if in_import else body)
+    """In imports an integer id is read as its decimal text. Raises Invalid, also (`__all__`) when the whole is over its limit."""
+    checked = _concept_create(_text_id(body) if in_import else body)
+    check_size(checked)
+    return checked
 
 
 def mapping_create(body: Json, *, in_import: bool = False) -> Json:
@@ -265,12 +268,12 @@ def mapping_create(body: Json, *, in_import: bool = False) -> Json:
 
 def source_create(body: Json) -> Json:
     """`short_code` may stand for `id`; both and different is refused."""
-    return _source_create(_short_code(body))
+    return _with_short_code(_source_create, body)
 
 
 def source_update(body: Json) -> Json:
     """As `source_create`."""
-    return _source_update(_short_code(body))
+    return _with_short_code(_source_update, body)
 
 
 def _text_id(body: Json) -> Json:
@@ -278,23 +281,28 @@ def _text_id(body: Json) -> Json:
     return {**body, "id": str(given)} if type(given) is int else body
 
 
-def _short_code(body: Json) -> Json:
+def _with_short_code(check: Callable[[Json], Json], body: Json) -> Json:
     if "short_code" not in body:
-        return body
-    if "id" in body and body["id"] != body["short_code"]:
-        raise Invalid.field("short_code", "must be the same as id")
-    return {**body, "id": body["short_code"]}
+        return check(body)
+    wrong = {"short_code": ["must be the same as id"]} if body.get("id", body["short_code"]) != body["short_code"] else {}
+    try:
+        checked = check({"id": body["short_code"], **body})
+    except Invalid as error:
+        raise Invalid({**error.errors, **wrong}) from error
+    if wrong:
+        raise Invalid(wrong)
+    return checked
 
 
 _TEXTS: dict[str, str] = {
     "missing": "this field is required",
     "string_type": "must be a text",
-    "string_too_long": "may have {max_length} characters",
+    "string_unicode": "must be valid Unicode",
+    "string_too_long": "may have at most {max_length} characters",
     "list_type": "must be a list",
     "too_short": "at least one is needed",
-    "too_long": "may have {max_length} entries",
+    "too_long": "may have at most {max_length} entries",
     "dict_type": "must be an object",
-    "typed_dict_type": "must be an object",
     "literal_error": "must be one of {expected}",
     "value_error": "{error}",
 }
