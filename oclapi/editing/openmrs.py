@@ -14,7 +14,10 @@ LIST_CLASSES = {"Concept Class", "Datatype", "NameType", "DescriptionType", "Map
 """Concepts of these classes are the entries of lookup lists themselves and are not looked up."""
 
 _CANONICAL = {"Fully Specified": "FULLY_SPECIFIED", "Short": "SHORT", "Index Term": "INDEX_TERM"}
+_SPELLINGS = {**_CANONICAL, **{short: spoken for spoken, short in _CANONICAL.items()}}
 _ALWAYS = {"FULLY_SPECIFIED", "SHORT"}
+SHOWN = 80
+"""Characters of a given text that a message repeats."""
 
 Lists = Mapping[str, frozenset[str] | None]
 """Lookup source -> the names in it; None: there is no such source, nothing is checked against it."""
@@ -25,16 +28,17 @@ def concept_errors(concept: Mapping[str, Any], lists: Lists) -> dict[str, list[s
     errors: dict[str, list[str]] = {}
     problems = list(_name_problems(concept["names"]))
     if concept["concept_class"] not in LIST_CLASSES:
-        problems += _entry_problems(concept["names"], "name_type", lists.get("NameTypes"), lists.get("Locales"))
-        descriptions = list(
-            _entry_problems(concept["descriptions"], "description_type", lists.get("DescriptionTypes"), lists.get("Locales"))
-        )
+        locales = lists.get("Locales")
+        problems += _entry_problems("names", concept["names"], "name_type", lists.get("NameTypes"), locales)
+        types = lists.get("DescriptionTypes")
+        descriptions = list(_entry_problems("descriptions", concept["descriptions"], "description_type", types, locales))
         if descriptions:
             errors["descriptions"] = descriptions
         if not _listed(concept["concept_class"], lists.get("Classes")):
-            errors["concept_class"] = [f"{concept['concept_class'][:80]} is not in the list of concept classes"]
-        if not _listed(concept["datatype"] or "None", lists.get("Datatypes")):
-            text = f"{concept['datatype'][:80]} is not in the list of datatypes"
+            errors["concept_class"] = [f"{concept['concept_class'][:SHOWN]} is not in the list of concept classes"]
+        datatype = concept["datatype"] or "None"
+        if not _listed(datatype, lists.get("Datatypes")):
+            text = f"{datatype[:SHOWN]} is not in the list of datatypes"
             errors |= {"data_type": [text], "datatype": [text]}
     if problems:
         errors["names"] = problems
@@ -79,7 +83,7 @@ def _name_problems(names: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         if kind == "SHORT":
             yield from _second(seen, ("short name", locale))
         else:
-            yield from _second(seen, (f"name {name['name'][:80]!r}", locale), f"name {name['name']}")
+            yield from _second(seen, (f"name {name['name'][:SHOWN]!r}", locale), f"name {name['name']}")
         if name["locale_preferred"]:
             yield from _second(seen, ("preferred name", locale))
             if kind in ("SHORT", "INDEX_TERM"):
@@ -97,14 +101,15 @@ def _second(seen: dict[tuple[str, str], int], shown: tuple[str, str], key: str |
 
 
 def _entry_problems(
-    entries: Iterable[Mapping[str, Any]], type_field: str, types: frozenset[str] | None, locales: frozenset[str] | None
+    part: str, entries: Iterable[Mapping[str, Any]], type_field: str, types: frozenset[str] | None, locales: frozenset[str] | None
 ) -> Iterable[str]:
     for place, entry in enumerate(entries):
         kind = entry[type_field] or "None"
-        if _CANONICAL.get(kind, kind) not in _ALWAYS and not _listed(kind, types):
-            yield f"[{place}].{type_field}: {kind[:80]} is not in the list"
+        known = _CANONICAL.get(kind, kind) in _ALWAYS or _listed(kind, types) or _listed(_SPELLINGS.get(kind, kind), types)
+        if not known:
+            yield f"{part}[{place}].{type_field}: {kind[:SHOWN]} is not in the list of types"
         if not _listed(entry["locale"], locales):
-            yield f"[{place}].locale: {entry['locale']} is not in the list of locales"
+            yield f"{part}[{place}].locale: {entry['locale']} is not in the list of locales"
 
 
 def _listed(value: str, names: frozenset[str] | None) -> bool:
