@@ -23,7 +23,7 @@ MAPPING_SUMMARY = (
     "url", "version_url", "version",
     "versioned_object_id", "versioned_object_url",
 )  # fmt: skip
-SUMMARY = {"concept": CONCEPT_SUMMARY, "mapping": MAPPING_SUMMARY}
+SUMMARY: dict[Kind, tuple[str, ...]] = {"concept": CONCEPT_SUMMARY, "mapping": MAPPING_SUMMARY}
 REPO_FIELDS = (
     "name", "full_name", "description", "source_type", "public_access", "default_locale", "supported_locales", "website", "external_id",
     "custom_validation_schema",

@@ -55,7 +55,7 @@ class Api:
 
     def open(self, method: str, url: str, **how: Any) -> TestResponse:
         headers = {**self._headers, **how.pop("headers", {})}
-        return self._client.open(url, method=method, headers=headers, buffered=True, **how)
+        return self._client.open(url, method=method, headers=headers, **{"buffered": True, **how})
 
     def get(self, url: str, **headers: str) -> TestResponse:
         return self.open("GET", url, headers=headers)

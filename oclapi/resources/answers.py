@@ -118,7 +118,7 @@ def zipped(name: str, parts: Iterable[bytes]) -> IO[bytes]:
     Made whole before the first byte is sent, because a header without the sizes, which a stream would need, breaks readers of
     streams such as Java's. So a fault in the middle is an error answer and no half an archive. Memory: 8 MiB, the rest lies on disk.
     """
-    file = tempfile.SpooledTemporaryFile(IN_MEMORY)
+    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it outlives this function
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED
     try:

@@ -82,7 +82,7 @@ def _object(raw: bytes, settings: Settings) -> Json:
 
 
 def _raw(most: int) -> bytes:
-    """The body as it came. Reads no further than the limit, whether or not its length was told: Werkzeug's own limit cuts without a word."""
+    """The body as it came, read no further than the limit. Werkzeug's own limit cuts a body of untold length without a word."""
     too_large = BodyTooLarge(f"the body has more than {most} bytes")
     if (request.content_length or 0) > most:
         raise too_large

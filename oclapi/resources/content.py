@@ -6,7 +6,7 @@ from datetime import datetime
 
 from flask import Response
 
-from oclapi import jsonio
+from oclapi import jsonio, representations
 from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
 from oclapi.resources import asked, paging, places
 from oclapi.resources.answers import last_updated, ok_bytes
@@ -142,12 +142,12 @@ def _counted(counts: Counts, wanted: Slice) -> int:
 
 
 def removals(store: Store, session: Session, view: View) -> Json:
-    """The entries that were there when the difference begins and are no longer; nothing where the request asks for no difference."""
-    return {
-        f"removed_{kind}s": store.rows.removed(session, view.revision, kind, wanted.since) if wanted.since < LIVE else []
-        for kind, wanted in view.slices.items()
-        if wanted.since
-    }
+    """The entries of both kinds that were there when the difference begins and are no longer; nothing where no difference is asked for."""
+    since = max(wanted.since for wanted in view.slices.values())
+    if since == 0:
+        return {}
+    kinds = representations.SUMMARY
+    return {f"removed_{kind}s": store.rows.removed(session, view.revision, kind, since) if since < LIVE else [] for kind in kinds}
 
 
 def content_at(store: Store, session: Session, revision: Revision, place: Place) -> datetime:

@@ -29,7 +29,9 @@ def test_repeated_slashes_are_no_address(api, url):
     assert api.open("GET", "/", environ_overrides={"RAW_URI": url, "REQUEST_URI": url}).status_code == 404
 
 
-@pytest.mark.parametrize("url", ["/nothing/", "/orgs/Nobody/", "/orgs/Nobody/sources/", "/orgs/OCL/sources/none/concepts/x/", "/orgs/a%20b/"])
+@pytest.mark.parametrize(
+    "url", ["/nothing/", "/orgs/Nobody/", "/orgs/Nobody/sources/", "/orgs/OCL/sources/none/concepts/x/", "/orgs/a%20b/"]
+)
 def test_an_unknown_address_is_404_with_a_reason(api, url):
     answer = api.get(url)
 

@@ -1,6 +1,8 @@
 """Organisations and sources over HTTP (contract 7, 8)."""
 
-from tests.builders import good, new_org
+import pytest
+
+from tests.builders import concept_body, good, new_org, new_source
 
 
 def test_an_organisation_is_created_and_read(api):
@@ -24,3 +26,128 @@ def test_a_source_is_created_and_read(api):
     assert shown.get_json() == made.get_json()
     assert shown.get_json()["supported_locales"] == ["en", "sw"]
     assert shown.headers["lastUpdated"] == made.get_json()["created_on"]
+
+
+def test_an_organisation_changes_only_what_is_named(api):
+    url = new_org(api, company="Old")
+    before = good(api.get(url)).get_json()
+
+    after = good(api.put(url, {"name": "Other", "extras": {"a.b": 1}})).get_json()
+
+    assert {name for name in before if before[name] != after[name]} == {"name", "extras", "updated_on"}
+    assert good(api.get(url)).get_json() == after
+    assert api.put(url, {"id": "another"}).status_code == 400
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH"])
+def test_a_source_changes_only_what_is_named(api, source, method):
+    before = good(api.get(source.url)).get_json()
+
+    after = good(api.open(method, source.url, json={"name": "Other", "id": before["id"], "short_code": before["id"]})).get_json()
+
+    assert {name for name in before if before[name] != after[name]} == {"name", "updated_on"}
+    assert good(api.get(source.url)).get_json() == after
+
+
+def test_a_source_that_was_read_can_be_sent_back(api, source):
+    before = good(api.get(source.url)).get_json()
+
+    assert good(api.put(source.url, before)).get_json() == before
+
+
+@pytest.mark.parametrize(("fields", "field"), [({"id": "other"}, "id"), ({"name": ""}, "name"), ({"public_access": "x"}, "public_access")])
+def test_a_refused_change_leaves_the_source_alone(api, source, fields, field):
+    before = good(api.get(source.url)).get_json()
+
+    answer = api.put(source.url, {"description": "new", **fields})
+
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [field])
+    assert good(api.get(source.url)).get_json() == before
+
+
+def test_a_deleted_source_is_gone_with_all_it_held_and_its_id_is_free(api, source):
+    source.concept("A")
+    source.release("v1")
+
+    assert api.delete(source.url).status_code == 204
+
+    for rest in ("", "concepts/", "concepts/A/", "v1/", "versions/", "v1/export/"):
+        assert api.get(source.url + rest).status_code == 404
+    owner, short = source.url.split("sources/")
+    good(api.post(f"{owner}sources/", {"id": short.strip("/"), "name": "Again"}))
+    assert source.ids() == []
+    assert good(api.get(source.url)).get_json()["versions"] == 1
+
+
+def test_a_source_in_use_stays(api, source):
+    source.concept("A")
+    other = new_source(api)
+    other.concept("B")
+    mapping = good(api.post(f"{other.url}mappings/", {**other.mapping_body("m", "B", "B"), "to_concept_url": f"{source.url}concepts/A/"}))
+
+    answer = api.delete(source.url)
+
+    assert answer.status_code == 400
+    assert list(answer.get_json()["errors"]) == ["__all__"]
+    assert answer.get_json()["usage"] == {"collections": [], "mappings": [mapping.get_json()["url"]]}
+    assert source.ids() == ["A"]
+
+
+def test_sources_are_listed_newest_change_first_as_summaries_or_details(api):
+    owner = new_org(api)
+    first, second = new_source(api, owner), new_source(api, owner)
+    first.concept("A")
+
+    listed = good(api.get(f"{owner}sources/"))
+
+    assert [found["url"] for found in listed.get_json()] == [first.url, second.url]
+    assert set(listed.get_json()[0]) == {"id", "short_code", "name", "url", "owner", "owner_type", "owner_url"}
+    assert "cursor" not in listed.headers["Link"]
+    oldest = good(api.get(f"{owner}sources/?sortAsc=lastUpdate&verbose=true")).get_json()
+    assert oldest == [good(api.get(second.url)).get_json(), good(api.get(first.url)).get_json()]
+    assert [found["url"] for found in good(api.get(f"{owner}sources/?limit=1&page=2")).get_json()] == [second.url]
+    since = oldest[1]["updated_on"]
+    assert [found["url"] for found in good(api.get(f"{owner}sources/?updatedSince={since}")).get_json()] == [first.url]
+
+
+@pytest.mark.parametrize("owner", ["/user/", "/users/root/"])
+def test_a_user_owns_sources_too(api, owner):
+    short = f"of-{owner.count('/')}{len(owner)}"
+
+    made = good(api.post(f"{owner}sources/", {"id": short, "name": "Mine"})).get_json()
+
+    assert (made["url"], made["owner"], made["owner_type"]) == (f"/users/root/sources/{short}/", "root", "User")
+    assert good(api.get(f"/user/sources/{short}/")).get_json() == made
+    good(api.post(f"/user/sources/{short}/concepts/", concept_body("A")))
+    assert good(api.get(f"/users/root/sources/{short}/concepts/A/")).get_json()["owner_url"] == "/users/root/"
+    assert short in [found["id"] for found in good(api.get("/user/sources/?limit=0")).get_json()]
+
+
+def test_what_belongs_to_the_caller_needs_one(api):
+    for rest in ("sources/", "sources/x/", "sources/x/concepts/"):
+        assert api.anonymous.get(f"/user/{rest}").status_code == 401
+    assert api.get("/users/nobody/sources/").status_code == 404
+
+
+def test_a_repository_of_a_private_organisation_starts_private(api):
+    owner = new_org(api, public_access="None")
+
+    assert good(api.get(new_source(api, owner).url)).get_json()["public_access"] == "None"
+    assert good(api.get(new_source(api, owner, public_access="View").url)).get_json()["public_access"] == "View"
+
+
+def test_an_organisation_counts_its_public_sources(api):
+    owner = new_org(api)
+    new_source(api, owner)
+    new_source(api, owner, public_access="None")
+
+    assert good(api.get(owner)).get_json()["public_sources"] == 1
+
+
+def test_closing_a_source_closes_its_versions(api, source):
+    source.concept("A")
+    source.release("v1")
+    good(api.put(source.url, {"public_access": "None"}))
+
+    for rest in ("", "v1/", "v1/concepts/A/", "versions/"):
+        assert api.anonymous.get(source.url + rest).status_code == 401
