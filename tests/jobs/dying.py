@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 from config.settings import Settings
-from jobs.export import build_export
+from jobs import export
 from oclapi.exports import archive
 from oclapi.store.exports import Exports
-from oclapi.store.rows import Rows
 from tests.jobs.conftest import build, in_context
 
 
@@ -44,7 +43,7 @@ def after(owner, name):
 
 
 def at_batch(count):
-    original, left = Rows.body_batches, [count]
+    original, left = export._batches, [count]
 
     def batches(*args, **named):
         for batch in original(*args, **named):
@@ -53,7 +52,7 @@ def at_batch(count):
                 halt()
             yield batch
 
-    Rows.body_batches = batches
+    export._batches = batches
 
 
 MOMENTS = {
@@ -74,4 +73,4 @@ if __name__ == "__main__":
     moment, version_id, token = sys.argv[1:]
     MOMENTS[moment]()
     with in_context(build(Settings.from_environ(os.environ))):
-        build_export(version_id, token)
+        export.build_export(version_id, token)
