@@ -14,6 +14,7 @@ from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.listings import FAR
 from oclapi.resources.paging import Cursor, Cursors, Key
 from oclapi.resources.places import Place
+from oclapi.store.commits import counts_of
 from oclapi.store.database import Session
 from oclapi.store.rows import Rows, Slice
 from oclapi.store.store import Store
@@ -48,7 +49,7 @@ def answer(endpoint: Endpoint, path: places.Path, detail: Callable[[Place], Json
         place = places.place(endpoint.store, path, endpoint.caller, session)
         shown = detail(place)
         if not kinds:
-            return ok_bytes(jsonio.dumps(shown), last_updated(place.shown_version["content_at"]))
+            return ok_bytes(jsonio.dumps(shown), last_updated(place.record["content_at"]))
         listing = f"content:{path.get('version', 'HEAD')}"
         return _with_content(endpoint, session, place, kinds, listing, shown)
 
@@ -72,10 +73,10 @@ def _with_content(endpoint: Endpoint, session: Session, place: Place, kinds: Seq
     head = {**_head(shown), **removed}
     updated = last_updated(content_at(store, session, view.revision, place))
     if pages.everything:
-        totals = count(store, session, view)
+        totals = count(store, session, view, place)
         headers = paging.headers(settings, pages, sum(totals.values()), sum(totals.values()))
         return ok_bytes(_stream(store.rows, view, head), {**headers, **_each(totals, kinds), **updated})
-    part = page(store, session, view, pages, given, listing)
+    part = page(store, session, place, view, pages, given, listing)
     document = _document(head, {kind: iter([[row.body for row in rows]]) for kind, rows in part.rows.items()})
     returned = sum(len(rows) for rows in part.rows.values())
     headers = paging.headers(settings, pages, sum(part.totals.values()), returned, part.cursor, max(part.totals.values()))
@@ -105,10 +106,10 @@ def first_since(endpoint: Endpoint, session: Session, repo: int) -> int:
     )
 
 
-def page(store: Store, session: Session, view: View, pages: paging.Paging, given: Cursor | None, listing: str) -> Part:
+def page(store: Store, session: Session, place: Place, view: View, pages: paging.Paging, given: Cursor | None, listing: str) -> Part:
     """One page of each of the view's lists. Continues where the cursor points when that is the page asked for; else it counts."""
     seek = given if given and given.filters == view.filters and given.offset == pages.offset and given.after else None
-    totals = count(store, session, view)
+    totals = count(store, session, view, place)
     rows: dict[Kind, Sequence[Row]] = {}
     after: dict[str, Key] = {}
     for kind, wanted in view.slices.items():
@@ -127,9 +128,9 @@ def page(store: Store, session: Session, view: View, pages: paging.Paging, given
     return Part(rows, totals, cursor)
 
 
-def count(store: Store, session: Session, view: View) -> dict[Kind, int]:
+def count(store: Store, session: Session, view: View, place: Place) -> dict[Kind, int]:
     """How many entries each list of the view has. Whole revisions are counted already; slices cost a walk over index keys."""
-    counts = store.rows.counts(session, view.revision) if any(wanted.since == 0 for wanted in view.slices.values()) else Counts()
+    counts = counts_of(place.record) if view.revision == place.revision else store.rows.counts(session, view.revision)
     return {
         kind: 0 if wanted.since == LIVE else store.rows.count(session, view.revision, wanted) if wanted.since else _counted(counts, wanted)
         for kind, wanted in view.slices.items()
@@ -153,7 +154,7 @@ def removals(store: Store, session: Session, view: View) -> Json:
 def content_at(store: Store, session: Session, revision: Revision, place: Place) -> datetime:
     """When the newest commit that the answer reflects was made; the repository's creation before the first."""
     if revision == place.revision:
-        found: datetime = place.shown_version["content_at"]
+        found: datetime = place.record["content_at"]
         return found
     return store.rows.content_at(session, revision) or place.repo["created_on"]
 

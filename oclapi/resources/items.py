@@ -72,9 +72,9 @@ class ItemList(ItemEndpoint):
             view = self._view(session, place, given)
             updated = last_updated(content.content_at(self.store, session, view.revision, place))
             if pages.everything:
-                total = content.count(self.store, session, view)[self.kind]
+                total = content.count(self.store, session, view, place)[self.kind]
                 return ok_bytes(self._stream(view, verbose, mappings), {**paging.headers(self.settings, pages, total, total), **updated})
-            part = content.page(self.store, session, view, pages, given, listing)
+            part = content.page(self.store, session, place, view, pages, given, listing)
             rows = [row.body for row in part.rows[self.kind]]
             shown = self._shown(rows, view.revision, verbose, mappings, session)
         body = b"".join(content.array(iter([shown])))

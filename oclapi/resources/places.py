@@ -25,6 +25,11 @@ class Place:
     revision: Revision
 
     @property
+    def record(self) -> Json:
+        """The document that holds what is counted and dated there: the version's, or the repository's at HEAD."""
+        return self.version or self.repo
+
+    @property
     def shown_version(self) -> Json:
         """The version's document; HEAD in the same shape."""
         return self.version or head_version(self.repo)
