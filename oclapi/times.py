@@ -1,5 +1,6 @@
 """Times as the API shows and reads them (contract 1.3). Pure."""
 
+import functools
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,6 +20,7 @@ class Moment:
     whole_seconds: bool  # given without a fraction: the client may have cut it
 
 
+@functools.lru_cache(maxsize=256)  # all rows of a commit share its time
 def show(moment: datetime) -> str:
     """`2026-03-04T10:20:30.123Z` for an aware UTC time."""
     return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"

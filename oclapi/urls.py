@@ -1,5 +1,6 @@
 """Relative URLs of the API's items: taken apart and put together. Pure."""
 
+import functools
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -7,6 +8,8 @@ from urllib.parse import urlsplit
 from oclapi.model import Kind
 
 ID = r"[A-Za-z0-9._@-]{1,255}"
+LONGEST = 4096
+"""Characters of an item's URL, server address included; its five ids have 255 at most."""
 _REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"
 _CONTENT = re.compile(rf"(?P<repo>{_REPO})(?:(?P<version>{ID})/)?(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?P<item_version>{ID})/)?")
 _REPO_ONLY = re.compile(rf"(?P<repo>{_REPO})(?:(?P<version>{ID})/)?")
@@ -38,10 +41,12 @@ def path_of(url: str) -> str:
 
 def item(url: str) -> ItemUrl | None:
     """The concept or mapping that a URL names, None when it has not the form of one."""
-    try:
-        found = _CONTENT.fullmatch(path_of(url))
-    except ValueError:
-        return None
+    return _item(url) if len(url) <= LONGEST else None
+
+
+@functools.lru_cache(maxsize=8192)  # a bulk load asks for each URL several times within a few commits
+def _item(url: str) -> ItemUrl | None:
+    found = _CONTENT.fullmatch(url) or _in_path(_CONTENT, url)
     if not found:
         return None
     kind: Kind = "concept" if found["kind"] == "concept" else "mapping"
@@ -50,11 +55,16 @@ def item(url: str) -> ItemUrl | None:
 
 def repo(url: str) -> str | None:
     """The URL of the repository that a URL names (a version part is dropped), None when it has not the form of one."""
+    found = _REPO_ONLY.fullmatch(url) or _in_path(_REPO_ONLY, url)
+    return found["repo"] if found else None
+
+
+def _in_path(form: re.Pattern[str], url: str) -> re.Match[str] | None:
+    """For URLs that are absolute or lack the last slash: most have the form as they are, and taking a URL apart is slow."""
     try:
-        found = _REPO_ONLY.fullmatch(path_of(url))
+        return form.fullmatch(path_of(url))
     except ValueError:
         return None
-    return found["repo"] if found else None
 
 
 def item_url(repo_url: str, kind: Kind, item_id: str) -> str:
@@ -77,6 +87,7 @@ class RepoParts:
     id: str
 
 
+@functools.lru_cache(maxsize=1024)
 def parts(repo_url: str) -> RepoParts:
     """Take the URL of a repository apart."""
     _, owners, owner, _, short_id, _ = repo_url.split("/")

@@ -1,13 +1,12 @@
 """Edits of concepts. Each takes a draft and a checked body, raises or puts one item, and returns the item and whether it changed."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from oclapi import bodies, urls
 from oclapi.editing import naming, openmrs
 from oclapi.editing.draft import Draft, Item
-from oclapi.editing.values import check_size, concept_value, same
+from oclapi.editing.values import check_size, concept_value, new_uuid, same
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
 
@@ -24,7 +23,7 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
         text = f"a concept with the id {body['id']} exists already"
         raise Invalid({"__all__": [text], "id": [text]})
     value = {
-        "id": body["id"], "uuid": os.urandom(16).hex(), "external_id": body.get("external_id"), "concept_class": body["concept_class"],
+        "id": body["id"], "uuid": new_uuid(), "external_id": body.get("external_id"), "concept_class": body["concept_class"],
         "datatype": body.get("datatype", "None"), "names": entries("names", body["names"], ()),
         "descriptions": entries("descriptions", body.get("descriptions") or (), ()), "retired": body.get("retired", False),
         "extras": body.get("extras") or {}, "update_comment": body.get("update_comment"), "created_on": None, "created_by": None,
@@ -124,7 +123,7 @@ def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json
             twin = next((old for old in left.values() if {**old, "uuid": None} == entry), None)
             entry["uuid"] = left.pop(twin["uuid"])["uuid"] if twin else None
     for entry in made:
-        entry["uuid"] = entry["uuid"] or os.urandom(16).hex()
+        entry["uuid"] = entry["uuid"] or new_uuid()
     return made
 
 

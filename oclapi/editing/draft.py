@@ -5,14 +5,16 @@ each sees what the ones before it did, and `load_*` fetch what a whole batch wil
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from oclapi import jsonio, representations, urls
 from oclapi.access import Caller, may
 from oclapi.editing import naming, openmrs
 from oclapi.editing.values import mapping_value, shown_concepts
-from oclapi.errors import Invalid
+from oclapi.errors import Invalid, OclError
 from oclapi.model import Change, Head, Json, Kind, Revision, Row
 from oclapi.store.database import Transaction
 from oclapi.store.rows import Slice
@@ -20,6 +22,11 @@ from oclapi.store.store import Store
 
 MappingKey = tuple[str, str, str]
 """(from, map_type, to): what no second mapping of a source may share."""
+
+Pair = tuple[str, str]
+"""(from, to): what no second active mapping of a source with the schema OpenMRS may share."""
+
+_ABSENT = object()
 
 
 @dataclass(slots=True)
@@ -38,8 +45,7 @@ class Item:
         return self.row is None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A concept that something refers to."""
 
     url: str
@@ -65,17 +71,50 @@ class Draft:
         self._heads = heads
         self._repos: dict[str, Json | None] = {head.repo["url"]: head.repo for head in heads.values()}
         self._rows: dict[str, Row | None] = {}
+        self._names: dict[str, str | None] = {}
+        self._lists: dict[str, frozenset[str] | None] = {}
+        # Below, what was put and what the store says are kept together, so every change goes through `_set` and can be taken back.
+        # Keys, pairs and claims are per repository number: one commit may span several.
         self._items: dict[str, Item] = {}
-        self._keys: dict[MappingKey, str | None] = {}
-        self._claims: dict[int, set[str]] = {}
+        self._keys: dict[tuple[int, MappingKey], str | None] = {}
+        self._pairs: dict[tuple[int, Pair], frozenset[str]] = {}
+        self._claims: dict[tuple[int, int], frozenset[str]] = {}
+        self._held: dict[str, tuple[int, ...]] = {}  # concept -> the claims above that it is among the holders of
+        self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """All edits made inside, or none: an OclError takes back what they put and goes on."""
+        start = len(self._journal)
+        try:
+            yield
+        except OclError:
+            while len(self._journal) > start:
+                kept, key, before = self._journal.pop()
+                if before is _ABSENT:
+                    del kept[key]
+                else:
+                    kept[key] = before
+            raise
+
+    def _set(self, kept: dict[Any, Any], key: Any, value: Any) -> None:
+        self._journal.append((kept, key, kept.get(key, _ABSENT)))
+        kept[key] = value
 
     # Looking up
+
+    def load_repos(self, wanted: Iterable[str]) -> None:
+        """Fetch these repositories in one query."""
+        missing = {url for url in wanted if url not in self._repos}
+        if missing:
+            self._repos.update(dict.fromkeys(missing))
+            for found in self._store.repos.by_urls(missing, self._session):
+                self._repos[found["url"]] = found if may(self.caller, "read", found) else None
 
     def repo(self, url: str) -> Json | None:
         """The repository at this URL as the transaction sees it; None when there is none or the caller may not read it."""
         if url not in self._repos:
-            found = self._store.repos.by_url(url, self._session)
-            self._repos[url] = found if found and may(self.caller, "read", found) else None
+            self.load_repos([url])
         return self._repos[url]
 
     def pending(self, url: str) -> Item | None:
@@ -106,99 +145,148 @@ class Draft:
         by_repo: dict[str, set[str]] = {}
         for url in wanted:
             found = urls.item(url)
-            if found and found.kind == "concept" and found.stable not in self._rows:
-                by_repo.setdefault(found.repo, set()).add(found.stable)
-        for repo_url, stable in by_repo.items():
+            if found and found.kind == "concept":
+                stable = found.stable
+                if stable not in self._names and stable not in self._items:
+                    by_repo.setdefault(found.repo, set()).add(stable)
+        self.load_repos(by_repo)
+        for repo_url, stables in by_repo.items():
             repo = self.repo(repo_url)
             if repo:
-                self.load(repo, "concept", stable, body=False)
+                self._names.update(dict.fromkeys(stables))
+                self._names.update(self._store.rows.living_names(self._session, repo["_id"], stables))
 
     def target(self, field: str, url: str) -> Target:
         """The concept that a URL names. Raises Invalid on `field` when it is malformed, names nothing or nothing the caller may read."""
         found = urls.item(url)
         if found is None or found.kind != "concept":
             raise Invalid.field(field, "this is not the URL of a concept")
-        repo = self.repo(found.repo)
-        if repo is None or not self.exists(repo, "concept", found.stable):
-            raise Invalid.field(field, f"there is no concept {found.stable[:300]}")
-        return Target(found.stable, self._name(found.stable), found.id, repo)
+        stable, repo = found.stable, self.repo(found.repo)
+        name = self._name(stable) if repo else None
+        if repo is None or name is None:
+            raise Invalid.field(field, f"there is no concept {stable[:300]}")
+        return Target(stable, name, found.id, repo)
 
-    def _name(self, url: str) -> str:
-        item, row = self._items.get(url), self._rows.get(url)
-        return str(item.value["display_name"] if item else row.header["display"] if row else "")
+    def _name(self, url: str) -> str | None:
+        """The name that a concept of a readable repository shows, None when there is no such concept."""
+        item = self._items.get(url)
+        if item:
+            return str(item.value["display_name"])
+        if url not in self._names:
+            self.load_targets([url])
+        return self._names[url]
 
     def load_keys(self, repo: Json, keys: Iterable[MappingKey]) -> None:
         """Fetch which of these (from, map_type, to) are mapped already, in one query."""
-        missing = [key for key in keys if key not in self._keys]
+        number = repo["_id"]
+        missing = {key for key in keys if (number, key) not in self._keys}
         if missing:
-            self._keys.update(dict.fromkeys(missing))
-            for row in self._store.rows.living_mappings(self._session, repo["_id"], missing):
-                header = row.header
+            for key in missing:
+                self._set(self._keys, (number, key), None)
+            for row in self._store.rows.living_mappings(self._session, number, list(missing)):
                 if row.url not in self._items:
-                    self._keys[header["from"], header["map_type"], header["to"]] = row.url
+                    self._set(self._keys, (number, (row.header["from"], row.header["map_type"], row.header["to"])), row.url)
+            for item in self._items.values():
+                if item.kind == "mapping" and item.repo["_id"] == number and _key(item.value) in missing:
+                    self._set(self._keys, (number, _key(item.value)), item.url)
 
     def mapped(self, repo: Json, key: MappingKey) -> str | None:
         """URL of the repository's mapping with this (from, map_type, to), None when there is none."""
-        self.load_keys(repo, [key])
-        return self._keys[key]
+        place = (repo["_id"], key)
+        if place not in self._keys:
+            self.load_keys(repo, [key])
+        return self._keys[place]
 
-    def active_between(self, repo: Json, start: str, end: str) -> set[str]:
+    def load_pairs(self, repo: Json, pairs: Iterable[Pair]) -> None:
+        """Fetch the active mappings between these pairs of concepts, in one query."""
+        number = repo["_id"]
+        missing = {pair for pair in pairs if (number, pair) not in self._pairs}
+        if missing:
+            for pair in missing:
+                self._set(self._pairs, (number, pair), frozenset())
+            for row in self._store.rows.living_between(self._session, number, missing):
+                if row.url not in self._items:
+                    self._join(number, (row.header["from"], row.header["to"]), row.url)
+            for item in self._items.values():
+                if item.kind == "mapping" and item.repo["_id"] == number and _pair(item.value) in missing:
+                    self._join(number, _pair(item.value), item.url)
+
+    def _join(self, number: int, pair: Pair | None, url: str) -> None:
+        if (number, pair) in self._pairs:
+            self._set(self._pairs, (number, pair), self._pairs[number, pair] | {url})  # type: ignore[index]
+
+    def active_between(self, repo: Json, start: str, end: str) -> frozenset[str]:
         """URLs of the repository's active mappings from one concept to another."""
-        stored = {row.url for row in self._store.rows.living_between(self._session, repo["_id"], start, end) if row.url not in self._items}
-        made = {
-            item.url for item in self._items.values()
-            if item.kind == "mapping" and not item.value["retired"] and (item.value["from_concept_url"],
-            item.value["to_concept_url"]) == (start, end)
-        }  # fmt: skip
-        return stored | made
+        self.load_pairs(repo, [(start, end)])
+        return self._pairs[repo["_id"], (start, end)]
 
     def load_claims(self, repo: Json, claims: Iterable[int]) -> None:
         """Fetch who holds these claims, in one query."""
-        missing = [claim for claim in claims if claim not in self._claims]
+        number = repo["_id"]
+        missing = {claim for claim in claims if (number, claim) not in self._claims}
         if missing:
-            self._claims.update({claim: set() for claim in missing})
-            for row in self._store.rows.claimants(self._session, repo["_id"], missing):
-                for claim in row.header["claims"]:
-                    if claim in self._claims and row.url not in self._items:
-                        self._claims[claim].add(row.url)
+            for claim in missing:
+                self._set(self._claims, (number, claim), frozenset())
+            for row in self._store.rows.claimants(self._session, number, missing):
+                if row.url not in self._items:
+                    self._hold(number, row.url, missing.intersection(row.header["claims"]))
             for item in self._items.values():
-                if item.kind == "concept":
-                    self._hold(item)
+                if item.kind == "concept" and item.repo["_id"] == number:
+                    self._hold(number, item.url, missing.intersection(openmrs.claims(item.value)))
+
+    def _hold(self, number: int, url: str, claims: Iterable[int]) -> None:
+        """Note the concept as a holder of those of the claims that are looked at."""
+        known = [claim for claim in claims if (number, claim) in self._claims]
+        for claim in known:
+            self._set(self._claims, (number, claim), self._claims[number, claim] | {url})
+        if known:
+            self._set(self._held, url, (*self._held.get(url, ()), *known))
+
+    def _release(self, number: int, url: str) -> None:
+        for claim in self._held.get(url, ()):
+            self._set(self._claims, (number, claim), self._claims[number, claim] - {url})
+        if url in self._held:
+            self._set(self._held, url, ())
 
     def claimants(self, repo: Json, claims: Iterable[int]) -> set[str]:
         """URLs of the repository's concepts that hold one of these claims."""
         wanted = list(claims)
         self.load_claims(repo, wanted)
-        return set().union(*(self._claims[claim] for claim in wanted))
+        return set().union(*(self._claims[repo["_id"], claim] for claim in wanted))
 
     def lookup(self, source: str) -> frozenset[str] | None:
-        """The names of the active concepts in a lookup list of the organisation OCL; None when that source does not exist."""
-        repo = self._store.repos.by_url(f"/orgs/OCL/sources/{source}/", self._session)
-        return lookup_names(self._store, Revision(repo["_id"], repo["rev"])) if repo else None
+        """The names of the active concepts in a lookup list of the organisation OCL as they were before this commit.
+
+        None when that source does not exist.
+        """
+        if source not in self._lists:
+            repo = self._store.repos.by_url(f"/orgs/OCL/sources/{source}/", self._session)
+            number = repo["rev"] - (repo["_id"] in self._heads) if repo else 0  # the revision under way can't be read, nor kept
+            self._lists[source] = lookup_names(self._store, Revision(repo["_id"], number)) if repo else None
+        return self._lists[source]
 
     # Changing
 
     def put(self, item: Item) -> None:
         """Make the item part of the commit; a later put of the same item takes its place."""
-        before = self._items.get(item.url)
-        old = before.value if before else None
-        if item.kind == "mapping":
-            if old is None and item.row:
-                old = {"from_concept_url": item.row.header["from"], "map_type": item.row.header["map_type"], "to": item.row.header["to"]}
-            if old:
-                self._keys[old["from_concept_url"], old["map_type"], old["to"]] = None
-            self._keys[item.value["from_concept_url"], item.value["map_type"], item.value["to"]] = item.url
-        self._items[item.url] = item
+        before, number = self._items.get(item.url), item.repo["_id"]
+        self._set(self._items, item.url, item)
         if item.kind == "concept":
-            for holders in self._claims.values():
-                holders.discard(item.url)
-            self._hold(item)
-
-    def _hold(self, item: Item) -> None:
-        if self._claims:
-            for claim in openmrs.claims(item.value):
-                if claim in self._claims:
-                    self._claims[claim].add(item.url)
+            if self._claims:
+                self._release(number, item.url)
+                self._hold(number, item.url, openmrs.claims(item.value))
+            return
+        old = before.value if before else None
+        if old is None and item.row:
+            header = item.row.header
+            old = {"from_concept_url": header["from"], "map_type": header["map_type"], "to": header["to"], "retired": item.row.retired}
+        if old:
+            self._set(self._keys, (number, _key(old)), None)
+            there = (number, _pair(old))
+            if there in self._pairs:
+                self._set(self._pairs, there, self._pairs[there] - {item.url})
+        self._set(self._keys, (number, _key(item.value)), item.url)
+        self._join(number, _pair(item.value), item.url)
 
     def changes(self) -> list[Change]:
         """Render what was put, and the mappings that show a concept which got another name. Called once, at the end of `build`."""
@@ -258,6 +346,15 @@ class Draft:
             if uses:
                 header["uses"] = uses
         return Change(item.repo["_id"], item.kind, item.url, value["id"], value["retired"], body, header, item.row)
+
+
+def _key(mapping: Mapping[str, Any]) -> MappingKey:
+    return mapping["from_concept_url"], mapping["map_type"], mapping["to"]
+
+
+def _pair(mapping: Mapping[str, Any]) -> Pair | None:
+    """The concepts between which an active mapping lies."""
+    return None if mapping["retired"] else (mapping["from_concept_url"], mapping["to"])
 
 
 def _repo_of(item_url: str) -> str:

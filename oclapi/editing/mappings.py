@@ -7,7 +7,7 @@ from typing import Any
 from oclapi import urls
 from oclapi.editing.concepts import Edited
 from oclapi.editing.draft import Draft, Item, MappingKey
-from oclapi.editing.values import check_size, external_target, mapping_value, same
+from oclapi.editing.values import check_size, external_target, mapping_value, new_uuid, same
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
 
@@ -21,10 +21,11 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
         if draft.exists(repo, "mapping", url):
             text = f"a mapping with the id {body['id']} exists already"
             raise Invalid({"__all__": [text], "id": [text]})
-    made = uuid.uuid4()
+    made = new_uuid()
     value = {
-        "id": body.get("id") or str(made), "uuid": made.hex, "external_id": body.get("external_id"), "retired": body.get("retired", False),
-        "map_type": body["map_type"], "sort_weight": body.get("sort_weight"), "extras": body.get("extras"),
+        "id": body.get("id") or str(uuid.UUID(made)), "uuid": made, "external_id": body.get("external_id"),
+        "retired": body.get("retired", False), "map_type": body["map_type"],
+        "sort_weight": body.get("sort_weight"), "extras": body.get("extras"),
         "update_comment": body.get("update_comment"), "created_on": None, "created_by": None,
     }  # fmt: skip
     _set_from(draft, value, body["from_concept_url"])

@@ -9,6 +9,7 @@ to_concept_url (None: external), to (the target's URL, made up for an external o
 sort_weight, extras, update_comment, created_on, created_by.
 """
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,14 @@ MAPPING_FIELDS = (
     "to_concept_code", "to_concept_name",
     "to_concept_url", "sort_weight", "extras", "update_comment", "created_on", "created_by",
 )  # fmt: skip
+
+
+def new_uuid() -> str:
+    """32 hex characters. Not a secret, so it need not cost a system call: a concept has one for each of its names.
+
+    The generator is seeded by the system, and again in each process that is forked.
+    """
+    return f"{random.getrandbits(128):032x}"
 
 
 def concept_value(row: Row) -> Json:

@@ -1,6 +1,6 @@
 """Repositories: the documents that hold a source's (or collection's) metadata, clock, newest revision and counts."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from pymongo.client_session import ClientSession
@@ -26,6 +26,11 @@ class Repos:
         """The repository at this URL, None when there is none."""
         with told():
             return self._db.repos.find_one({"url": url}, session=session)
+
+    def by_urls(self, urls: Iterable[str], session: Session = None) -> list[Json]:
+        """Those of the repositories at these URLs that there are, in no order."""
+        with told():
+            return list(self._db.repos.find({"url": {"$in": sorted(urls)}}, session=session))
 
     def by_number(self, number: int, session: Session = None) -> Json | None:
         """The repository of this internal number, None when it is gone."""
@@ -124,6 +129,7 @@ class Repos:
                 while keys := [found["_id"] for found in collection.find({"repo": number}, {"_id": 1}).limit(PURGE_BATCH)]:
                     yield collection.delete_many({"_id": {"$in": keys}}).deleted_count
             self._db.leans.delete_one({"_id": number})
+            self._db.waits.delete_one({"_id": number})
             self._db.trash.delete_one({"_id": number})
 
 

@@ -16,10 +16,12 @@ from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
 from oclapi.store.commits import counts_of
 from oclapi.store.database import Database, Session, told
 
-BATCH = 5000
-"""Rows of a long read between two snapshots."""
+BATCH = 100_000
+"""Rows of a long read between two snapshots, at most."""
+SNAPSHOT_AGE = 60
+"""Seconds after which a long read takes another snapshot; whoever reads slowly must not outlive one."""
 
-OWN_FIELDS = ("repo", "kind", "url", "id", "from_rev", "to_rev", "at", "retired", "body")
+OWN_FIELDS = frozenset(("repo", "kind", "url", "id", "from_rev", "to_rev", "at", "retired", "body"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +79,35 @@ class Rows:
     def bodies(self, revision: Revision, wanted: Slice) -> Iterator[bytes]:
         """Every body of the slice in commit order, however long that takes: one revision from the first to the last.
 
-        Memory: one batch of the driver. Each BATCH rows come from a snapshot of their own, since a snapshot lives five minutes
+        Memory: what the server sends at once. A read that goes on takes a new snapshot now and then, since a snapshot lives five minutes
         and a revision for ever.
         """
         for batch in self.body_batches(revision, wanted):
             yield from batch
 
     def body_batches(self, revision: Revision, wanted: Slice, size: int = BATCH, *, newest_first: bool = False) -> Iterator[list[bytes]]:
-        """As `bodies`, in lists of at most a driver batch; `newest_first` in the reverse order."""
+        """As `bodies`, in lists of what the server sends at once (1,000 rows or 16 MB); `newest_first` in the reverse order."""
         after: tuple[int, str] | None = None
         only = {"_id": 0, "body": 1, "from_rev": 1, "url": 1}
-        while True:
-            read = 0
+        there_is_more = True
+        while there_is_more:
+            begun, left = time.monotonic(), size
             with self._db.snapshot() as session:
+                there_is_more = False
                 for part in _parts(after, newest_first):
-                    cursor = self._find(session, revision, wanted, part, newest_first, only).batch_size(1000).limit(size - read)
-                    for found in _batches(cursor):
+                    cursor = self._find(session, revision, wanted, part, newest_first, only, raw=True).batch_size(1000).limit(left)
+                    for sent in cursor:
+                        found = decode_all(sent)
+                        if not found:
+                            continue
                         yield [row["body"] for row in found]
                         after = (found[-1]["from_rev"], found[-1]["url"])
-                        read += len(found)
-                    if read >= size:
+                        left -= len(found)
+                        there_is_more = left <= 0 or time.monotonic() - begun > SNAPSHOT_AGE
+                        if there_is_more:
+                            break
+                    if there_is_more:
                         break
-            if read < size:
-                return
 
     def removed(self, session: Session, revision: Revision, kind: Kind, since: int) -> list[str]:
         """URLs of entries that were there before commit `since` and are not at `revision`, by url."""
@@ -170,6 +178,12 @@ class Rows:
         found = self._db.rows.find(asked, None if body else {"body": 0}, hint="ends", session=session)
         return [row_of(document) for document in found]
 
+    def living_names(self, session: Session, repo: int, urls: Iterable[str]) -> dict[str, str]:
+        """The display names of those of these concepts that there are. For use inside a commit."""
+        asked = {"repo": repo, "kind": "concept", "to_rev": LIVE, "url": {"$in": sorted(urls)}}
+        found = self._db.rows.find(asked, {"_id": 0, "url": 1, "display": 1}, hint="ends", session=session)
+        return {document["url"]: document["display"] for document in found}
+
     def living_mappings(self, session: Session, repo: int, keys: Sequence[tuple[str, str, str]]) -> list[Row]:
         """The living mappings whose (from, map_type, to) is among `keys`, retired ones too, without bodies. For use inside a commit."""
         wanted = set(keys)
@@ -183,10 +197,18 @@ class Rows:
         rows = [row_of(found) for found in self._db.rows.find(asked, {"body": 0}, hint="from", session=session)]
         return [row for row in rows if (row.header["from"], row.header["map_type"], row.header["to"]) in wanted]
 
-    def living_between(self, session: Session, repo: int, start: str, end: str) -> list[Row]:
-        """The living, not retired mappings from one concept to another, any type, without bodies."""
-        asked = {"repo": repo, "from": start, "to": end, "to_rev": LIVE, "retired": False}
-        return [row_of(found) for found in self._db.rows.find(asked, {"body": 0}, hint="from", session=session)]
+    def living_between(self, session: Session, repo: int, pairs: Iterable[tuple[str, str]]) -> list[Row]:
+        """The living, not retired mappings from one concept to another for each of these pairs, any type, without bodies."""
+        wanted = set(pairs)
+        asked = {
+            "repo": repo,
+            "from": {"$in": sorted({pair[0] for pair in wanted})},
+            "to": {"$in": sorted({pair[1] for pair in wanted})},
+            "to_rev": LIVE,
+            "retired": False,
+        }
+        rows = [row_of(found) for found in self._db.rows.find(asked, {"body": 0}, hint="from", session=session)]
+        return [row for row in rows if (row.header["from"], row.header["to"]) in wanted]
 
     def living_showing(self, session: Session, repo: int, urls: Iterable[str]) -> list[Row]:
         """The living mappings that start from or point to one of these concepts, each once. For use inside a commit."""
