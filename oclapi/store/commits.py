@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo.client_session import ClientSession
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.write_concern import WriteConcern
 
 from oclapi.errors import NotFound
 from oclapi.model import LIVE, Change, Counts, Head, Json, Revision
@@ -70,10 +71,27 @@ class Commits:
         moment = {"at": {"$max": ["$$NOW", {"$add": ["$at", 1]}]}}
         revision = {"rev": {"$add": ["$rev", 1]}} if content else {}
         step = [{"$set": {"at_before": "$at", **moment, **revision}}]
-        repo = self._db.repos.find_one_and_update({"_id": number}, step, return_document=True, session=session)
+        try:
+            repo = self._db.repos.find_one_and_update({"_id": number}, step, return_document=True, session=session)
+        except OperationFailure:  # another writer holds it
+            self._note_wait(number)
+            raise
         if repo is None:
             raise NotFound("the repository is gone")
         return Head(Revision(number, repo["rev"]), repo["at"], repo)
+
+    def waited(self, repos: Iterable[int]) -> int:
+        """How many times a writer found one of these repositories held by another so far: it grows while somebody waits."""
+        with told():
+            return sum(found["n"] for found in self._db.waits.find({"_id": {"$in": list(repos)}}))
+
+    def _note_wait(self, number: int) -> None:
+        """Outside of the transaction, so that the importer which rests for those who wait sees it at once."""
+        try:
+            waits = self._db.waits.with_options(write_concern=WriteConcern(1))
+            waits.update_one({"_id": number}, {"$inc": {"n": 1}}, upsert=True)
+        except PyMongoError:  # a note that is lost costs one longer wait; a store that is gone is told by the transaction itself
+            return
 
     def _store(self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change]) -> None:
         ended: dict[int, list[Any]] = {}

@@ -61,12 +61,14 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
     },
     "exports": {"wanted": index("wanted", **present("wanted")), "job": index("job.token", **present("job.token"))},
     "users": {"tokens": index("tokens.hash")},
+    "tasks": {"finished": index("finished_at")},
     "task_results": {"task": index("task", "line")},
 }
 
 
 COLLECTIONS = (
     "users", "orgs", "repos", "versions", "rows", "revisions", "exports", "tasks", "task_results", "trash", "counters", "leans", "leases",
+    "waits",
 )  # fmt: skip
 
 
@@ -97,6 +99,7 @@ class Database:
         self.counters = self._db["counters"]
         self.leans = self._db["leans"]
         self.leases = self._db["leases"]
+        self.waits = self._db["waits"]
 
     def prepare(self) -> None:
         """Create collections and indexes that are not there yet. Safe to run at every start and by several at once."""
@@ -186,10 +189,12 @@ def _abort(session: ClientSession) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Translate a failure of the driver into one of ours."""
+    """Translate a failure of the driver into one of ours; not one that `transaction` heals by running again."""
     try:
         yield
     except PyMongoError as error:
+        if error.has_error_label("TransientTransactionError"):
+            raise
         raise translated(error) from error
 
 
