@@ -1,45 +1,73 @@
-"""Imports: how far each came, and what became of the lines that were not plain successes."""
+"""Imports: how far each came, and what became of each of its lines."""
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from pymongo.client_session import ClientSession
 
+from oclapi import jsonio
+from oclapi.errors import Overtaken
 from oclapi.model import Json
 from oclapi.store.database import Database, told
 from oclapi.store.repos import now_ms
 
+KEPT = timedelta(days=3)
+"""How long a finished task can be asked for."""
+
 
 class Tasks:
-    """The `tasks` and `task_results` collections. Progress is written in the transaction of the commit that it tells of."""
+    """The `tasks` and `task_results` collections. Progress is written in the transaction of the commit that it tells of.
+
+    A result document holds the outcomes of one commit as JSON bytes: a document for each line would cost as much as the line's row.
+    """
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def begin(self, task: str, by: str) -> Json:
-        """The unfinished task of this key, to be continued after its `lines`; else a new one."""
+        """The unfinished task of this key, to be continued after its `lines`; else a new one at line 0.
+
+        Its `run` is this run's alone: an earlier run that still works gets Overtaken at its next step. Also forgets tasks that ended
+        more than KEPT ago.
+        """
+        run = uuid.uuid4().hex
         with told():
-            found = self._db.tasks.find_one({"_id": task})
-            if found and found["state"] == "STARTED":
+            self._forget()
+            found = self._db.tasks.find_one_and_update({"_id": task, "state": "STARTED"}, {"$set": {"run": run}}, return_document=True)
+            if found:
                 return found
             self._db.task_results.delete_many({"task": task})
-            made = {"_id": task, "username": by, "state": "STARTED", "lines": 0, "bytes": 0, "counts": {}, "started_at": now_ms()}
+            made = {"_id": task, "username": by, "state": "STARTED", "run": run, "lines": 0, "counts": {}, "started_at": now_ms()}
             self._db.tasks.replace_one({"_id": task}, made, upsert=True)
             return made
 
     def advance(
-        self, session: ClientSession | None, task: str, *, lines: int, size: int, counts: Mapping[str, int], results: Sequence[Json]
+        self, session: ClientSession, task: str, run: str, *, lines: int, counts: Mapping[str, int], results: Sequence[Json]
     ) -> None:
-        """Note that the task has handled `lines` lines (`size` bytes) with these counts in all, and keep the outcomes of this step."""
-        if results:
-            self._db.task_results.insert_many([{"task": task, **result} for result in results], session=session)
-        self._db.tasks.update_one({"_id": task}, {"$set": {"lines": lines, "bytes": size, "counts": dict(counts)}}, session=session)
+        """Note that the task has handled its first `lines` lines with these counts in all, and keep the outcomes of this step.
 
-    def finish(self, task: str, state: str) -> None:
+        Raises Overtaken when the task has another run by now, or has ended.
+        """
+        moved = {"$set": {"lines": lines, "counts": dict(counts)}}
+        done = self._db.tasks.update_one({"_id": task, "run": run, "state": "STARTED"}, moved, session=session)
+        if done.matched_count == 0:
+            raise Overtaken("another run has taken over this import")
+        if results:
+            self._db.task_results.insert_one({"task": task, "line": lines, "results": jsonio.dumps(results)}, session=session)
+
+    def finish(self, task: str, run: str, state: str) -> None:
         """The task ended; another run of the same input starts from its first line."""
         with told():
-            self._db.tasks.update_one({"_id": task}, {"$set": {"state": state, "finished_at": now_ms()}})
+            self._db.tasks.update_one({"_id": task, "run": run}, {"$set": {"state": state, "finished_at": now_ms()}})
 
-    def results(self, task: str) -> list[Json]:
-        """The kept outcomes of a task, by line."""
+    def results(self, task: str) -> Iterator[Json]:
+        """The outcomes of a task, by line. Memory: those of one commit."""
         with told():
-            return list(self._db.task_results.find({"task": task}, {"_id": 0, "task": 0}).sort("line", 1))
+            for step in self._db.task_results.find({"task": task}).sort("line", 1):
+                yield from jsonio.loads_own(step["results"])
+
+    def _forget(self) -> None:
+        for old in list(self._db.tasks.find({"finished_at": {"$lt": now_ms() - KEPT}}, {"_id": 1})):
+            self._db.task_results.delete_many({"task": old["_id"]})
+            self._db.tasks.delete_one({"_id": old["_id"], "finished_at": {"$exists": True}})

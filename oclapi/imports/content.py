@@ -1,0 +1,224 @@
+"""Lines of concepts and mappings, applied to the draft of a commit that many of them share."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from oclapi import urls
+from oclapi.access import may, need
+from oclapi.editing import concepts, mappings, openmrs
+from oclapi.editing.draft import Draft
+from oclapi.errors import Invalid, NotFound, OclError
+from oclapi.imports.lines import Item, Line
+from oclapi.imports.outcomes import Outcome, Result, refused
+from oclapi.model import Json
+
+Verb = str
+"""What a line comes to, once it is known whether its item is there: `create`, `update`, `delete`, or an outcome that needs no edit."""
+
+
+def verb(action: str, is_there: bool, update_if_exists: bool) -> Verb:
+    """What an action comes to. UPDATE says what it wants, so `update_if_exists` false does not change it."""
+    if action.startswith("DELETE"):
+        return "delete" if is_there else "not_found" if action == "DELETE" else "unchanged"
+    if is_there:
+        return "update" if action == "UPDATE" or (action == "CREATE_OR_UPDATE" and update_if_exists) else "exists"
+    return "not_found" if action == "UPDATE" else "create"
+
+
+def apply(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> list[Result]:
+    """Apply the lines in their order; return their results.
+
+    A line that is refused leaves no trace in the draft. Stops before a line about an item that an earlier one of these lines has
+    changed already, which only the store could tell (a mapping found once by its id and once by its concepts): then there are fewer
+    results than lines.
+    """
+    _prefetch(draft, lines, update_if_exists)
+    results: list[Result] = []
+    for line in lines:
+        if line.settled:
+            results.append(line.settled)
+            continue
+        if _touched(draft, line):
+            break
+        results.append(_apply_one(draft, line, update_if_exists))
+    return results
+
+
+def _apply_one(draft: Draft, line: Line, update_if_exists: bool) -> Result:
+    try:
+        with draft.whole():
+            repo = draft.repo(line.place)
+            if repo is None or repo["kind"] != "source" or not may(draft.caller, "read", repo):
+                raise NotFound(f"there is no source {line.place}")
+            need(draft.caller, "write", repo)
+            if line.type == "Concept":
+                return _concept(draft, repo, line, update_if_exists)
+            return _mapping(draft, repo, line, update_if_exists)
+    except OclError as error:
+        return line.result(*refused(error))
+
+
+def _touched(draft: Draft, line: Line) -> bool:
+    """Does this commit change the line's mapping already?"""
+    item = line.item
+    if line.type != "Mapping" or item is None or not item.key or (line.url and draft.pending(line.url)):
+        return bool(line.url and draft.pending(line.url))
+    repo = draft.repo(line.place)
+    found = draft.mapped(repo, item.key) if repo else None
+    return found is not None and draft.pending(found) is not None
+
+
+def _concept(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Result:
+    item, url = line.item, line.url
+    assert item is not None and item.id is not None and url is not None  # lines.py settles lines without an id
+    what = verb(line.action, draft.exists(repo, "concept", url), update_if_exists)
+    if what == "delete":
+        row = draft.living(repo, "concept", url)
+        if line.action == "DELETE_IF_EXISTS" and row and row.retired:
+            return line.result("unchanged")
+        concepts.retire(draft, repo, item.id, _comment(item))
+        return line.result("deleted")
+    if what == "create":
+        if item.missing:
+            return incomplete(line, item)
+        concepts.create(draft, repo, _body(item.create))
+    elif what == "update":
+        _, changed = concepts.update(draft, repo, item.id, _body(item.update))
+        what = "updated" if changed else "unchanged"
+    else:
+        return line.result(what, errors=told(what, line))  # type: ignore[arg-type]
+    for place, mapping in enumerate(line.mappings):
+        outcome = _inner(draft, repo, mapping, place, update_if_exists)
+        if what == "unchanged" and outcome in ("created", "updated"):
+            what = "updated"
+    return line.result("created" if what == "create" else what)  # type: ignore[arg-type]
+
+
+def _inner(draft: Draft, repo: Json, mapping: Item, place: int, update_if_exists: bool) -> Outcome:
+    """Make or change one of a concept line's own mappings. Raises Invalid, which undoes the whole line."""
+    try:
+        outcome, _ = _write_mapping(draft, repo, mapping, "CREATE_OR_UPDATE", update_if_exists)
+        if outcome == "invalid":
+            raise Invalid({name: ["this field is required"] for name in mapping.missing})
+        return outcome
+    except Invalid as error:
+        told = [f"mappings[{place}].{name}: {text}" for name, texts in error.errors.items() for text in texts]
+        raise Invalid({"mappings": told}) from error
+
+
+def _mapping(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Result:
+    assert line.item is not None  # only settled lines have none
+    outcome, url = _write_mapping(draft, repo, line.item, line.action, update_if_exists)
+    if outcome == "invalid":
+        return incomplete(line, line.item)
+    return line.result(outcome, errors=told(outcome, line), url=url)
+
+
+def _write_mapping(draft: Draft, repo: Json, item: Item, action: str, update_if_exists: bool) -> tuple[Outcome, str | None]:
+    """Find the mapping by its id, else by what it maps, and do what the action says. Returns the outcome and its URL."""
+    url = urls.item_url(repo["url"], "mapping", item.id) if item.id else None
+    if url is None or not draft.exists(repo, "mapping", url):
+        url = (draft.mapped(repo, item.key) if item.key else None) or url
+    is_there = url is not None and draft.exists(repo, "mapping", url)
+    what = verb(action, is_there, update_if_exists)
+    if what == "create":
+        if item.missing:
+            return "invalid", url
+        made, _ = mappings.create(draft, repo, _body(item.create))
+        return "created", made.url
+    if what not in ("update", "delete"):
+        return what, url  # type: ignore[return-value]
+    assert url is not None  # it is there
+    found = url.rsplit("/", 2)[1]
+    if what == "delete":
+        _, changed = mappings.retire(draft, repo, found, _comment(item))
+        return "deleted" if changed else "unchanged", url
+    _, changed = mappings.update(draft, repo, found, _body(item.update))
+    return "updated" if changed else "unchanged", url
+
+
+def _body(checked: Json | Invalid) -> Json:
+    if isinstance(checked, Invalid):
+        raise checked
+    return checked
+
+
+def _comment(item: Item) -> str | None:
+    return None if isinstance(item.update, Invalid) else item.update.get("update_comment")
+
+
+def incomplete(line: Line, item: Item) -> Result:
+    """The result of a line that was to make a new item and lacks what that needs."""
+    return line.result("invalid", errors={name: ["this field is required"] for name in item.missing})
+
+
+def told(outcome: str, line: Line) -> Mapping[str, list[str]] | None:
+    """Messages for the outcomes that come without an error."""
+    what = f"{(line.type or 'item').lower()} {line.url}" if line.url else f"such a {(line.type or 'item').lower()}"
+    if outcome == "exists":
+        return {"__all__": [f"{what} exists already"]}
+    return {"__all__": [f"there is no {what}"]} if outcome == "not_found" else None
+
+
+# Fetching what the lines will look up: a handful of queries for a whole batch, and none line by line
+
+
+def _prefetch(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> None:
+    by_place: dict[str, list[Line]] = {}
+    for line in lines:
+        if not line.settled:
+            by_place.setdefault(line.place, []).append(line)
+    draft.load_repos(by_place)
+    for place, here in by_place.items():
+        repo = draft.repo(place)
+        if repo is not None:
+            _prefetch_concepts(draft, repo, [line for line in here if line.type == "Concept"], update_if_exists)
+            _prefetch_mappings(draft, repo, [item for line in here for item in _mappings_of(line)], update_if_exists)
+
+
+def _mappings_of(line: Line) -> Iterable[Item]:
+    return line.mappings if line.type == "Concept" else (line.item,) if line.item else ()
+
+
+def _prefetch_concepts(draft: Draft, repo: Json, lines: Sequence[Line], bodies: bool) -> None:
+    draft.load(repo, "concept", [line.url for line in lines if line.url], body=bodies)
+    if repo["custom_validation_schema"] == "OpenMRS":
+        given = [line.item.update for line in lines if line.item and not isinstance(line.item.update, Invalid)]
+        draft.load_claims(repo, {claim for body in given if "names" in body for claim in openmrs.rivals(_named(body))})
+
+
+def _named(body: Json) -> Mapping[str, Any]:
+    """As much of the concept as its claims depend on."""
+    return {
+        "retired": body.get("retired", False),
+        "names": [{"name_type": None, "locale_preferred": False, **name} for name in body["names"]],
+    }
+
+
+def _prefetch_mappings(draft: Draft, repo: Json, items: Sequence[Item], bodies: bool) -> None:
+    if not items:
+        return
+    wanted = {urls.item_url(repo["url"], "mapping", item.id) for item in items if item.id}
+    keys = {item.key for item in items if item.key}
+    draft.load_keys(repo, keys)
+    wanted.update(url for key in keys if (url := draft.mapped(repo, key)))
+    draft.load(repo, "mapping", wanted, body=bodies)
+    targets: set[str] = set()
+    sources: set[str] = set()
+    for item in items:
+        body = item.update
+        if isinstance(body, Invalid):
+            continue
+        targets.update(url for name in ("from_concept_url", "to_concept_url") if (url := body.get(name)))
+        found = urls.repo(source) if (source := body.get("to_source_url")) else None
+        if found:
+            sources.add(found)
+    draft.load_repos(sources)
+    draft.load_targets(targets)
+    if repo["custom_validation_schema"] == "OpenMRS":
+        external = {key for item in items if (key := item.key) and not _is_internal(item)}
+        draft.load_pairs(repo, {(key[0], key[2]) for key in keys - external})
+
+
+def _is_internal(item: Item) -> bool:
+    return not isinstance(item.update, Invalid) and bool(item.update.get("to_concept_url"))

@@ -1,0 +1,280 @@
+"""The lines of an import, read and checked as far as that goes without the store (contract 16). Pure.
+
+Blank lines are passed over: they count nowhere, but they keep their number, so a line's number is the one that an editor shows.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from oclapi import bodies, jsonio, urls
+from oclapi.editing import mappings
+from oclapi.editing.draft import MappingKey
+from oclapi.editing.values import MAX_ITEM, check_size
+from oclapi.errors import Invalid
+from oclapi.imports.outcomes import STATUS, Outcome, Result, kept
+from oclapi.model import Json
+
+MAX_LINE = 16 * 2**20
+"""Bytes of one line; a longer one is refused and never held in memory."""
+MAX_MAPPINGS = 999
+"""Entries of a concept's `mappings`, since a line is stored whole, in one commit of 1,000 rows."""
+
+TYPES = {
+    name.lower(): name
+    for name in (
+        "Organization", "Source", "Source Version", "Concept", "Mapping", "User", "Collection", "Collection Version", "Reference",
+    )
+}  # fmt: skip
+NOT_YET = ("User", "Collection", "Collection Version", "Reference")
+"""Types of the contract that this server does not hold yet."""
+ACTIONS = ("CREATE_OR_UPDATE", "CREATE", "UPDATE", "DELETE", "DELETE_IF_EXISTS", "SKIP")
+
+Check = Callable[[Json], Json]
+
+CHECKS: Mapping[str, tuple[Check, Check]] = {
+    "Organization": (bodies.org_create, bodies.org_update),
+    "Source": (bodies.source_create, bodies.source_update),
+    "Source Version": (bodies.version_create, bodies.version_update),
+    "Concept": (bodies.concept_create, bodies.concept_update),
+    "Mapping": (bodies.mapping_create, bodies.mapping_update),
+}
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "Organization": ("id", "name"),
+    "Source": ("id", "name"),
+    "Source Version": ("id",),
+    "Concept": ("id", "concept_class", "names"),
+    "Mapping": ("map_type", "from_concept_url"),
+}
+"""Keys without which a new item can't be made: a line that lacks one is `invalid`, where a wrong value has `failed`."""
+
+_ID = re.compile(urls.ID)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How lines are read. `type` and `source` (the URL of a source) hold for lines that have none."""
+
+    update_if_exists: bool = True
+    type: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a line asks for, its body checked both ways: which one is needed, only the store knows."""
+
+    id: str | None  # None: a mapping that is found by its key or gets a new id
+    create: Json | Invalid
+    update: Json | Invalid
+    missing: tuple[str, ...]  # the needed keys that it lacks
+    key: MappingKey | None = None  # of a mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line. `settled`: its outcome needed no store."""
+
+    number: int  # from 1
+    size: int  # bytes
+    type: str | None
+    action: str
+    place: str = ""  # URL of the repository of a concept, mapping or version; of a source's owner
+    url: str | None = None
+    item: Item | None = None
+    mappings: tuple[Item, ...] = ()
+    settled: Result | None = None
+
+    def result(
+        self, outcome: Outcome, status: int | None = None, errors: Mapping[str, Sequence[str]] | None = None, url: str | None = None
+    ) -> Result:
+        return Result(self.number, self.type, url or self.url, self.action, outcome, status or STATUS[outcome], errors)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it may write."""
+        return 1 + len(self.mappings)
+
+    @property
+    def is_content(self) -> bool:
+        """Can it share a commit with other lines?"""
+        return self.settled is not None or self.type in ("Concept", "Mapping")
+
+    def names(self) -> Iterator[object]:
+        """What tells whether another line is about the same item."""
+        if self.settled:
+            return
+        if self.url:
+            yield self.url
+        for item in (self.item, *self.mappings) if self.type == "Mapping" else self.mappings:
+            assert item is not None  # an open line has one
+            if item.key:
+                yield self.place, item.key
+            if item.id:
+                yield urls.item_url(self.place, "mapping", item.id)
+
+
+def split(stream: IO[bytes], longest: int = MAX_LINE) -> Iterator[bytes]:
+    """The lines of a stream. Of a line over `longest` bytes only so many and one more are given. Memory: one line."""
+    while line := stream.readline(longest + 1):
+        yield line
+        while len(line) > longest and not line.endswith(b"\n"):  # the rest of a line that is too long
+            line = stream.readline(longest + 1)
+
+
+def read(numbered: Iterable[tuple[int, bytes]], options: Options) -> Iterator[Line]:
+    """The lines that are not blank, each checked. None of them raises: what is wrong with one is its outcome."""
+    for number, raw in numbered:
+        if raw.strip():
+            yield line_of(number, raw, options)
+
+
+def line_of(number: int, raw: bytes, options: Options) -> Line:
+    """Read and check one line."""
+    blank = Line(number, len(raw), None, ACTIONS[0])
+    if len(raw) > MAX_LINE:
+        return _settled(blank, "invalid", {"__all__": [f"a line may have {MAX_LINE} bytes"]})
+    try:
+        given = jsonio.object_of(raw)
+    except Invalid as error:
+        return _settled(blank, "invalid", error.errors)
+    named = given.get("type", options.type)
+    if named is None:
+        return _settled(blank, "invalid", {"type": ["this field is required"]})
+    kind = TYPES.get(named.strip().lower()) if isinstance(named, str) else None
+    action = given.get("__action", ACTIONS[0])
+    chosen = action.upper() if isinstance(action, str) else ""
+    line = Line(number, len(raw), kind or str(named)[:80], chosen[:80])
+    if kind is None:
+        return _settled(line, "unknown", {"type": [f"there is no type {str(named)[:80]}"]})
+    if chosen not in ACTIONS:
+        return _settled(line, "invalid", {"__action": [f"must be one of {', '.join(ACTIONS)}"]})
+    if chosen == "SKIP":
+        return _settled(line, "others", None)
+    if kind in NOT_YET:
+        return _settled(line, "unknown", {"type": [f"this server does not hold items of the type {kind} yet"]})
+    try:
+        return _open(line, kind, _with_texts(given), options)
+    except Invalid as error:
+        missing = all(texts == [_REQUIRED] for texts in error.errors.values())
+        return _settled(line, "invalid" if missing else "failed", error.errors)
+
+
+_REQUIRED = "this field is required"
+
+
+def _settled(line: Line, outcome: Outcome, errors: Mapping[str, list[str]] | None) -> Line:
+    result = Result(line.number, line.type, None, line.action, outcome, STATUS[outcome], None if errors is None else kept(errors))
+    return Line(line.number, line.size, line.type, line.action, settled=result)
+
+
+def _with_texts(given: Json) -> Json:
+    """In imports an integer that names something is read as its decimal text."""
+    numbers = {name: str(given[name]) for name in ("id", "owner", "source") if type(given.get(name)) is int}
+    return {**given, **numbers} if numbers else given
+
+
+def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
+    """A line that the store has to decide on. Raises Invalid."""
+    place = "" if kind == "Organization" else _owner(given) if kind == "Source" else _source(given, options)
+    spoken = given.get("short_code") if kind == "Source" and "id" not in given else given.get("id")
+    if kind != "Mapping" and spoken is None:
+        raise Invalid.field("id", _REQUIRED)
+    if spoken is not None and not (isinstance(spoken, str) and _ID.fullmatch(spoken)):
+        raise Invalid.field("id", "may hold 1 to 255 letters, digits and - . _ @")
+    item = _item(kind, given, spoken, line.size)
+    url = _url(kind, place, spoken)
+    inner = _inner(given, url, line.size) if kind == "Concept" and "DELETE" not in line.action else ()
+    return Line(line.number, line.size, kind, line.action, place, url, item, inner)
+
+
+def _item(kind: str, given: Json, item_id: str | None, size: int) -> Item:
+    create, update = CHECKS[kind]
+    new = _checked(create, given, size)
+    # What is good for a new concept or mapping is good for an old one.
+    old = new if kind in ("Concept", "Mapping") and not isinstance(new, Invalid) else _checked(update, given, size)
+    missing = tuple(name for name in NEEDED[kind] if given.get(name) is None and not (name == "id" and item_id))
+    key = mappings.key_of(old) if kind == "Mapping" and not isinstance(old, Invalid) else None
+    return Item(item_id, new, old, missing, key)
+
+
+def _checked(check: Check, given: Json, size: int) -> Json | Invalid:
+    try:
+        body = check(given)
+        if size > MAX_ITEM:
+            check_size(body)
+        return body
+    except Invalid as error:
+        return error
+
+
+def _inner(given: Json, concept_url: str | None, size: int) -> tuple[Item, ...]:
+    """The entries of a concept's own `mappings`. Raises Invalid."""
+    entries = given.get("mappings") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Invalid.field("mappings", "must be a list of objects")
+    if len(entries) > MAX_MAPPINGS:
+        raise Invalid.field("mappings", f"may have {MAX_MAPPINGS} entries")
+    items = []
+    for place, entry in enumerate(entries):
+        start = entry.get("from_concept_url") or concept_url
+        found = urls.item(start) if isinstance(start, str) else None
+        if found is None or found.stable != concept_url:
+            raise Invalid.field("mappings", f"mappings[{place}].from_concept_url: must be this concept")
+        body = _with_texts({**entry, "from_concept_url": concept_url})
+        item_id = body.get("id")
+        if item_id is not None and not (isinstance(item_id, str) and _ID.fullmatch(item_id)):
+            raise Invalid.field("mappings", f"mappings[{place}].id: may hold 1 to 255 letters, digits and - . _ @")
+        items.append(_item("Mapping", body, item_id, size))
+    return tuple(items)
+
+
+def _owner(given: Json) -> str:
+    """The URL of the owner that a line names. Raises Invalid."""
+    url = given.get("owner_url")
+    if isinstance(url, str) and re.fullmatch(rf"/(orgs|users)/{urls.ID}/?", url):
+        return url if url.endswith("/") else url + "/"
+    if url is not None:
+        raise Invalid.field("owner_url", "this is not the URL of an organisation or user")
+    owner = given.get("owner")
+    if owner is None:
+        raise Invalid.field("owner", _REQUIRED)
+    if not isinstance(owner, str) or not _ID.fullmatch(owner):
+        raise Invalid.field("owner", "may hold 1 to 255 letters, digits and - . _ @")
+    kind = given.get("owner_type") or "Organization"
+    if not isinstance(kind, str) or kind.lower() not in ("organization", "user"):
+        raise Invalid.field("owner_type", "must be Organization or User")
+    return urls.owner_url(kind.lower().capitalize(), owner)
+
+
+def _source(given: Json, options: Options) -> str:
+    """The URL of the source that a line names: by URL, by owner and id, or not at all. Raises Invalid."""
+    url, source = given.get("source_url"), given.get("source")
+    if url is not None:
+        found = urls.repo(url) if isinstance(url, str) else None
+        if found is None or "/sources/" not in found:
+            raise Invalid.field("source_url", "this is not the URL of a source")
+        return found
+    if source is not None and (given.get("owner") is not None or given.get("owner_url") is not None):
+        if not isinstance(source, str) or not _ID.fullmatch(source):
+            raise Invalid.field("source", "may hold 1 to 255 letters, digits and - . _ @")
+        return f"{_owner(given)}sources/{source}/"
+    if options.source is None:
+        raise Invalid({name: [_REQUIRED] for name in ("owner", "source") if given.get(name) is None})
+    here = urls.parts(options.source)
+    if source not in (None, here.id) or given.get("owner") not in (None, here.owner):
+        raise Invalid.field("__all__", "a line that names only its owner or only its source must agree with the source given for all lines")
+    return options.source
+
+
+def _url(kind: str, place: str, item_id: str | None) -> str | None:
+    if item_id is None:
+        return None
+    if kind == "Organization":
+        return urls.owner_url("Organization", item_id)
+    if kind == "Source":
+        return f"{place}sources/{item_id}/"
+    if kind == "Source Version":
+        return f"{place}{item_id}/"
+    return urls.item_url(place, "concept" if kind == "Concept" else "mapping", item_id)

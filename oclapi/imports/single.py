@@ -1,0 +1,111 @@
+"""Lines of organisations, sources and versions: each is a write of its own."""
+
+from oclapi.access import Caller, may, need, need_create
+from oclapi.editing import owners, repositories
+from oclapi.errors import Forbidden, Invalid, NotFound, OclError
+from oclapi.imports.content import incomplete, told, verb
+from oclapi.imports.lines import Item, Line
+from oclapi.imports.outcomes import Result, refused
+from oclapi.model import Json
+from oclapi.store.store import Store
+
+
+def apply(store: Store, caller: Caller, line: Line, update_if_exists: bool) -> Result:
+    """Do what the line says; return its result. Raises only what is not the line's own failure."""
+    assert line.item is not None and line.item.id is not None  # lines.py settles the others
+    try:
+        if line.type == "Organization":
+            return _org(store, caller, line, line.item, update_if_exists)
+        if line.type == "Source":
+            return _source(store, caller, line, line.item, update_if_exists)
+        return _version(store, caller, line, line.item, update_if_exists)
+    except OclError as error:
+        return line.result(*refused(error))
+
+
+def _org(store: Store, caller: Caller, line: Line, item: Item, update_if_exists: bool) -> Result:
+    org = store.owners.org(str(item.id))
+    if org and not may(caller, "read", org) and line.action != "CREATE":
+        raise Forbidden(f"{caller.username} may not do this")
+    what = verb(line.action, org is not None, update_if_exists)
+    if what == "create":
+        need_create(caller, "org")
+        if item.missing:
+            return incomplete(line, item)
+        owners.create_org(store, _body(item.create), caller)
+        return line.result("created")
+    if what == "update" and org:
+        need(caller, "write", org)
+        edited = owners.update_org(store, org["_id"], _body(item.update), caller)
+        return line.result("unchanged" if edited["updated_on"] == org["updated_on"] else "updated")
+    if what == "delete":
+        return line.result("failed", 405, {"__action": ["organisations can't be deleted on this server yet"]})
+    return _no_edit(line, what)
+
+
+def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exists: bool) -> Result:
+    source = _readable(caller, store.repos.by_url(str(line.url)))
+    what = verb(line.action, source is not None, update_if_exists)
+    if what == "create":
+        owner = _owner(store, caller, line.place)
+        need_create(caller, "source")
+        if item.missing:
+            return incomplete(line, item)
+        repositories.create(store, "source", owner, line.place, _body(item.create), caller)
+        return line.result("created")
+    if what == "update" and source:
+        body = _body(item.update)
+        need(caller, "own" if body.get("public_access", source["public_access"]) != source["public_access"] else "write", source)
+        edited = repositories.update(store, source, body, caller)
+        return line.result("unchanged" if edited["updated_on"] == source["updated_on"] else "updated")
+    if what == "delete" and source:
+        need(caller, "own", source)
+        repositories.delete(store, source)
+        return line.result("deleted")
+    return _no_edit(line, what)
+
+
+def _version(store: Store, caller: Caller, line: Line, item: Item, update_if_exists: bool) -> Result:
+    source = _readable(caller, store.repos.by_url(line.place))
+    if source is None:
+        raise NotFound(f"there is no source {line.place}")
+    version = store.versions.by_id(source["_id"], str(item.id))
+    what = verb(line.action, version is not None, update_if_exists)
+    if what == "create":
+        need(caller, "write", source)
+        repositories.create_version(store, source, _body(item.create), caller)
+        return line.result("created")
+    if what == "update" and version:
+        need(caller, "write", source)
+        _, changed = repositories.update_version(store, source, version["id"], _body(item.update), caller)
+        return line.result("updated" if changed else "unchanged")
+    if what == "delete" and version:
+        need(caller, "own", source)
+        store.versions.delete(source["_id"], version["id"])
+        return line.result("deleted")
+    return _no_edit(line, what)
+
+
+def _no_edit(line: Line, outcome: str) -> Result:
+    status = 409 if outcome == "exists" and line.type == "Source Version" else None
+    return line.result(outcome, status, told(outcome, line))  # type: ignore[arg-type]
+
+
+def _readable(caller: Caller, repo: Json | None) -> Json | None:
+    """What the caller may not read is treated as not existing."""
+    return repo if repo and may(caller, "read", repo) else None
+
+
+def _owner(store: Store, caller: Caller, url: str) -> Json:
+    """The document of the owner at this URL. Raises NotFound."""
+    _, owners_of_kind, owner, _ = url.split("/")
+    found = store.owners.org(owner) if owners_of_kind == "orgs" else store.owners.user(owner)
+    if found is None or not may(caller, "read", {"public_access": "View", **found}):
+        raise NotFound(f"there is no owner {url}")
+    return found
+
+
+def _body(checked: Json | Invalid) -> Json:
+    if isinstance(checked, Invalid):
+        raise checked
+    return checked

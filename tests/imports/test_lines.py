@@ -1,0 +1,114 @@
+"""How lines are read and put into batches, without a store."""
+
+import io
+
+import pytest
+
+from oclapi import jsonio
+from oclapi.imports import lines, run
+from oclapi.imports.lines import Options, line_of, read, split
+from tests.imports.conftest import LAB, REF, concept, mapping
+
+
+def line(given, **options):
+    return line_of(1, given if isinstance(given, bytes) else jsonio.dumps(given), Options(**options))
+
+
+def settled(given, **options):
+    result = line(given, **options).settled
+    return result.outcome, set(result.errors or ())
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome", "fields"),
+    [
+        (b"{", "invalid", {"__all__"}),
+        (b"[1]", "invalid", {"__all__"}),
+        (b'{"type": "Concept", "id": NaN}', "invalid", {"__all__"}),
+        ({"id": "1"}, "invalid", {"type"}),
+        ({"type": 5}, "unknown", {"type"}),
+        ({"type": "Fruit"}, "unknown", {"type"}),
+        ({"type": "User", "username": "amina"}, "unknown", {"type"}),
+        ({"type": "Reference"}, "unknown", {"type"}),
+        ({**concept(1), "__action": "MELT"}, "invalid", {"__action"}),
+        ({**concept(1), "__action": "SKIP"}, "others", set()),
+        ({"type": "Concept", "source_url": LAB}, "invalid", {"id"}),
+        ({"type": "Concept", "id": "1"}, "invalid", {"owner", "source"}),
+        ({"type": "Source", "id": "LAB", "name": "Lab"}, "invalid", {"owner"}),
+        (concept("a/b"), "failed", {"id"}),
+        (concept(1, source="/orgs/"), "failed", {"source_url"}),
+        (concept(1, mappings={"a": 1}), "failed", {"mappings"}),
+        (concept(1, mappings=[{"from_concept_url": f"{LAB}concepts/2/"}]), "failed", {"mappings"}),
+    ],
+)
+def test_what_is_wrong_with_a_line_alone_is_its_outcome(given, outcome, fields):
+    assert settled(given) == (outcome, fields)
+
+
+@pytest.mark.parametrize("spoken", ["Concept", "concept", "CONCEPT", " concept "])
+def test_a_type_is_known_in_any_case(spoken):
+    assert line({**concept(1), "type": spoken}).type == "Concept"
+
+
+def test_integer_ids_are_read_as_their_decimal_text():
+    assert line({**concept(1), "id": 7}).url == f"{LAB}concepts/7/"
+    assert line({**concept(1), "id": 7}).item.create["id"] == "7"
+    assert settled({**concept(1), "id": True}) == ("failed", {"id"})
+
+
+def test_type_and_source_are_filled_in_only_where_a_line_lacks_them():
+    bare = {"id": 1, "concept_class": "Test", "names": [{"name": "x", "locale": "en"}]}
+    assert line(bare, type="concept", source=LAB).url == f"{LAB}concepts/1/"
+    assert line({**bare, "owner": "NorthLab", "source": "REF"}, type="Concept", source=LAB).place == REF
+    assert settled({**bare, "source": "REF"}, type="Concept", source=LAB) == ("failed", {"__all__"})
+    assert line({**bare, "owner": "amina", "owner_type": "user", "source": "Own"}, type="concept").place == "/users/amina/sources/Own/"
+
+
+def test_blank_lines_are_passed_over_and_keep_their_number():
+    raw = [b"\n", b"  \t\r\n", jsonio.dumps(concept(1)), b""]
+    assert [line.number for line in read(enumerate(raw, 1), Options())] == [3]
+
+
+def test_a_line_that_is_too_long_is_refused_without_being_held():
+    stream = io.BytesIO(b"short\n" + b"x" * 100 + b"\nlast")
+    assert list(split(stream, longest=10)) == [b"short\n", b"x" * 11, b"last"]
+
+
+def test_a_line_over_the_limit_is_invalid(monkeypatch):
+    monkeypatch.setattr(lines, "MAX_LINE", 20)
+    assert settled(concept(1)) == ("invalid", {"__all__"})
+
+
+def batched(*given):
+    numbered = enumerate((jsonio.dumps(one) for one in given), 1)
+    return [[line.number for line in batch] for batch in run.batches(read(numbered, Options()))]
+
+
+def test_a_batch_is_cut_before_a_second_line_for_the_same_item():
+    assert batched(concept(1), concept(2), concept(1), concept(3)) == [[1, 2], [3, 4]]
+    assert batched(mapping(1, 2), mapping(2, 1), mapping(1, 2, id="m")) == [[1, 2], [3]]
+    assert batched(mapping(1, 2, id="m"), mapping(1, 3, id="m")) == [[1], [2]]
+    own = [{"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/2/"}]
+    assert batched(concept(1, mappings=own), mapping(1, 2)) == [[1], [2]]
+
+
+def test_the_same_id_in_two_sources_is_two_items():
+    assert batched(concept(1), concept(1, source=REF), concept(2)) == [[1, 2, 3]]
+
+
+def test_a_batch_is_cut_at_its_rows_and_bytes(monkeypatch):
+    monkeypatch.setattr(run, "BATCH_ROWS", 3)
+    own = [{"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/{number}/"} for number in (8, 9)]
+    assert batched(concept(1), concept(2, mappings=own), concept(3), concept(4)) == [[1], [2], [3, 4]]
+    monkeypatch.setattr(run, "BATCH_BYTES", 2 * len(jsonio.dumps(concept(1))))
+    assert batched(*(concept(number) for number in range(1, 6))) == [[1, 2], [3, 4], [5]]
+
+
+def test_organisations_sources_and_versions_stand_alone():
+    version = {"type": "Source Version", "source_url": LAB, "id": "v1"}
+    assert batched(concept(1), version, concept(2)) == [[1], [2], [3]]
+
+
+def test_lookup_lists_share_no_commit_with_other_sources():
+    classes = "/orgs/OCL/sources/Classes/"
+    assert batched(concept(1, source=classes), concept(2, source=classes), concept(1), concept(2)) == [[1, 2], [3, 4]]

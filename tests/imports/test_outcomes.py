@@ -1,0 +1,221 @@
+"""Each line has exactly one outcome of the contract, and leaves what it says."""
+
+import pytest
+
+from oclapi.access import Caller
+from oclapi.imports import content
+from tests.imports.conftest import LAB, REF, START, concept, counted, mapping
+
+pytestmark = pytest.mark.servers
+
+NOBODY = Caller("amina")
+
+
+def test_everything_is_created_once_and_unchanged_after(lab):
+    given = [concept(1), concept(2), mapping(1, 2), {"type": "Source Version", "source_url": LAB, "id": "v1", "released": True}]
+    assert lab.outcomes(*START, *given) == ["unchanged"] * 3 + ["created"] * 4
+    assert lab.outcomes(*START, *given) == ["unchanged"] * 7
+    assert lab.revisions() == 1
+
+
+def test_a_changed_line_updates_its_item(lab):
+    lab.run(concept(1), concept(2), mapping(1, 2))
+    assert lab.outcomes(concept(1, datatype="Numeric"), concept(2), mapping(1, 2, external_id="x")) == ["updated", "unchanged", "updated"]
+    source = {"type": "source", "owner": "NorthLab", "id": "LAB", "description": "Laboratory"}
+    org = {"type": "organization", "id": "NorthLab", "company": "North"}
+    assert lab.outcomes(source, source, org, org) == ["updated", "unchanged", "updated", "unchanged"]
+    assert lab.store.repos.by_url(LAB)["description"] == "Laboratory"
+
+
+def test_what_is_there_already_stays_without_update_if_exists(lab):
+    version = {"type": "Source Version", "source_url": LAB, "id": "v1"}
+    lab.run(concept(1), concept(2), mapping(1, 2), version)
+    changed = [concept(1, datatype="Numeric"), mapping(1, 2, external_id="x"), version, START[1], concept(3)]
+    assert lab.outcomes(*changed, update_if_exists=False) == ["exists"] * 4 + ["created"]
+    assert [result["status"] for result in lab.results] == [400, 400, 409, 400, 201]
+    assert {row["id"]: row.get("datatype") for row in lab.rows() if row["type"] == "Concept"} == {"1": "None", "2": "None", "3": "None"}
+
+
+def test_each_action_does_what_it_says(lab):
+    def act(action, number=1, **more):
+        return lab.outcomes({**concept(number, **more), "__action": action})[0]
+
+    assert act("UPDATE") == "not_found"
+    assert act("DELETE") == "not_found"
+    assert act("DELETE_IF_EXISTS") == "unchanged"
+    assert act("SKIP") == "others"
+    assert act("CREATE") == "created"
+    assert act("CREATE", datatype="Text") == "exists"
+    assert act("update", datatype="Text") == "updated"
+    assert act("DELETE") == "deleted"
+    assert act("DELETE") == "failed"
+    assert act("DELETE_IF_EXISTS") == "unchanged"
+    assert lab.rows()[0]["retired"] is True
+    assert act("CREATE_OR_UPDATE", retired=False) == "updated"
+
+
+def test_deleting_a_mapping_retires_it_and_deleting_a_version_or_source_removes_it(lab):
+    version = {"type": "Source Version", "source_url": LAB, "id": "v1"}
+    lab.run(concept(1), concept(2), mapping(1, 2), version)
+    gone = [{**line, "__action": "DELETE"} for line in (mapping(1, 2), version, START[1]) for _ in range(2)]
+    assert lab.outcomes(*gone) == ["deleted", "unchanged", "deleted", "not_found", "deleted", "not_found"]
+    assert lab.store.repos.by_url(LAB) is None
+    assert lab.outcomes({**START[0], "__action": "DELETE"}) == ["failed"]
+
+
+def test_a_line_that_lacks_what_a_new_item_needs_is_invalid_and_a_wrong_value_failed(lab):
+    given = [
+        {"type": "Concept", "source_url": LAB, "id": "1"},
+        {"type": "Concept", "source_url": LAB, "id": "1", "concept_class": "Test", "names": []},
+        {"type": "Mapping", "source_url": LAB, "map_type": "SAME-AS"},
+        {"type": "Source", "owner": "NorthLab", "id": "NEW"},
+        {"type": "Source", "owner": "NorthLab", "id": "NEW", "name": "New", "public_access": "maybe"},
+    ]
+    assert lab.outcomes(*given) == ["invalid", "failed", "invalid", "invalid", "failed"]
+    assert [set(result["errors"]) for result in lab.results] == [
+        {"concept_class", "names"}, {"names"}, {"from_concept_url"}, {"name"}, {"public_access"},
+    ]  # fmt: skip
+    assert lab.rows() == []
+
+
+def test_a_partial_line_updates_what_is_there(lab):
+    lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
+    assert lab.outcomes({"type": "Concept", "source_url": LAB, "id": 1, "datatype": "Text"}) == ["updated"]
+    assert lab.outcomes({"type": "Mapping", "source_url": LAB, "id": "m1", "external_id": "x"}) == ["updated"]
+
+
+def test_places_that_do_not_exist_are_not_found(lab):
+    nowhere = "/orgs/NorthLab/sources/NONE/"
+    given = [
+        concept(1, source=nowhere),
+        mapping(1, 2, source=nowhere),
+        {"type": "Source Version", "source_url": nowhere, "id": "v1"},
+        {"type": "Source", "owner": "Nobody", "id": "X", "name": "X"},
+    ]
+    assert lab.outcomes(*given) == ["not_found"] * 4
+
+
+def test_a_caller_without_the_right_is_refused_line_by_line_and_private_sources_look_unknown(lab):
+    lab.run({**START[2], "public_access": "None"})
+    given = [concept(1), concept(1, source=REF), {**START[1], "name": "Mine"}, {"type": "Organization", "id": "New", "name": "New"}]
+    assert lab.outcomes(*given, caller=NOBODY) == ["permission_denied", "not_found", "permission_denied", "permission_denied"]
+    assert [result["status"] for result in lab.results] == [403, 404, 403, 403]
+    assert lab.rows() == []
+
+
+def test_a_mapping_to_what_is_not_there_fails_on_its_field(lab):
+    lab.run(concept(1), mapping(1, 9), mapping(9, 1))
+    assert [set(result["errors"]) for result in lab.results[1:]] == [{"to_concept_url"}, {"from_concept_url"}]
+
+
+def test_a_concept_and_its_own_mappings_are_all_or_nothing(lab):
+    good = {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/1/"}
+    bad = {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/99/"}
+    lab.run(concept(1), concept(2, mappings=[good, bad]), concept(3, mappings=[good]), mapping(2, 1))
+    assert [result["outcome"] for result in lab.results] == ["created", "failed", "created", "failed"]
+    assert lab.results[1]["errors"]["mappings"][0].startswith("mappings[1].to_concept_url")
+    assert [row["url"] for row in lab.rows() if row["type"] == "Concept"] == [f"{LAB}concepts/1/", f"{LAB}concepts/3/"]
+    assert [row["from_concept_code"] for row in lab.rows() if row["type"] == "Mapping"] == ["3"]
+
+
+def test_what_a_refused_line_did_is_unknown_to_the_next_one(lab):
+    lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
+    moved = {"id": "m1", "map_type": "BROADER-THAN", "to_concept_url": f"{LAB}concepts/2/"}
+    bad = {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/99/"}
+    taken = {"id": "m2", "map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/2/"}
+    assert lab.outcomes(concept(1, mappings=[moved, taken, bad]), concept(3)) == ["failed", "created"]
+    assert lab.outcomes({**mapping(1, 2, id="m3"), "__action": "CREATE"}) == ["exists"]
+
+
+def test_a_mapping_is_found_by_its_id_else_by_what_it_maps(lab):
+    lab.run(concept(1), concept(2), concept(3), mapping(1, 2, id="m1"), mapping(1, 3))
+    external = {**mapping(1, 2), "to_concept_url": None, "to_source_url": REF, "to_concept_code": "X"}
+    assert lab.outcomes(mapping(1, 2), mapping(1, 3, external_id="x"), mapping(2, 3, id="m1"), external, external) == [
+        "unchanged", "updated", "updated", "created", "unchanged",
+    ]  # fmt: skip
+    assert len([row for row in lab.rows() if row["type"] == "Mapping"]) == 3
+
+
+def test_two_lines_for_one_mapping_by_id_and_by_what_it_maps_make_two_versions(lab):
+    lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
+    by_id = {"type": "Mapping", "source_url": LAB, "id": "m1", "external_id": "a"}
+    assert lab.outcomes(by_id, mapping(1, 2, external_id="b")) == ["updated", "updated"]
+    assert [row["external_id"] for row in lab.rows(living=False) if row["type"] == "Mapping"] == [None, "a", "b"]
+
+
+def test_a_second_line_for_the_same_item_is_a_second_version(lab):
+    assert lab.outcomes(concept(1), concept(1, datatype="Text"), concept(1, datatype="Date")) == ["created", "updated", "updated"]
+    assert [row["datatype"] for row in lab.rows(living=False)] == ["None", "Text", "Date"]
+
+
+def test_two_sources_alternately_keep_the_order_of_their_lines(lab):
+    given = [concept(number, source) for number in range(1, 30) for source in (LAB, REF)]
+    given += [mapping(1, 2, LAB, REF), mapping(2, 3, REF, LAB)]
+    lab.run(*given)
+    assert counted(lab.results) == {"created": len(given)}
+    assert (len(lab.rows(LAB)), len(lab.rows(REF))) == (30, 30)
+    assert (lab.revisions(LAB), lab.revisions(REF)) == (1, 1)
+
+
+def test_any_mix_of_types_in_an_order_that_references_allow(imports):
+    given = [
+        START[0], START[1], concept(1), START[2], concept("A", REF), mapping(1, "A", LAB, REF),
+        {"type": "source version", "owner": "NorthLab", "source": "LAB", "id": "v1"}, concept(2), mapping(2, 1),
+        {"type": "Source Version", "source_url": LAB, "id": "v2", "released": True},
+    ]  # fmt: skip
+    assert imports.outcomes(*given) == ["created"] * len(given)
+    first = imports.store.versions.by_id(imports.store.repos.by_url(LAB)["_id"], "v1")
+    assert first["counts"]["concepts"] == 1
+
+
+def test_an_unexpected_error_is_the_outcome_of_its_line_alone(lab, monkeypatch, caplog):
+    usual = content._concept
+
+    def breaks(draft, repo, line, update_if_exists):
+        if line.url == f"{LAB}concepts/13/":
+            raise ZeroDivisionError("nobody foresaw this")
+        return usual(draft, repo, line, update_if_exists)
+
+    monkeypatch.setattr(content, "_concept", breaks)
+    lab.run(*(concept(number) for number in range(1, 21)))
+    assert counted(lab.results) == {"created": 19, "exception": 1}
+    assert lab.results[12]["status"] == 500
+    assert [result["line"] for result in lab.results] == list(range(1, 21))
+    assert "nobody foresaw this" in caplog.text
+    assert len(lab.rows()) == 19
+
+
+def test_names_must_be_unique_within_a_batch_and_beside_the_store_under_the_schema_openmrs(lab):
+    lab.run({**START[1], "custom_validation_schema": "OpenMRS"}, concept(1))
+    twin = concept(3)["names"]
+    assert lab.outcomes(concept(2, names=concept(1)["names"]), concept(3), concept(4, names=twin), concept(5)) == [
+        "failed", "created", "failed", "created",
+    ]  # fmt: skip
+    assert lab.outcomes(mapping(1, 3), mapping(1, 3, map_type="BROADER-THAN"), mapping(3, 1)) == ["created", "failed", "created"]
+    assert lab.outcomes(mapping(1, 3, map_type="NARROWER-THAN"), mapping(1, 3, retired=True)) == ["failed", "updated"]
+
+
+def test_a_concept_can_be_checked_against_a_list_of_the_same_file(imports):
+    given = [
+        START[0], {**START[1], "custom_validation_schema": "OpenMRS"},
+        {"type": "Source", "owner": "OCL", "id": "Classes", "name": "Classes"},
+        concept("x", "/orgs/OCL/sources/Classes/", concept_class="Concept Class"), concept(1),
+        concept("y", "/orgs/OCL/sources/Classes/", concept_class="Concept Class", names=[{"name": "Test", "locale": "en"}]), concept(2),
+    ]  # fmt: skip
+    assert imports.outcomes(*given) == ["created"] * 4 + ["failed", "created", "created"]
+
+
+def test_renaming_a_concept_gives_its_mappings_the_new_name(lab):
+    lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
+    assert lab.outcomes(concept(2, names=[{"name": "Renamed", "locale": "en"}]), mapping(2, 1, id="m2")) == ["updated", "created"]
+    names = {row["id"]: (row["from_concept_name"], row["to_concept_name"]) for row in lab.rows() if row["type"] == "Mapping"}
+    assert names == {"m1": ("Concept 1", "Renamed"), "m2": ("Renamed", "Concept 1")}
+
+
+def test_counts_of_outcomes_add_up_and_each_result_has_the_keys_of_the_contract(lab):
+    report = lab.run(b"{", b"", concept(1), {"type": "Fruit"}, mapping(1, 9), task="counted")
+    assert report.as_json() | {"start_time": "", "elapsed_seconds": 0} == {
+        "total": 4, "processed": 4, "invalid": 1, "created": 1, "unknown": 1, "failed": 1, "start_time": "", "elapsed_seconds": 0,
+    }  # fmt: skip
+    assert [result["line"] for result in lab.results] == [1, 3, 4, 5]
+    assert set(lab.results[0]) == {"line", "type", "url", "action", "outcome", "status", "errors"}
