@@ -4,11 +4,13 @@ Each takes the session that it reads through: a snapshot session outside commits
 one, None on mongomock. Lists come in commit order: by the commit that brought the entry in, then `url`.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bson import decode_all
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 
@@ -249,12 +251,19 @@ class Rows:
             yield row_of(found)
 
     def _find(
-        self, session: Session, revision: Revision, wanted: Slice, part: Mapping[str, Any], newest_first: bool, only: Json | None = None
+        self,
+        session: Session,
+        revision: Revision,
+        wanted: Slice,
+        part: Mapping[str, Any],
+        newest_first: bool,
+        only: Json | None = None,
+        *,
+        raw: bool = False,
     ) -> Any:
         way = -1 if newest_first else 1
-        return self._db.rows.find(
-            _where(revision, wanted, part), only, hint="order", sort=[("from_rev", way), ("url", way)], session=session
-        )
+        find = self._db.rows.find_raw_batches if raw else self._db.rows.find
+        return find(_where(revision, wanted, part), only, hint="order", sort=[("from_rev", way), ("url", way)], session=session)
 
 
 def _at(revision: Revision) -> Json:
