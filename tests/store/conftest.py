@@ -40,7 +40,9 @@ class Repo:
         return self.store.commits.commit([self.number], build, by)[self.number]
 
     def head(self) -> Revision:
-        return Revision(self.number, self.store.repos.by_number(self.number)["rev"])
+        found = self.store.repos.by_number(self.number)
+        assert found is not None
+        return Revision(self.number, found["rev"])
 
 
 def concept_change(number: int, url: str, replaces: Row | None = None, *, retired: bool = False, body: bytes = b"{}") -> Change:

@@ -19,7 +19,7 @@ class Reads(monitoring.CommandListener):
     """Keeps the commands that a piece of code sends."""
 
     def __init__(self) -> None:
-        self.commands: list[dict] = []
+        self.commands: list[dict[str, object]] = []
 
     def started(self, event):
         if event.command_name in READS:
