@@ -1,0 +1,163 @@
+"""A store on a database of its own, and sources edited as the API and the import edit them: by checked bodies, past HTTP."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from oclapi import bodies, jsonio
+from oclapi.access import Caller
+from oclapi.editing import concepts, mappings, repositories, write
+from oclapi.editing.draft import Draft
+from oclapi.errors import Invalid
+from oclapi.model import Json, Revision, Row
+from oclapi.store.database import Database
+from oclapi.store.store import Store
+
+KEY = "a-key-for-tests-that-is-long-enough"
+ROOT = Caller("root", is_staff=True, is_superuser=True)
+AMINA = Caller("amina")
+"""May read what is not private; rights to write are not asked for in this room."""
+
+
+@pytest.fixture
+def store(mongo_url):
+    database = Database(mongo_url, patience=60)
+    database.prepare()
+    made = Store(database, KEY)
+    made.owners.ensure_first("root", "")
+    made.owners.create_org("NorthLab", {"name": "North Laboratory", "public_access": "View"}, "root")
+    yield made
+    database.client.close()
+
+
+class Source:
+    """A source under test. `caller` is who edits it."""
+
+    def __init__(self, store: Store, short_id: str = "LAB", org: str = "NorthLab", caller: Caller = ROOT, **fields: Any) -> None:
+        self.store, self.caller = store, caller
+        owner = store.owners.org(org)
+        assert owner is not None
+        body = bodies.source_create({"id": short_id, "name": short_id, **fields})
+        made = repositories.create(store, "source", owner, f"/orgs/{org}/", body, caller)
+        self.number, self.url = made["_id"], made["url"]
+
+    @property
+    def document(self) -> Json:
+        found = self.store.repos.by_number(self.number)
+        assert found is not None
+        return found
+
+    @property
+    def rev(self) -> int:
+        return int(self.document["rev"])
+
+    def concept_url(self, concept: str) -> str:
+        return f"{self.url}concepts/{concept}/"
+
+    def mapping_url(self, mapping: str) -> str:
+        return f"{self.url}mappings/{mapping}/"
+
+    def edit(self, *edits: Callable[[Draft, Json], Any]) -> list[Any]:
+        """Make these edits in one commit; return what each returned."""
+
+        def all_of_them(draft: Draft) -> list[Any]:
+            repo = draft.repo(self.url)
+            assert repo is not None
+            return [one(draft, repo) for one in edits]
+
+        return write.write(self.store, self.caller, [self.document], all_of_them)
+
+    def concept(self, concept: str, name: str | None = None, **fields: Any) -> Json:
+        """Create a concept; return its published JSON."""
+        return self._shown(new_concept(concept, name, **fields))
+
+    def change(self, concept: str, **fields: Any) -> Json:
+        return self._shown(change_concept(concept, **fields))
+
+    def mapping(self, mapping: str, start: str, end: str | None = None, **fields: Any) -> Json:
+        """Create a mapping, from and to concepts of this source; return its published JSON."""
+        return self._shown(new_mapping(mapping, start, end, **fields))
+
+    def remap(self, mapping: str, **fields: Any) -> Json:
+        return self._shown(change_mapping(mapping, **fields))
+
+    def _shown(self, edit: Callable[[Draft, Json], concepts.Edited]) -> Json:
+        [(item, _)] = self.edit(edit)
+        return shown(item.body)
+
+    def update(self, **fields: Any) -> Json:
+        return repositories.update(self.store, self.document, bodies.source_update(fields), self.caller)
+
+    def release(self, version: str, **fields: Any) -> Json:
+        return repositories.create_version(self.store, self.document, bodies.version_create({"id": version, **fields}), self.caller)
+
+    def rows(self, item_url: str) -> list[Row]:
+        """Every state of the item, oldest first."""
+        with self.store.snapshot() as session:
+            return self.store.rows.history(session, Revision(self.number, self.rev), item_url)[::-1]
+
+    def states(self, item_url: str) -> list[Json]:
+        return [shown(row.body) for row in self.rows(item_url)]
+
+    def now(self, item_url: str) -> Json:
+        return self.states(item_url)[-1]
+
+
+def shown(body: bytes) -> Json:
+    read: Json = jsonio.loads_own(body)
+    return read
+
+
+def named(name: str, locale: str = "en", **fields: Any) -> Json:
+    return {"name": name, "locale": locale, **fields}
+
+
+def new_concept(concept: str, name: str | None = None, **fields: Any) -> Callable[[Draft, Json], concepts.Edited]:
+    given = {"id": concept, "concept_class": "Test", "names": [named(name or f"Name of {concept}")], **fields}
+    return lambda draft, repo: concepts.create(draft, repo, bodies.concept_create(given))
+
+
+def change_concept(concept: str, **fields: Any) -> Callable[[Draft, Json], concepts.Edited]:
+    return lambda draft, repo: concepts.update(draft, repo, concept, bodies.concept_update(fields))
+
+
+def new_mapping(mapping: str | None, start: str, end: str | None = None, **fields: Any) -> Callable[[Draft, Json], concepts.Edited]:
+    """`start` and `end` are ids of concepts of the same source, or URLs."""
+
+    def edit(draft: Draft, repo: Json) -> concepts.Edited:
+        def url(concept: str) -> str:
+            return concept if "/" in concept else f"{repo['url']}concepts/{concept}/"
+
+        given = {"map_type": "SAME-AS", "from_concept_url": url(start), **({"id": mapping} if mapping else {}), **fields}
+        if end is not None:
+            given["to_concept_url"] = url(end)
+        return mappings.create(draft, repo, bodies.mapping_create(given))
+
+    return edit
+
+
+def change_mapping(mapping: str, **fields: Any) -> Callable[[Draft, Json], concepts.Edited]:
+    return lambda draft, repo: mappings.update(draft, repo, mapping, bodies.mapping_update(fields))
+
+
+@contextmanager
+def refused(*fields: str) -> Iterator[dict[str, list[str]]]:
+    """The edit inside is Invalid in just these fields; gives their messages afterwards."""
+    errors: dict[str, list[str]] = {}
+    with pytest.raises(Invalid) as caught:
+        yield errors
+    errors.update(caught.value.errors)
+    assert sorted(errors) == sorted(fields)
+
+
+@pytest.fixture
+def source(store):
+    return Source(store)
+
+
+@pytest.fixture
+def other(store):
+    """A second source, which the first may lean on."""
+    return Source(store, "REF")
