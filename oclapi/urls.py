@@ -11,8 +11,9 @@ ID = r"[A-Za-z0-9._@-]{1,255}"
 LONGEST = 4096
 """Characters of an item's URL, server address included; its five ids have 255 at most."""
 _REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"
-_CONTENT = re.compile(rf"(?P<repo>{_REPO})(?:(?P<version>{ID})/)?(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?P<item_version>{ID})/)?")
-_REPO_ONLY = re.compile(rf"(?P<repo>{_REPO})(?:(?P<version>{ID})/)?")
+_PLACE = rf"(?P<repo>{_REPO})(?:(?:versions/)?(?P<version>{ID})/)?"
+_CONTENT = re.compile(rf"{_PLACE}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?P<item_version>{ID})/)?")
+_REPO_ONLY = re.compile(_PLACE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,19 +162,19 @@ class Draft:
         if found is None or found.kind != "concept":
             raise Invalid.field(field, "this is not the URL of a concept")
         stable, repo = found.stable, self.repo(found.repo)
-        name = self._name(stable) if repo else None
+        name = self.name(stable)
         if repo is None or name is None:
             raise Invalid.field(field, f"there is no concept {stable[:300]}")
         return Target(stable, name, found.id, repo)
 
-    def _name(self, url: str) -> str | None:
-        """The name that a concept of a readable repository shows, None when there is no such concept."""
+    def name(self, url: str) -> str | None:
+        """The name that the concept at this stable URL shows; None when there is none or the caller may not read it."""
         item = self._items.get(url)
         if item:
             return str(item.value["display_name"])
         if url not in self._names:
             self.load_targets([url])
-        return self._names[url]
+        return self._names.get(url)
 
     def load_keys(self, repo: Json, keys: Iterable[MappingKey]) -> None:
         """Fetch which of these (from, map_type, to) are mapped already, in one query."""
@@ -314,11 +314,12 @@ class Draft:
                     value = mapping_value(row)
                     if any(value[field] in names for field in shown_concepts(value)):
                         self._items[row.url] = Item(repo, "mapping", row.url, {**value, "update_comment": None}, row)
-            for item in self._items.values():
-                if item.kind == "mapping" and item.repo["_id"] == number:
-                    for field in shown_concepts(item.value):
-                        shown = field.replace("_url", "_name")
-                        item.value[shown] = names.get(item.value[field], item.value[shown])
+        for item in self._items.values():
+            if item.kind == "mapping":
+                for field in shown_concepts(item.value):
+                    concept = self._items.get(item.value[field])
+                    if concept:
+                        item.value[field.replace("_url", "_name")] = concept.value["display_name"]
 
     def _render(self, item: Item) -> Change:
         head = self._heads[item.repo["_id"]]
@@ -358,5 +359,5 @@ def _pair(mapping: Mapping[str, Any]) -> Pair | None:
 
 
 def _repo_of(item_url: str) -> str:
-    """The repository's part of a concept's URL."""
-    return item_url.rsplit("concepts/", 1)[0]
+    """The repository's part of a concept's stable URL."""
+    return "/".join(item_url.split("/")[:5]) + "/"

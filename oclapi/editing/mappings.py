@@ -7,7 +7,7 @@ from typing import Any
 from oclapi import urls
 from oclapi.editing.concepts import Edited
 from oclapi.editing.draft import Draft, Item, MappingKey
-from oclapi.editing.values import check_size, external_target, mapping_value, new_uuid, same
+from oclapi.editing.values import check_size, external_target, mapping_value, new_uuid, same, shown_concepts
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
 
@@ -52,6 +52,7 @@ def update(draft: Draft, repo: Json, mapping: str, body: Json) -> Edited:
     _change_target(draft, value, body)
     if same(before, value):
         return item or Item(repo, "mapping", url, before, row, row.body if row else b""), False
+    _refresh_names(draft, repo, value)
     check_size(value)
     value["update_comment"] = body.get("update_comment")
     return _put(draft, Item(repo, "mapping", url, value, row)), True
@@ -76,7 +77,7 @@ def key_of(body: Mapping[str, Any]) -> MappingKey | None:
     return start.stable, body["map_type"], external_target(source, body["to_concept_code"])
 
 
-def _names_another(given: str, kept: str) -> bool:
+def _names_another(given: str, kept: str | None) -> bool:
     found = urls.item(given)
     return found is None or found.stable != kept
 
@@ -107,7 +108,8 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
     found = urls.repo(source)
     if found is None:
         raise Invalid.field("to_source_url", "this is not the URL of a source")
-    if draft.repo(found) is None:
+    source_there = draft.repo(found)
+    if source_there is None or source_there["kind"] != "source":
         raise Invalid.field("to_source_url", f"there is no source {found[:300]}")
     value.update(
         to_concept_url=None, to_source_url=found, to_concept_code=code, to_concept_name=body.get("to_concept_name"),
@@ -116,33 +118,40 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
 
 
 def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
-    """What an update makes of the target: only the parts that it gives change, and one form of target clears the other."""
+    """What an update makes of the target: only the parts that it gives change, and one form of target clears the other.
+
+    What names the target that is there is not looked up: it may be out of the caller's sight by now.
+    """
     given = {field: body[field] for field in TARGET_FIELDS if body.get(field)}
-    emptied = "to_concept_url" in body and body["to_concept_url"] is None and value["to_concept_url"]
-    if "to_concept_url" not in given and given:
-        kept = {"to_source_url": value["to_source_url"], "to_concept_code": value["to_concept_code"]}
-        merged = {**kept, **given}
-        is_same = urls.repo(merged["to_source_url"]) == value["to_source_url"] and merged["to_concept_code"] == value["to_concept_code"]
-        given = {} if is_same and not emptied else merged
-    elif "to_concept_url" in given and value["to_concept_url"] and not _names_another(given["to_concept_url"], value["to_concept_url"]):
-        given = {**given} if len(given) > 1 else {}
-    if not given and emptied:
-        raise Invalid.field("__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code")
-    if given:
-        name = {"to_concept_name": body["to_concept_name"]} if "to_concept_name" in body else {}
-        if (
-            not name
-            and value["own_to_name"]
-            and given.get("to_concept_url")
-            and not _names_another(given["to_concept_url"], value["to_concept_url"] or "/")
-        ):
-            name = {"to_concept_name": value["to_concept_name"]}
-        _set_target(draft, value, {**given, **name})
-    elif "to_concept_name" in body:
+    name = {"to_concept_name": body["to_concept_name"]} if "to_concept_name" in body else {}
+    emptied = value["to_concept_url"] and "to_concept_url" in body and not body["to_concept_url"]
+    if emptied or not _names_target(given, value):
+        if not given:
+            raise Invalid.field("__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code")
+        kept = {} if "to_concept_url" in given else {field: value[field] for field in ("to_source_url", "to_concept_code")}
+        _set_target(draft, value, {**kept, **given, **name})
+    elif name and body["to_concept_name"] != value["to_concept_name"]:
         if value["to_concept_url"]:
-            _set_target(draft, value, {"to_concept_url": value["to_concept_url"], "to_concept_name": body["to_concept_name"]})
+            _set_target(draft, value, {"to_concept_url": value["to_concept_url"], **name})
         else:
             value["to_concept_name"] = body["to_concept_name"]
+
+
+def _names_target(given: Mapping[str, str], value: Json) -> bool:
+    """Are all of these fields those of the mapping's present target?"""
+    if "to_concept_url" in given and _names_another(given["to_concept_url"], value["to_concept_url"]):
+        return False
+    if "to_source_url" in given and urls.repo(given["to_source_url"]) != value["to_source_url"]:
+        return False
+    return "to_concept_code" not in given or given["to_concept_code"] == str(value["to_concept_code"])
+
+
+def _refresh_names(draft: Draft, repo: Json, value: Json) -> None:
+    """Show concepts of other sources by the names that they have now; the draft keeps those of the mapping's own source up to date."""
+    for field in shown_concepts(value):
+        if not value[field].startswith(repo["url"]):
+            shown = field.replace("_url", "_name")
+            value[shown] = draft.name(value[field]) or value[shown]
 
 
 def _put(draft: Draft, item: Item) -> Item:

@@ -1,0 +1,495 @@
+"""What an edit makes of a mapping: rules of contract 12.3, targets, and the names that it shows."""
+
+import uuid
+
+import pytest
+
+from oclapi.editing import concepts, mappings, repositories
+from oclapi.errors import NotFound
+from tests.editing.conftest import AMINA, Source, change_concept, change_mapping, named, new_concept, new_mapping, refused
+
+
+@pytest.fixture
+def filled(source, other):
+    """Concepts A, B, C here and X, Y in the other source."""
+    source.edit(*(new_concept(concept) for concept in "ABC"))
+    other.edit(*(new_concept(concept) for concept in "XY"))
+    return source
+
+
+@pytest.fixture
+def private(store):
+    made = Source(store, "SECRET", public_access="None")
+    made.concept("P")
+    return made
+
+
+def target(mapping):
+    return {key: mapping[key] for key in ("to_concept_url", "to_source_url", "to_concept_code", "to_concept_name")}
+
+
+def read_back(mapping):
+    """A mapping that was read, as a client sends it back."""
+    return {**mapping, "update_comment": "sent back"}
+
+
+# Creating
+
+
+def test_an_internal_mapping_shows_the_concepts_that_it_joins(filled, other):
+    made = filled.mapping("m", "A", other.concept_url("X"), sort_weight=1.5, extras={"k": 1})
+
+    assert made == filled.now(filled.mapping_url("m"))
+    assert (made["from_concept_code"], made["from_concept_name"], made["from_source_name"]) == ("A", "Name of A", "LAB")
+    assert target(made) == {
+        "to_concept_url": other.concept_url("X"), "to_source_url": other.url, "to_concept_code": "X", "to_concept_name": "Name of X",
+    }  # fmt: skip
+    assert (made["version"], made["version_url"], made["sort_weight"]) == ("1", f"{filled.mapping_url('m')}1/", 1.5)
+
+
+def test_an_external_mapping_needs_the_source_and_no_concept(filled, other):
+    made = filled.mapping("m", "A", to_source_url=other.url, to_concept_code="Z 9/%")
+    assert target(made) == {"to_concept_url": None, "to_source_url": other.url, "to_concept_code": "Z 9/%", "to_concept_name": None}
+
+
+def test_a_mapping_may_start_from_another_source(filled, other):
+    made = filled.mapping("m", other.concept_url("X"), "A")
+    assert (made["source"], made["from_source_name"], made["to_source_name"]) == ("LAB", "REF", "LAB")
+
+
+def test_a_mapping_without_an_id_gets_one(filled):
+    [(item, _)] = filled.edit(new_mapping(None, "A", "B"))
+    assert str(uuid.UUID(item.value["id"])) == item.value["id"]
+    assert filled.now(item.url)["id"] == item.value["id"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{url}",
+        "{bare}",
+        "https://terms.example.org{url}",
+        "http://127.0.0.1:8000{bare}",
+        "{repo}HEAD/concepts/X/",
+        "{repo}v1/concepts/X",
+        "{repo}versions/v1/concepts/X/",
+        "{url}7/",
+        "{repo}v1/concepts/X/7/",
+    ],
+)
+def test_every_spelling_of_a_concepts_url_names_the_concept(filled, other, form):
+    spelled = form.format(url=other.concept_url("X"), bare=other.concept_url("X")[:-1], repo=other.url)
+
+    made = filled.mapping("m", "A", spelled)
+    assert (made["to_concept_url"], made["to_concept_code"]) == (other.concept_url("X"), "X")
+
+    assert filled.mapping("n", spelled, "A")["from_concept_url"] == other.concept_url("X")
+
+
+@pytest.mark.parametrize("form", ["{url}", "{bare}", "https://terms.example.org{url}", "{url}HEAD/", "{url}v1", "{url}versions/v1/"])
+def test_every_spelling_of_a_sources_url_names_the_source(filled, other, form):
+    spelled = form.format(url=other.url, bare=other.url[:-1])
+    assert filled.mapping("m", "A", to_source_url=spelled, to_concept_code="X")["to_source_url"] == other.url
+
+
+@pytest.mark.parametrize("field", ["from_concept_url", "to_concept_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/orgs/NorthLab/sources/REF/concepts/nope/",
+        "/orgs/NorthLab/sources/NOPE/concepts/X/",
+        "/orgs/Nobody/sources/REF/concepts/X/",
+        "/users/NorthLab/sources/REF/concepts/X/",
+        "/orgs/NorthLab/collections/REF/concepts/X/",
+        "/orgs/NorthLab/sources/ref/concepts/X/",
+        "/orgs/NorthLab/sources/REF/mappings/X/",
+        "/orgs/NorthLab/sources/REF/",
+        "/orgs/NorthLab/sources/REF/concepts/",
+        "/orgs/NorthLab/sources/REF/concepts/X/1/2/3/",
+        "//orgs/NorthLab/sources/REF/concepts/X/",
+        "orgs/NorthLab/sources/REF/concepts/X/",
+        "X",
+        "http://[bad/orgs/NorthLab/sources/REF/concepts/X/",
+        "/" * 5000,
+        "/orgs/NorthLab/sources/REF/concepts/" + "X" * 5000,
+    ],
+    ids=lambda value: value[:40],
+)
+def test_a_url_that_names_no_concept_is_refused_on_its_field(filled, field, url):
+    given = {"from_concept_url": filled.concept_url("A"), "to_concept_url": filled.concept_url("B"), field: url}
+    with refused(field):
+        filled.edit(lambda draft, repo: mappings.create(draft, repo, {"map_type": "SAME-AS", **given}))
+    filled.mapping("m", "A", "B")
+    with refused(field):
+        filled.remap("m", **{field: url})
+
+
+@pytest.mark.parametrize("field", ["from_concept_url", "to_concept_url", "to_source_url"])
+def test_what_the_caller_may_not_read_is_told_like_what_is_not_there(filled, private, field):
+    filled.caller = AMINA
+
+    def told(source_id):
+        code = {"to_concept_code": "P"} if field == "to_source_url" else {}
+        end = {"to_concept_url": filled.concept_url("B")} if field == "from_concept_url" else {}
+        url = f"/orgs/NorthLab/sources/{source_id}/" + ("" if code else "concepts/P/")
+        body = {"map_type": "SAME-AS", "from_concept_url": filled.concept_url("A"), **end, field: url, **code}
+        with refused(field) as errors:
+            filled.edit(lambda draft, repo: mappings.create(draft, repo, body))
+        return errors[field][0]
+
+    assert told("SECRET").replace("SECRET", "ABSENT") == told("ABSENT")
+
+
+def test_who_may_read_a_private_source_may_map_to_it(filled, private):
+    assert filled.mapping("m", "A", private.concept_url("P"))["to_source_name"] == "SECRET"
+
+
+def test_a_collection_is_no_source_of_an_external_target(filled, store):
+    owner = store.owners.org("NorthLab")
+    made = repositories.create(store, "collection", owner, "/orgs/NorthLab/", {"id": "CORE", "name": "Core"}, filled.caller)
+    with refused("to_source_url"):
+        filled.mapping("m", "A", to_source_url=made["url"], to_concept_code="X")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"to_source_url": "/orgs/NorthLab/sources/REF/"},
+        {"to_concept_code": "X"},
+        {"to_source_url": "/orgs/NorthLab/sources/REF/", "to_concept_code": ""},
+        {"to_source_url": None, "to_concept_code": "X", "to_concept_url": ""},
+    ],
+)
+def test_a_mapping_needs_a_whole_target(filled, given):
+    with refused("__all__"):
+        filled.mapping("m", "A", **given)
+
+
+@pytest.mark.parametrize(
+    ("source_id", "code", "fits"), [("REF", "X", True), ("REF", "Y", False), ("LAB", "X", False), (None, "Y", False), ("LAB", None, False)]
+)
+def test_an_external_target_beside_an_internal_one_must_be_the_same_concept(filled, other, source_id, code, fits):
+    beside = {"to_source_url": source_id and f"/orgs/NorthLab/sources/{source_id}/", "to_concept_code": code}
+    if fits:
+        assert filled.mapping("m", "A", other.concept_url("X"), **beside)["to_concept_url"] == other.concept_url("X")
+    else:
+        with refused("__all__"):
+            filled.mapping("m", "A", other.concept_url("X"), **beside)
+
+
+def test_a_concept_is_not_mapped_to_itself(filled):
+    with refused("__all__"):
+        filled.mapping("m", "A", "A")
+    with refused("__all__"):
+        filled.mapping("m", "A", to_source_url=filled.url, to_concept_code="A")
+    filled.mapping("m", "A", "B")
+    with refused("__all__"):
+        filled.remap("m", to_concept_url=filled.concept_url("A"))
+    with refused("__all__"):
+        filled.remap("m", from_concept_url=filled.concept_url("B"))
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_two_concepts_are_mapped_once_by_a_map_type(filled, other, retired):
+    filled.mapping("m", "A", other.concept_url("X"), retired=retired)
+
+    with refused("__all__") as errors:
+        filled.mapping("n", "A", other.concept_url("X"))
+    assert filled.mapping_url("m") in errors["__all__"][0]
+    with refused("__all__"):
+        filled.mapping("n", "A", to_source_url=other.url, to_concept_code="X")
+
+    filled.mapping("n", "A", other.concept_url("X"), map_type="NARROWER-THAN")
+    filled.mapping("o", other.concept_url("X"), "A")
+    other.mapping("m", filled.concept_url("A"), "X")
+
+
+def test_an_external_mapping_stands_in_the_way_of_an_internal_one(filled, other):
+    filled.mapping("m", "A", to_source_url=other.url, to_concept_code="X")
+    with refused("__all__"):
+        filled.mapping("n", "A", other.concept_url("X"))
+
+
+def test_an_update_may_not_make_a_duplicate_either(filled):
+    filled.mapping("m", "A", "B")
+    filled.mapping("n", "A", "C")
+    with refused("__all__"):
+        filled.remap("n", to_concept_url=filled.concept_url("B"))
+    filled.remap("n", to_concept_url=filled.concept_url("B"), map_type="CLOSE-TO")
+    with refused("__all__"):
+        filled.remap("n", map_type="SAME-AS")
+
+
+def test_a_pair_is_free_again_when_its_mapping_moved_away(filled):
+    filled.mapping("m", "A", "B")
+    filled.edit(change_mapping("m", to_concept_url=filled.concept_url("C")), new_mapping("n", "A", "B"))
+    with refused("__all__"):
+        filled.edit(new_mapping("o", "A", "C"))
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_an_id_is_taken_for_good(filled, retired):
+    filled.mapping("m", "A", "B", retired=retired)
+    with refused("__all__", "id"):
+        filled.mapping("m", "A", "C")
+
+
+def test_an_id_and_a_pair_are_taken_within_a_commit_too(filled):
+    with refused("__all__", "id"):
+        filled.edit(new_mapping("m", "A", "B"), new_mapping("m", "A", "C"))
+    with refused("__all__"):
+        filled.edit(new_mapping("m", "A", "B"), new_mapping("n", "A", "B"))
+
+
+def test_a_mapping_may_join_concepts_made_in_the_same_commit(source):
+    source.edit(new_concept("A", "Alpha"), new_concept("B", "Beta"), new_mapping("m", "A", "B"))
+    made = source.now(source.mapping_url("m"))
+    assert (made["from_concept_name"], made["to_concept_name"]) == ("Alpha", "Beta")
+
+
+# Updating
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"end": "B"},
+        {"end": "B", "to_concept_name": "A name of its own"},
+        {"end": "/orgs/NorthLab/sources/REF/concepts/X/", "sort_weight": 2, "extras": {"a": 1.0}, "retired": True},
+        {"to_source_url": "/orgs/NorthLab/sources/REF/", "to_concept_code": "Z", "to_concept_name": "Zed"},
+        {"to_source_url": "/orgs/NorthLab/sources/REF/", "to_concept_code": "X"},
+    ],
+    ids=["internal", "with a name of its own", "to another source", "external", "external to a concept that is there"],
+)
+def test_a_mapping_that_was_read_and_is_sent_back_makes_no_version(filled, fields):
+    made = filled.mapping("m", "A", fields.pop("end", None), **fields)
+
+    [(item, changed)] = filled.edit(change_mapping("m", **read_back(made)))
+
+    assert not changed
+    assert len(filled.rows(filled.mapping_url("m"))) == 1
+    assert item.body == filled.rows(filled.mapping_url("m"))[0].body
+
+
+@pytest.mark.parametrize("renamed", ["X", "A"])
+def test_a_mapping_sent_back_after_a_concept_elsewhere_was_renamed_is_no_change(filled, other, renamed):
+    source, far = (filled, other) if renamed == "X" else (other, filled)
+    made = source.mapping("m", filled.concept_url("A"), other.concept_url("X"))
+    far.change(renamed, names=[named("Renamed")])
+
+    [(_, changed)] = source.edit(change_mapping("m", **read_back(made)))
+
+    assert not changed
+    assert source.rows(source.mapping_url("m"))[-1].header["own_to_name"] is False
+
+
+def test_a_mapping_sent_back_after_its_target_was_hidden_is_no_change(filled, other):
+    made = filled.mapping("m", "A", other.concept_url("X"))
+    external = filled.mapping("n", "A", to_source_url=other.url, to_concept_code="Z")
+    other.update(public_access="None")
+    filled.caller = AMINA
+
+    outcomes = filled.edit(change_mapping("m", **read_back(made)), change_mapping("n", **read_back(external)))
+    assert [changed for _, changed in outcomes] == [False, False]
+
+    after = filled.remap("m", external_id="x", **{key: made[key] for key in target(made)})
+    assert (after["external_id"], target(after)) == ("x", target(made))
+
+
+def test_an_update_changes_only_what_it_names(filled):
+    before = filled.mapping("m", "A", "B", external_id="e", sort_weight=1)
+
+    after = filled.remap("m", sort_weight=1.0, update_comment="why")
+
+    changed = {key for key in before if repr(before[key]) != repr(after[key])}
+    assert changed == {"sort_weight", "version", "version_url", "updated_on", "updated_at", "update_comment"}
+    assert after["version"] == "2"
+
+
+def test_an_id_never_changes(filled):
+    filled.mapping("m", "A", "B")
+    with refused("id"):
+        filled.remap("m", id="n")
+
+
+def test_what_is_not_there_is_not_edited(filled):
+    with pytest.raises(NotFound):
+        filled.remap("m", external_id="x")
+    with pytest.raises(NotFound):
+        filled.edit(lambda draft, repo: mappings.retire(draft, repo, "m", None))
+
+
+def test_retiring_twice_makes_one_version_and_it_can_be_brought_back(filled):
+    filled.mapping("m", "A", "B")
+    for _ in range(2):
+        filled.edit(lambda draft, repo: mappings.retire(draft, repo, "m", "gone"))
+    assert [state["retired"] for state in filled.states(filled.mapping_url("m"))] == [False, True]
+
+    assert filled.remap("m", retired=False)["version"] == "3"
+    assert filled.document["counts"]["active_mappings"] == 1
+
+
+def test_giving_an_internal_target_clears_the_external_one(filled, other):
+    filled.mapping("m", "A", to_source_url=other.url, to_concept_code="Z", to_concept_name="Zed")
+
+    after = filled.remap("m", to_concept_url=other.concept_url("X"))
+
+    assert target(after) == {
+        "to_concept_url": other.concept_url("X"), "to_source_url": other.url, "to_concept_code": "X", "to_concept_name": "Name of X",
+    }  # fmt: skip
+
+
+def test_giving_an_external_target_clears_the_internal_one(filled, other):
+    filled.mapping("m", "A", "B", to_concept_name="Own")
+
+    after = filled.remap("m", to_source_url=other.url, to_concept_code="Z")
+
+    assert target(after) == {"to_concept_url": None, "to_source_url": other.url, "to_concept_code": "Z", "to_concept_name": None}
+
+
+@pytest.mark.parametrize("concept", ["B", "/orgs/NorthLab/sources/REF/concepts/X/"])
+def test_the_same_concept_turns_external_when_its_url_is_emptied_and_back_when_it_is_given(filled, concept):
+    made = filled.mapping("m", "A", concept)
+    halves = {key: made[key] for key in ("to_source_url", "to_concept_code")}
+
+    external = filled.remap("m", to_concept_url=None, **halves)
+    assert target(external) == {"to_concept_url": None, **halves, "to_concept_name": None}
+
+    assert target(filled.remap("m", to_concept_url=made["to_concept_url"])) == target(made)
+
+
+def test_half_an_external_target_changes_that_half(filled, other):
+    filled.mapping("m", "A", to_source_url=other.url, to_concept_code="Z")
+    assert filled.remap("m", to_concept_code="Q")["to_concept_code"] == "Q"
+    after = filled.remap("m", to_source_url=filled.url)
+    assert (after["to_source_url"], after["to_concept_code"]) == (filled.url, "Q")
+
+
+def test_a_target_is_not_emptied_without_another(filled):
+    filled.mapping("m", "A", "B")
+    with refused("__all__"):
+        filled.remap("m", to_concept_url=None)
+
+
+def test_an_update_with_two_targets_that_differ_is_refused(filled, other):
+    filled.mapping("m", "A", "B")
+    for given in (
+        {"to_concept_url": filled.concept_url("B"), "to_concept_code": "C"},
+        {"to_concept_url": filled.concept_url("C"), "to_source_url": other.url},
+    ):
+        with refused("__all__"):
+            filled.remap("m", **given)
+
+
+# Names
+
+
+def test_the_shown_name_of_an_internal_target_can_be_replaced_and_given_back(filled):
+    filled.mapping("m", "A", "B")
+    assert filled.remap("m", to_concept_name="Own")["to_concept_name"] == "Own"
+    assert filled.remap("m", to_concept_url=filled.concept_url("B"), external_id="x")["to_concept_name"] == "Own"
+    assert filled.remap("m", to_concept_name=None)["to_concept_name"] == "Name of B"
+
+
+def test_a_given_name_that_equals_the_shown_one_is_none_of_its_own(filled):
+    filled.mapping("m", "A", "B", to_concept_name="Name of B")
+    filled.change("B", names=[named("Renamed")])
+    assert filled.now(filled.mapping_url("m"))["to_concept_name"] == "Renamed"
+
+
+def test_renaming_a_concept_writes_its_mappings_again_in_the_same_commit(filled):
+    filled.mapping("from", "A", "B")
+    filled.mapping("to", "B", "A", retired=True, update_comment="first")
+    filled.mapping("aside", "B", "C")
+    rev = filled.rev
+
+    filled.change("A", names=[named("Renamed")])
+
+    assert filled.rev == rev + 1
+    before, after = filled.states(filled.mapping_url("from"))
+    assert (before["from_concept_name"], after["from_concept_name"]) == ("Name of A", "Renamed")
+    assert (after["version"], after["update_comment"]) == ("2", None)
+    concept = filled.now(filled.concept_url("A"))
+    assert after["updated_on"] == concept["updated_on"] > before["updated_on"]
+    assert [state["to_concept_name"] for state in filled.states(filled.mapping_url("to"))] == ["Name of A", "Renamed"]
+    assert [row.from_rev for row in filled.rows(filled.mapping_url("to"))] == [rev - 1, rev + 1]
+    assert len(filled.rows(filled.mapping_url("aside"))) == 1
+    assert filled.document["counts"] == {"concepts": 3, "mappings": 3, "active_concepts": 3, "active_mappings": 2}
+
+
+def test_an_edit_that_keeps_the_shown_name_leaves_mappings_alone(filled):
+    filled.mapping("m", "A", "B")
+    filled.change("A", names=[named("Name of A"), named("More")], datatype="Text")
+    assert len(filled.rows(filled.mapping_url("m"))) == 1
+
+
+def test_a_name_of_ones_own_and_an_external_target_survive_a_renaming(filled):
+    filled.mapping("own", "A", "B", to_concept_name="Own")
+    filled.mapping("external", "C", to_source_url=filled.url, to_concept_code="B", to_concept_name="Said so")
+
+    filled.change("B", names=[named("Renamed")])
+
+    assert [state["to_concept_name"] for state in filled.states(filled.mapping_url("own"))] == ["Own"]
+    assert [state["to_concept_name"] for state in filled.states(filled.mapping_url("external"))] == ["Said so"]
+    filled.change("A", names=[named("Alpha")])
+    after = filled.now(filled.mapping_url("own"))
+    assert (after["from_concept_name"], after["to_concept_name"]) == ("Alpha", "Own")
+
+
+def test_the_name_of_a_concept_elsewhere_is_that_of_the_last_write(filled, other):
+    filled.mapping("m", other.concept_url("Y"), other.concept_url("X"))
+    filled.mapping("own", "A", other.concept_url("X"), to_concept_name="Own")
+    other.change("X", names=[named("New X")])
+    other.change("Y", names=[named("New Y")])
+    kept = filled.now(filled.mapping_url("m"))
+    assert (kept["version"], kept["from_concept_name"], kept["to_concept_name"]) == ("1", "Name of Y", "Name of X")
+
+    after = filled.remap("m", external_id="x")
+
+    assert (after["from_concept_name"], after["to_concept_name"]) == ("New Y", "New X")
+    assert filled.remap("own", external_id="x")["to_concept_name"] == "Own"
+
+
+def test_a_renaming_and_an_edit_of_the_same_mapping_make_one_version(filled):
+    filled.mapping("m", "A", "B")
+
+    filled.edit(change_concept("A", names=[named("Renamed")]), change_mapping("m", external_id="x", update_comment="mine"))
+
+    _, after = filled.states(filled.mapping_url("m"))
+    assert (after["from_concept_name"], after["external_id"], after["update_comment"], after["version"]) == ("Renamed", "x", "mine", "2")
+
+
+def test_mappings_made_before_a_renaming_in_the_same_commit_show_the_new_name(filled):
+    filled.edit(
+        new_mapping("m", "A", "B"),
+        change_concept("A", names=[named("Once")]),
+        new_mapping("n", "A", "C"),
+        change_concept("A", names=[named("Twice")]),
+    )
+    assert [filled.now(filled.mapping_url(mapping))["from_concept_name"] for mapping in "mn"] == ["Twice", "Twice"]
+    assert [filled.now(filled.mapping_url(mapping))["version"] for mapping in "mn"] == ["1", "1"]
+
+
+def test_a_concept_made_and_renamed_in_one_commit_is_shown_by_its_last_name(filled):
+    filled.edit(new_concept("D", "First"), new_mapping("m", "D", "B"), change_concept("D", names=[named("Last")]))
+    assert filled.now(filled.mapping_url("m"))["from_concept_name"] == "Last"
+
+
+def test_a_name_changed_and_changed_back_in_one_commit_shows_nowhere(filled):
+    filled.mapping("m", "A", "B")
+    filled.edit(
+        change_concept("A", names=[named("Passing")]),
+        new_mapping("n", "A", "C"),
+        change_concept("A", names=[named("Name of A")], datatype="Text"),
+    )
+    assert len(filled.rows(filled.mapping_url("m"))) == 1
+    assert filled.now(filled.mapping_url("n"))["from_concept_name"] == "Name of A"
+
+
+def test_each_entry_edit_that_renames_counts(filled):
+    filled.mapping("m", "A", "B")
+    [name] = filled.now(filled.concept_url("A"))["names"]
+    for text in ("One", "Two"):
+        filled.edit(lambda draft, repo, text=text: concepts.update_entry(draft, repo, "A", "names", name["uuid"], {"name": text}))
+    assert [state["from_concept_name"] for state in filled.states(filled.mapping_url("m"))] == ["Name of A", "One", "Two"]
