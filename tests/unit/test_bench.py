@@ -4,7 +4,12 @@ import hashlib
 import itertools
 import json
 
+import pytest
+
+import bench.__main__ as bench
 from bench import data
+from bench.measure import Effort, Figure, Sample, in_child, peak_memory, percentile, side_by_side
+from oclapi.local.servers import LocalError
 
 DIGEST = "257b2745f57c976944b132f1a4d10eab9a54b74da5bc43c8610beb3a86e2ed18"
 
@@ -58,3 +63,63 @@ def test_made_up_data_can_go_on_where_other_data_ended():
 
 def test_data_of_any_size_begins_at_once():
     assert len(list(itertools.islice(data.lines(10**9), 20))) == 20
+
+
+@pytest.fixture(scope="module")
+def result():
+    """All figures of a small run."""
+    try:
+        return bench.measure(1000, Effort(runs=1, requests=10, releases=3, seconds=0.5), lambda line: None)
+    except LocalError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_small_run_takes_every_figure_and_its_limit(result):
+    figures = {figure["name"]: figure for figure in result["figures"]}
+    for figure in figures.values():
+        assert figure["ours"]["median"] > 0, figure["name"]
+        assert figure["limit"] is not None or "memory" in figure["name"]
+    assert {name for name in figures if "export of" in name} == {
+        "export of 350 rows: job", "export of 350 rows: peak memory", "export of 3,500 rows: job", "export of 3,500 rows: peak memory",
+    }  # fmt: skip
+    assert "difference of 100 changes in 3,500 rows" in figures
+    assert "4 editors of one source beside a load: p95 wait" in figures
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_results_are_kept_as_json_and_shown_as_markdown(result, tmp_path):
+    file = bench.write(result, tmp_path / "results")
+    kept = json.loads(file.read_text())
+    assert file.name == "1000.json" and kept == json.loads(json.dumps(result))
+    lines = bench.markdown(kept).splitlines()
+    assert len([line for line in lines if line.startswith("|")]) == 2 + len(result["figures"])
+    assert result["machine"] in lines[0]
+
+
+def test_percentiles_are_values_that_occurred():
+    values = [float(value) for value in range(1, 101)]
+    assert [percentile(values, part) for part in (0.5, 0.95, 1.0)] == [50.0, 95.0, 100.0]
+    assert percentile([7.0], 0.95) == 7.0
+
+
+def test_what_is_compared_is_taken_in_turns():
+    order = []
+    taken = side_by_side(2, lambda: order.append("ours") or 1, lambda: order.append("limit") or 2)
+    assert order == ["ours", "limit", "ours", "limit"] and taken == [[1, 1], [2, 2]]
+
+
+def test_the_ratio_is_ours_as_a_multiple_of_the_limit():
+    figure = Figure("export", "s", Sample.of([3.0, 2.0, 9.0]), Sample.of([1.5]))
+    assert figure.ours == Sample(3.0, 2.0, 9.0)
+    assert figure.ratio == 2.0
+    assert Figure("memory", "MiB", Sample.of([3.0])).ratio is None
+
+
+def test_a_child_process_tells_its_own_peak_memory_not_its_parents():
+    ballast = bytearray(200 * 2**20)
+    assert in_child(peak_memory) < len(ballast)

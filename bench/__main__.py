@@ -1,0 +1,131 @@
+"""`make bench`: measure on made-up data, show a table, and write it to bench/results/SIZE.json."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import editing, exporting, loading, reading, releasing
+from bench.measure import Effort, Figure, Sample, machine
+from bench.stage import Stage, Tell, stage, tell
+from oclapi.local.servers import LocalError
+
+SIZE = 50_000
+WIDTH = 160  # columns, where there is no terminal
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("figure", "ours", "limit", "ours ÷ limit", "goal", "holds")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit code: 0 when everything was measured, whether goals hold or not; 1 when a server can't run."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--size", type=_size, default=SIZE, help=f"concepts, each with 2.5 mappings ({SIZE})")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    given = parser.parse_args(arguments)
+    try:
+        result = measure(given.size, Effort(), tell)
+    except LocalError as error:
+        print(f"make bench: {error}", file=sys.stderr)
+        return 1
+    file = write(result, given.results)
+    if given.markdown:
+        print(markdown(result))
+    else:
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(table(result))
+    tell(f"written to {file}")
+    return 0
+
+
+def measure(size: int, effort: Effort, tell: Tell) -> dict[str, Any]:
+    """Take all figures; the result is what is written as JSON. Raises LocalError, AssertionError where the server answered wrongly."""
+    begun = datetime.now(UTC)
+    with stage(size, effort, tell) as on:
+        told = machine(on.folder)
+        figures = take(on)
+    return {
+        "size": size, "rows": round(size * 3.5), "begun": begun.isoformat(timespec="seconds"),
+        "minutes": round((datetime.now(UTC) - begun).total_seconds() / 60, 1), "machine": told, "runs": effort.runs,
+        "figures": [{**asdict(figure), "ratio": figure.ratio} for figure in figures],
+    }  # fmt: skip
+
+
+def take(on: Stage) -> list[Figure]:
+    """All figures, in an order in which each finds what it needs."""
+    figures = [loading.bulk_load(on)]
+    loading.other_sources(on)
+    on.tell("creating versions")
+    figures += releasing.releases(on)
+    on.tell("exporting")
+    figures += exporting.exports(on)
+    on.tell("reading")
+    figures += reading.answers(on)
+    figures += [reading.difference(on), reading.whole_source(on)]
+    on.tell("editing")
+    return figures + editing.edits(on)
+
+
+def write(result: dict[str, Any], folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{result['size']}.json"
+    file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    return file
+
+
+def table(result: dict[str, Any]) -> Table:
+    shown = Table(*COLUMNS, title=_title(result), caption=f"median (lowest to highest) of {result['runs']} runs, taken in turns")
+    for cells in _cells(result):
+        shown.add_row(*cells)
+    return shown
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table for the README."""
+    rows = [COLUMNS, ["---"] * len(COLUMNS), *_cells(result)]
+    return "\n".join([_title(result) + ":", "", *(f"| {' | '.join(cells)} |" for cells in rows)])
+
+
+def _title(result: dict[str, Any]) -> str:
+    return f"{result['size']:,} concepts, {result['rows']:,} rows, on {result['machine']}, in {result['minutes']} minutes"
+
+
+def _cells(result: dict[str, Any]) -> list[list[str]]:
+    return [
+        [
+            f"{figure['name']} ({figure['unit']})",
+            _sample(figure["ours"]),
+            f"{_sample(figure['limit'])} {figure['limit_name']}" if figure["limit"] else "",
+            f"{figure['ratio']:.2f}" if figure["ratio"] else "",
+            figure["goal"],
+            {True: "yes", False: "no", None: ""}[figure["holds"]],
+        ]
+        for figure in result["figures"]
+    ]
+
+
+def _sample(values: dict[str, float]) -> str:
+    sample = Sample(**values)
+    return f"{_number(sample.median)} ({_number(sample.low)} to {_number(sample.high)})"
+
+
+def _number(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if size < 100:
+        raise argparse.ArgumentTypeError("at least 100 concepts")
+    return size
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

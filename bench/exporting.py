@@ -1,0 +1,86 @@
+"""The export job, in a process of its own, beside a raw scan of the same bodies and their compression."""
+
+from contextlib import closing
+from typing import Any
+
+from isal import isal_zlib
+from pymongo import MongoClient
+
+from bench.data import source_url
+from bench.loading import database
+from bench.measure import Figure, Sample, in_child, peak_memory, seconds, side_by_side
+from bench.stage import TENTH, WHOLE, Stage, open_store, repo_of
+from config.settings import Settings
+from jobs.export import build_export
+from oclapi.app import build_services, create_app
+
+BLOCK = 64 * 1024
+MIB = 2**20
+BATCH = 1000
+
+
+def exports(stage: Stage) -> list[Figure]:
+    """Seconds and peak memory at both sizes. Leaves a ready export of the newest version of WHOLE."""
+    return [figure for source in (TENTH, WHOLE) for figure in _export(stage, source)]
+
+
+def _export(stage: Stage, source: str) -> tuple[Figure, Figure]:
+    released = iter(range(stage.effort.runs))
+    peaks: list[float] = []
+    with open_store(stage.settings) as store:
+        repo = repo_of(store, source)
+
+        def ours() -> float:
+            version_id = f"exported-{next(released)}"
+            with closing(stage.connect()) as web:
+                web.send("POST", f"{source_url(source)}versions/", {"id": version_id, "released": True})
+            version = store.versions.by_id(repo["_id"], version_id)
+            assert version  # made a moment ago
+            asked = store.exports.read(str(version["_id"]))
+            assert asked  # made together with it
+            took, peak = in_child(run_job, stage.settings, str(version["_id"]), asked["job"]["token"])
+            peaks.append(peak / MIB)
+            return took
+
+        def raw() -> float:
+            return in_child(scan, stage.settings, repo["_id"], repo["rev"])
+
+        raw()  # brings the bodies into the caches
+        jobs, scans = (Sample.of(times) for times in side_by_side(stage.effort.runs, ours, raw))
+    name, memory = f"export of {repo['counts']['concepts'] + repo['counts']['mappings']:,} rows", Sample.of(peaks)
+    goal, limit = "at most 1.5 × the limit", "snapshot scan + isal level 1"
+    return (
+        Figure(f"{name}: job", "s", jobs, scans, goal, jobs.median <= 1.5 * scans.median, limit),
+        Figure(f"{name}: peak memory", "MiB", memory, None, "under 150 MB", memory.high * MIB < 150e6),
+    )
+
+
+def run_job(settings: Settings, version_id: str, token: str) -> tuple[float, int]:
+    """What a worker does with the job; its seconds and this process's peak memory in bytes."""
+    services = build_services(settings)
+    with create_app(services).app_context():
+        took = seconds(lambda: build_export(version_id, token))
+    found = services.store.exports.read(version_id)
+    if not found or "file" not in found:
+        raise AssertionError(f"no export came of the job: {found}")
+    return took, peak_memory()
+
+
+def scan(settings: Settings, repo: int, revision: int) -> float:
+    """Read all bodies in commit order at one snapshot and compress them; nothing is written."""
+
+    def work() -> None:
+        deflate = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
+        with MongoClient[Any](settings.mongo_url) as client, client.start_session(snapshot=True) as session:
+            rows = database(client, settings)["rows"]
+            for kind in ("concept", "mapping"):
+                where = {"repo": repo, "kind": kind, "from_rev": {"$lte": revision}, "to_rev": {"$gt": revision}}
+                order = [("from_rev", 1), ("url", 1)]
+                found = rows.find(where, {"_id": 0, "body": 1}, hint="order", sort=order, session=session, batch_size=BATCH)
+                while batch := found.to_list(BATCH):
+                    joined = memoryview(b",".join(row["body"] for row in batch))
+                    for place in range(0, len(joined), BLOCK):
+                        deflate.compress(joined[place : place + BLOCK])
+        deflate.flush()
+
+    return seconds(work)

@@ -1,0 +1,113 @@
+"""Bulk load, beside raw inserts of the same documents."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
+
+from bench.measure import Figure, Sample, seconds, side_by_side
+from bench.stage import TENTH, THOUSAND, THOUSANDS, WHOLE, Stage, load, open_store, repo_of, write_lines
+from config.settings import Settings
+
+Result = TypeVar("Result")
+
+BATCH = 1000
+RAW = "raw"
+"""The database that holds the rows of WHOLE as raw inserts left them."""
+
+
+def bulk_load(stage: Stage) -> Figure:
+    """Load WHOLE several times into new databases. The last one is that of the web server, and RAW stays, for what is measured next."""
+    file = stage.folder / f"{WHOLE}.jsonl"
+    rows = write_lines(file, stage.size)
+    databases = [*(f"load{number}" for number in range(1, stage.effort.runs)), "bench"]
+    left = iter(databases)
+
+    def ours() -> float:
+        name = next(left)
+        stage.tell(f"loading {rows} rows into {name}")
+        return rows / _load_into(stage.settings_of(name), file, rows, stage)
+
+    ran = iter(databases)
+
+    def raw() -> float:
+        name = next(ran)
+        took = copy_rows(stage.settings_of(name), stage.settings_of(RAW))
+        if name != "bench":
+            for done in (name, RAW):
+                drop(stage.settings_of(done))
+        return rows / took
+
+    loads, inserts = (Sample.of(rates) for rates in side_by_side(stage.effort.runs, ours, raw))
+    file.unlink()
+    return Figure(
+        f"bulk load of {rows:,} rows", "rows/s", loads, inserts, "at least 1/3 of the limit and 8,000 rows/s",
+        loads.median >= inserts.median / 3 and loads.median >= 8000, "insert_many, 1,000 a transaction",
+    )  # fmt: skip
+
+
+def other_sources(stage: Stage) -> None:
+    """Load the smaller sources."""
+    sizes = {TENTH: (max(stage.size // 10, 2), None), THOUSANDS: (1000, 1000), THOUSAND: (500, 500)}
+    for source, (concepts, mappings) in sizes.items():
+        file = stage.folder / f"{source}.jsonl"
+        rows = write_lines(file, concepts, source=source, mappings=mappings)
+        _load_into(stage.settings, file, rows, stage)
+        file.unlink()
+
+
+def _load_into(settings: Settings, file: Path, rows: int, stage: Stage) -> float:
+    with open_store(settings) as store:
+        return load(store, file, rows)
+
+
+def copy_rows(source: Settings, target: Settings) -> float:
+    """Insert the rows of WHOLE as they are stored into the same indexes, in transactions of 1,000; the seconds of the writing alone."""
+    with open_store(source) as store:
+        repo = repo_of(store, WHOLE)
+    with open_store(target):
+        pass  # which makes the indexes
+    took = 0.0
+    with MongoClient[Any](source.mongo_url, tz_aware=True) as reader, MongoClient[Any](target.mongo_url, tz_aware=True) as client:
+        rows = database(reader, source)["rows"].find({"repo": repo["_id"]}, {"_id": 0}, batch_size=BATCH)
+        written = database(client, target)
+        written["repos"].insert_one(repo)
+        for batch in _batches(rows):
+            took += seconds(lambda batch=batch: transaction(client, lambda session: written["rows"].insert_many(batch, session=session)))  # type: ignore[misc]
+    return took
+
+
+def transaction(client: MongoClient[Any], work: Callable[[ClientSession], Result]) -> Result:
+    """The result of `work` in one transaction, run as the store does: again after each conflict, and a short random pause."""
+    while True:
+        try:
+            with client.start_session() as session, session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority")):
+                return work(session)
+        except PyMongoError as error:
+            if not error.has_error_label("TransientTransactionError"):
+                raise
+        time.sleep(random.uniform(0.002, 0.010))
+
+
+def database(client: MongoClient[Any], settings: Settings) -> Any:
+    """The database that the address names, read and written as safely as the store does."""
+    name = parse_uri(settings.mongo_url)["database"]
+    return client.get_database(name, read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority"))
+
+
+def drop(settings: Settings) -> None:
+    with MongoClient[Any](settings.mongo_url) as client:
+        client.drop_database(parse_uri(settings.mongo_url)["database"])
+
+
+def _batches(rows: Any) -> Iterator[list[Any]]:
+    while batch := rows.to_list(BATCH):
+        yield batch

@@ -1,0 +1,178 @@
+"""The servers that are measured: as `make run` starts them, in a temporary folder, on made-up data."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from bench import data
+from bench.measure import Effort
+from config.settings import Settings
+from oclapi import jsonio
+from oclapi.access import Caller
+from oclapi.app import build_services, prepare
+from oclapi.imports import run as imports
+from oclapi.imports.lines import Options
+from oclapi.local.run import ROOT, RUN_CACHE_GB, WEB
+from oclapi.local.servers import HOST, Server, database_url, free_port, launch, start_mongod, start_redis, wait_until
+from oclapi.model import Json
+from oclapi.store.store import Store
+
+CALLER = Caller("root", is_staff=True, is_superuser=True)
+WHOLE, TENTH, THOUSANDS, THOUSAND = "CIEL", "TENTH", "THOUSANDS", "THOUSAND"
+"""The sources: of the size asked for, a tenth of it, 1,000 concepts with 1,000 mappings, and 1,000 rows in all."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Running servers. Children are given `settings`, `url` and `token`; they open connections of their own."""
+
+    folder: Path
+    settings: Settings
+    mongod: Server
+    web: Server
+    size: int  # concepts of WHOLE
+    effort: Effort
+    tell: Tell
+
+    @property
+    def token(self) -> str:
+        return self.settings.root_token
+
+    def settings_of(self, database: str) -> Settings:
+        """The same servers, another database."""
+        return replace(self.settings, mongo_url=database_url(self.mongod, database))
+
+    def connect(self) -> "Client":
+        return Client(self.web.port, self.token)
+
+
+@contextmanager
+def stage(size: int, effort: Effort, tell: Tell) -> Iterator[Stage]:
+    """Start MongoDB, Redis and the web server in a new temporary folder, and remove it all at the end. Raises LocalError."""
+    with tempfile.TemporaryDirectory(prefix="ocl-bench-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
+        folder = Path(name)
+        mongod = start_mongod(folder / "mongo", cache_gb=RUN_CACHE_GB)
+        stack.callback(mongod.stop)
+        redis = start_redis(folder / "redis")
+        stack.callback(redis.stop)
+        settings = Settings(
+            mongo_url=database_url(mongod, "bench"), redis_url=f"{redis.url}/0", home=str(folder), export_cache=str(folder / "exports"),
+            secret_key="the-key-of-a-measurement-is-no-secret", root_token="0123456789abcdef0123456789abcdef01234567",
+        )  # fmt: skip
+        web = start_web(folder / "web", settings)
+        stack.callback(web.stop)
+        yield Stage(folder, settings, mongod, web, size, effort, tell)
+
+
+def start_web(folder: Path, settings: Settings) -> Server:
+    """gunicorn with the configuration of `make run`."""
+    port = free_port()
+    process = launch("web", WEB, folder, environ={**os.environ, **environ(settings), "PORT": str(port)}, cwd=ROOT, port=port)
+    server = Server("web", f"http://{HOST}:{port}", port, folder, process)
+    try:
+        wait_until(server, _serves, patience=60)
+    except BaseException:  # whatever ends the waiting must not leave the process behind
+        server.kill()
+        raise
+    return server
+
+
+def environ(settings: Settings) -> Mapping[str, str]:
+    return {
+        "MONGO_URL": settings.mongo_url, "REDIS_URL": settings.redis_url, "OCL_HOME": settings.home, "SOLR_URL": "",
+        "OCL_EXPORT_CACHE": settings.export_cache, "OCL_SECRET_KEY": settings.secret_key, "OCL_ROOT_TOKEN": settings.root_token,
+    }  # fmt: skip
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """A store of this process's own, with its indexes."""
+    services = build_services(settings)
+    with services.store.database.client:
+        prepare(services)
+        yield services.store
+
+
+def write_lines(file: Path, size: int, **how: object) -> int:
+    """Put made-up data into a file, as a user would have it; returns the rows that it makes."""
+    rows = 0
+    with file.open("wb") as out:
+        for line in data.lines(size, **how):  # type: ignore[arg-type]
+            out.write(line + b"\n")
+            rows += b'"type":"Concept"' in line[:20] or b'"type":"Mapping"' in line[:20]
+    return rows
+
+
+def load(store: Store, file: Path, rows: int) -> float:
+    """Import a file; returns the seconds that it took. Raises AssertionError when a line was not created."""
+    with file.open("rb") as lines:
+        report = imports.run(store, CALLER, lines, Options(), file.stem)
+    wrong = {outcome: count for outcome, count in report.counts.items() if outcome not in ("created", "unchanged")}
+    if wrong or report.processed < rows:
+        raise AssertionError(f"the made-up data was not taken: {dict(report.counts)} {next(store.tasks.results(file.stem), None)}")
+    return report.seconds
+
+
+def repo_of(store: Store, source: str) -> Json:
+    """The document of one of the sources."""
+    found = store.repos.by_url(data.source_url(source))
+    if found is None:
+        raise AssertionError(f"{source} was not loaded")
+    return found
+
+
+class Client:
+    """One connection that is kept open, as the superuser. Raises AssertionError for an answer of 400 and above."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._connection = HTTPConnection(HOST, port, timeout=60)
+        self._headers = {"Authorization": f"Token {token}"}
+
+    def open(self) -> None:
+        """Connect now, so that no request pays for it."""
+        self._connection.connect()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def send(self, method: str, path: str, body: object = None) -> bytes:
+        """The whole answer's body."""
+        content = None if body is None else jsonio.dumps(body)
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        self._connection.request(method, path, content, headers)
+        answer = self._connection.getresponse()
+        read = answer.read()
+        _check(answer.status, method, path, read)
+        return read
+
+    def first_byte(self, path: str) -> None:
+        """Return when the first byte of the body is there. The connection can only be closed then."""
+        self._connection.request("GET", path, headers=self._headers)
+        answer = self._connection.getresponse()
+        _check(answer.status, "GET", path, answer.read(1))
+
+
+def _check(status: int, method: str, path: str, read: bytes) -> None:
+    if status >= 300 or status == 208:
+        raise AssertionError(f"{method} {path} answered {status}: {read[:300].decode(errors='replace')}")
+
+
+def _serves(server: Server) -> bool:
+    try:
+        with urlopen(f"{server.url}/orgs/", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):  # not listening yet; wait_until says so if it stays like that
+        return False
+
+
+def tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
