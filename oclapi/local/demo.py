@@ -1,0 +1,321 @@
+"""`make demo`: the main job on a real terminology, with servers of its own, ended by checks. Safe to run again: then it changes nothing.
+
+ICD-10-CM is loaded, released as a version, exported; the archives are fetched over HTTP, checked entry by entry against what was
+loaded, and left in OCL_HOME/demo (var/demo).
+"""
+
+import codecs
+import hashlib
+import json
+import os
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from config.settings import BadSetting
+from oclapi import jsonio
+from oclapi.access import Caller
+from oclapi.errors import OclError
+from oclapi.imports.lines import Options
+from oclapi.imports.outcomes import REFUSALS, Report
+from oclapi.imports.run import run, task_key
+from oclapi.local import icd10cm
+from oclapi.local.icd10cm import RELEASE, SOURCE_URL, Code
+from oclapi.local.progress import progress
+from oclapi.local.run import LocalRun, local_servers, stop_on_signals
+from oclapi.local.servers import LocalError
+from oclapi.store.database import Database
+from oclapi.store.store import Store
+
+VERSION_URL = f"{SOURCE_URL}{RELEASE}/"
+FORMATS = ("zip", "tgz")
+PATIENCE = 300.0  # seconds for the export
+CHUNK = 2**20
+
+
+class DemoFailed(Exception):
+    """A step of the demo did not do what it must; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """One downloaded file."""
+
+    file: Path
+    size: int
+    sha256: str
+    same: bool  # as the file of this name that was there before
+
+
+def demo(server: LocalRun) -> None:
+    """Do the whole job on a running server. Raises DemoFailed."""
+    tell("reading ICD-10-CM")
+    listed = icd10cm.codes()
+    load = load_all(server, listed)
+    released = release(server)
+    waited = wait_for_export(server)
+    folder = server.home / "demo"
+    folder.mkdir(exist_ok=True)
+    archives = [fetch(server, folder, form) for form in FORMATS]
+    tell("checking every entry of both archives")
+    contents = {check(archive.file, listed) for archive in archives}
+    if len(contents) != 1:
+        raise DemoFailed("the two archives hold different documents")
+    tell_figures(server, load, released, waited, archives, contents.pop())
+
+
+def load_all(server: LocalRun, listed: list[Code]) -> Report:
+    """Import everything. Raises DemoFailed when a line is refused."""
+    settings = server.settings
+    store = Store(Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key)
+    caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
+    lines = (jsonio.dumps(line) for line in icd10cm.lines(listed))
+    total = 2 + len(listed) + len(mapped(listed))
+    options = Options()
+    task = task_key(icd10cm.edition(), options, caller)
+    with progress("loading", total) as told:
+        report = run(store, caller, lines, options, task, lambda so_far, results: told(results[-1].line))
+    if report.processed != total or report.refused:
+        first = next((result for result in store.tasks.results(report.task) if result["outcome"] in REFUSALS), None)
+        raise DemoFailed(f"not every line was loaded: {report.message}; {first}")
+    store.database.client.close()
+    return report
+
+
+def mapped(listed: list[Code]) -> set[tuple[str, str]]:
+    """Every (parent, child)."""
+    return {(above, code.id) for code in listed if (above := icd10cm.parent_id(code))}
+
+
+def release(server: LocalRun) -> bool:
+    """Make the version; False when it is there already."""
+    with call(server, "GET", VERSION_URL, missing=True) as (status, _, _):
+        if status == 200:
+            return False
+    body = {"id": RELEASE, "released": True, "description": f"ICD-10-CM {RELEASE}, as {icd10cm.edition()} carries it"}
+    with call(server, "POST", f"{SOURCE_URL}versions/", body):
+        return True
+
+
+def wait_for_export(server: LocalRun) -> float:
+    """Wait until the export is ready, as a client does; the seconds that it took."""
+    begun = time.monotonic()
+    tell("waiting for the export")
+    while True:
+        with call(server, "HEAD", f"{VERSION_URL}export/") as (status, headers, _):
+            if status == 200:
+                return time.monotonic() - begun
+        if status in (204, 500):  # nobody has asked for it, or it failed: GET starts it, and says why it can't
+            with call(server, "GET", f"{VERSION_URL}export/"):
+                pass
+        if time.monotonic() - begun > PATIENCE:
+            raise DemoFailed(f"the export was not ready after {PATIENCE:.0f} s; its state is {headers['exportStatus']}")
+        time.sleep(min(float(headers["Retry-After"] or 1), 1.0))
+
+
+def fetch(server: LocalRun, folder: Path, form: str) -> Archive:
+    """Download one archive whole, in the place of an older one of its name."""
+    with call(server, "GET", f"{VERSION_URL}export/?format={form}") as (status, headers, body):
+        name = headers.get_filename()
+        if status != 200 or not name or Path(name).name != name:
+            raise DemoFailed(f"the export answered {status} with the file name {name!r}")
+        file, part = folder / name, folder / f".{name}.part"
+        digest, size = hashlib.sha256(), 0
+        with open(part, "wb") as out:
+            while chunk := body.read(CHUNK):
+                digest.update(chunk)
+                size += out.write(chunk)
+        if size != int(headers["Content-Length"]):
+            raise DemoFailed(f"the {form} has {size} bytes, {headers['Content-Length']} were announced")
+    same = file.exists() and hash_of(file) == digest.hexdigest()
+    part.replace(file)
+    return Archive(file, size, digest.hexdigest(), same)
+
+
+def check(file: Path, listed: list[Code]) -> str:
+    """Compare an archive with what was loaded; the SHA-256 of its document. Raises DemoFailed."""
+    titles = {code.id: str(icd10cm.concept(code)["names"][0]["name"]) for code in listed}
+    pairs = mapped(listed)
+    with opened(file) as document:
+        hashed = Hashed(document)
+        text = Text(hashed)
+        head = json.loads(text.until('"concepts":[').rstrip(", \n") + "}")  # contract 15: these lists are the last two keys, in this order
+        for concept in text.entries():
+            if titles.pop(concept["id"], None) != concept["display_name"]:
+                raise DemoFailed(f"{file.name}: {concept['id']} is not as it was loaded, or is there twice")
+        text.until('"mappings":[')
+        for mapping in text.entries():
+            pair = (mapping["from_concept_code"], mapping["to_concept_code"])
+            if pair not in pairs or mapping["map_type"] != icd10cm.PARENT_OF:
+                raise DemoFailed(f"{file.name}: the mapping {mapping['id']} is not as it was loaded, or is there twice")
+            pairs.remove(pair)
+        hashed.rest()
+    if titles or pairs:
+        raise DemoFailed(f"{file.name} lacks {len(titles)} concepts and {len(pairs)} mappings")
+    if (head["id"], head["released"], head["active_concepts"]) != (RELEASE, True, len(listed)):
+        raise DemoFailed(f"{file.name} does not say that it is release {RELEASE} with {len(listed)} concepts")
+    return hashed.digest.hexdigest()
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[IO[bytes]]:
+    """The one document in an archive; the archive's own checksums are checked as it is read to its end."""
+    if file.suffix == ".zip":
+        with zipfile.ZipFile(file) as archive:
+            if archive.namelist() != ["export.json"]:
+                raise DemoFailed(f"{file.name} holds {archive.namelist()}")
+            with archive.open("export.json") as document:
+                yield document
+        return
+    with tarfile.open(file, "r:gz") as tarball:
+        if tarball.getnames() != ["export.json"]:
+            raise DemoFailed(f"{file.name} holds {tarball.getnames()}")
+        found = tarball.extractfile("export.json")
+        assert found is not None  # it is a plain file
+        with found as document:
+            yield document
+
+
+class Hashed:
+    """A file that is hashed while it is read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data
+
+    def rest(self) -> None:
+        while self.read(CHUNK):
+            pass
+
+
+class Text:
+    """A long JSON document, read piece by piece from its start. Memory: one piece."""
+
+    def __init__(self, document: Hashed) -> None:
+        self._document = document
+        self._text = ""
+        self._at = 0
+        self._decoder = json.JSONDecoder()
+        self._characters = codecs.getincrementaldecoder("utf-8")()
+
+    def until(self, mark: str) -> str:
+        """What comes before the mark, which is passed over."""
+        while (found := self._text.find(mark, self._at)) < 0:
+            self._more()
+        before, self._at = self._text[self._at : found], found + len(mark)
+        return before
+
+    def entries(self) -> Iterator[Mapping[str, Any]]:
+        """The objects of the list that begins here."""
+        while True:
+            while self._at >= len(self._text):
+                self._more()
+            if self._text[self._at] == "]":
+                self._at += 1
+                return
+            if self._text[self._at] in ", \n":
+                self._at += 1
+                continue
+            try:
+                entry, self._at = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError:  # it goes on in the next piece
+                self._more()
+                continue
+            yield entry
+
+    def _more(self) -> None:
+        piece = self._document.read(4 * CHUNK)
+        if not piece:
+            raise DemoFailed("export.json ends before its last list does")
+        self._text, self._at = self._text[self._at :] + self._characters.decode(piece), 0
+
+
+@contextmanager
+def call(
+    server: LocalRun, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing: bool = False
+) -> Iterator[tuple[int, Message, IO[bytes]]]:
+    """One request as the superuser: status, headers, body. Raises DemoFailed for a failure; `missing`: 404 is an answer."""
+    headers = {"Authorization": f"Token {server.token}", "Content-Type": "application/json"}
+    data = None if body is None else jsonio.dumps(body)
+    try:
+        with urlopen(Request(server.url + path, data=data, headers=headers, method=method), timeout=60) as answer:
+            yield answer.status, answer.headers, answer
+    except HTTPError as error:
+        with error:
+            if error.code == 404 and missing:
+                yield 404, error.headers, error
+            elif error.code == 500 and method == "HEAD":
+                yield 500, error.headers, error
+            else:
+                raise DemoFailed(f"{method} {path} answered {error.code}: {error.read(1000).decode(errors='replace')}") from error
+    except URLError as error:
+        raise DemoFailed(f"{method} {path} got no answer: {error.reason}") from error
+
+
+def hash_of(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def tell_figures(server: LocalRun, load: Report, released: bool, waited: float, archives: list[Archive], document: str) -> None:
+    fresh = load.processed - load.counts.get("unchanged", 0)
+    tell("")
+    tell(f"load      {load.message}")
+    if load.continued:
+        tell(f"          went on after line {load.continued:,}, which an earlier run had reached")
+    handled = load.processed - load.continued
+    tell(f"          {load.seconds:.1f} s, {handled / max(load.seconds, 0.001):,.0f} rows/s")
+    tell(f"release   {RELEASE} {'made' if released else 'was there already'}; its export was ready after {waited:.1f} s")
+    for archive in archives:
+        again = ", the same bytes as last time" if archive.same else ""
+        tell(f"archive   {archive.file}  {archive.size:,} bytes{again}")
+        tell(f"          sha256 {archive.sha256}")
+    tell(f"document  export.json in both, every code and parent there  sha256 {document}")
+    if not fresh and not released and all(archive.same for archive in archives):
+        tell("nothing has changed: all of it was there already")
+    source = f"{server.url}{SOURCE_URL}"
+    tell("")
+    tell("make run   starts the server with this data; then try")
+    tell(f"  curl {source}concepts/E10/")
+    tell(f"  curl '{source}concepts/?limit=5'")
+    tell(f"  curl {source}concepts/E10/mappings/")
+    tell(f"  curl '{source}versions/?limit=1&released=true'")
+    tell(f"  curl -OJ '{source}{RELEASE}/export/?format=tgz'")
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the demo. Returns the exit code: 0 only when every check has passed; else one line on stderr says what did not."""
+    stop_on_signals()
+    try:
+        tell("starting the servers")
+        with local_servers(environ, tell) as server:
+            demo(server)
+    except KeyboardInterrupt:
+        print("stopped; make demo goes on from there", flush=True)
+        return 130
+    except (DemoFailed, LocalError, BadSetting, OclError, OSError) as error:
+        print(f"make demo: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))
