@@ -1,0 +1,160 @@
+"""The command line on a real database: what it prints, and what kill -9 leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from oclapi import jsonio
+from oclapi.errors import Overtaken
+from oclapi.local.servers import database_url, start_mongod
+from oclapi.model import LIVE
+from oclapi.store.database import Database
+from oclapi.store.store import Store
+from tests.imports.conftest import LAB, START, Imports, concept, counted, mapping
+
+pytestmark = pytest.mark.servers
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments, mongo_url):
+    environ = {**os.environ, "MONGO_URL": mongo_url, "PYTHONUNBUFFERED": "1"}
+    return {"args": [sys.executable, "-m", "oclapi", "import", *arguments], "cwd": ROOT, "env": environ}
+
+
+def load(*arguments, mongo_url, given=None):
+    return subprocess.run(**command(*arguments, mongo_url=mongo_url), input=given, capture_output=True, timeout=100)
+
+
+def write(file, lines):
+    file.write_bytes(b"".join(jsonio.dumps(line) + b"\n" for line in lines))
+    return str(file)
+
+
+@pytest.fixture
+def small(tmp_path):
+    return write(tmp_path / "small.jsonl", [*START, concept(1), concept(2), mapping(1, 2), mapping(1, 9)])
+
+
+def test_a_load_prints_its_counts_and_refusals_and_writes_its_report(small, mongo_url, tmp_path):
+    done = load(small, "--report", str(tmp_path / "report"), mongo_url=mongo_url)
+    text = done.stdout.decode()
+    assert done.returncode == 0, done.stderr
+    assert "7 processed: 6 created, 1 failed" in text
+    assert "line 7: failed: to_concept_url: there is no concept" in text
+    report = [json.loads(line) for line in (tmp_path / "report").read_bytes().splitlines()]
+    assert [entry["line"] for entry in report] == list(range(1, 8))
+    assert "6 unchanged" in load(small, mongo_url=mongo_url).stdout.decode()
+
+
+def test_standard_input_is_read_and_known_again(mongo_url):
+    given = b"".join(jsonio.dumps(line) + b"\n" for line in [*START, concept(1)])
+    assert b"4 created" in load("-", mongo_url=mongo_url, given=given).stdout
+    bare = jsonio.dumps({"id": 2, "concept_class": "Test", "names": [{"name": "x", "locale": "en"}]})
+    assert b"1 created" in load("-", "--type", "concept", "--source", LAB, mongo_url=mongo_url, given=bare).stdout
+    assert b"1 exists" in load("-", "--type", "concept", "--source", LAB, "--no-update", mongo_url=mongo_url, given=bare).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["no-such-file.jsonl"], "no-such-file.jsonl"), (["-", "--source", "/orgs/"], "--source"), (["."], "directory")],
+)
+def test_what_can_not_be_read_is_one_clear_line(arguments, told, mongo_url):
+    done = load(*arguments, mongo_url=mongo_url, given=b"")
+    assert done.returncode == 1
+    assert told in done.stderr.decode()
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_database_that_can_not_be_reached_is_one_clear_line(small):
+    done = load(small, mongo_url="mongodb://127.0.0.1:9/none?replicaSet=rs0&serverSelectionTimeoutMS=300")
+    assert done.returncode == 1
+    assert b"the database can't be reached" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+MANY = [*START, *(concept(number) for number in range(1, 6001)), *(mapping(number, number + 1) for number in range(1, 5001))]
+
+
+def read_store(mongo_url):
+    database = Database(mongo_url)
+    return Store(database, "a-key-for-tests-that-is-long-enough")
+
+
+@pytest.mark.slow
+def test_an_import_killed_again_and_again_goes_on_without_duplicates(mongo_url, tmp_path):
+    file, report = write(tmp_path / "many.jsonl", MANY), tmp_path / "report"
+    store = read_store(mongo_url)
+    for after in (1, 2000, 2001, 5000, 7000):  # lines that the task has handled when the process is killed
+        process = subprocess.Popen(**command(file, mongo_url=mongo_url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        wait_for(lambda at=after: reached(store, at) or process.poll() is not None)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    done = load(file, "--report", str(report), mongo_url=mongo_url)
+    assert done.returncode == 0, done.stderr
+    assert b"went on after line" in done.stdout
+    results = [json.loads(line) for line in report.read_bytes().splitlines()]
+    assert [result["line"] for result in results] == list(range(1, len(MANY) + 1))
+    assert counted(results[3:]) == {"created": len(MANY) - 3}
+    urls = [row["url"] for row in store.database.rows.find({}, {"url": 1})]
+    assert len(urls) == len(set(urls)) == len(MANY) - 3
+    store.database.client.close()
+
+
+@pytest.mark.slow
+def test_a_load_goes_on_when_the_database_is_killed_and_started_again(tmp_path):
+    server = start_mongod(tmp_path / "mongo")
+    url = database_url(server, "load")
+    store = read_store(url)
+    file, report = write(tmp_path / "many.jsonl", MANY), tmp_path / "report"
+    process = subprocess.Popen(
+        **command(file, "--report", str(report), mongo_url=url), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        wait_for(lambda: reached(store, 3000) or process.poll() is not None)
+        server.kill()
+        server = start_mongod(tmp_path / "mongo", server.port)
+        out, err = process.communicate(timeout=100)
+        if process.returncode:  # it gave up between two commits: the same command goes on
+            assert b"give the same command again" in err
+            assert load(file, "--report", str(report), mongo_url=url).returncode == 0
+        results = [json.loads(line) for line in report.read_bytes().splitlines()]
+        assert [result["line"] for result in results] == list(range(1, len(MANY) + 1))
+        said = {result["url"] for result in results[3:] if result["outcome"] == "created"}
+        assert said == {row["url"] for row in store.database.rows.find({"to_rev": LIVE}, {"url": 1})}
+        assert len(said) == len(MANY) - 3
+    finally:
+        process.kill()
+        process.communicate()
+        store.database.client.close()
+        server.stop()
+
+
+def reached(store, line):
+    task = store.database.tasks.find_one({})
+    return task is not None and task["lines"] >= line
+
+
+def wait_for(condition, seconds=60.0):
+    until = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        pause.wait(0.002)
+
+
+def test_a_second_run_takes_over_from_one_that_still_works(store):
+    imports = Imports(store)
+    imports.run(*START)
+    begun = store.tasks.begin("shared", "root")
+    assert imports.outcomes(concept(1), task="shared") == ["created"]
+    with pytest.raises(Overtaken):
+        store.database.transaction(lambda session: store.tasks.advance(session, "shared", begun["run"], lines=9, counts={}, results=[]))
