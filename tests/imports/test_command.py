@@ -94,7 +94,7 @@ def test_an_import_killed_again_and_again_goes_on_without_duplicates(mongo_url, 
     store = read_store(mongo_url)
     for after in (1, 2000, 2001, 5000, 7000):  # lines that the task has handled when the process is killed
         process = subprocess.Popen(**command(file, mongo_url=mongo_url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        wait_for(lambda at=after: reached(store, at) or process.poll() is not None)
+        wait_for(lambda at=after, running=process: reached(store, at) or running.poll() is not None)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
@@ -122,7 +122,7 @@ def test_a_load_goes_on_when_the_database_is_killed_and_started_again(tmp_path):
         wait_for(lambda: reached(store, 3000) or process.poll() is not None)
         server.kill()
         server = start_mongod(tmp_path / "mongo", server.port)
-        out, err = process.communicate(timeout=100)
+        _, err = process.communicate(timeout=100)
         if process.returncode:  # it gave up between two commits: the same command goes on
             assert b"give the same command again" in err
             assert load(file, "--report", str(report), mongo_url=url).returncode == 0

@@ -1,0 +1,57 @@
+"""The CIEL sample: a real file with real gaps, every line accounted for."""
+
+import pytest
+
+from oclapi import jsonio, urls
+from tests.imports.conftest import counted
+
+pytestmark = pytest.mark.servers
+
+CIEL = "/orgs/CIEL/sources/CIEL/"
+
+
+def places(mappings):
+    """Lines of the organisations and sources that the mappings name, as an importer's user would write them."""
+    named = {source for line in mappings if (source := jsonio.loads_own(line).get("to_source_url"))}
+    named |= {found.repo for line in mappings if (found := urls.item(jsonio.loads_own(line).get("to_concept_url") or "/"))}
+    for url in sorted({urls.repo(source) for source in named} | {CIEL}):
+        there = urls.parts(url)
+        yield {"type": "Organization", "id": there.owner, "name": there.owner}
+        yield {"type": "Source", "owner": there.owner, "id": there.id, "name": there.id}
+
+
+def test_every_line_of_the_sample_is_accounted_for_and_a_second_load_changes_nothing(imports, ciel):
+    concepts, mappings = ciel
+    imports.run(*places(mappings))
+    assert set(counted(imports.results)) <= {"created", "unchanged"}
+
+    imports.run(*concepts, type="concept", source=CIEL)
+    assert counted(imports.results) == {"created": 1946}
+
+    imports.run(*mappings, type="mapping", source=CIEL)
+    assert counted(imports.results) == {"created": 4891, "failed": 688}
+    assert {field for result in imports.results if result["errors"] for field in result["errors"]} == {"to_concept_url"}
+    assert imports.store.repos.by_url(CIEL)["counts"]["mappings"] == 4891
+    revision = imports.revisions(CIEL)
+
+    imports.run(*concepts, type="concept", source=CIEL)
+    assert counted(imports.results) == {"unchanged": 1946}
+    imports.run(*mappings, type="mapping", source=CIEL)
+    assert counted(imports.results) == {"unchanged": 4891, "failed": 688}
+    assert imports.revisions(CIEL) == revision
+
+
+def test_what_is_stored_is_what_the_sample_says(imports, ciel):
+    concepts, mappings = ciel
+    imports.run(*places(mappings))
+    imports.run(*concepts, type="concept", source=CIEL)
+    stored = {row["id"]: row for row in imports.rows(CIEL)}
+    for line in concepts:
+        given = jsonio.loads_own(line)
+        row = stored.pop(str(given["id"]))
+        for field in ("external_id", "concept_class", "datatype", "retired", "extras"):
+            assert row[field] == given[field]
+        for part in ("names", "descriptions"):
+            for entry, told in zip(row[part], given[part], strict=True):
+                assert {name: entry[name] for name in told} == told
+    assert stored == {}
