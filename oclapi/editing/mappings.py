@@ -1,6 +1,5 @@
 """Edits of mappings. Each takes a draft and a checked body, raises or puts one item, and returns the item and whether it changed."""
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
             raise Invalid({"__all__": [text], "id": [text]})
     made = new_uuid()
     value = {
-        "id": body.get("id") or str(uuid.UUID(made)), "uuid": made, "external_id": body.get("external_id"),
+        "id": body.get("id") or _dashed(made), "uuid": made, "external_id": body.get("external_id"),
         "retired": body.get("retired", False), "map_type": body["map_type"],
         "sort_weight": body.get("sort_weight"), "extras": body.get("extras"),
         "update_comment": body.get("update_comment"), "created_on": None, "created_by": None,
@@ -32,6 +31,11 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
     _set_target(draft, value, body)
     url = urls.item_url(repo["url"], "mapping", value["id"])
     return _put(draft, Item(repo, "mapping", url, value, None)), True
+
+
+def _dashed(uuid: str) -> str:
+    """A uuid in its usual form."""
+    return f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
 
 
 def update(draft: Draft, repo: Json, mapping: str, body: Json) -> Edited:
@@ -143,7 +147,8 @@ def _names_target(given: Mapping[str, str], value: Json) -> bool:
         return False
     if "to_source_url" in given and urls.repo(given["to_source_url"]) != value["to_source_url"]:
         return False
-    return "to_concept_code" not in given or given["to_concept_code"] == str(value["to_concept_code"])
+    code: str = value["to_concept_code"]
+    return given.get("to_concept_code", code) == code
 
 
 def _refresh_names(draft: Draft, repo: Json, value: Json) -> None:
