@@ -36,7 +36,7 @@ def test_editors_beside_a_load_are_not_starved(store):
     imports.run({"type": "Organization", "id": "NorthLab", "name": "N"}, {"type": "Source", "owner": "NorthLab", "id": "LAB", "name": "L"})
     repo = store.repos.by_url(LAB)
     loaded = threading.Thread(target=imports.run, args=[concept(number) for number in range(20_000)])
-    waits: list[float] = []
+    waits = []
 
     def keep_editing(name):
         made = 0
