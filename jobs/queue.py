@@ -43,15 +43,26 @@ class RQExportQueue:
             )
 
     def knows(self, token: str) -> bool:
-        """Cost: at most two round trips."""
+        """Cost: two round trips, some more in the moment in which a worker takes the job."""
         with _told():
             try:
                 job = Job.fetch(token, connection=self._redis)
+                if job.get_status(refresh=False) == JobStatus.QUEUED:
+                    if self._queue.get_job_position(token) is not None or self._being_taken(token):
+                        return True
+                    job = Job.fetch(token, connection=self._redis)  # it may have begun between the looks
             except NoSuchJobError:
                 return False
-            if job.get_status(refresh=False) == JobStatus.QUEUED:
-                return self._queue.get_job_position(token) is not None
             return job.started_at is not None and job.ended_at is None and now() - job.started_at < HANDED_OVER
+
+    def _being_taken(self, token: str) -> bool:
+        """A worker moved the job out of the queue and has not begun it. One that died there leaves it for ever: hence the time."""
+        between = self._queue.intermediate_queue
+        if token not in between.get_job_ids():
+            return False
+        between.set_first_seen(token)
+        first_seen = between.get_first_seen(token)
+        return first_seen is not None and now() - first_seen < HANDED_OVER
 
     def cancel(self, token: str) -> None:
         with _told():

@@ -60,7 +60,7 @@ class ExportStates:
 
     def of(self, version: Json, now: datetime) -> ExportState:
         """How the export stands. Raises NotFound when the version is gone. Cost: one read; one look at the queue for a job that waits."""
-        return self._state(self._read(version), now)
+        return state_of(*self._look(version, now))
 
     def ask(self, version: Json, now: datetime) -> ExportState:
         """Have the export made unless it is there or on its way, and return how it stands then.
@@ -68,8 +68,8 @@ class ExportStates:
         `failed` comes back only when this was the moment to give up. Raises QueueUnavailable (nothing is left behind), NotFound.
         """
         while True:
-            document = self._read(version)
-            state = self._state(document, now)
+            document, alive = self._look(version, now)
+            state = state_of(document, alive)
             if state.status in ("ready", "processing"):
                 return state
             if self._given_up(version, document, now) or self._start(version, document, now):
@@ -81,8 +81,8 @@ class ExportStates:
         Raises QueueUnavailable (the archive is still served), NotFound.
         """
         while True:
-            document = self._read(version)
-            state = self._state(document, now)
+            document, alive = self._look(version, now)
+            state = state_of(document, alive)
             if state.status == "processing":
                 return False, state
             if state.busy or self._start(version, document, now):
@@ -93,8 +93,8 @@ class ExportStates:
     def delete(self, version: Json, now: datetime) -> bool:
         """Stop serving the archive and cancel the job. False when there is neither. Raises NotFound."""
         while True:
-            document = self._read(version)
-            state = self._state(document, now)
+            document, alive = self._look(version, now)
+            state = state_of(document, alive)
             if state.status not in ("ready", "processing"):
                 return False
             if self._exports.delete(_key(version), document):
@@ -111,8 +111,8 @@ class ExportStates:
 
     def heal(self, version: Json, now: datetime) -> None:
         """Start what is wanted and has no live job; give up what died too often. Raises QueueUnavailable, NotFound."""
-        document = self._read(version)
-        if self._alive(document, now) or self._given_up(version, document, now):
+        document, alive = self._look(version, now)
+        if alive or self._given_up(version, document, now):
             return
         if "job" in document:
             self._exports.want(_key(version), version["edition"])  # so that it is not forgotten when the queue is down
@@ -122,8 +122,8 @@ class ExportStates:
 
     def clear(self, version: Json, now: datetime) -> None:
         """Forget a job that died. A live one goes on. Raises NotFound."""
-        document = self._read(version)
-        if "job" in document and not self._alive(document, now):
+        document, alive = self._look(version, now)
+        if "job" in document and not alive:
             self._exports.release(_key(version), document["job"]["token"])
 
     def file(self, version: Json, token: str) -> File:
@@ -145,8 +145,18 @@ class ExportStates:
             raise NotFound("the version is gone")
         return found
 
-    def _state(self, document: Json, now: datetime) -> ExportState:
-        return state_of(document, self._alive(document, now))
+    def _look(self, version: Json, now: datetime) -> tuple[Json, bool]:
+        """The export's document, and whether its job is alive.
+
+        A job that the queue does not know may have begun, or ended, after the document was read: then it is read again.
+        """
+        document = self._read(version)
+        while not (alive := self._alive(document, now)) and "job" in document:
+            again = self._read(version)
+            if again.get("job") == document["job"]:
+                break
+            document = again
+        return document, alive
 
     def _alive(self, document: Json, now: datetime) -> bool:
         return job_alive(document.get("job"), now, self._silence, self._known)

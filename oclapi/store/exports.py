@@ -131,7 +131,7 @@ class Exports:
 
 
 def _same_job(seen: Json | None) -> Json:
-    return {"job.token": seen["token"]} if seen else {"job": {"$exists": False}}
+    return {"job.token": seen["token"], "job.state": seen["state"]} if seen else {"job": {"$exists": False}}
 
 
 def _wanted_after(edition: int) -> Json:

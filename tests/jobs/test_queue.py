@@ -1,7 +1,7 @@
 """The queue on a real Redis, and what is left when it is away."""
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -63,6 +63,29 @@ def test_a_job_handed_to_a_worker_is_known_for_a_moment(queue, connection, monke
     assert queue.knows(TOKEN)
     monkeypatch.setattr("jobs.queue.now", lambda: job.started_at + HANDED_OVER)
     assert not queue.knows(TOKEN)
+
+
+def test_a_job_that_a_worker_takes_and_has_not_begun_is_known_for_a_moment(queue, connection, monkeypatch):
+    queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
+    Queue.lmove(connection, f"rq:queue:{EXPORTS}", None)  # a worker's first step
+    assert queue.knows(TOKEN)
+    late = datetime.now(UTC) + HANDED_OVER
+    monkeypatch.setattr("jobs.queue.now", lambda: late)
+    assert not queue.knows(TOKEN)
+
+
+def test_a_job_that_begins_while_the_queue_is_looked_at_is_known(queue, connection, monkeypatch):
+    queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
+
+    def begins_now(waiting, token):
+        job = Job.fetch(token, connection=connection)
+        waiting.remove(job)
+        with connection.pipeline() as noted:
+            job.prepare_for_execution("a worker", noted)
+            noted.execute()
+
+    monkeypatch.setattr(Queue, "get_job_position", begins_now)
+    assert queue.knows(TOKEN)
 
 
 def test_an_export_goes_through_the_queue(services, states, version, connection):

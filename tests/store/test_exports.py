@@ -105,6 +105,28 @@ def test_an_export_goes_from_missing_over_processing_to_ready(store, states, ver
     assert set(document(store, version)) == {"_id", "earlier", "file"}
 
 
+def test_a_job_that_ends_between_two_looks_is_not_missing(store, states, queue, version, monkeypatch):
+    states.ask(version, NOW)
+    queue.waiting.clear()  # a worker took it
+
+    def ends_now(token):
+        start(store, version)
+        store.exports.publish(key(version), token, file(token), NOW)
+        return False
+
+    monkeypatch.setattr(queue, "knows", ends_now)
+    assert states.of(version, NOW + GRACE).status == "ready"
+
+
+def test_a_job_that_begins_between_two_looks_is_not_replaced(store, states, queue, version):
+    states.ask(version, NOW)
+    seen = document(store, version)
+    token = start(store, version)
+    assert store.exports.ask(key(version), seen["job"], 1, NOW) is None
+    assert not store.exports.delete(key(version), seen)
+    assert document(store, version)["job"]["token"] == token
+
+
 def at_once(work, times=50):
     barrier = threading.Barrier(times)
 
