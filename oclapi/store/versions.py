@@ -1,7 +1,6 @@
 """Versions: named revisions. Creating one is one small transaction, whatever the size of the repository."""
 
 from collections.abc import Callable
-from typing import Any
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
@@ -102,11 +101,9 @@ class Versions:
             found = self._locked(session, number, version)
             followers = []
             for field in ("previous_version", "parent_version"):
-                sets: dict[str, Any] = {field: found[field]}
-                moved = {"$set": sets, "$inc": {"edition": 1}}
                 for follower in list(self._db.versions.find({"repo": number, field: version}, session=session)):
-                    if sets[field] == follower["id"]:
-                        moved = {"$set": {field: None}, "$inc": {"edition": 1}}
+                    before = None if found[field] == follower["id"] else found[field]
+                    moved = {"$set": {field: before}, "$inc": {"edition": 1}}
                     self._db.versions.update_one({"_id": follower["_id"]}, moved, session=session)
                     self._exports.want(str(follower["_id"]), follower["edition"] + 1, session)
                     followers.append(follower)
