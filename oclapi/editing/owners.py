@@ -1,6 +1,7 @@
 """Edits of organisations."""
 
 from oclapi.access import Caller
+from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
 from oclapi.store.database import Transaction
@@ -22,9 +23,8 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
         raise Invalid.field("id", "an id can't be changed")
 
     def change(session: Transaction, found: Json) -> Json:
-        before = {**found, "extras": extras_of(found)}
         given = {name: body[name] for name in ("name", "public_access", *OPTIONAL) if name in body}
-        return {name: value for name, value in given.items() if before[name] != value}
+        return changed({**found, "extras": extras_of(found)}, given)
 
     edited = store.owners.edit_org(org, change, caller.by)
     if edited is None:

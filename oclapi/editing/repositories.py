@@ -8,6 +8,7 @@ from oclapi import bodies, jsonio, representations
 from oclapi.access import Caller
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
+from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json, Revision
 from oclapi.store.database import Transaction
@@ -17,6 +18,7 @@ from oclapi.store.store import Store
 
 SHOWN_USES = 20
 """How many collections and mappings a refused deletion names of each."""
+SEVERAL = "several concepts"
 
 
 def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, caller: Caller) -> Json:
@@ -55,17 +57,14 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
 
     def change(session: Transaction, head: Head) -> Json:
         before = {**head.repo, "extras": extras_of(head.repo)}
-        sets = {
-            name: value
-            for name, value in body.items()
-            if name in before and name != "id" and jsonio.dumps_sorted(before[name]) != jsonio.dumps_sorted(value)
-        }
-        if "full_name" in sets and not sets["full_name"]:
-            sets["full_name"] = sets.get("name", before["name"])
+        given = {name: value for name, value in body.items() if name in before and name != "id"}
+        if "full_name" in given and not given["full_name"]:
+            given["full_name"] = given.get("name", before["name"])
+        if "supported_locales" in given and not given["supported_locales"]:
+            given["supported_locales"] = [given.get("default_locale", before["default_locale"])]
+        sets = changed(before, given)
         if sets.get("custom_validation_schema") == "OpenMRS":
             check_schema(store, session, head)
-        if "supported_locales" in sets and not sets["supported_locales"]:
-            sets["supported_locales"] = [sets.get("default_locale", before["default_locale"])]
         return stored(sets)
 
     return store.repos.edit(repo["_id"], change, caller.by)
@@ -115,18 +114,22 @@ def delete(store: Store, repo: Json) -> None:
     """Delete a repository. Raises Invalid with `usage` while others use a source's concepts or mappings."""
 
     def check(session: Transaction, head: Head) -> None:
-        usage: dict[str, list[str]] = {"collections": [], "mappings": []}
+        usage: dict[str, set[str]] = {"collections": set(), "mappings": set()}
+        places: dict[int, str | None] = {}
         for row in store.rows.leaning_on(session, head.repo["url"]):
-            place, found = ("collections", _repo_url(row.repo, session)) if "expression" in row.header else ("mappings", row.url)
-            if found not in usage[place]:
-                usage[place].append(found)
+            if row.repo not in places:
+                found = store.repos.by_number(row.repo, session)
+                places[row.repo] = found["url"] if found else None
+            place = places[row.repo]
+            if place is None:  # deleted, and its rows wait for the purge
+                continue
+            if "expression" in row.header:
+                usage["collections"].add(place)
+            else:
+                usage["mappings"].add(row.url)
         if any(usage.values()):
             text = "this source is in use: a collection or another source's mapping refers to its content"
             raise Invalid({"__all__": [text]}, {"usage": {name: sorted(found)[:SHOWN_USES] for name, found in usage.items()}})
-
-    def _repo_url(number: int, session: Transaction) -> str:
-        found = store.repos.by_number(number, session)
-        return found["url"] if found else ""
 
     store.repos.delete(repo["_id"], check)
 
@@ -152,7 +155,8 @@ def check_schema(store: Store, session: Transaction, head: Head) -> None:
             if any(holders.get(claim, url) != url for claim in openmrs.rivals(concept)):
                 errors.setdefault("names", []).append("a fully specified or preferred name must be unique in its locale")
             for claim in openmrs.claims(concept):
-                holders.setdefault(claim, url)
+                if holders.setdefault(claim, url) != url:
+                    holders[claim] = SEVERAL
             if errors:
                 failed[url] = {"mnemonic": concept["id"], "url": url, "errors": errors}
     if failed:
@@ -179,10 +183,10 @@ def create_version(store: Store, repo: Json, body: Json, caller: Caller) -> Json
     def fields(session: Transaction, head: Head) -> Json:
         newest = store.versions.newest(repo["_id"], session)
         counted = {**head.repo, "versions": head.repo["versions"] + 1}
-        given = {"previous_version": newest["id"] if newest else None, "parent_version": None, **body}
+        given = {"previous_version": newest["id"] if newest else None, "parent_version": None, **_links(body)}
         check_links(store, session, repo, body["id"], body)
         return {
-            "description": given.get("description"), "released": given.get("released", False), "retired": False,
+            "description": body.get("description"), "released": body.get("released", False), "retired": False,
             "previous_version": given["previous_version"], "parent_version": given["parent_version"],
             "version_external_id": external_id(body, head.repo),
             "extras": stored({"extras": body["extras"]})["extras"] if "extras" in body else head.repo["extras"],
@@ -199,17 +203,17 @@ def update_version(store: Store, repo: Json, version: str, body: Json, caller: C
 
     def change(session: Transaction, found: Json) -> Json:
         check_links(store, session, repo, version, body)
-        given: Json = {
-            name: body[name]
-            for name in ("description", "released", "retired", "previous_version", "parent_version", "extras")
-            if name in body
-        }
+        given = {name: body[name] for name in ("description", "released", "retired", "extras") if name in body} | _links(body)
         if "version_external_id" in body or body.get("external_id", _frozen_external_id(found)) != _frozen_external_id(found):
             given["version_external_id"] = external_id(body, {"external_id": _frozen_external_id(found)})
-        before = {**found, "extras": extras_of(found)}
-        return stored({name: value for name, value in given.items() if jsonio.dumps_sorted(before[name]) != jsonio.dumps_sorted(value)})
+        return stored(changed({**found, "extras": extras_of(found)}, given))
 
     return store.versions.edit(repo["_id"], version, change, caller.by)
+
+
+def _links(body: Json) -> Json:
+    """The links that a body gives; an empty one is none."""
+    return {name: body[name] or None for name in ("previous_version", "parent_version") if name in body}
 
 
 def check_links(store: Store, session: Transaction, repo: Json, version: str, body: Json) -> None:

@@ -76,6 +76,11 @@ def _content(value: Mapping[str, Any]) -> bytes:
     )
 
 
+def changed(before: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
+    """What of `given` differs from before; types count as in `same`."""
+    return {name: value for name, value in given.items() if jsonio.dumps_sorted(before[name]) != jsonio.dumps_sorted(value)}
+
+
 def check_size(value: Mapping[str, Any]) -> None:
     """Raise Invalid when an item grew over the limit by an edit that was small itself."""
     if len(jsonio.dumps(value)) > MAX_ITEM:

@@ -1,0 +1,295 @@
+"""Metadata of repositories, and when a source may be deleted."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from oclapi import bodies, jsonio
+from oclapi.editing import owners, repositories
+from oclapi.errors import Invalid, NotFound
+from oclapi.store.owners import extras_of
+from tests.editing.conftest import ROOT, Source, change_mapping, named, new_concept, new_mapping, refused
+
+
+def make(store, **fields):
+    return Source(store, "NEW", **fields).document
+
+
+# Metadata
+
+
+def test_a_new_source_has_its_defaults(store):
+    made = make(store)
+    assert (made["full_name"], made["public_access"], made["custom_validation_schema"]) == ("NEW", "View", None)
+    assert (made["default_locale"], made["supported_locales"]) == ("en", ["en"])
+    assert (made["rev"], made["versions"], made["created_by"], extras_of(made)) == (0, 1, "root", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "locales"),
+    [({"default_locale": "sw"}, ["sw"]), ({"supported_locales": "fr, de"}, ["fr", "de"]), ({"supported_locales": []}, ["en"])],
+)
+def test_supported_locales_default_to_the_default_locale(store, given, locales):
+    assert make(store, **given)["supported_locales"] == locales
+
+
+@pytest.mark.parametrize(
+    ("owner", "given", "access"), [("None", {}, "None"), ("None", {"public_access": "View"}, "View"), ("Edit", {}, "View")]
+)
+def test_a_source_of_a_private_organisation_starts_private(store, owner, given, access):
+    owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "public_access": owner}), ROOT)
+    assert Source(store, "NEW", "Org", **given).document["public_access"] == access
+
+
+def test_an_id_is_taken_within_one_owner_and_kind(store, source):
+    with refused("__all__", "id"):
+        Source(store, "LAB")
+    Source(store, "lab")
+    Source(store, "LAB", "OCL")
+    owner = store.owners.org("NorthLab")
+    assert repositories.create(store, "collection", owner, "/orgs/NorthLab/", {"id": "LAB", "name": "x"}, ROOT)["kind"] == "collection"
+
+
+def test_an_owner_that_is_gone_gets_no_source(store):
+    with pytest.raises(NotFound):
+        repositories.create(store, "source", {"_id": "Gone"}, "/orgs/Gone/", {"id": "A", "name": "A"}, ROOT)
+
+
+def test_an_update_changes_what_it_names_and_makes_no_revision(source):
+    source.concept("A")
+    before = source.document
+
+    after = source.update(name="Other", description="d", extras={"a.b": {"$ref": 1}}, supported_locales="en,fr")
+
+    assert after == source.document
+    changed = {key for key in after if after[key] != before[key]}
+    assert changed == {"name", "description", "extras", "supported_locales", "at", "at_before", "updated_on"}
+    assert extras_of(after) == {"a.b": {"$ref": 1}}
+    assert after["updated_on"] > before["updated_on"]
+    assert after["content_at"] == before["content_at"]
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {},
+        {"id": "LAB"},
+        {"short_code": "LAB", "name": "LAB"},
+        {"full_name": ""},
+        {"full_name": None},
+        {"supported_locales": []},
+        {"extras": {"b": 1.0, "a": True}, "custom_validation_schema": "None", "public_access": "View"},
+    ],
+)
+def test_an_update_that_changes_nothing_leaves_the_time_alone(store, same):
+    made = Source(store, extras={"a": True, "b": 1.0})
+    before = made.document
+
+    after = made.update(**same)
+
+    assert after["updated_on"] == before["updated_on"]
+    assert made.document["at"] == before["at"]
+
+
+@pytest.mark.parametrize("value", [1.0, True, "1"])
+def test_another_type_of_value_in_the_extras_is_a_change(store, value):
+    made = Source(store, extras={"a": 1})
+    assert repr(extras_of(made.update(extras={"a": value}))) == repr({"a": value})
+
+    owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "extras": {"a": 1}}), ROOT)
+    assert repr(extras_of(owners.update_org(store, "Org", {"extras": {"a": value}}, ROOT))) == repr({"a": value})
+
+
+def test_an_emptied_full_name_is_the_name(source):
+    assert source.update(full_name="Long")["full_name"] == "Long"
+    assert source.update(full_name=None)["full_name"] == "LAB"
+    assert source.update(name="N", full_name="")["full_name"] == "N"
+
+
+def test_an_id_never_changes(source):
+    with refused("id"):
+        source.update(id="OTHER", name="x")
+    assert source.document["name"] == "LAB"
+
+
+def test_one_extra_is_set_replaced_and_removed(store, source):
+    repositories.set_extra(store, source.document, "a.b$", {"$": [None]}, ROOT)
+    repositories.set_extra(store, source.document, "b", 1, ROOT)
+    moment = source.document["updated_on"]
+    repositories.set_extra(store, source.document, "b", 1, ROOT)
+    assert source.document["updated_on"] == moment
+    repositories.set_extra(store, source.document, "b", 1.0, ROOT)
+    assert repr(extras_of(source.document)) == repr({"a.b$": {"$": [None]}, "b": 1.0})
+
+    repositories.delete_extra(store, source.document, "a.b$", ROOT)
+
+    assert extras_of(source.document) == {"b": 1.0}
+    with pytest.raises(NotFound):
+        repositories.delete_extra(store, source.document, "a.b$", ROOT)
+    with refused("extras"):
+        repositories.set_extra(store, source.document, "big", "x" * 2**20, ROOT)
+
+
+def test_two_writers_of_different_extras_lose_none(store, source):
+    document = source.document
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: repositories.set_extra(store, document, f"k{number}", number, ROOT), range(24)))
+    assert extras_of(source.document) == {f"k{number}": number for number in range(24)}
+
+
+def test_an_organisation_is_changed_by_what_is_given(store):
+    owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "company": "c"}), ROOT)
+    before = store.owners.org("Org")
+    assert owners.update_org(store, "Org", {"id": "Org", "company": "c"}, ROOT)["updated_on"] == before["updated_on"]
+
+    after = owners.update_org(store, "Org", {"company": None, "website": "w"}, ROOT)
+
+    assert after == store.owners.org("Org") | {"touched": after["touched"]}
+    assert (after["name"], after["company"], after["website"]) == ("Org", None, "w")
+    with refused("id"):
+        owners.update_org(store, "Org", {"id": "Other"}, ROOT)
+    with pytest.raises(NotFound):
+        owners.update_org(store, "Nobody", {"name": "x"}, ROOT)
+
+
+# Deleting
+
+
+def gone(store, source):
+    return store.repos.by_url(source.url) is None
+
+
+def use_of(store, source):
+    with pytest.raises(Invalid) as caught:
+        repositories.delete(store, source.document)
+    assert list(caught.value.errors) == ["__all__"]
+    return caught.value.extra["usage"]
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_a_source_is_kept_while_a_mapping_elsewhere_points_to_it(store, source, other, retired):
+    other.concept("X")
+    source.concept("A")
+    source.mapping("m", "A", other.concept_url("X"), retired=retired)
+    assert use_of(store, other) == {"collections": [], "mappings": [source.mapping_url("m")]}
+
+    source.remap("m", to_concept_url=source.concept("B")["url"])
+
+    repositories.delete(store, other.document)
+    assert gone(store, other)
+
+
+def test_a_source_is_kept_while_a_mapping_elsewhere_starts_from_it(store, source, other):
+    other.edit(new_concept("X"), new_concept("Y"))
+    source.mapping("m", other.concept_url("X"), other.concept_url("Y"))
+    assert use_of(store, other) == {"collections": [], "mappings": [source.mapping_url("m")]}
+
+
+def test_external_mappings_and_its_own_do_not_keep_a_source(store, source, other):
+    other.edit(new_concept("X"), new_concept("Y"), new_mapping("own", "X", "Y"))
+    source.concept("A")
+    source.mapping("m", "A", to_source_url=other.url, to_concept_code="X")
+
+    repositories.delete(store, other.document)
+
+    assert gone(store, other)
+    assert source.now(source.mapping_url("m"))["to_source_url"] == other.url
+
+
+def test_a_source_whose_url_begins_alike_is_another(store, source, other):
+    longer = Source(store, "REF0")
+    longer.concept("X")
+    source.concept("A")
+    source.mapping("m", "A", longer.concept_url("X"))
+
+    repositories.delete(store, other.document)
+
+    assert gone(store, other)
+
+
+def test_a_mapping_whose_own_source_was_deleted_keeps_nothing(store, source, other):
+    other.concept("X")
+    source.concept("A")
+    source.mapping("m", "A", other.concept_url("X"))
+    repositories.delete(store, source.document)
+
+    repositories.delete(store, other.document)
+
+    assert gone(store, other)
+
+
+def test_a_refusal_names_the_first_twenty_uses(store, source, other):
+    other.concept("X")
+    source.edit(*(new_concept(f"c{number}") for number in range(25)))
+    source.edit(*(new_mapping(f"m{number:02}", f"c{number}", other.concept_url("X")) for number in range(25)))
+    assert use_of(store, other)["mappings"] == [source.mapping_url(f"m{number:02}") for number in range(20)]
+
+
+def test_a_source_made_again_shares_nothing_with_the_one_before(store, source):
+    source.concept("A")
+    source.release("v1")
+    repositories.delete(store, source.document)
+
+    again = Source(store, "LAB")
+
+    assert again.number != source.number
+    assert (again.rev, again.rows(again.concept_url("A"))) == (0, [])
+    assert store.versions.by_id(again.number, "v1") is None
+    with pytest.raises(NotFound):
+        repositories.delete(store, {"_id": source.number})
+
+
+@pytest.mark.parametrize("concept", ["X", "my-concepts"])
+@pytest.mark.parametrize("change", ["created", "moved"])
+def test_of_a_mapping_and_the_deletion_of_its_target_at_once_only_one_succeeds(store, source, concept, change):
+    """Some rounds each way round: whichever comes first makes the other impossible."""
+    source.edit(new_concept("A"), new_concept("B"))
+    outcomes = []
+    for number in range(12):
+        target = Source(store, f"T{number}")
+        target.concept(concept)
+        document, start = target.document, threading.Barrier(2)
+        mapping, url = f"m{number}", target.concept_url(concept)
+        if change == "moved":
+            source.edit(new_mapping(mapping, "A", "B", map_type=mapping))
+
+        def map_it(start=start, mapping=mapping, url=url):
+            start.wait()
+            edit = change_mapping(mapping, to_concept_url=url) if change == "moved" else new_mapping(mapping, "A", url, map_type=mapping)
+            try:
+                source.edit(edit)
+            except Invalid as error:
+                return sorted(error.errors)
+            return "mapped"
+
+        def delete_it(start=start, document=document):
+            start.wait()
+            try:
+                repositories.delete(store, document)
+            except Invalid as error:
+                return sorted(error.errors)
+            return "deleted"
+
+        with ThreadPoolExecutor(2) as threads:
+            outcome = {threads.submit(map_it), threads.submit(delete_it)}
+            outcomes.append(sorted(str(done.result()) for done in outcome))
+    assert all(outcome in (["['__all__']", "mapped"], ["['to_concept_url']", "deleted"]) for outcome in outcomes), outcomes
+
+
+# The frozen detail of a release
+
+
+def test_what_is_edited_later_leaves_a_release_as_it_was(source):
+    source.concept("A")
+    made = source.release("v1")
+    source.update(name="Later", extras={"a": 1}, default_locale="fr")
+    source.change("A", names=[named("Later")])
+    source.concept("B")
+
+    kept = source.store.versions.by_id(source.number, "v1")
+
+    assert kept == made
+    frozen = jsonio.loads_own(kept["frozen"])
+    assert (frozen["name"], frozen["default_locale"], frozen["active_concepts"], frozen["versions"]) == ("LAB", "en", 1, 2)
+    assert kept["counts"]["concepts"] == 1
