@@ -1,0 +1,395 @@
+"""The validation schema OpenMRS in a source: names unique across concepts, lookup lists, and the schema set on what is there."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from oclapi.editing import concepts
+from oclapi.errors import Invalid
+from oclapi.model import Revision
+from oclapi.store.rows import Slice
+from tests.editing.conftest import Source, change_concept, change_mapping, named, new_concept, new_mapping, refused
+
+
+def full(name, locale="en", **fields):
+    return named(name, locale, name_type="FULLY_SPECIFIED", **fields)
+
+
+@pytest.fixture
+def strict(store):
+    return Source(store, "STRICT", custom_validation_schema="OpenMRS")
+
+
+def put(source, concept, *names, **fields):
+    return source.concept(concept, names=list(names), **fields)
+
+
+def retire(concept):
+    return lambda draft, repo: concepts.retire(draft, repo, concept, None)
+
+
+# Names
+
+
+def test_a_concept_needs_a_fully_specified_name_from_the_first_write_to_the_last(strict):
+    with refused("names"):
+        put(strict, "A", named("Glucose"))
+    [name] = put(strict, "A", full("Glucose"))["names"]
+    with refused("names"):
+        strict.change("A", names=[named("Glucose")])
+    with refused("names"):
+        strict.edit(lambda draft, repo: concepts.update_entry(draft, repo, "A", "names", name["uuid"], {"name_type": "SHORT"}))
+    with refused("names"):
+        strict.edit(lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", full("Second")))
+    strict.edit(lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", full("Zweiter", "de")))
+    with refused("names"):
+        strict.edit(
+            change_concept("A", names=[named("x", name_type="Short"), full("y")]),
+            lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("z", name_type="SHORT")),
+        )
+    assert strict.rev == 2
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "conflict"),
+    [
+        pytest.param(full("Glucose"), full("Glucose"), True, id="both fully specified"),
+        pytest.param(named("Glucose", name_type="Fully Specified"), full("Glucose"), True, id="two spellings of the type"),
+        pytest.param(full("Glucose"), named("Glucose"), True, id="a synonym of another's full name"),
+        pytest.param(named("Glucose", locale_preferred=True), named("Glucose"), True, id="a synonym of another's preferred name"),
+        pytest.param(full("Glucose"), named("Glucose", name_type="INDEX_TERM"), True, id="an index term"),
+        pytest.param(named("Glucose"), named("Glucose"), False, id="two synonyms"),
+        pytest.param(full("Glucose"), named("Glucose", name_type="SHORT"), False, id="a short name"),
+        pytest.param(full("Glucose"), full("Glucose", "fr"), False, id="another locale"),
+        pytest.param(full("Glucose"), full("glucose"), False, id="another spelling"),
+    ],
+)
+def test_a_name_that_stands_alone_is_carried_by_nobody_else(strict, here, there, conflict):
+    own = {"A": [here], "B": [there]}
+    for concept, names in own.items():
+        if names[0].get("name_type") not in ("FULLY_SPECIFIED", "Fully Specified"):
+            names.append(full(f"Full name of {concept}"))
+    for first, second in (("A", "B"), ("B", "A")):
+        put(strict, f"first-{first}", *own[first])
+        if conflict:
+            with refused("names") as errors:
+                put(strict, f"second-{second}", *own[second])
+            assert strict.concept_url(f"first-{first}") in errors["names"][0]
+        else:
+            put(strict, f"second-{second}", *own[second])
+            strict.edit(retire(f"second-{second}"))
+        strict.edit(retire(f"first-{first}"))
+
+
+def test_other_sources_are_not_looked_at(store, strict):
+    put(strict, "A", full("Glucose"))
+    put(Source(store, "STRICT2", custom_validation_schema="OpenMRS"), "A", full("Glucose"))
+
+
+def test_a_concept_is_not_its_own_rival(strict):
+    put(strict, "A", full("Glucose"))
+    assert strict.change("A", names=[full("Glucose", locale_preferred=True), named("Sugar")])["display_name"] == "Glucose"
+    strict.edit(change_concept("A", names=[full("Sugar")]), change_concept("A", names=[full("Glucose")]))
+
+
+def test_a_name_is_free_when_its_concept_lets_it_go(strict):
+    put(strict, "A", full("Glucose"))
+    strict.change("A", names=[full("Sugar")])
+    put(strict, "B", full("Glucose"))
+    with refused("names"):
+        strict.change("A", names=[full("Glucose")])
+
+
+def test_a_retired_concept_frees_its_names_and_can_only_come_back_while_they_are_free(strict):
+    put(strict, "A", full("Glucose"))
+    strict.edit(retire("A"))
+    put(strict, "B", full("Glucose"))
+    with refused("names"):
+        strict.change("A", retired=False)
+    strict.change("A", names=[full("Sugar")], retired=False)
+    assert strict.document["counts"]["active_concepts"] == 2
+
+
+def test_names_are_unique_within_one_commit(strict):
+    with refused("names"):
+        strict.edit(new_concept("A", names=[full("Glucose")]), new_concept("B", names=[named("Glucose"), full("B")]))
+    assert strict.rev == 0
+
+
+def test_names_change_hands_within_one_commit(strict):
+    put(strict, "A", full("Glucose"))
+    put(strict, "B", full("Sugar"))
+
+    strict.edit(
+        change_concept("A", names=[full("Passing")]),
+        change_concept("B", names=[full("Glucose")]),
+        change_concept("A", names=[full("Sugar")]),
+    )
+
+    assert [strict.now(strict.concept_url(concept))["display_name"] for concept in "AB"] == ["Sugar", "Glucose"]
+    with refused("names"):
+        strict.edit(change_concept("A", names=[full("Other")]), new_concept("C", names=[full("Glucose")]))
+
+
+def test_names_taken_in_an_edit_that_is_taken_back_are_free_again(strict):
+    put(strict, "A", full("Glucose"))
+
+    def edits(draft, repo):
+        with pytest.raises(Invalid), draft.whole():
+            change_concept("A", names=[full("Sugar")])(draft, repo)
+            new_concept("B", names=[full("Glucose")])(draft, repo)
+            new_concept("C", names=[full("Sugar")])(draft, repo)
+        with pytest.raises(Invalid):
+            new_concept("D", names=[full("Glucose")])(draft, repo)
+        new_concept("E", names=[full("Sugar")])(draft, repo)
+
+    strict.edit(edits)
+
+    assert strict.document["counts"]["concepts"] == 2
+    assert strict.now(strict.concept_url("A"))["display_name"] == "Glucose"
+
+
+def test_of_many_writers_of_one_name_one_succeeds(strict):
+    def write(number):
+        try:
+            put(strict, f"c{number}", full("Glucose"))
+        except Invalid:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(write, range(16))) == 1
+    assert strict.document["counts"]["concepts"] == 1
+
+
+# Lookup lists
+
+
+@pytest.fixture
+def lists(store):
+    """The lookup lists of the organisation OCL."""
+    made = {}
+    for source_id, kind, entries in (
+        ("Classes", "Concept Class", ["Test", "Drug"]),
+        ("Datatypes", "Datatype", ["None", "Numeric"]),
+        ("NameTypes", "NameType", ["None", "Index Term"]),
+        ("DescriptionTypes", "DescriptionType", ["None", "Definition"]),
+        ("Locales", "Locale", ["en", "fr"]),
+        ("MapTypes", "MapType", ["SAME-AS", "NARROWER-THAN"]),
+    ):
+        made[source_id] = Source(store, source_id, "OCL")
+        made[source_id].edit(*(new_concept(f"e{place}", entry, concept_class=kind) for place, entry in enumerate(entries)))
+    return made
+
+
+def test_what_is_in_the_lists_is_taken(strict, lists):
+    names = [full("Glucose"), named("Gluc", name_type="SHORT"), named("gluc", name_type="INDEX_TERM"), named("Sucre", "fr")]
+    descriptions = [{"description": "x", "locale": "en"}, {"description": "y", "locale": "fr", "description_type": "Definition"}]
+    put(strict, "A", *names, concept_class="Drug", datatype="Numeric", descriptions=descriptions)
+
+
+def test_all_that_is_in_no_list_is_told_at_once_by_field(strict, lists):
+    descriptions = [{"description": "x", "locale": "en", "description_type": "Rumour"}]
+    with refused("concept_class", "data_type", "datatype", "names", "descriptions"):
+        put(strict, "A", full("Glucose"), named("x", "de", name_type="Nick"), concept_class="X", datatype="Y", descriptions=descriptions)
+
+
+def test_a_source_without_the_schema_is_not_held_to_the_lists(source, lists):
+    source.concept("A", concept_class="X", datatype="Y")
+    source.edit(new_concept("B"), new_mapping("m", "A", "B", map_type="Z"))
+
+
+def test_every_name_of_an_active_entry_counts_from_the_commit_that_brings_it(strict, lists):
+    with refused("concept_class"):
+        put(strict, "A", full("A"), concept_class="Procedure")
+    lists["Classes"].change("e1", names=[named("Drug"), named("Procedure", "fr")])
+    put(strict, "A", full("A"), concept_class="Procedure")
+    lists["Classes"].edit(retire("e1"))
+    with refused("concept_class"):
+        put(strict, "B", full("B"), concept_class="Procedure")
+    with refused("concept_class"):
+        put(strict, "B", full("B"), concept_class="Drug")
+
+
+def test_a_list_may_be_held_to_the_schema_and_to_itself(store, lists):
+    lists["Classes"].update(custom_validation_schema="None")
+    classes = lists["Classes"]
+    classes.edit(*(change_concept(f"e{place}", names=[full(name)]) for place, name in enumerate(["Test", "Drug"])))
+    classes.update(custom_validation_schema="OpenMRS")
+
+    put(classes, "e2", full("Procedure"), concept_class="Concept Class")
+
+    with refused("concept_class"):
+        put(classes, "e3", full("Anything"), concept_class="Anything")
+    with refused("names"):
+        put(classes, "e3", full("Procedure"), concept_class="Concept Class")
+
+
+# Mappings
+
+
+@pytest.fixture
+def joined(strict):
+    strict.edit(*(new_concept(concept, names=[full(f"Name of {concept}")]) for concept in "ABC"), new_mapping("m", "A", "B"))
+    return strict
+
+
+def test_two_concepts_have_one_active_mapping(joined):
+    with refused("__all__") as errors:
+        joined.mapping("n", "A", "B", map_type="NARROWER-THAN")
+    assert joined.mapping_url("m") in errors["__all__"][0]
+    joined.mapping("back", "B", "A")
+    joined.mapping("n", "A", "B", map_type="NARROWER-THAN", retired=True)
+    with refused("__all__"):
+        joined.remap("n", retired=False)
+
+    joined.remap("m", retired=True)
+
+    joined.remap("n", retired=False)
+    with refused("__all__"):
+        joined.remap("m", retired=False)
+
+
+def test_a_mapping_does_not_stand_in_its_own_way(joined):
+    assert joined.remap("m", map_type="NARROWER-THAN", external_id="x")["version"] == "2"
+
+
+def test_a_source_without_the_schema_may_map_two_concepts_several_times(source):
+    source.edit(new_concept("A"), new_concept("B"), new_mapping("m", "A", "B"), new_mapping("n", "A", "B", map_type="NARROWER-THAN"))
+    assert source.document["counts"]["active_mappings"] == 2
+
+
+def test_active_mappings_are_unique_within_one_commit(joined):
+    with refused("__all__"):
+        joined.edit(new_mapping("n", "A", "C"), new_mapping("o", "A", "C", map_type="NARROWER-THAN"))
+    with refused("__all__"):
+        joined.edit(change_mapping("m", to_concept_url=joined.concept_url("C")), new_mapping("n", "A", "C", map_type="NARROWER-THAN"))
+
+    joined.edit(change_mapping("m", to_concept_url=joined.concept_url("C")), new_mapping("n", "A", "B", map_type="NARROWER-THAN"))
+    joined.edit(change_mapping("n", retired=True), new_mapping("o", "A", "B"))
+
+
+def test_a_map_type_is_in_its_list(joined, lists):
+    with refused("map_type"):
+        joined.mapping("n", "A", "C", map_type="LOOKS-LIKE")
+    with refused("map_type"):
+        joined.remap("m", map_type="LOOKS-LIKE")
+    joined.mapping("n", "A", "C", map_type="NARROWER-THAN")
+
+
+# The schema set on a source with concepts
+
+
+def failed(source):
+    with pytest.raises(Invalid) as caught:
+        source.update(custom_validation_schema="OpenMRS")
+    assert list(caught.value.errors) == ["custom_validation_schema"]
+    assert source.document["custom_validation_schema"] is None
+    return {entry["mnemonic"]: entry for entry in caught.value.extra["failed_concept_validations"]}
+
+
+def test_a_source_whose_concepts_keep_the_rules_takes_the_schema(source):
+    source.edit(new_concept("A", names=[full("Glucose")]), new_concept("B", names=[full("Sugar")]), retire("B"))
+    source.concept("C", retired=True)  # breaks the rules out of sight
+
+    assert source.update(custom_validation_schema="OpenMRS")["custom_validation_schema"] == "OpenMRS"
+
+    with refused("names"):
+        put(source, "D", full("Glucose"))
+    with refused("names"):
+        put(source, "D", full("D"), named("Glucose"))
+    put(source, "D", full("Sugar"))
+    with refused("names"):
+        source.change("C", retired=False)
+
+
+def test_a_refused_schema_names_each_concept_that_breaks_it_and_why(source, lists):
+    source.edit(
+        new_concept("good", names=[full("Good")]),
+        new_concept("bare"),
+        new_concept("class", names=[full("Class")], concept_class="X", datatype="Y"),
+        new_concept("one", names=[full("Twice")]),
+        new_concept("two", names=[full("Two"), named("Twice")]),
+        new_concept("three", names=[full("Thrice")]),
+        new_concept("four", names=[full("Thrice")]),
+        new_concept("retired", retired=True),
+    )
+
+    found = failed(source)
+
+    assert set(found) == {"bare", "class", "one", "two", "three", "four"}
+    assert found["bare"] == {
+        "mnemonic": "bare", "url": source.concept_url("bare"), "errors": {"names": ["at least one fully specified name is needed"]},
+    }  # fmt: skip
+    assert set(found["class"]["errors"]) == {"concept_class", "data_type", "datatype"}
+    assert all(set(found[concept]["errors"]) == {"names"} for concept in ("one", "two", "three", "four"))
+
+
+def test_a_source_without_the_schema_goes_on_as_before_after_a_refusal(source):
+    source.concept("A")
+    failed(source)
+
+    source.concept("B", "Name of A")
+    source.change("A", names=[full("A")])
+    source.change("B", names=[full("B")])
+
+    source.update(custom_validation_schema="OpenMRS")
+    with refused("names"):
+        put(source, "C", full("A"))
+
+
+def test_a_schema_taken_off_and_set_again_checks_what_came_in_between(strict):
+    put(strict, "A", full("Glucose"))
+    strict.update(custom_validation_schema=None)
+    put(strict, "B", full("Glucose"))
+    assert set(failed(strict)) == {"A", "B"}
+    strict.change("B", names=[full("Sugar")])
+
+    strict.update(custom_validation_schema="OpenMRS")
+
+    with refused("names"):
+        put(strict, "C", full("Sugar"))
+
+
+def test_setting_the_schema_again_changes_nothing(strict):
+    put(strict, "A", full("A"))
+    before = strict.document["updated_on"]
+    assert strict.update(custom_validation_schema="OpenMRS")["updated_on"] == before
+
+
+def test_a_schema_set_beside_writers_leaves_no_two_concepts_of_one_name(source):
+    source.edit(*(new_concept(f"old{number}", names=[full(f"Old {number}")]) for number in range(50)))
+    start = threading.Barrier(5)
+
+    def write(writer):
+        start.wait()
+        outcomes = []
+        for number in range(10):
+            try:
+                put(source, f"c{writer}-{number}", full(f"Name {writer if number < 3 else 0}-{number}"))
+            except Invalid as error:
+                outcomes.append(sorted(error.errors))
+        return outcomes
+
+    def set_schema():
+        start.wait()
+        while True:
+            try:
+                source.update(custom_validation_schema="OpenMRS")
+            except Invalid as error:
+                for entry in error.extra["failed_concept_validations"]:
+                    source.change(entry["mnemonic"], retired=True)
+            else:
+                return
+
+    with ThreadPoolExecutor(5) as threads:
+        writers = [threads.submit(write, number) for number in range(4)]
+        threads.submit(set_schema).result()
+        assert all(outcome == ["names"] for writer in writers for outcome in writer.result())
+
+    with source.store.snapshot() as session:
+        rows = source.store.rows.page(session, Revision(source.number, source.rev), Slice("concept"), limit=1000)
+    shown = [row.header["display"] for row in rows]
+    assert len(shown) == len(set(shown)) >= 50
+    assert all("claims" in row.header for row in rows)
