@@ -1,0 +1,105 @@
+"""What holds for a stored repository at every moment, whatever was killed before."""
+
+import itertools
+from collections import Counter, defaultdict
+
+from oclapi import jsonio, times
+from oclapi.model import LIVE
+from oclapi.store.commits import COUNTED
+
+
+def check_repository(store, number):
+    """Read everything that the store holds of a source and compare it with itself. Raises AssertionError.
+
+    The log names every revision, in order of time; each counts what is visible at it; the rows of an item are a chain without gap or
+    overlap, the last one living; each body tells the revision, the time and the state of its row; mappings show their concepts' names.
+    """
+    repo = store.database.repos.find_one({"_id": number})
+    log = list(store.database.revisions.find({"repo": number}).sort("rev"))
+    rows = list(store.database.rows.find({"repo": number}).sort([("from_rev", 1), ("url", 1)]))
+    check_log(repo, log)
+    check_counts(log, rows)
+    check_chains(repo, rows)
+    moments = {revision["rev"]: revision["at"] for revision in log}
+    for row in rows:
+        check_body(row, moments)
+    check_names(rows)
+    check_versions(store, repo, log)
+
+
+def check_log(repo, log):
+    assert [revision["rev"] for revision in log] == list(range(1, repo["rev"] + 1))
+    ats = [revision["at"] for revision in log]
+    assert all(earlier < later for earlier, later in itertools.pairwise(ats))
+    assert len({revision["commit"] for revision in log}) == len(log)
+    if log:
+        assert (repo["counts"], repo["content_at"]) == (log[-1]["counts"], log[-1]["at"])
+        assert repo["at"] >= log[-1]["at"]
+    else:
+        assert repo["counts"] == dict.fromkeys(COUNTED, 0)
+
+
+def check_counts(log, rows):
+    """Every revision's counts are those of the rows visible at it, and it knows how many it wrote."""
+    moved, written = defaultdict(Counter), Counter(row["from_rev"] for row in rows)
+    for row in rows:
+        names = [f"{row['kind']}s"] if row["retired"] else [f"{row['kind']}s", f"active_{row['kind']}s"]
+        moved[row["from_rev"]].update(names)
+        moved[row["to_rev"]].subtract(names)
+    visible = Counter(dict.fromkeys(COUNTED, 0))
+    for revision in log:
+        visible.update(moved[revision["rev"]])
+        assert revision["counts"] == visible, revision["rev"]
+        assert revision["changes"] == written.pop(revision["rev"])
+    assert not written, "rows of a revision that the log does not name"
+
+
+def check_chains(repo, rows):
+    items = defaultdict(list)
+    for row in rows:
+        assert 1 <= row["from_rev"] <= repo["rev"], row["url"]
+        assert row["to_rev"] == LIVE or row["from_rev"] < row["to_rev"] <= repo["rev"], row["url"]
+        items[row["url"]].append(row)
+    for url, states in items.items():
+        ends = [row["to_rev"] for row in states]
+        assert ends == [*(row["from_rev"] for row in states[1:]), LIVE], url
+        assert len({jsonio.loads_own(row["body"])["uuid"] for row in states}) == 1, url
+
+
+def check_body(row, moments):
+    body = jsonio.loads_own(row["body"])
+    assert (body["url"], body["id"], body["retired"]) == (row["url"], row["id"], row["retired"])
+    assert row["at"] == moments[row["from_rev"]], row["url"]
+    assert body["updated_on"] == times.show(row["at"]), row["url"]
+    assert body["version"] == str(row["number"] if row["kind"] == "mapping" else row["from_rev"]), row["url"]
+    assert body["version_url"] == f"{row['url']}{body['version']}/"
+
+
+def check_names(rows):
+    """Each state of a mapping shows its own source's concept names as they stood at its last moment, so as they stood at every one."""
+    names = defaultdict(list)
+    for row in rows:
+        if row["kind"] == "concept":
+            names[row["url"]].append((row["from_rev"], row["to_rev"], row["display"]))
+    for row in rows:
+        if row["kind"] != "mapping":
+            continue
+        body, last = jsonio.loads_own(row["body"]), row["to_rev"] - 1
+        shown = {"from": body["from_concept_name"]}
+        if body["to_concept_url"] and not row["own_to_name"]:
+            shown["to"] = body["to_concept_name"]
+        for end, name in shown.items():
+            if row[end] in names:
+                assert [name] == [display for start, stop, display in names[row[end]] if start <= last < stop], (row["url"], end)
+
+
+def check_versions(store, repo, log):
+    versions = list(store.database.versions.find({"repo": repo["_id"]}).sort("at"))
+    assert repo["versions"] == len(versions) + 1
+    assert [version["rev"] for version in versions] == sorted(version["rev"] for version in versions)
+    for version in versions:
+        assert version["rev"] <= repo["rev"]
+        if version["rev"]:
+            named = log[version["rev"] - 1]
+            assert (version["counts"], version["content_at"]) == (named["counts"], named["at"])
+        assert store.exports.read(str(version["_id"])) is not None
