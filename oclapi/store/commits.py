@@ -1,14 +1,16 @@
 """The one way to write content: `commit`. A commit makes one new revision of each repository that it changes."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from oclapi.errors import NotFound
+from oclapi.errors import NotFound, RepositoryBusy
 from oclapi.model import LIVE, Change, Counts, Head, Json, Revision
 from oclapi.store.database import Database, told
 
@@ -19,11 +21,28 @@ side effect. Its heads are those of the repositories that the commit names, by n
 COUNTED = ("concepts", "mappings", "active_concepts", "active_mappings")
 
 
+class Turn:
+    """Who of this process writes to a repository."""
+
+    def __init__(self) -> None:
+        self.free = Lock()
+        self.waited = 0  # how many times somebody found it taken; a count that is lost between two threads harms nobody
+
+    def take(self, patience: float) -> None:
+        """Wait until it is free. Raises RepositoryBusy after `patience` seconds."""
+        if self.free.acquire(blocking=False):
+            return
+        self.waited += 1
+        if not self.free.acquire(timeout=patience):
+            raise RepositoryBusy("other writers kept this one waiting too long; nothing was written")
+
+
 class Commits:
     """Writes revisions."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._turns: dict[int, Turn] = {}  # of every repository that this process wrote to
 
     def commit(
         self,
@@ -64,7 +83,21 @@ class Commits:
             with told():
                 return self._db.revisions.find_one({"commit": token}, {"_id": 1}) is not None
 
-        return self._db.transaction(work, happened)
+        with self._turn(repos):
+            return self._db.transaction(work, happened)
+
+    @contextmanager
+    def _turn(self, repos: Sequence[int]) -> Iterator[None]:
+        """Let the threads of this process write to a repository one after the other; between processes the conflict decides.
+
+        Waiting here costs nothing, while a conflict costs the server a transaction and the one who waits a random pause.
+        """
+        with ExitStack() as taken:
+            for number in sorted(set(repos)):
+                turn = self._turns.setdefault(number, Turn())
+                turn.take(self._db.patience)
+                taken.callback(turn.free.release)
+            yield
 
     def lock(self, session: ClientSession, number: int, *, content: bool = True) -> Head:
         """Take the repository's next moment: it conflicts with every other writer. `content`: the next revision as well."""
@@ -80,10 +113,12 @@ class Commits:
             raise NotFound("the repository is gone")
         return Head(Revision(number, repo["rev"]), repo["at"], repo)
 
-    def waited(self, repos: Iterable[int]) -> int:
+    def waited(self, repos: Sequence[int]) -> int:
         """How many times a writer found one of these repositories held by another so far: it grows while somebody waits."""
+        here = sum(turn.waited for number in repos if (turn := self._turns.get(number)))
         with told():
-            return sum(found["n"] for found in self._db.waits.find({"_id": {"$in": list(repos)}}))
+            elsewhere: int = sum(found["n"] for found in self._db.waits.find({"_id": {"$in": list(repos)}}))
+        return here + elsewhere
 
     def _note_wait(self, number: int) -> None:
         """Outside of the transaction, so that the importer which rests for those who wait sees it at once."""

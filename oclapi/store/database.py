@@ -85,7 +85,7 @@ class Database:
             {} if client else {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority", wtimeout=30000)}
         )
         self._db = self.client.get_database(name, **options)
-        self._patience = patience
+        self.patience = patience
         self.users = self._db["users"]
         self.orgs = self._db["orgs"]
         self.repos = self._db["repos"]
@@ -133,7 +133,7 @@ class Database:
         whether it was committed after the answer to a commit was lost.
         Raises RepositoryBusy (nothing written) when `patience` is over, OutcomeUnknown, StoreUnavailable.
         """
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 with self.client.start_session() as session:

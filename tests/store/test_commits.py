@@ -1,13 +1,16 @@
 """What `commit` promises: one revision, all or nothing, in order, whoever writes beside it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
-from oclapi.errors import Invalid, NotFound
+from oclapi.errors import Invalid, NotFound, RepositoryBusy
 from oclapi.model import LIVE, Counts, Revision
+from oclapi.store.database import Database
 from oclapi.store.rows import Slice
-from tests.store.conftest import Repo, concept_change
+from oclapi.store.store import Store
+from tests.store.conftest import KEY, Repo, concept_change
 
 CONCEPTS = Slice("concept", retired=None)
 
@@ -135,3 +138,42 @@ def test_a_source_made_again_under_an_old_name_shares_nothing_with_the_old_one(s
     removed = sum(store.repos.purge())
     assert removed == 2  # one row, one revision
     assert store.database.trash.count_documents({}) == 0
+
+
+def test_threads_of_one_process_take_turns_and_none_of_their_transactions_is_run_twice(store, repo):
+    other = Repo(store, "OTHER")
+    runs = []
+
+    def commit(number):
+        def build(session, heads):
+            runs.append(number)
+            return [concept_change(one.number, one.concept_url(f"C{number}")) for one in (repo, other)]
+
+        order = [repo.number, other.number] if number % 2 else [other.number, repo.number]
+        store.commits.commit(order, build, "amina")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(commit, range(24)))
+
+    assert sorted(runs) == list(range(24))
+    assert repo.head().number == other.head().number == 24
+
+
+def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(store, repo, mongo_url):
+    hasty = Store(Database(mongo_url, patience=0.05, client=store.database.client), KEY)
+    inside, done = Event(), Event()
+
+    def slow(session, heads):
+        inside.set()
+        assert done.wait(30)
+        return []
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(hasty.commits.commit, [repo.number], slow, "amina")
+        assert inside.wait(30)
+        with pytest.raises(RepositoryBusy):
+            hasty.commits.commit([repo.number], lambda session, heads: [], "ben")
+        assert hasty.commits.waited([repo.number]) == 1
+        done.set()
+        first.result()
+    assert hasty.commits.commit([repo.number], lambda session, heads: [], "ben") == {}
