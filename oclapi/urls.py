@@ -11,7 +11,8 @@ ID = r"[A-Za-z0-9._@-]{1,255}"
 LONGEST = 4096
 """Characters of an item's URL, server address included; its five ids have 255 at most."""
 _REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"
-_PLACE = rf"(?P<repo>{_REPO})(?:(?:versions/)?(?P<version>{ID})/)?"
+_BELOW = "versions|concepts|mappings|references|extras|export"  # what stands there is no version
+_PLACE = rf"(?P<repo>{_REPO})(?:(?:versions/)?(?!(?:{_BELOW})/)(?P<version>{ID})/)?"
 _CONTENT = re.compile(rf"{_PLACE}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?P<item_version>{ID})/)?")
 _REPO_ONLY = re.compile(_PLACE)
 
@@ -35,7 +36,7 @@ class ItemUrl:
 def path_of(url: str) -> str:
     """The path of a relative or absolute URL, with one slash at its end. ValueError where it has none."""
     parts = urlsplit(url)
-    if not parts.path.startswith("/"):
+    if not parts.path.startswith("/") or min(url) <= " ":  # urlsplit leaves line breaks and tabs out without a word
         raise ValueError("not the path of an item")
     return parts.path if parts.path.endswith("/") else parts.path + "/"
 

@@ -1,0 +1,113 @@
+"""URLs of items, taken apart and put together."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oclapi import urls
+from oclapi.urls import ItemUrl
+
+REPO = "/orgs/NorthLab/sources/LABX/"
+IDS = st.text("abcXYZ019-._@", min_size=1, max_size=12) | st.sampled_from(
+    ["concepts", "mappings", "versions", "HEAD", "my-concepts", "..."]
+)
+VERSIONS = IDS.filter(lambda version: version not in ("concepts", "mappings", "versions"))
+REPOS = st.builds("/{}/{}/{}/{}/".format, st.sampled_from(["orgs", "users"]), IDS, st.sampled_from(["sources", "collections"]), IDS)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        (f"{REPO}concepts/1007/", ItemUrl(REPO, "concept", "1007")),
+        (f"{REPO}mappings/m-1/", ItemUrl(REPO, "mapping", "m-1")),
+        (f"{REPO}v1/concepts/1007/", ItemUrl(REPO, "concept", "1007", version="v1")),
+        (f"{REPO}versions/v1/concepts/1007/", ItemUrl(REPO, "concept", "1007", version="v1")),
+        (f"{REPO}concepts/1007/3/", ItemUrl(REPO, "concept", "1007", item_version="3")),
+        (f"{REPO}HEAD/concepts/1007/3/", ItemUrl(REPO, "concept", "1007", version="HEAD", item_version="3")),
+        (f"{REPO}concepts/concepts/3/", ItemUrl(REPO, "concept", "concepts", item_version="3")),
+        (f"{REPO}concepts/mappings/3/", ItemUrl(REPO, "concept", "mappings", item_version="3")),
+        (f"{REPO}mappings/concepts/", ItemUrl(REPO, "mapping", "concepts")),
+        ("/users/a/collections/b/concepts/c/", ItemUrl("/users/a/collections/b/", "concept", "c")),
+        (f"{REPO}concepts/1007", ItemUrl(REPO, "concept", "1007")),
+        (f"https://terms.example.org{REPO}concepts/1007", ItemUrl(REPO, "concept", "1007")),
+        (f"//terms.example.org{REPO}concepts/1007/?verbose=true#top", ItemUrl(REPO, "concept", "1007")),
+    ],
+)
+def test_this_is_the_url_of_an_item(url, found):
+    assert urls.item(url) == found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/",
+        REPO,
+        f"{REPO}concepts/",
+        f"{REPO}v1/",
+        f"{REPO}versions/concepts/1/",
+        f"{REPO}concept/1/",
+        f"{REPO}v1/v2/concepts/1/",
+        f"{REPO}concepts/1/2/3/",
+        f"{REPO}concepts//1/",
+        f"{REPO}concepts/a b/",
+        f"{REPO}concepts/é/",
+        f"{REPO}concepts/{'x' * 256}/",
+        f"{REPO}concepts/1/\n",
+        f"/api{REPO}concepts/1/",
+        "/orgs/a/b/c/concepts/1/",
+        f"{REPO[1:]}concepts/1/",
+        "https://terms.example.org",
+        "http://[half/orgs/a/sources/b/concepts/1/",
+        "x" * 100_000,
+    ],
+    ids=lambda url: url[:50],
+)
+def test_this_is_not(url):
+    assert urls.item(url) is None
+
+
+@pytest.mark.parametrize("url", [REPO, REPO[:-1], f"https://terms.example.org{REPO}", f"{REPO}v1/", f"{REPO}HEAD", f"{REPO}versions/v1/"])
+def test_this_names_a_repository(url):
+    assert urls.repo(url) == REPO
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "LABX",
+        "/orgs/NorthLab/",
+        f"{REPO}concepts/",
+        f"{REPO}versions/",
+        f"{REPO}concepts/1/",
+        f"{REPO}a/b/",
+        "http://[x",
+        "/" * 100_000,
+    ],
+    ids=lambda url: url[:50],
+)
+def test_this_names_none(url):
+    assert urls.repo(url) is None
+
+
+@given(REPOS, st.sampled_from(["concept", "mapping"]), IDS, st.none() | VERSIONS, st.none() | IDS)
+def test_what_is_put_together_is_taken_apart_again(repo, kind, item, version, item_version):
+    url = f"{repo}{f'{version}/' if version else ''}{kind}s/{item}/{f'{item_version}/' if item_version else ''}"
+    found = urls.item(url)
+    assert found == ItemUrl(repo, kind, item, version, item_version)
+    assert found.stable == urls.item_url(repo, kind, item)
+    assert urls.item(f"http://127.0.0.1:8000{url[:-1]}") == found
+
+
+@given(REPOS)
+def test_a_repositorys_url_tells_whose_it_is(repo):
+    parts = urls.parts(repo)
+    assert f"{urls.owner_url(parts.owner_type, parts.owner)}{repo.split('/')[3]}/{parts.id}/" == parts.url == repo
+    assert parts.owner_url == urls.owner_url(parts.owner_type, parts.owner)
+
+
+@given(st.text(max_size=60) | st.text("/:?#[]@.ao0\\%\n\t", max_size=30))
+def test_any_text_is_a_url_or_none(text):
+    for found in (urls.item(text), urls.repo(text)):
+        assert found is None or isinstance(found, (ItemUrl, str))
