@@ -10,6 +10,7 @@ from oclapi.errors import NotFound, QueueUnavailable
 from oclapi.exports.cache import token_of
 from oclapi.exports.state import ExportStates
 from oclapi.services import Services
+from oclapi.store.abandoned import Abandoned
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +18,7 @@ PACE = 1.0  # seconds from one tick to the next
 CLEANING_PACE = 60.0  # seconds; a walk over the cache is dearer than a tick
 LEASE = timedelta(seconds=10)
 PURGE_TIME = 0.5  # seconds of one tick
+IDLE = 5.0  # seconds without a step after which a transaction counts as abandoned; a live one takes its next within a second
 
 
 def tick(s: Services, now: datetime) -> None:
@@ -64,11 +66,14 @@ def clean_cache(s: Services, now: datetime) -> None:
 def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] = time.sleep) -> None:
     """Tick about once a second until `ended`, while no other worker does. A fault is logged, and the next round tries again."""
     holder = uuid.uuid4().hex
+    abandoned = Abandoned(s.store.database)
     cleaned = -CLEANING_PACE
     while not ended():
         try:
             now = datetime.now(UTC)
             if s.store.leases.take("tick", holder, LEASE, now):
+                if left := abandoned.end(IDLE):
+                    log.warning("ended transactions of killed processes", extra={"transactions": left})
                 tick(s, now)
                 if time.monotonic() - cleaned >= CLEANING_PACE:
                     clean_cache(s, now)

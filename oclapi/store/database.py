@@ -15,6 +15,9 @@ from pymongo.write_concern import WriteConcern
 
 from oclapi.errors import OutcomeUnknown, RepositoryBusy, StoreUnavailable
 
+APP = "oclapi"
+"""How our connections call themselves at the server."""
+
 Session = ClientSession | None
 """What a read is given: a snapshot session, the session of a transaction, or None (unit tests on mongomock)."""
 
@@ -79,7 +82,7 @@ class Database:
         """`url` names the database; `patience` is how many seconds a transaction tries against other writers."""
         name = parse_uri(url)["database"]
         self.client: MongoClient[dict[str, Any]] = client or MongoClient(
-            url, connect=False, tz_aware=True, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, retryWrites=True, appname="oclapi"
+            url, connect=False, tz_aware=True, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, retryWrites=True, appname=APP
         )
         options: dict[str, Any] = (
             {} if client else {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority", wtimeout=30000)}
