@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bson import decode_all
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 
@@ -22,6 +21,10 @@ BATCH = 100_000
 """Rows of a long read between two snapshots, at most."""
 SNAPSHOT_AGE = 60
 """Seconds after which a long read takes another snapshot; whoever reads slowly must not outlive one."""
+
+LIST = 1000
+LIST_BYTES = 8 * 2**20
+"""What is handed on at once in a long read. Raw batches of the driver would cost more: it takes them apart and joins them again."""
 
 OWN_FIELDS = frozenset(("repo", "kind", "url", "id", "from_rev", "to_rev", "at", "retired", "body"))
 
@@ -81,14 +84,14 @@ class Rows:
     def bodies(self, revision: Revision, wanted: Slice) -> Iterator[bytes]:
         """Every body of the slice in commit order, however long that takes: one revision from the first to the last.
 
-        Memory: what the server sends at once. A read that goes on takes a new snapshot now and then, since a snapshot lives five minutes
-        and a revision for ever.
+        Memory: what the server sends at once (at most 16 MB), and one list. A read that goes on takes a new snapshot now and then,
+        since a snapshot lives five minutes and a revision for ever.
         """
         for batch in self.body_batches(revision, wanted):
             yield from batch
 
     def body_batches(self, revision: Revision, wanted: Slice, size: int = BATCH, *, newest_first: bool = False) -> Iterator[list[bytes]]:
-        """As `bodies`, in lists of what the server sends at once (1,000 rows or 16 MB); `newest_first` in the reverse order."""
+        """As `bodies`, in lists of at most 1,000 bodies or about 8 MiB; `newest_first` in the reverse order."""
         after: tuple[int, str] | None = None
         only = {"_id": 0, "body": 1, "from_rev": 1, "url": 1}
         there_is_more = True
@@ -97,11 +100,8 @@ class Rows:
             with self._db.snapshot() as session:
                 there_is_more = False
                 for part in _parts(after, newest_first):
-                    cursor = self._find(session, revision, wanted, part, newest_first, only, raw=True).batch_size(1000).limit(left)
-                    for sent in cursor:
-                        found = decode_all(sent)
-                        if not found:
-                            continue
+                    cursor = self._find(session, revision, wanted, part, newest_first, only).batch_size(LIST).limit(left)
+                    for found in _lists(cursor):
                         yield [row["body"] for row in found]
                         after = (found[-1]["from_rev"], found[-1]["url"])
                         left -= len(found)
@@ -240,7 +240,7 @@ class Rows:
         self._db.transaction(mark)
         with told():
             found = self._db.rows.find({"repo": repo, "kind": "concept", "claims": {"$exists": False}}, {"body": 1}, hint="order")
-            for batch in _batches(found):
+            for batch in _lists(found):
                 changes = [UpdateOne({"_id": row["_id"]}, {"$set": {"claims": claims_of(row["body"])}}) for row in batch]
                 self._db.rows.bulk_write(changes, ordered=False)
 
@@ -258,12 +258,11 @@ class Rows:
         part: Mapping[str, Any],
         newest_first: bool,
         only: Json | None = None,
-        *,
-        raw: bool = False,
     ) -> Any:
         way = -1 if newest_first else 1
-        find = self._db.rows.find_raw_batches if raw else self._db.rows.find
-        return find(_where(revision, wanted, part), only, hint="order", sort=[("from_rev", way), ("url", way)], session=session)
+        return self._db.rows.find(
+            _where(revision, wanted, part), only, hint="order", sort=[("from_rev", way), ("url", way)], session=session
+        )
 
 
 def _at(revision: Revision) -> Json:
@@ -293,10 +292,18 @@ def _parts(after: tuple[int, str] | None, newest_first: bool) -> list[Json]:
     return [{"from_rev": after[0], "url": {beyond: after[1]}}, {"from_rev": {beyond: after[0]}}]
 
 
-def _batches(cursor: Any) -> Iterator[list[Json]]:
-    """The cursor's documents in the batches in which the server sends them."""
-    while batch := cursor.to_list(1000):
-        yield batch
+def _lists(cursor: Iterable[Json]) -> Iterator[list[Json]]:
+    """The documents, which have bodies, in lists of at most LIST, or of the first that together have LIST_BYTES or more."""
+    held: list[Json] = []
+    size = 0
+    for document in cursor:
+        held.append(document)
+        size += len(document["body"])
+        if len(held) == LIST or size >= LIST_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def row_of(found: Mapping[str, Any]) -> Row:

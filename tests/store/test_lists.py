@@ -1,0 +1,31 @@
+"""Long reads: what they hold in memory at once."""
+
+from oclapi.store.rows import LIST, LIST_BYTES, Slice
+
+CONCEPTS = Slice("concept", retired=None)
+
+
+def lists(store, revision, **how):
+    return list(store.rows.body_batches(revision, CONCEPTS, **how))
+
+
+def test_a_long_read_hands_on_a_thousand_small_bodies_at_once(store, repo):
+    revision = repo.commit(*(f"C{number:04}" for number in range(LIST + 1)))
+
+    assert [len(part) for part in lists(store, revision)] == [LIST, 1]
+
+
+def test_a_long_read_hands_on_no_more_bytes_at_once_than_it_may_and_the_last_body(store, repo):
+    body = b"x" * (LIST_BYTES // 4)
+    repo.commit("A", "B", "C", body=body)
+    revision = repo.commit("D", "E", "F", body=body)
+
+    assert lists(store, revision) == [[body] * 4, [body] * 2]
+
+
+def test_a_long_read_that_is_cut_into_snapshots_shows_each_body_once(store, repo):
+    repo.commit("A", "B", "C", body=b"1")
+    revision = repo.commit("D", "E", body=b"2")
+
+    shown = [body for part in lists(store, revision, size=2) for body in part]
+    assert shown == [b"1"] * 3 + [b"2"] * 2
