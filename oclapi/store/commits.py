@@ -1,5 +1,6 @@
 """The one way to write content: `commit`. A commit makes one new revision of each repository that it changes."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -83,8 +84,9 @@ class Commits:
             with told():
                 return self._db.revisions.find_one({"commit": token}, {"_id": 1}) is not None
 
+        begun = time.monotonic()
         with self._turn(repos):
-            return self._db.transaction(work, happened)
+            return self._db.transaction(work, happened, time.monotonic() - begun)
 
     @contextmanager
     def _turn(self, repos: Sequence[int]) -> Iterator[None]:

@@ -129,14 +129,16 @@ class Database:
         with told(), self.client.start_session(snapshot=True) as session:
             yield session
 
-    def transaction(self, work: Callable[[ClientSession], Result], happened: Callable[[], bool] | None = None) -> Result:
+    def transaction(
+        self, work: Callable[[ClientSession], Result], happened: Callable[[], bool] | None = None, waited: float = 0.0
+    ) -> Result:
         """Run `work` in one transaction, again from its start after each conflict, and return its result.
 
         `work` may run many times: it has no effect but through the session. `happened` tells, outside the transaction,
-        whether it was committed after the answer to a commit was lost.
+        whether it was committed after the answer to a commit was lost. `waited`: seconds of `patience` that are used up already.
         Raises RepositoryBusy (nothing written) when `patience` is over, OutcomeUnknown, StoreUnavailable.
         """
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + self.patience - waited
         while True:
             try:
                 with self.client.start_session() as session:

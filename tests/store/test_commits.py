@@ -1,5 +1,6 @@
 """What `commit` promises: one revision, all or nothing, in order, whoever writes beside it."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -177,3 +178,20 @@ def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(s
         done.set()
         first.result()
     assert hasty.commits.commit([repo.number], lambda session, heads: [], "ben") == {}
+
+
+def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(store, repo, mongo_url):
+    patience = 2.0
+    hasty = Store(Database(mongo_url, patience=patience, client=store.database.client), KEY)
+
+    def refused(number):
+        begun = time.monotonic()
+        with pytest.raises(RepositoryBusy):
+            hasty.commits.commit([repo.number], lambda session, heads: [], "amina")
+        return time.monotonic() - begun
+
+    with store.database.client.start_session() as other, other.start_transaction():
+        store.database.repos.update_one({"_id": repo.number}, {"$inc": {"rev": 1}}, session=other)
+        with ThreadPoolExecutor(3) as pool:
+            assert max(pool.map(refused, range(3))) < 1.75 * patience
+        other.abort_transaction()
