@@ -29,6 +29,10 @@ class RQExportQueue:
         self._redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 1))
         self._queue = Queue(EXPORTS, connection=self._redis)
 
+    def reach(self) -> None:
+        with _told():
+            self._redis.ping()
+
     def enqueue(self, version_id: str, token: str) -> None:
         """By name, so that no request imports a job."""
         with _told():

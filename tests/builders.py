@@ -23,18 +23,18 @@ class MemoryQueue:
     down: bool = False
 
     def enqueue(self, version_id: str, token: str) -> None:
-        self._reach()
+        self.reach()
         self.jobs[token] = version_id
 
     def knows(self, token: str) -> bool:
-        self._reach()
+        self.reach()
         return token in self.jobs
 
     def cancel(self, token: str) -> None:
-        self._reach()
+        self.reach()
         self.jobs.pop(token, None)
 
-    def _reach(self) -> None:
+    def reach(self) -> None:
         if self.down:
             raise QueueUnavailable("the job queue can't be reached; nothing was started")
 

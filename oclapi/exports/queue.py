@@ -6,6 +6,9 @@ from typing import Protocol
 class ExportQueue(Protocol):
     """Wakes a worker for one version. A token is 32 hex characters and names one job for ever."""
 
+    def reach(self) -> None:
+        """Does nothing. Raises QueueUnavailable where the other calls would."""
+
     def enqueue(self, version_id: str, token: str) -> None:
         """Have a worker build the export of that version under that token. Raises QueueUnavailable: then it may or may not run."""
 

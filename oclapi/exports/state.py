@@ -170,6 +170,7 @@ class ExportStates:
 
     def _start(self, version: Json, document: Json, now: datetime) -> bool:
         """Ask for a job in place of the one in `document`; False when another caller was faster."""
+        self._queue.reach()  # first, so that nothing looks as if it were on its way while the tick tries again and again
         total = version["counts"]["concepts"] + version["counts"]["mappings"]
         token = self._exports.ask(_key(version), document.get("job"), total, now)
         if token is None:

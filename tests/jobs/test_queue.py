@@ -112,7 +112,13 @@ def away():
 
 
 @pytest.mark.parametrize(
-    "step", [lambda queue: queue.enqueue("x", TOKEN), lambda queue: queue.knows(TOKEN), lambda queue: queue.cancel(TOKEN)]
+    "step",
+    [
+        lambda queue: queue.reach(),
+        lambda queue: queue.enqueue("x", TOKEN),
+        lambda queue: queue.knows(TOKEN),
+        lambda queue: queue.cancel(TOKEN),
+    ],
 )
 def test_a_queue_that_is_away_is_told(away, step):
     with pytest.raises(QueueUnavailable):

@@ -25,21 +25,21 @@ class Queue:
         self.down = False
         self._lock = threading.Lock()
 
-    def _check(self):
+    def reach(self):
         if self.down:
             raise QueueUnavailable("down")
 
     def enqueue(self, version_id, token):
-        self._check()
+        self.reach()
         with self._lock:
             self.waiting.append(token)
 
     def knows(self, token):
-        self._check()
+        self.reach()
         return token in self.waiting
 
     def cancel(self, token):
-        self._check()
+        self.reach()
         with self._lock:
             self.waiting.remove(token)
 
@@ -246,6 +246,27 @@ def test_with_the_queue_down_asking_leaves_nothing_behind(store, states, queue, 
         states.ask(version, NOW)
     assert document(store, version) == before
     assert states.of(version, NOW).status == "missing"
+
+
+def test_a_queue_that_goes_down_when_a_job_is_put_into_it_leaves_nothing_behind(store, states, queue, version, monkeypatch):
+    def down(version_id, token):
+        raise QueueUnavailable("down")
+
+    monkeypatch.setattr(queue, "enqueue", down)
+    with pytest.raises(QueueUnavailable):
+        states.ask(version, NOW)
+    assert states.of(version, NOW).status == "missing"
+    assert "job" not in document(store, version)
+
+
+def test_while_the_queue_is_down_trying_again_never_looks_like_processing(store, states, queue, version, monkeypatch):
+    def down():
+        assert states.of(version, NOW).status == "missing"
+        raise QueueUnavailable("down")
+
+    monkeypatch.setattr(queue, "reach", down)
+    with pytest.raises(QueueUnavailable):
+        states.heal(version, NOW)
 
 
 def test_with_the_queue_down_recreating_keeps_the_archive(store, states, queue, version):
