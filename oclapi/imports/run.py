@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 1000
 BATCH_BYTES = 8 * 2**20
+BESIDE_ROWS = 250  # lines of a commit while somebody waits: an editor's wait is as long as a commit of the import
 REST = 0.020  # seconds; what writers need that wait for a repository: each tries again within 10 ms
 
 LISTS = "/orgs/OCL/"
@@ -127,6 +128,7 @@ class _Run:
         self._counts: Counter[str] = Counter(task["counts"])
         self._on_progress = on_progress
         self._started = time.monotonic()
+        self._most = BATCH_ROWS  # lines of the next commit
 
     def report(self) -> Report:
         seconds = time.monotonic() - self._started
@@ -136,12 +138,12 @@ class _Run:
         """Store the lines of a batch and their outcomes, in one commit where nothing goes wrong."""
         while batch:
             try:
-                results = self._step(batch)
+                results = self._step(batch[: self._most])
             except OclError:  # the store's own, or Overtaken: the import can't go on
                 raise
             except Exception:  # a line that nobody foresaw must not end the import: halve the batch until it stands alone
                 if len(batch) > 1:
-                    middle = len(batch) // 2
+                    middle = min(len(batch), self._most) // 2 or 1
                     self.handle(batch[:middle])
                     self.handle(batch[middle:])
                     return
@@ -177,7 +179,9 @@ class _Run:
             self._advance(session, results)
 
         write(self._store, self._caller, repos, edit, beside)
-        if numbers and self._store.commits.waited(numbers) > waited:
+        somebody_waits = bool(numbers) and self._store.commits.waited(numbers) > waited
+        self._most = BESIDE_ROWS if somebody_waits else BATCH_ROWS
+        if somebody_waits:
             time.sleep(REST)
         return results
 
