@@ -1,5 +1,6 @@
 """Pages: what the request asks for, the cursor that pins a revision, and the headers that lead on (contract 5.1)."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,11 +65,17 @@ def paging(settings: Settings) -> Paging:
     return Paging(limit, ((page or 1) - 1) * limit)
 
 
+@functools.lru_cache(maxsize=4)
+def _signer(secret_key: str) -> URLSafeTimedSerializer:
+    """Kept, because deriving its key costs more than signing."""
+    return URLSafeTimedSerializer(secret_key, salt="cursor")
+
+
 class Cursors:
     """Signs cursors and reads them back."""
 
     def __init__(self, settings: Settings) -> None:
-        self._signer = URLSafeTimedSerializer(settings.secret_key, salt="cursor")
+        self._signer = _signer(settings.secret_key)
         self._life = settings.cursor_life
 
     def given(self, listing: str, repo: int) -> Cursor | None:
