@@ -53,14 +53,14 @@ class Client:
     """Somebody who calls the API; each request is a connection of its own, so it may come to any process of the server."""
 
     def __init__(self, url, token=None, patience=60):
-        self.url, self._token, self._patience = url, token, patience
+        self.url, self.token, self._patience = url, token, patience
 
     def call(self, method, path, body=None, **headers):
         """Headers are given with `_` for `-`. Raises one of NO_ANSWER when there is none within `patience` seconds."""
         begun = time.monotonic()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self._token:
-            sent["Authorization"] = f"Token {self._token}"
+        if self.token:
+            sent["Authorization"] = f"Token {self.token}"
         if body is not None:
             sent["Content-Type"] = "application/json"
         address = urlsplit(self.url)

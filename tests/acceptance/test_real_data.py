@@ -327,7 +327,8 @@ def test_a_subscriber_gets_exactly_what_changed_after_the_release(site, exported
     subscriber = Subscriber(site)
     subscriber.subscribe(site)
     assert set(subscriber.poll()) == {"newest"}  # the newest commit may come twice
-    renamed, gone, edited = [*list(active(exported, mapped=True))[:2], next(active(exported, mapped=False))]
+    renamed, gone = list(active(exported, mapped=True))[:2]
+    edited = next(active(exported, mapped=False))
     reissued = showing(exported, renamed)
     assert len(reissued) > 2
 
