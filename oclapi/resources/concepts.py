@@ -1,5 +1,6 @@
 """Concepts, their names and descriptions (contract section 10)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -124,30 +125,30 @@ class EntryOfState(EntriesOfState):
         raise NotFound(f"this concept has no such entry in its {self.part}")
 
 
-class Entries(EntriesOfState):
+class Entries(EntriesOfState, ABC):
     """The names or descriptions of a concept; POST adds one."""
 
-    def create(self, body: Json) -> Json:
-        """The body of one entry, checked."""
-        raise NotImplementedError
+    @abstractmethod
+    def checked(self, body: Json) -> Json:
+        """The body of one entry."""
 
     def post(self, **path: str) -> Response:
         repo = self.target(path)
-        body = self.create(asked.body(self.settings))
+        body = self.checked(asked.body(self.settings))
         (item, _), entry = self.write(repo, lambda draft, here: concepts.add_entry(draft, here, path["concept"], self.part, body))
         return created(jsonio.dumps(entry), f"{item.url}{self.part}/{entry['uuid']}/", self.settings)
 
 
-class Entry(EntryOfState):
+class Entry(EntryOfState, ABC):
     """One name or description of a concept."""
 
-    def update(self, body: Json) -> Json:
-        """The body of one entry, checked."""
-        raise NotImplementedError
+    @abstractmethod
+    def checked(self, body: Json) -> Json:
+        """The body of one entry's change."""
 
     def put(self, **path: str) -> Response:
         repo = self._target(path)
-        body = self.update(asked.body(self.settings))
+        body = self.checked(asked.body(self.settings))
         _, entry = self.write(repo, lambda draft, here: concepts.update_entry(draft, here, path["concept"], self.part, path["uuid"], body))
         return ok(entry)
 
@@ -174,14 +175,14 @@ class NameOfState(EntryOfState):
 class NameList(Entries):
     part, text = "names", "name"
 
-    def create(self, body: Json) -> Json:
+    def checked(self, body: Json) -> Json:
         return bodies.name_create(body)
 
 
 class Name(Entry):
     part, text = "names", "name"
 
-    def update(self, body: Json) -> Json:
+    def checked(self, body: Json) -> Json:
         return bodies.name_update(body)
 
 
@@ -196,12 +197,12 @@ class DescriptionOfState(EntryOfState):
 class DescriptionList(Entries):
     part, text = "descriptions", "description"
 
-    def create(self, body: Json) -> Json:
+    def checked(self, body: Json) -> Json:
         return bodies.description_create(body)
 
 
 class Description(Entry):
     part, text = "descriptions", "description"
 
-    def update(self, body: Json) -> Json:
+    def checked(self, body: Json) -> Json:
         return bodies.description_update(body)

@@ -22,8 +22,6 @@ ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("{V}/processing/", versions.VersionProcessing),
     ("{V}/export/", exports.VersionExport),
     ("/exports/:version_id/:token/:expires/:signature/:key", exports.ExportFile),
-    ("{V}/export/", exports.VersionExport),
-    ("/exports/:version_id/:token/:expires/:signature/:key", exports.ExportFile),
     ("{A}/extras/", extras.RepositoryExtras),
     ("{A}/extras/:key/", extras.RepositoryExtra),
     ("{A}/concepts/", concepts.ConceptList),
