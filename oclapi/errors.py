@@ -125,6 +125,16 @@ class QueueUnavailable(OclError):
     retry_after = 10
 
 
+class SearchUnavailable(OclError):
+    """No search engine could answer in time: it is down, or too slow."""
+
+    retry_after = 5
+
+
+class SearchBehind(OclError):
+    """The search engine has not learnt of the revision asked for; the store can answer."""
+
+
 class OutcomeUnknown(OclError):
     """The store's answer to a commit was lost and it could not be looked up: it may or may not have happened."""
 

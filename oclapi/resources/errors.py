@@ -25,6 +25,8 @@ from oclapi.errors import (
     QueueUnavailable,
     RangeNotSatisfiable,
     RepositoryBusy,
+    SearchBehind,
+    SearchUnavailable,
     StoreUnavailable,
     VersionExists,
 )
@@ -48,6 +50,8 @@ STATUS: dict[type[OclError], int] = {
     Overtaken: 500,  # jobs end by it; no request should
     OutcomeUnknown: 503,
     QueueUnavailable: 503,
+    SearchUnavailable: 503,
+    SearchBehind: 500,  # the built-in search answers then; no request should see it
     RepositoryBusy: 503,
     StoreUnavailable: 503,
 }
