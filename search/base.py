@@ -6,6 +6,7 @@ answers everywhere else. Both give the same pages, but for the ranking of words.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 from oclapi.model import Kind, Revision
@@ -47,7 +48,7 @@ class Query:
     """Which entries of a scope a listing wants, and in which order. Filters are combined with AND."""
 
     kind: Kind
-    text: str = ""  # `q` as the client gave it
+    text: str = ""  # `q` as the client gave it; words.terms says what it means
     retired: bool | None = False  # None: both
     filters: tuple[Filter, ...] = ()
     sort: Sort = "lastUpdate"
@@ -68,7 +69,8 @@ class Scope:
     """Where to look: the listing of one repository is one part; a global listing has many repositories, most of them at HEAD."""
 
     parts: tuple[Part, ...] = ()
-    heads: tuple[int, ...] = ()  # numbers of repositories of which the living rows are meant
+    heads: tuple[Revision, ...] = ()  # newest revisions of the repositories of which the living rows are meant
+    since: datetime | None = None  # with heads: only rows that were written at that moment or later
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Key:
 
 
 Position = tuple[str | int | float, str]
-"""Where a page ended: the value sorted by (for lastUpdate in one repository: from_rev), and the url."""
+"""Where a page ended: the value sorted by (`search.fields.token`; for lastUpdate in one repository: from_rev), and the url."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,9 @@ class Hits:
     keys: Sequence[Key]
     total: int  # exact, of the whole answer
     facets: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)  # by name: values as written, with their counts
-    last: Position | None = None  # of the last key; None: none, or a sort that can only be paged by counting (bestMatch, many repositories)
-    behind: int = 0  # revisions that the engine has still to learn of the repositories asked; 0 for MongoDB
+    last: Position | None = None  # of the last key; None: none, or a sort that can only be paged by counting (bestMatch; Solr: many repositories)
+    behind: int = 0  # revisions that the engine has still to learn of the parts asked; 0 for MongoDB, and for heads (see `reached`)
+    reached: int = 0  # for heads: the sum of the revisions that the engine's copies of these repositories have reached
 
 
 class SearchIndex(Protocol):
@@ -107,6 +110,10 @@ class SearchIndex(Protocol):
         """Find at most `limit` rows, behind `after`, or without `skip` ones.
 
         `fresh`: every finished write must be in the answer; else one that misses the last of them will do (`q` and facets may lag).
+        For heads only the caller can tell: the answer is fresh when the sum of the repositories' revisions, read before and after,
+        was `reached`.
         `session` is what MongoDB is read through. `limit` 0 only counts.
+        Living rows of `heads` are fresh when the engine knows exactly those revisions, no earlier and no later ones.
+        `query.text` without a word (`search.words.terms`) looks for nothing: it is as if it were empty.
         Raises SearchBehind (not `fresh` enough: ask the other engine), SearchUnavailable (down, or too slow).
         """
