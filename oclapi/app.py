@@ -6,13 +6,15 @@ import uuid
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import RequestURITooLarge
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config.logging import belongs_to
 from config.settings import BadSetting, Settings
 from jobs.queue import RQExportQueue
+from jobs.rates import RedisRates
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
-from oclapi.resources import answers, errors
+from oclapi.resources import answers, errors, limits
 from oclapi.resources.auth import authenticate
 from oclapi.resources.paths import RawPaths
 from oclapi.resources.routes import add_routes
@@ -42,9 +44,13 @@ def prepare(services: Services) -> None:
 
 def create_app(services: Services) -> Flask:
     """The web application. It keeps no state of its own."""
+    settings = services.settings
+    rates = RedisRates(settings.redis_url, settings.rate_limit) if settings.rate_limit else None
     app = Flask("oclapi", static_folder=None)
     app.extensions["oclapi"] = services
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
+    if settings.trusted_proxies:  # of what proxies add only the client's address: links have OCL_BASE_URL
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     errors.register(app)
     add_routes(app, services)
 
@@ -53,8 +59,12 @@ def create_app(services: Services) -> Flask:
         g.begun = time.monotonic()
         g.request_id = uuid.uuid4().hex[:16]
         belongs_to(request=g.request_id)
-        _check_line(services.settings)
-        g.caller = authenticate(services.store.owners)
+        _check_line(settings)
+        try:
+            g.caller = authenticate(services.store.owners)
+        finally:  # a refused token counts too, for the address that it came from
+            if rates:
+                limits.count(rates)
         if "//" in request.environ["PATH_INFO"]:
             raise NotFound("an address has no repeated slashes")
 
@@ -64,7 +74,7 @@ def create_app(services: Services) -> Flask:
         address = str(request.url_rule) if request.url_rule else None  # the path itself may hold a signed link
         facts = {"method": request.method, "address": address, "status": response.status_code, "ms": took}
         log.info("request", extra={**facts, **_ids(request.view_args)})
-        return answers.finish(response)
+        return limits.protect(answers.finish(response), settings)
 
     return app
 

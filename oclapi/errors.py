@@ -9,6 +9,7 @@ OclError
   MethodNotOffered        the address exists, the method is not offered there
   VersionExists           the repository already has a version of that id
   BodyTooLarge, BodyTypeNotAccepted
+  TooManyRequests         the caller asked more often than the operator allows
   LinkRefused             an export link whose signature is wrong or has expired
   RangeNotSatisfiable     a byte range outside the archive
   ExportFailed            the last export job of a version failed a moment ago
@@ -87,6 +88,14 @@ class BodyTooLarge(OclError):
 
 class BodyTypeNotAccepted(OclError):
     """The request's content type is not JSON."""
+
+
+class TooManyRequests(OclError):
+    """The caller asked more often than the operator allows; `retry_after` seconds later the next request is answered."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too many requests; the next one is answered in {retry_after} s")
+        self.retry_after = retry_after
 
 
 class LinkRefused(OclError):

@@ -1,9 +1,12 @@
 """What a request says: its query parameters and its body, checked or refused."""
 
+import io
 import re
 from datetime import UTC, datetime
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
 
 from config.settings import Settings
 from oclapi import jsonio, times
@@ -12,6 +15,9 @@ from oclapi.model import Json
 
 PIECE = 2**20
 """Bytes of a body that are read at once."""
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORM_PARTS = 1000
+"""Parts that a form may have."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 ALTERNATIVE = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,]+)')
@@ -73,6 +79,19 @@ def optional_body(settings: Settings) -> Json:
     """As `body`; an empty one is {}."""
     raw = _raw(settings.max_body)
     return _object(raw, settings) if raw else {}
+
+
+def flat_body(settings: Settings) -> Json:
+    """As `body`, for bodies without lists and objects in them: a form is taken too. Of a key given twice the first counts."""
+    if request.mimetype not in FORMS:
+        return body(settings)
+    raw = _raw(settings.max_body)
+    try:
+        reader = FormDataParser(max_form_parts=FORM_PARTS, silent=False)
+        _, fields, _ = reader.parse(io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params)
+    except (ValueError, RequestEntityTooLarge) as error:
+        raise Invalid.field("__all__", "this is not a valid form") from error
+    return jsonio.object_of(jsonio.dumps(fields.to_dict()), settings.max_depth)
 
 
 def _object(raw: bytes, settings: Settings) -> Json:

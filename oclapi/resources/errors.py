@@ -28,6 +28,7 @@ from oclapi.errors import (
     SearchBehind,
     SearchUnavailable,
     StoreUnavailable,
+    TooManyRequests,
     VersionExists,
 )
 from oclapi.model import Json
@@ -46,6 +47,7 @@ STATUS: dict[type[OclError], int] = {
     BodyTooLarge: 413,
     BodyTypeNotAccepted: 415,
     RangeNotSatisfiable: 416,
+    TooManyRequests: 429,
     ExportFailed: 500,
     Overtaken: 500,  # jobs end by it; no request should
     OutcomeUnknown: 503,

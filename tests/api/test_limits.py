@@ -1,0 +1,368 @@
+"""What protects the server from its callers, and callers from each other (contract 1.1, 1.2, 1.4)."""
+
+import itertools
+import json
+import logging
+import re
+from dataclasses import replace
+from urllib.parse import quote
+
+import pytest
+from redis import Redis
+
+from jobs.rates import RedisRates
+from oclapi.app import create_app
+from oclapi.errors import BodyTooLarge, BodyTypeNotAccepted, Invalid
+from oclapi.resources import asked as asked_for
+from oclapi.resources.limits import SAFE
+from tests.builders import TOKEN, Api, concept_body, good
+
+CALLER = {"REMOTE_ADDR": "203.0.113.5"}
+
+
+@pytest.fixture
+def limited(services, redis_url):
+    """The application with other settings: three requests a minute."""
+
+    def make(**settings):
+        changed = replace(services.settings, **{"redis_url": redis_url, "rate_limit": 3, **settings})
+        return Api(create_app(replace(services, settings=changed)).test_client())
+
+    return make
+
+
+def asked(api, address="203.0.113.5", **headers):
+    return api.open("GET", "/orgs/?limit=1", headers=headers, environ_overrides={"REMOTE_ADDR": address})
+
+
+# Rates
+
+
+def test_one_request_more_than_the_rate_is_told_when_to_come_back(limited):
+    nobody = limited().anonymous
+    assert [asked(nobody).status_code for _ in range(3)] == [200, 200, 200]
+
+    answer = asked(nobody)
+
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 20  # a third of a minute
+    assert answer.headers["Retry-After"] in answer.get_json()["detail"]
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_another_address_and_a_user_have_rates_of_their_own(limited):
+    api = limited()
+    for _ in range(4):
+        asked(api.anonymous)
+
+    assert asked(api.anonymous).status_code == 429
+    assert asked(api.anonymous, "203.0.113.6").status_code == 200
+    assert [asked(api).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_processes_count_together(limited):
+    assert [asked(limited().anonymous).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_a_user_has_one_rate_wherever_they_come_from(limited):
+    api = limited()
+    assert [asked(api, f"203.0.113.{number}").status_code for number in range(4)] == [200, 200, 200, 429]
+
+
+def test_guessing_tokens_counts_for_the_address(limited):
+    nobody = limited().anonymous
+    statuses = [asked(nobody, Authorization=f"Token {number:040}").status_code for number in range(4)]
+
+    assert statuses == [401, 401, 401, 429]
+
+
+def test_a_neighbourhood_of_ipv6_addresses_is_one_caller(limited):
+    nobody = limited().anonymous
+    statuses = [asked(nobody, f"2001:db8:1:2::{number:x}").status_code for number in range(4)]
+
+    assert statuses == [200, 200, 200, 429]
+    assert asked(nobody, "2001:db8:1:3::1").status_code == 200
+
+
+def test_a_rate_comes_back_with_time(redis_url):
+    rates = RedisRates(redis_url, 600)  # one each 0.1 s
+    passed = next(number for number in itertools.count() if rates.take("me"))
+
+    assert 600 <= passed < 700  # some came back meanwhile
+    assert 0 < rates.take("me") <= 0.1
+    assert any(rates.take("me") == 0 for _ in itertools.count())
+    with Redis.from_url(redis_url) as redis:
+        assert 0 < redis.pttl("rate:me") <= 60_000
+
+
+def test_without_its_counts_the_server_answers(limited, caplog):
+    api = limited(redis_url="redis://127.0.0.1:1/0")
+    with caplog.at_level(logging.WARNING):
+        assert [asked(api).status_code for _ in range(5)] == [200] * 5
+    assert [record.message for record in caplog.records].count("requests are not counted") == 1
+
+
+def test_no_rate_is_the_default(services, redis_url):
+    api = Api(create_app(replace(services, settings=replace(services.settings, redis_url=redis_url))).test_client())
+    assert {asked(api).status_code for _ in range(20)} == {200}
+    with Redis.from_url(redis_url) as redis:
+        assert redis.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "same"),
+    [
+        pytest.param(0, "198.51.100.{}", True, id="nobody is believed"),
+        pytest.param(1, "198.51.100.{}", False, id="the proxy is believed"),
+        pytest.param(1, "198.51.100.{}, 192.0.2.7", True, id="what the client wrote before it is not"),
+        pytest.param(2, "198.51.100.{}, 192.0.2.7", False, id="two proxies"),
+        pytest.param(2, "", True, id="less than they should add"),
+    ],
+)
+def test_the_client_is_who_the_trusted_proxies_say(limited, proxies, forwarded, same):
+    nobody = limited(trusted_proxies=proxies).anonymous
+    statuses = [asked(nobody, **{"X-Forwarded-For": forwarded.format(number)}).status_code for number in range(4)]
+
+    assert statuses == [200, 200, 200, 429 if same else 200]
+
+
+def test_a_proxy_can_not_change_the_links(limited):
+    answer = limited(trusted_proxies=1).anonymous.get(
+        "/orgs/?limit=1", **{"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
+    )
+
+    assert "evil.example" not in answer.headers["Link"]
+
+
+# Headers
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "status"),
+    [("GET", "/orgs/", 200), ("GET", "/nothing/", 404), ("POST", "/orgs/", 400), ("DELETE", "/orgs/", 405), ("OPTIONS", "/orgs/", 200)],
+)
+def test_every_answer_is_safe_to_open_in_a_browser(api, method, url, status):
+    answer = api.open(method, url)
+
+    assert answer.status_code == status
+    assert {name: answer.headers[name] for name in SAFE} == SAFE
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+def test_browsers_are_told_to_insist_on_https_where_the_operator_says_so(limited):
+    assert limited(hsts=3600).get("/orgs/").headers["Strict-Transport-Security"] == "max-age=3600"
+
+
+def test_no_answer_tells_what_the_server_is_made_of(api):
+    told = " ".join(f"{name}: {value}" for name, value in api.get("/orgs/").headers)
+    assert not any(word in told.lower() for word in ("werkzeug", "python", "flask", "x-powered-by"))
+
+
+def test_a_browser_may_ask_before_any_request_to_any_address(app, api):
+    ask = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+    for rule in app.url_map.iter_rules():
+        answer = api.anonymous.open("OPTIONS", re.sub("<.*?>", "x", rule.rule), headers=ask)
+
+        assert answer.status_code == 200, rule.rule
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+        assert "OPTIONS" in answer.headers["Allow"]
+
+
+def test_a_header_can_not_change_the_method(api, source):
+    source.concept("A")
+    for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
+        assert api.post(f"{source.url}concepts/", concept_body("B", extras={"by": name})).status_code in (201, 400)
+        answer = api.open("POST", f"{source.url}concepts/A/?_method=DELETE", json={}, headers={name: "DELETE"})
+        assert answer.status_code == 200
+    assert api.get(f"{source.url}concepts/A/").get_json()["retired"] is False
+
+
+# Addresses
+
+
+def raw(api, path, method="GET", query="", **how):
+    """Ask for an address exactly as a client wrote it."""
+    line = f"{path}?{query}" if query else path
+    overrides = {"RAW_URI": line, "REQUEST_URI": line, "QUERY_STRING": query}
+    return api.open(method, "/", environ_overrides=overrides, **how)
+
+
+LIKE_ITEMS = (
+        "concepts/../", "concepts/%2e%2e/", "concepts/%2E%2E/A/", "%2e%2e/%2e%2e/%2e%2e/etc/",
+    "concepts/%252e%252e/", "concepts/A%2Fnames/",
+        "concepts%2FA/", "concepts/A/names/%2e%2e/", "concepts/A%00/", "concepts/A%0d%0aX-Injected:%201/",
+    "concepts/%ff%fe/", "concepts/%C3%A9/",
+        "concepts/A%20/", "concepts/\\..\\A/", "concepts/A;x=1/", "concepts/a/", "concepts/%EF%BC%A1/", "concepts/A%CC%81/", "concepts//A/",
+        "concepts/A//", "Concepts/A/", "concepts/" + "x" * 256 + "/", "concepts/%/", "concepts/%zz/", "concepts/A%2e%2e/",
+        "versions/%2e%2e/", "v1/%2e%2e/concepts/A/", "concepts/A/extras/%2e%2e/", "concepts/A/extras/a%2Fb/", "concepts/A/extras/%ff/",
+        "concepts/A/extras/%00/", "concepts/A/extras/%0d%0aX:1/", "concepts/A/extras/%25/",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [(method, rest) for method in ("GET", "PUT", "DELETE") for rest in LIKE_ITEMS if method != "PUT" or "/extras/" not in rest],
+)
+def test_an_address_that_only_looks_like_an_item_is_not_found(api, source, method, rest):
+    source.concept("A")
+    before = api.get(f"{source.url}concepts/A/").get_json()
+    how = {"json": {}} if method == "PUT" else {}
+
+    answer = raw(api, source.url + rest, method, **how)
+
+    assert answer.status_code == 404 or (answer.status_code == 405 and method != "GET")
+    assert answer.get_json()["detail"]
+    assert "X-Injected" not in answer.headers
+    assert api.get(f"{source.url}concepts/A/").get_json() == before
+
+
+@pytest.mark.parametrize(
+    "key", ["a/b", "..", "%", "%2e", "a.b", "$x", "é", "e\u0301", "\r\nX-Injected: 1", " ", "\\", '"', "😀", "<script>"]
+)
+def test_a_key_of_extras_may_be_any_text(api, source, key):
+    address = f"{source.url}extras/{quote(key, safe='').replace('.', '%2e')}/"
+
+    assert good(raw(api, address, "PUT", json={key: 1})).get_json() == {key: 1}
+    answer = good(raw(api, address))
+    assert answer.get_json() == {key: 1}
+    assert "X-Injected" not in answer.headers
+    assert raw(api, address, "DELETE").status_code == 204
+
+
+def test_ids_that_differ_in_case_only_are_different(api, source):
+    source.concepts("abc", "ABC")
+
+    assert [good(api.get(f"{source.url}concepts/{name}/")).get_json()["id"] for name in ("abc", "ABC")] == ["abc", "ABC"]
+    assert api.get(f"{source.url}concepts/Abc/").status_code == 404
+
+
+@pytest.mark.parametrize("bad", ["%00", "%ff%fe", "%0d%0aX-Injected:%201", "%", "%zz", "%E2%82", "\\", "'\"<>", "%F0%9F%98%80"])
+@pytest.mark.parametrize("listing", ["concepts/", "mappings/", "versions/", "", "../", "concepts/A/names/", "concepts/A/mappings/"])
+def test_a_strange_value_in_a_query_never_breaks_an_answer(api, source, listing, bad):
+    source.concepts("A", "B")
+    address = source.url.rpartition("sources/")[0] + "sources/" if listing == "../" else source.url + listing
+    for name in ("limit", "page", "updatedSince", "cursor", "verbose", "sortAsc", "includeConcepts", "includeRetired"):
+        answer = raw(api, address, query=f"{name}={bad}")
+        assert answer.status_code in (200, 400), (name, answer.get_data(as_text=True))
+        assert answer.is_json
+    answer = raw(api, address, query=f"{bad}={bad}&unknown={bad}&limit=1")
+    assert answer.status_code == 200
+    for name, value in answer.headers:
+        assert "\r" not in value
+        assert "\n" not in value
+        assert name != "X-Injected"
+
+
+def test_of_a_parameter_given_twice_the_first_counts(api, source):
+    source.concepts("A", "B", "C")
+
+    assert good(api.get(f"{source.url}concepts/?limit=1&limit=2")).headers["num_returned"] == "1"
+
+
+def test_a_link_to_the_next_page_repeats_the_query_without_its_traps(api, source):
+    source.concepts("A", "B")
+    answer = raw(api, f"{source.url}concepts/", query="limit=1&x=%0d%0aX-Injected:%201&y=%22%3E&z=%ff")
+
+    assert answer.status_code == 200
+    assert "X-Injected" not in answer.headers
+    following = answer.headers["next"]
+    assert following.isascii()
+    assert good(api.get(following.removeprefix("http://localhost"))).headers["num_returned"] == "1"
+
+
+@pytest.mark.parametrize(("length", "status"), [(16_000, 200), (17_000, 414), (1_000_000, 414)])
+def test_a_query_is_read_up_to_the_length_of_a_request_line(api, source, length, status):
+    answer = raw(api, f"{source.url}concepts/", query="x=" + "y" * length)
+
+    assert answer.status_code == status
+    assert answer.is_json
+
+
+def test_thousands_of_parameters_are_read_in_no_time(api, source):
+    assert raw(api, f"{source.url}concepts/", query="&".join(["a=1"] * 4000)).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "a b", "evil.example/path", 'x"y', "[::1", "évil.example", ""])
+def test_a_strange_host_never_breaks_an_answer(api, host):
+    answer = api.open("GET", "/orgs/?limit=1", environ_overrides={"HTTP_HOST": host})
+
+    assert answer.status_code in (200, 400)
+    assert answer.is_json
+
+
+def test_links_have_the_address_that_the_operator_set_whatever_the_host_header_says(limited):
+    api = limited(base_url="https://terms.example.org", rate_limit=0)
+    answer = api.open("GET", "/orgs/?limit=1", environ_overrides={"HTTP_HOST": "evil.example"})
+
+    assert "evil.example" not in str(answer.headers)
+    assert answer.headers["Link"].startswith("<https://terms.example.org/orgs/")
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("declared", ["-1", "abc", "9" * 40, " ", "1e3"])
+def test_a_false_length_of_a_body_is_no_fault(api, source, declared):
+    answer = api.open(
+        "POST", f"{source.url}concepts/", data=json.dumps(concept_body("A")), content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": declared},
+    )  # fmt: skip
+    assert answer.status_code in (400, 413)
+    assert source.ids() == []
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/csv", "application/octet-stream", "application/jsonp", "json", "application/json-patch+json"]
+)
+def test_other_types_of_bodies_are_refused(api, content_type):
+    answer = api.open("POST", "/orgs/", data='{"id": "Typed", "name": "x"}', content_type=content_type)
+
+    assert answer.status_code == 415
+    assert api.get("/orgs/Typed/").status_code == 404
+
+
+FORM = "application/x-www-form-urlencoded"
+PARTS = "multipart/form-data; boundary=x"
+PART = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+
+
+def flat(app, services, data, content_type):
+    with app.test_request_context("/users/login/", method="POST", data=data, content_type=content_type):
+        return asked_for.flat_body(services.settings)
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        ("username=amina&password=a%20%26%C3%A9&password=other&company=", FORM),
+        (PART.format("username", "amina") + PART.format("password", "a &é") + PART.format("company", "") + "--x--\r\n", PARTS),
+        (json.dumps({"username": "amina", "password": "a &é", "company": ""}), "application/json"),
+    ],
+)
+def test_a_flat_body_may_be_a_form(app, services, data, content_type):
+    assert flat(app, services, data.encode(), content_type) == {"username": "amina", "password": "a &é", "company": ""}
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "failure"),
+    [
+        (b"username=a%00b", FORM, Invalid),
+        (b"\xff=1", FORM, Invalid),
+        (b"--x\r\nno part", PARTS, Invalid),
+        (b"a=1", "multipart/form-data", Invalid),
+        ((PART.format("a", "1") * 1001 + "--x--\r\n").encode(), PARTS, Invalid),
+        (b"a=" + b"x" * (17 * 2**20), FORM, BodyTooLarge),
+        (b"a=1", "text/plain", BodyTypeNotAccepted),
+    ],
+    ids=["NUL", "not UTF-8", "cut off", "no boundary", "too many parts", "too large", "neither"],
+)
+def test_a_form_that_can_not_be_read_is_refused(app, services, data, content_type, failure):
+    with pytest.raises(failure):
+        flat(app, services, data, content_type)
+
+
+def test_the_token_is_not_kept_beside_the_counts(limited, redis_url):
+    asked(limited())
+    with Redis.from_url(redis_url) as redis:
+        assert TOKEN not in str(redis.keys())
