@@ -69,7 +69,7 @@ class Scope:
     """Where to look: the listing of one repository is one part; a global listing has many repositories, most of them at HEAD."""
 
     parts: tuple[Part, ...] = ()
-    heads: tuple[Revision, ...] = ()  # newest revisions of the repositories of which the living rows are meant
+    heads: tuple[int, ...] = ()  # numbers of repositories of which the living rows are meant
     since: datetime | None = None  # with heads: only rows that were written at that moment or later
 
 
@@ -93,7 +93,7 @@ class Hits:
     keys: Sequence[Key]
     total: int  # exact, of the whole answer
     facets: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)  # by name: values as written, with their counts
-    last: Position | None = None  # of the last key; None: none, or a sort that can only be paged by counting (bestMatch; Solr: many repositories)
+    last: Position | None = None  # of the last key; None: none, or a sort that can only be paged by counting (bestMatch, many repositories)
     behind: int = 0  # revisions that the engine has still to learn of the parts asked; 0 for MongoDB, and for heads (see `reached`)
     reached: int = 0  # for heads: the sum of the revisions that the engine's copies of these repositories have reached
 
@@ -113,7 +113,6 @@ class SearchIndex(Protocol):
         For heads only the caller can tell: the answer is fresh when the sum of the repositories' revisions, read before and after,
         was `reached`.
         `session` is what MongoDB is read through. `limit` 0 only counts.
-        Living rows of `heads` are fresh when the engine knows exactly those revisions, no earlier and no later ones.
         `query.text` without a word (`search.words.terms`) looks for nothing: it is as if it were empty.
         Raises SearchBehind (not `fresh` enough: ask the other engine), SearchUnavailable (down, or too slow).
         """

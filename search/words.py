@@ -1,65 +1,43 @@
-"""Words: how texts and `q` are taken apart, with case and accents folded. Pure.
+"""What a search text means, before any engine looks for it. Pure.
 
-Nothing of a query language gets through here: a term holds letters, digits and marks only.
+Nothing of an engine's own syntax has a meaning here: what is no phrase in quotation marks and no `*` at the end of a word is plain words.
 """
 
 import re
 import unicodedata
 from dataclasses import dataclass
 
-_PIECE = re.compile(r'"([^"]*)"(\*?)|([^\s"]+)|"')
-_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe"})
-"""Letters that Unicode does not take apart into a plain one and an accent."""
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-"""Scripts written without spaces: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each of their characters counts as a word."""
+MOST_TERMS = 100
+"""Terms that count; of a longer text the first do."""
+_PIECE = re.compile(r'"([^"]*)"\**|([^\s"\0]+)')
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What one word or phrase of `q` looks for: these words, one after the other."""
+    """One word, or a phrase: words that stand together in this order."""
 
-    words: tuple[str, ...]
-    prefix: bool = False  # the last of them may go on
-
-
-class _Characters(dict[int, str | None]):
-    """What becomes of each character of a folded text; filled as they are met, so it is as large as the scripts in use."""
-
-    def __missing__(self, code: int) -> str | None:
-        char = chr(code)
-        made: str | None = char
-        if unicodedata.combining(char):
-            made = None
-        elif unicodedata.category(char)[0] in "PSZC":
-            made = " "
-        elif _UNSPACED.match(char):
-            made = f" {char} "
-        self[code] = made
-        return made
+    text: str
+    phrase: bool = False
+    prefix: bool = False  # the word may go on
 
 
-_characters = _Characters()
+def terms(text: str) -> tuple[Term, ...]:
+    """The terms of `q`, all of which must be found, each once. Without a letter or digit there are none: nothing is asked for."""
+    found: dict[tuple[str, bool, bool], Term] = {}
+    for phrase, plain in _PIECE.findall(unicodedata.normalize("NFC", text)):
+        for term in [_phrase(phrase)] if phrase else _words(plain):
+            if any(char.isalnum() for char in term.text):
+                found.setdefault((term.text.casefold(), term.phrase, term.prefix), term)
+                if len(found) == MOST_TERMS:
+                    return tuple(found.values())
+    return tuple(found.values())
 
 
-def fold(text: str) -> str:
-    """Lower case; compatible forms are made one. Accents are left as characters of their own, which `words` drops."""
-    text = text.casefold()
-    return text if text.isascii() else unicodedata.normalize("NFKD", text.translate(_PLAIN))
+def _phrase(text: str) -> Term:
+    words = text.replace("*", " ").replace("\0", " ").split()
+    return Term(" ".join(words), phrase=len(words) > 1)
 
 
-def words(text: str) -> list[str]:
-    """The words of a text: runs of letters and digits, accents dropped; single characters of scripts that put no spaces."""
-    return fold(text).translate(_characters).split()
-
-
-def terms(text: str) -> list[Term]:
-    """What `q` looks for; all terms must be found. Any text is fine: what is no phrase in quotes and no `*` at an end is plain words.
-
-    A word with a mark inside (`x-ray`, `A00.1`) is a phrase. Without any letter or digit the list is empty: nothing is looked for.
-    """
-    found: list[Term] = []
-    for phrase, star, plain in _PIECE.findall(text):
-        inside = tuple(words(phrase or plain))
-        if inside:
-            found.append(Term(inside, bool(star) or plain.endswith("*")))
-    return list(dict.fromkeys(found))
+def _words(text: str) -> list[Term]:
+    words = [word for word in text.split("*") if word]
+    return [Term(word, prefix=text.endswith("*") and place == len(words) - 1) for place, word in enumerate(words)]

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 from oclapi import jsonio, representations, urls
 from oclapi.access import Caller, may
-from oclapi.editing import naming, openmrs
+from oclapi.editing import openmrs
 from oclapi.editing.values import mapping_value, shown_concepts
 from oclapi.errors import Invalid, OclError
 from oclapi.model import Change, Head, Json, Kind, Revision, Row
 from oclapi.store.database import Transaction
 from oclapi.store.rows import Slice
 from oclapi.store.store import Store
+from search import fields
 
 MappingKey = tuple[str, str, str]
 """(from, map_type, to): what no second mapping of a source may share."""
@@ -324,25 +325,15 @@ class Draft:
     def _render(self, item: Item) -> Change:
         head = self._heads[item.repo["_id"]]
         value, by = item.value, self.caller.by
-        header: Json
         if item.kind == "concept":
             body = representations.concept_body(value, item.repo["url"], head.revision.number, head.at, by)
-            header = {
-                "display": value["display_name"], "name": naming.fold(value["display_name"]),
-                "concept_class": naming.fold(value["concept_class"]),
-                "datatype": naming.fold(value["datatype"]),
-                "locales": sorted({naming.fold(name["locale"]) for name in value["names"]}), "by": naming.fold(by),
-            }  # fmt: skip
+            header = fields.concept_header(value, by)
             if head.repo["keeps_claims"]:
                 header["claims"] = openmrs.claims(value)
         else:
             number = item.row.header["number"] + 1 if item.row else 1
             body = representations.mapping_body(value, item.repo["url"], number, head.at, by)
-            header = {
-                "from": value["from_concept_url"], "map_type": value["map_type"], "to": value["to"], "number": number,
-                "by": naming.fold(by),
-                "own_to_name": value["own_to_name"],
-            }  # fmt: skip
+            header = fields.mapping_header(value, number, by)
             uses = [url for url in (value["from_concept_url"], value["to_concept_url"]) if url and not url.startswith(item.repo["url"])]
             if uses:
                 header["uses"] = uses

@@ -1,4 +1,4 @@
-"""How a concept is called: the rule for its display name, and texts made ready for filters. Pure."""
+"""How a concept is called: the rule for its display name. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,8 +23,3 @@ def display_name(names: Sequence[Json], default_locale: str, supported_locales: 
 def lookup_locale(names: Iterable[Json]) -> str | None:
     """The text of the first name of type `ISO 639-1`, which entries of a locale list have; else None."""
     return next((name["name"] for name in names if name["name_type"] == "ISO 639-1"), None)
-
-
-def fold(text: str) -> str:
-    """A text as filters compare it: ignoring case."""
-    return text.casefold()

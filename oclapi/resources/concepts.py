@@ -7,12 +7,13 @@ from typing import ClassVar
 from flask import Response
 
 from oclapi import bodies, jsonio, representations
-from oclapi.editing import concepts, naming
+from oclapi.editing import concepts
 from oclapi.errors import NotFound
 from oclapi.model import Json, Row
 from oclapi.resources import asked, paging, places
 from oclapi.resources.answers import created, nothing, ok, ok_bytes
 from oclapi.resources.items import ItemEndpoint, ItemList, ItemVersions, MappingsOf
+from search import fields
 
 
 class ConceptList(ItemList):
@@ -103,12 +104,12 @@ class EntriesOfState(ItemEndpoint):
         return found
 
     def _chosen(self, entry: Json) -> bool:
-        words = naming.fold(asked.text("q") or "").split()
-        chosen = all(word in naming.fold(entry[self.text]) for word in words)
+        words = fields.fold(asked.text("q") or "").split()
+        chosen = all(word in fields.fold(entry[self.text]) for word in words)
         for field in ("locale", f"{self.text}_type"):
             wanted = asked.alternatives(field)
             if wanted is not None:
-                chosen = chosen and naming.fold(entry[field] or "") in map(naming.fold, wanted)
+                chosen = chosen and fields.fold(entry[field] or "") in map(fields.fold, wanted)
         return chosen
 
 

@@ -37,8 +37,3 @@ def test_a_concept_is_shown_by(names, shown):
 )
 def test_the_entry_of_a_locale_list_says_its_locale(names, locale):
     assert naming.lookup_locale(names) == locale
-
-
-@pytest.mark.parametrize(("one", "other"), [("Diagnosis", "DIAGNOSIS"), ("straße", "STRASSE"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("en-GB", "EN-gb")])
-def test_filters_ignore_case(one, other):
-    assert naming.fold(one) == naming.fold(other)

@@ -1,0 +1,93 @@
+"""How the built-in search looks for words in texts: case and accents folded. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from search.words import Term
+
+_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe"})
+"""Letters that Unicode does not take apart into a plain one and an accent."""
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Scripts written without spaces: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each of their characters counts as a word."""
+
+
+class _Characters(dict[int, str | None]):
+    """What becomes of each character of a folded text; filled as they are met, so it is as large as the scripts in use."""
+
+    def __missing__(self, code: int) -> str | None:
+        char = chr(code)
+        made: str | None = char
+        if unicodedata.combining(char):
+            made = None
+        elif unicodedata.category(char)[0] in "PSZC":
+            made = " "
+        elif _UNSPACED.match(char):
+            made = f" {char} "
+        self[code] = made
+        return made
+
+
+_characters = _Characters()
+
+
+def _plain(text: str) -> str:
+    """Lower case, one form for compatible characters, no accents; what is neither letter nor digit is a space."""
+    text = text.casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text.translate(_PLAIN))
+    return text.translate(_characters)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text: runs of letters and digits, accents dropped; single characters in scripts that put no spaces."""
+    return _plain(text).split()
+
+
+def _line(text: str) -> str:
+    """A text's words with a space around each, so that a whole word and words in a row are found as parts of a string."""
+    return f" {' '.join(words(text))} "
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What `q` looks at in one entry, best first."""
+
+    codes: Sequence[str]
+    names: Sequence[str]
+    others: Sequence[str]
+
+
+class Matcher:
+    """Finds entries that hold every term. A word with a mark inside (`x-ray`, `A00.1`) is read as its parts in a row."""
+
+    def __init__(self, terms: Iterable[Term]) -> None:
+        lines = [(_line(term.text), term.prefix) for term in terms]
+        self._wanted = [line.rstrip(" ") if prefix else line for line, prefix in lines]
+        self._words = {word for line, _ in lines for word in line.split()}
+        self._whole = " " + " ".join(line.strip() for line, _ in lines) + " "
+
+    def may_hold(self, body: bytes) -> bool:
+        """A quick look at published JSON: False when it can't match. Texts in JSON keep their letters as they are."""
+        if body.isascii():
+            raw = body.lower()
+            return all(word.isascii() and word.encode() in raw for word in self._words)
+        text = _plain(body.decode())
+        return all(word in text for word in self._words)
+
+    def rank(self, texts: Texts) -> int | None:
+        """How well an entry matches, more is better; None: it does not.
+
+        3: a code is what was asked for; 2: a name is; 1: the names hold all terms; 0: all texts together do.
+        """
+        codes, names = [_line(text) for text in texts.codes], [_line(text) for text in texts.names]
+        everything = "\n".join([*codes, *names, *map(_line, texts.others)])
+        if not all(wanted in everything for wanted in self._wanted):
+            return None
+        if self._whole in codes:
+            return 3
+        if self._whole in names:
+            return 2
+        together = "\n".join(names)
+        return 1 if all(wanted in together for wanted in self._wanted) else 0
