@@ -53,6 +53,7 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
         "url": index("url", unique=True),
         "owner": index("owner_url", "kind", "updated_on", "url"),
         "kind": index("kind", "updated_on", "url"),
+        "changed": index("updated_on"),
     },
     "orgs": {"newest": index("updated_on", "_id")},
     "versions": {"id": index("repo", "id", unique=True), "newest": index("repo", "at")},
@@ -66,12 +67,13 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
     "users": {"tokens": index("tokens.hash")},
     "tasks": {"finished": index("finished_at")},
     "task_results": {"task": index("task", "line")},
+    "index_refusals": {"repo": index("repo")},
 }
 
 
 COLLECTIONS = (
     "users", "orgs", "repos", "versions", "rows", "revisions", "exports", "tasks", "task_results", "trash", "counters", "leans", "leases",
-    "waits",
+    "waits", "index_notes", "index_refusals",
 )  # fmt: skip
 
 
@@ -103,6 +105,8 @@ class Database:
         self.leans = self._db["leans"]
         self.leases = self._db["leases"]
         self.waits = self._db["waits"]
+        self.index_notes = self._db["index_notes"]
+        self.index_refusals = self._db["index_refusals"]
 
     def prepare(self) -> None:
         """Create collections and indexes that are not there yet. Safe to run at every start and by several at once."""

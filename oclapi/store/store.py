@@ -8,6 +8,8 @@ from pymongo.client_session import ClientSession
 from oclapi.store.commits import Commits
 from oclapi.store.database import Database
 from oclapi.store.exports import Exports
+from oclapi.store.feed import Feed
+from oclapi.store.index_notes import IndexNotes
 from oclapi.store.leases import Leases
 from oclapi.store.owners import Owners
 from oclapi.store.repos import Repos
@@ -27,6 +29,8 @@ class Store:
         self.versions = Versions(database, self.commits)
         self.exports = Exports(database)
         self.leases = Leases(database)
+        self.feed = Feed(database)
+        self.index_notes = IndexNotes(database)
         self.owners = Owners(database, secret_key)
         self.tasks = Tasks(database)
 
