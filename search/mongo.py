@@ -1,0 +1,327 @@
+"""The built-in search: MongoDB answers every listing, and looks for words by reading through one repository.
+
+It knows no other spellings of a word, no stems and no ranking by how often a word occurs; docs/search.md tells what it can't do.
+"""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo.errors import ExecutionTimeout
+
+from oclapi import jsonio, urls
+from oclapi.errors import SearchUnavailable
+from oclapi.model import LIVE, Json, Kind, Row
+from oclapi.store.commits import counts_of
+from oclapi.store.database import Database, Session, told
+from oclapi.store.rows import row_of
+from search import fields
+from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Part, Position, Query, Scope, Sort
+from search.matching import Matcher, Texts
+from search.words import terms
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+KEY = {"_id": 0, "repo": 1, "url": 1, "from_rev": 1, "at": 1}
+"""What is read of a row to name it; the indexes that serve default orders hold all of it but one time."""
+
+TOKENS = {
+    "conceptClass": "concept_class", "datatype": "datatype", "locale": "locales", "mapType": "type", "updatedBy": "by",
+}  # fmt: skip
+"""Filters that compare a field of the header."""
+_MAPPED = re.compile("(from|to)?[cC]oncept(Source|OwnerType|Owner)?")
+"""Filters on the concepts at the ends of a mapping: at which end, and what of it."""
+SORTED_BY: Mapping[Sort, Any] = {
+    "bestMatch": {"$literal": 0}, "id": {"$toLower": "$id"}, "name": "$name", "conceptClass": "$concept_class", "datatype": "$datatype",
+    "mapType": "$type", "lastUpdate": "$at",
+}  # fmt: skip
+"""What each sort compares, as an expression on a row."""
+NONE: Json = {"url": {"$in": []}}
+"""The condition that no row meets."""
+_ID = re.compile(urls.ID)
+
+
+class MongoIndex:
+    """A SearchIndex that needs nothing but the store. Its answers are never behind."""
+
+    name = "mongodb"
+
+    def __init__(self, database: Database, patience: float) -> None:
+        """`patience`: seconds after which a search is given up."""
+        self._db = database
+        self._patience = patience
+
+    def find(
+        self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None, fresh: bool = True
+    ) -> Hits:
+        """As SearchIndex.find. Words and facets over several repositories raise SearchUnavailable.
+
+        Cost: the default order without filters is one index range, and its total is kept; a filter or another sort reads the
+        repository's rows once (50,000 in about 100 ms), words and facets in this process (a second).
+        """
+        if not scope.parts and not scope.heads:
+            return Hits((), 0, _counted(query.kind, {}) if query.facets else {})
+        wanted = terms(query.text)
+        search = _Search(self._db, session, scope, query, time.monotonic() + self._patience)
+        with told(), _in_time():
+            if wanted or query.facets:
+                if search.several:
+                    raise SearchUnavailable("words and facets over several repositories need the search engine, which does not answer")
+                return search.read_through(Matcher(wanted) if wanted else None, limit, skip, after)
+            keys, last = search.page(limit, skip, after) if limit else ([], None)
+            return Hits(keys, search.count(), last=last)
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    try:
+        yield
+    except ExecutionTimeout as error:
+        raise _too_slow() from error
+
+
+def _too_slow() -> SearchUnavailable:
+    return SearchUnavailable("this search takes too long without the search engine; ask for less, or again later")
+
+
+class _Search:
+    """One question."""
+
+    def __init__(self, database: Database, session: Session, scope: Scope, query: Query, deadline: float) -> None:
+        self._db, self._session, self._scope, self._query, self._deadline = database, session, scope, query, deadline
+        self.several = len(scope.parts) + len(scope.heads) > 1
+        self._hint = "feed" if len(scope.heads) > 1 and not scope.parts else "order"
+        self._where = self._conditions()
+
+    # Which rows
+
+    def _conditions(self) -> Json:
+        query = self._query
+        retired = [] if query.retired is None else [{"retired": query.retired}]
+        return {"$and": [{"kind": query.kind}, *self._places(), *retired, *map(self._condition, query.filters)]}
+
+    def _places(self) -> list[Json]:
+        """Conditions that hold for the rows of the scope."""
+        scope, kind = self._scope, self._query.kind
+        places = [{"kind": kind, **_visible(part)} for part in scope.parts]
+        if scope.heads:
+            repo = scope.heads[0] if len(scope.heads) == 1 else {"$in": list(scope.heads)}
+            written = {"at": {"$gte": scope.since}} if scope.since else {}
+            places.append({"kind": kind, "repo": repo, "to_rev": LIVE, **written})
+        return places if len(places) == 1 else [{"$or": places}]
+
+    def _condition(self, asked: Filter) -> Json:
+        met = self._met(asked)
+        return {"$nor": [met]} if asked.negated else met
+
+    def _met(self, asked: Filter) -> Json:
+        name, values = asked.name, asked.values
+        if name == "extras":
+            return {"extras": {"$in": [fields.extras_token(asked.path, value) for value in values]}}
+        if name in TOKENS:
+            return {TOKENS[name]: {"$in": [fields.token(value) for value in values]}}
+        if name == "collection":
+            return {"repo": {"$in": self._collections(values)}}
+        if name in ("source", "owner", "ownerType", "user", "org"):
+            return _at_place("url", name, values)
+        mapped = _MAPPED.fullmatch(name)
+        assert mapped, f"{name} is no filter"
+        ends = [mapped[1]] if mapped[1] else ["from", "to"]
+        if not mapped[2]:
+            return {"$or": [met for end in ends for met in _is_concept(end, values)]}
+        return {"$or": [_at_place(end, mapped[2][0].lower() + mapped[2][1:], values) for end in ends]}
+
+    def _collections(self, ids: Sequence[str]) -> list[int]:
+        """Those of the repositories asked that are collections of one of these ids."""
+        numbers = [part.revision.repo for part in self._scope.parts] + list(self._scope.heads)
+        found = self._db.repos.find({"_id": {"$in": numbers}, "kind": "collection"}, {"id": 1}, session=self._session)
+        wanted = set(map(fields.fold, ids))
+        return [repo["_id"] for repo in found if fields.fold(repo["id"]) in wanted]
+
+    # How many
+
+    def count(self) -> int:
+        """The number of all matching rows: kept counts where whole repositories are listed, else counted."""
+        scope, query = self._scope, self._query
+        if query.filters or scope.since or any(part.since for part in scope.parts):
+            return self._db.rows.count_documents(self._where, hint=self._hint, session=self._session, maxTimeMS=self._left())
+        kept: list[Json] = []
+        if scope.heads:
+            kept += self._db.repos.find({"_id": {"$in": list(scope.heads)}}, {"counts": 1}, session=self._session)
+        if scope.parts:
+            revisions = [{"repo": part.revision.repo, "rev": part.revision.number} for part in scope.parts]
+            where = revisions[0] if len(revisions) == 1 else {"$or": revisions}
+            kept += self._db.revisions.find(where, {"counts": 1}, hint="rev", session=self._session)
+        everything = sum(counts_of(one).of(query.kind) for one in kept)
+        active = sum(counts_of(one).of(query.kind, active=True) for one in kept)
+        return everything if query.retired is None else everything - active if query.retired else active
+
+    # Which page
+
+    def page(self, limit: int, skip: int, after: Position | None) -> tuple[list[Key], Position | None]:
+        """The keys of one page, and where it ends."""
+        if self._query.sort == "lastUpdate" and not (self.several and self._scope.parts):
+            return self._in_order(limit, skip, after)
+        way = -1 if self._query.descending else 1
+        steps: list[Json] = [{"$match": self._where}, {"$project": {**KEY, "key": SORTED_BY[self._query.sort]}}]
+        if after:
+            value = _moment(after[0]) if self._query.sort == "lastUpdate" else after[0]
+            beyond = "$lt" if way < 0 else "$gt"
+            steps.append({"$match": {"$or": [{"key": {beyond: value}}, {"key": value, "url": {beyond: after[1]}}]}})
+        steps += [{"$sort": {"key": way, "url": way}}, *([{"$skip": skip}] if skip and not after else []), {"$limit": limit}]
+        found = self._db.rows.aggregate(steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True)
+        return self._ending(list(found), lambda row: row["key"])
+
+    def _in_order(self, limit: int, skip: int, after: Position | None) -> tuple[list[Key], Position | None]:
+        """The same in the order of an index: by commit in one repository, by time over several."""
+        descending, way = self._query.descending, -1 if self._query.descending else 1
+        first = "at" if self.several else "from_rev"
+        parts: list[Json] = [{}]
+        if after:
+            beyond = "$lt" if descending else "$gt"
+            value = _moment(after[0]) if self.several else after[0]
+            parts = [{first: value, "url": {beyond: after[1]}}, {first: {beyond: value}}]
+        only = KEY if self.several else {name: shown for name, shown in KEY.items() if name != "at"}
+        found: list[Json] = []
+        for part in parts:
+            if len(found) < limit:
+                where = {"$and": [*self._where["$and"], part]} if part else self._where
+                cursor = self._db.rows.find(where, only, hint=self._hint, sort=[(first, way), ("url", way)], session=self._session)
+                found += cursor.max_time_ms(self._left()).skip(0 if after else skip).limit(limit - len(found))
+        return self._ending(found, lambda row: row[first])
+
+    def _ending(self, found: Sequence[Json], value: Callable[[Json], Any]) -> tuple[list[Key], Position | None]:
+        keys = [Key(row["repo"], row["url"], row["from_rev"]) for row in found]
+        if not found or self._query.sort == "bestMatch":
+            return keys, None
+        last = value(found[-1])
+        return keys, (_milliseconds(last) if isinstance(last, datetime) else last, found[-1]["url"])
+
+    # Words and facets
+
+    def read_through(self, matcher: Matcher | None, limit: int, skip: int, after: Position | None) -> Hits:
+        """The answer for one repository, found by reading all its rows that meet the filters."""
+        query = self._query
+        facets: dict[str, Counter[str]] = {}
+        repo_url = self._repo_url() if query.facets else ""
+        found: list[tuple[Any, str, Key]] = []
+        cursor = self._db.rows.find(self._where, None if matcher else {"body": 0}, hint="order", session=self._session)
+        for number, document in enumerate(cursor.max_time_ms(self._left())):
+            if number % 256 == 0:
+                self._left()
+            row = row_of(document)
+            rank = _rank(matcher, row) if matcher else 0
+            if rank is None:
+                continue
+            found.append((_sort_value(query.sort, row, rank), row.url, Key(row.repo, row.url, row.from_rev)))
+            if query.facets:
+                for name, values in fields.facet_values(row, repo_url).items():
+                    facets.setdefault(name, Counter()).update(values)
+        found.sort(key=lambda one: one[:2], reverse=query.descending)
+        total = len(found)
+        if after:
+            found = [one for one in found if (one[:2] < after if query.descending else one[:2] > after)]
+            skip = 0
+        part = found[skip : skip + limit]
+        last = (part[-1][0], part[-1][1]) if part and query.sort != "bestMatch" else None
+        return Hits([one[2] for one in part], total, _counted(query.kind, facets) if query.facets else {}, last)
+
+    def _repo_url(self) -> str:
+        number = self._scope.parts[0].revision.repo if self._scope.parts else self._scope.heads[0]
+        repo = self._db.repos.find_one({"_id": number}, {"url": 1}, session=self._session)
+        return str(repo["url"]) if repo else ""
+
+    def _left(self) -> int:
+        """Milliseconds until the deadline. Raises SearchUnavailable when it is over."""
+        left = round((self._deadline - time.monotonic()) * 1000)
+        if left <= 0:
+            raise _too_slow()
+        return left
+
+
+def _visible(part: Part) -> Json:
+    born = {"$lte": part.revision.number, **({"$gte": part.since} if part.since else {})}
+    return {"repo": part.revision.repo, "from_rev": born, "to_rev": {"$gt": part.revision.number}}
+
+
+def _at_place(field: str, what: str, values: Sequence[str]) -> Json:
+    """The condition that a URL names one of these owners, owner types or sources."""
+    folded = [fields.fold(value) for value in values]
+    if what == "ownerType":
+        owners = {"organization": "orgs", "user": "users"}
+        return _matches(field, "^/(?:{})/", [owners[value] for value in folded if value in owners])
+    ids = [re.escape(value) for value in folded if _ID.fullmatch(value)]
+    return _matches(field, PLACES[what], ids)
+
+
+PLACES = {
+    "source": "^/[a-z]+/[^/]+/sources/(?:{})/", "owner": "^/[a-z]+/(?:{})/", "user": "^/users/(?:{})/", "org": "^/orgs/(?:{})/",
+}  # fmt: skip
+"""Where a URL says what each filter asks for."""
+
+
+def _matches(field: str, pattern: str, alternatives: Sequence[str]) -> Json:
+    if not alternatives:
+        return NONE
+    return {field: {"$regex": pattern.format("|".join(alternatives)), "$options": "i"}}
+
+
+def _is_concept(end: str, values: Sequence[str]) -> list[Json]:
+    """The conditions under which one end of a mapping is a concept of these codes, names or URLs."""
+    addresses = [re.escape(value) for value in values if value.startswith("/") and "\0" not in value]
+    by_url = [_matches(end, "^(?:{})$", addresses)] if addresses else []
+    return [{f"{end}_is": {"$in": [fields.token(value) for value in values]}}, *by_url]
+
+
+def _rank(matcher: Matcher, row: Row) -> int | None:
+    """How well a row matches; None when it does not."""
+    return matcher.rank(_texts(row)) if matcher.may_hold(row.body) else None
+
+
+def _texts(row: Row) -> Texts:
+    body = jsonio.loads_own(row.body)
+    if row.kind == "mapping":
+        codes = (body["id"], body["from_concept_code"], body["to_concept_code"])
+        names = (body["from_concept_name"], body["to_concept_name"])
+        return Texts(codes, [name for name in names if name], [body["external_id"] or ""])
+    external = [body["external_id"], *(name["external_id"] for name in body["names"])]
+    others = [*filter(None, external), *(text["description"] for text in body["descriptions"])]
+    return Texts([body["id"]], [name["name"] for name in body["names"]], others)
+
+
+def _sort_value(sort: Sort, row: Row, rank: int) -> Any:
+    """What a row is sorted by, as SORTED_BY has it for the server."""
+    match sort:
+        case "bestMatch":
+            return rank
+        case "lastUpdate":
+            return row.from_rev
+        case "id":
+            return row.id.lower()
+        case "name":
+            return row.header["name"]
+        case "conceptClass":
+            return row.header["concept_class"]
+        case "datatype":
+            return row.header["datatype"]
+        case "mapType":
+            return row.header["type"]
+
+
+def _counted(kind: Kind, facets: Mapping[str, Counter[str]]) -> dict[str, list[tuple[str, int]]]:
+    """Every facet of the kind: its values with their numbers, most frequent first, then by value."""
+    empty: Counter[str] = Counter()
+    return {
+        name: sorted(facets.get(name, empty).items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES] for name in FACETS[kind]
+    }
+
+
+def _moment(value: str | int | float) -> datetime:
+    return EPOCH + timedelta(milliseconds=int(value))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,103 @@
+"""A library of a few sources, and the engines that find things in it.
+
+An engine under test is a SearchIndex with `learn()`, which lets it take up everything that the store holds by now.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from oclapi.model import Revision
+from oclapi.store.database import Database
+from oclapi.store.store import Store
+from search.base import Hits, Part, Query, Scope, SearchIndex
+from search.mongo import MongoIndex
+from tests.editing.conftest import (
+    KEY,
+    Source,
+    change_concept,
+    change_mapping,
+    named,
+    new_concept,
+    new_mapping,
+)
+
+PATIENCE = 30
+
+
+@dataclass
+class Engine:
+    """An engine under test."""
+
+    index: SearchIndex
+    store: Store
+    learn: Callable[[], None] = field(default=lambda: None)
+
+    def find(self, scope: Scope | Part, query: Query, *, limit: int = 100, **how: Any) -> Hits:
+        with self.store.snapshot() as session:
+            where = scope if isinstance(scope, Scope) else Scope((scope,))
+            return self.index.find(session, where, query, limit=limit, **how)
+
+    def ids(self, scope: Scope | Part, query: Query, **how: Any) -> list[str]:
+        return [key.url.split("/")[-2] for key in self.find(scope, query, **how).keys]
+
+
+@dataclass
+class Library:
+    """Sources with content. `lab`: see `filled`; `ref` has two concepts; `own` is a user's."""
+
+    store: Store
+    lab: Source
+    ref: Source
+    own: Source
+    first: Revision  # of lab, before the edits
+    head: Revision
+
+    def at(self, number: int, since: int = 0) -> Part:
+        return Part(Revision(self.lab.number, number), since)
+
+
+@pytest.fixture(scope="module")
+def library(new_mongo_url):
+    database = Database(new_mongo_url(), patience=60)
+    database.prepare()
+    store = Store(database, KEY)
+    store.owners.ensure_first("root", "")
+    store.owners.create_org("NorthLab", {"name": "North Laboratory", "public_access": "View"}, "root")
+    store.owners.create_org("RefOrg", {"name": "Reference", "public_access": "View"}, "root")
+    yield filled(store)
+    database.client.close()
+
+
+def filled(store: Store) -> Library:
+    """Commit 1 to 4 of lab make concepts and mappings, the later ones edit, rename and retire."""
+    ref = Source(store, "REFX", "RefOrg")
+    ref.edit(new_concept("G-22", "Glucose"), new_concept("R1", "Œdème"))
+    own = Source(store, "OWN", "NorthLab")
+    own.concept("O1", "Own thing", concept_class="Misc")
+    lab = Source(store, "LABX", supported_locales=["en", "fr"])
+    lab.edit(
+        new_concept("A1", "Serum glucose", concept_class="Test", datatype="Numeric", extras={"units": "mmol/L", "a": {"b": 1}}),
+        new_concept("A2", "High fever", concept_class="Diagnosis", names=[named("High fever"), named("Forte fièvre", "fr")]),
+        new_concept("a10", "X-ray of chest", concept_class="Procedure", descriptions=[{"description": "A picture", "locale": "en"}]),
+    )
+    lab.edit(
+        new_concept("B1", "Yellow fever", concept_class="diagnosis", external_id="EXT-77", extras={"units": "none", "list": ["x", "y"]}),
+        new_concept("B2", "糖尿病", concept_class="Misc, other", names=[named("糖尿病", "zh-Hans")]),
+    )
+    lab.edit(
+        new_mapping("m1", "A1", f"{ref.url}concepts/G-22/"),
+        new_mapping("m2", "A2", "B1", map_type="Narrower Than"),
+    )
+    first = lab.edit(new_mapping("m3", "A1", "A2", map_type="same-as", extras={"k": True})) and Revision(lab.number, lab.rev)
+    lab.release("v1", released=True)
+    lab.edit(change_concept("B1", datatype="Text"), change_concept("A1", retired=True), new_concept("C1", "Fever of unknown origin"))
+    lab.edit(change_mapping("m3", retired=True))
+    return Library(store, lab, ref, own, first, Revision(lab.number, lab.rev))
+
+
+@pytest.fixture(scope="module", params=["mongo"])
+def engine(request, library):
+    return Engine(MongoIndex(library.store.database, PATIENCE), library.store)
