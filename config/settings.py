@@ -22,6 +22,7 @@ class Settings:
     mongo_url: str = _set("MONGO_URL", "mongodb://127.0.0.1:27017/oclapi", "MongoDB address (a replica set), database name included")
     redis_url: str = _set("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis address of the job queue")
     solr_url: str = _set("SOLR_URL", "", "Solr address; empty: the built-in search on MongoDB serves")
+    solr_core: str = _set("OCL_SOLR_CORE", "oclapi", "name of Solr's core, or of an alias on SolrCloud")
     home: str = _set("OCL_HOME", "var", "folder of a local run: databases, logs, generated secrets")
     export_cache: str = _set("OCL_EXPORT_CACHE", "var/exports", "folder or fsspec URL that holds the archives")
     base_url: str = _set("OCL_BASE_URL", "", "address put before absolute links; empty: the one the request came to")
@@ -43,6 +44,7 @@ class Settings:
     whole_second_reach: int = _set("OCL_WHOLE_SECOND_REACH", 100, "how old the one commit before that may be to be repeated too", low=0)
     commit_patience: int = _set("OCL_COMMIT_PATIENCE", 20, "how long a write waits for other writers before it answers 503", low=1)
 
+    search_patience: int = _set("OCL_SEARCH_PATIENCE", 2, "how long a listing waits for Solr before MongoDB answers it", low=1)
     export_link_life: int = _set("OCL_EXPORT_LINK_LIFE", 3600, "how long an exportURL can be used", low=1)
     export_silence: int = _set("OCL_EXPORT_SILENCE", 60, "a running export job silent for longer counts as dead", low=1)
     export_failure_pause: int = _set("OCL_EXPORT_FAILURE_PAUSE", 300, "how long GET tells of a failed export before it tries again", low=0)
@@ -77,5 +79,7 @@ class Settings:
             raise BadSetting("MONGO_URL must be a mongodb:// address with a database name")
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
             raise BadSetting("OCL_BASE_URL must be an http:// or https:// address")
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", self.solr_core):
+            raise BadSetting("OCL_SOLR_CORE must be a name of letters, digits, dots, hyphens and underscores")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise BadSetting("OCL_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")

@@ -30,6 +30,7 @@ def start_solr(folder: Path, port: int | None = None, lib: Path | None = None, p
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PARTS / "solr.xml", home / "solr.xml")
+    shutil.copytree(PARTS / "configset", home / "configsets" / "oclapi", dirs_exist_ok=True)
 
     def start(port: int) -> Server:
         command = [java, "-Xms64m", "-Xmx512m", f"-Dlog4j2.configurationFile={PARTS / 'log4j2.xml'}", f"-Dsolr.log.dir={folder.resolve()}"]
