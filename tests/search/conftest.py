@@ -46,14 +46,12 @@ class Engine:
 
 @dataclass
 class Library:
-    """Sources with content. `lab`: see `filled`; `ref` has two concepts; `own` is a user's."""
+    """Sources with content. `lab`: see `filled`; `ref` has two concepts; `own` has one."""
 
     store: Store
     lab: Source
     ref: Source
     own: Source
-    first: Revision  # of lab, before the edits
-    head: Revision
 
     def at(self, number: int, since: int = 0) -> Part:
         return Part(Revision(self.lab.number, number), since)
@@ -91,11 +89,11 @@ def filled(store: Store) -> Library:
         new_mapping("m1", "A1", f"{ref.url}concepts/G-22/"),
         new_mapping("m2", "A2", "B1", map_type="Narrower Than"),
     )
-    first = lab.edit(new_mapping("m3", "A1", "A2", map_type="same-as", extras={"k": True})) and Revision(lab.number, lab.rev)
+    lab.edit(new_mapping("m3", "A1", "A2", map_type="same-as", extras={"k": True}))
     lab.release("v1", released=True)
     lab.edit(change_concept("B1", datatype="Text"), change_concept("A1", retired=True), new_concept("C1", "Fever of unknown origin"))
     lab.edit(change_mapping("m3", retired=True))
-    return Library(store, lab, ref, own, first, Revision(lab.number, lab.rev))
+    return Library(store, lab, ref, own)
 
 
 @pytest.fixture(scope="module", params=["mongo"])
