@@ -43,7 +43,7 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
         "item": index("repo", "url", "from_rev", unique=True),
         "ends": index("repo", "kind", "to_rev", "url", unique=True),
         "uses": index("uses", "to_rev", **present("uses")),
-        "feed": index("kind", "to_rev", "at", "url", "repo"),
+        "feed": index("kind", "to_rev", "at", "url", "repo", "retired", "from_rev"),
         "from": index("repo", "from", "map_type", "to", "from_rev", **present("from")),
         "to": index("repo", "to", "from_rev", **present("to")),
         "claims": index("repo", "claims", **present("claims")),

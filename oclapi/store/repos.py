@@ -114,6 +114,16 @@ class Repos:
         cursor = self._db.repos.find(where, session=session).sort([("updated_on", way), ("url", way)]).skip(skip).limit(limit)
         return self._db.repos.count_documents(where, session=session), list(cursor)
 
+    def heads(self, where: Json, session: Session = None) -> list[Json]:
+        """Number, URL and newest revision (`_id`, `url`, `rev`) of every repository that matches, in no order."""
+        with told():
+            return list(self._db.repos.find(where, {"url": 1, "rev": 1}, session=session))
+
+    def reached(self, numbers: Sequence[int]) -> int:
+        """The sum of the newest revisions of these repositories as they are now: it grows with every commit to one of them."""
+        with told():
+            return sum(found["rev"] for found in self._db.repos.find({"_id": {"$in": list(numbers)}}, {"rev": 1}))
+
     def count(self, where: Json) -> int:
         """How many repositories match."""
         with told():
