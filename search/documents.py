@@ -66,7 +66,7 @@ def _concept(made: Json, short_id: str, header: Mapping[str, Any], body: Json) -
     made["is_conceptClass"], made["facet_conceptClass"] = header["concept_class"], written.get("concept_class", header["concept_class"])
     made["is_datatype"], made["facet_datatype"] = header["datatype"], written.get("datatype", header["datatype"])
     made["is_locale"], made["facet_locale"] = header["locales"], written.get("locales", header["locales"])
-    made["sort_name"], made["sort_id"], made["q_code"] = header["name"], short_id, short_id
+    made["sort_name"], made["sort_id"], made["q_code"] = header["name"], short_id.lower(), short_id
     names, descriptions = body["names"], body["descriptions"]
     made["q_names"] = [plain(name["name"]) for name in names]
     if descriptions:

@@ -82,7 +82,7 @@ class SolrIndex:
     ) -> Hits:
         """As SearchIndex says. One request; two behind more than DEEP rows, which are then read from the nearer end."""
         if not scope.parts and not scope.heads:
-            return Hits((), 0)
+            return Hits((), 0, {name: () for name in FACETS[query.kind]} if query.facets else {})
         if time.monotonic() < self._again:
             raise SearchUnavailable("the search engine failed a moment ago")
         try:
@@ -295,9 +295,10 @@ class _Question:
 
     def __init__(self, scope: Scope, query: Query, store: str) -> None:
         self._scope, self._query, self._marks = scope, query, f"+kind:marker +store:{_quoted(store_name(store))}"
+        self._single = len(scope.parts) + len(scope.heads) == 1
+        self._one = scope.parts[0] if self._single and scope.parts else None
         self._params: dict[str, str] = {}
         self._filters = [self._visible(), *self._narrowed()]
-        self._one = scope.parts[0] if len(scope.parts) == 1 and not scope.heads else None
 
     def body(self, limit: int, skip: int, after: Position | None, backward: bool = False) -> Json:
         """The request. `backward`: `skip` and the order count from the end."""
@@ -321,7 +322,7 @@ class _Question:
         return {
             "query": _asked(terms(self._query.text)),
             "filter": filters,
-            "fields": ["id", *([sorted_by] if sorted_by.startswith("sort_") else [])],
+            "fields": ["id", *([sorted_by] if sorted_by != "score" else [])],
             "sort": f"{sorted_by} {way},url {way},repo {way}",
             "limit": limit,
             "offset": skip,
@@ -340,7 +341,7 @@ class _Question:
         return Hits(
             [_key(document["id"]) for document in documents],
             facets["total"]["count"] if "total" in facets else answer["response"]["numFound"],
-            {name[3:]: _counts(found) for name, found in facets.items() if name.startswith("of_")},
+            {name: _counts(facets.get(f"of_{name}", {})) for name in FACETS[self._query.kind]} if self._query.facets else {},
             self._position(documents[-1]) if documents else None,
             behind,
             int(facets["marks"].get("heads", {}).get("rev", 0)),
@@ -351,8 +352,8 @@ class _Question:
     def _visible(self) -> str:
         """The rows of the scope."""
         scope, kind = self._scope, f"+kind:{self._query.kind}"
-        if len(scope.parts) == 1 and not scope.heads:
-            return f"{kind} {_rows_of(scope.parts[0])}"
+        if self._one:
+            return f"{kind} {_rows_of(self._one)}"
         either = [f"({_rows_of(part)})" for part in scope.parts]
         if scope.heads:
             self._params["heads"] = _SEPARATOR.join(map(str, scope.heads))
@@ -382,14 +383,13 @@ class _Question:
         if self._query.sort == "bestMatch":
             return "score"
         if self._query.sort == "lastUpdate":
-            return "from_rev" if len(self._scope.parts) == 1 and not self._scope.heads else "at"
+            return "from_rev" if self._single else "at"
         return _SORTS[self._query.sort]
 
     def _position(self, document: Json) -> Position | None:
-        if self._one is None or self._query.sort == "bestMatch":
+        if self._query.sort == "bestMatch":
             return None
-        key = _key(document["id"])
-        return (key.from_rev if self._query.sort == "lastUpdate" else document[self._sort_field()], key.url)
+        return (document[self._sort_field()], _key(document["id"]).url)
 
     # How far the index has come
 

@@ -3,7 +3,9 @@
 An engine under test is a SearchIndex with `learn()`, which lets it take up everything that the store holds by now.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +13,12 @@ import pytest
 
 from oclapi.model import Revision
 from oclapi.store.database import Database
+from oclapi.store.rows import row_of
 from oclapi.store.store import Store
 from search.base import Hits, Part, Query, Scope, SearchIndex
+from search.documents import Marker, document
 from search.mongo import MongoIndex
+from search.solr import SolrIndex
 from tests.editing.conftest import (
     KEY,
     Source,
@@ -25,6 +30,7 @@ from tests.editing.conftest import (
 )
 
 PATIENCE = 30
+_numbers = itertools.count(1)
 
 
 @dataclass
@@ -96,6 +102,41 @@ def filled(store: Store) -> Library:
     return Library(store, lab, ref, own)
 
 
-@pytest.fixture(scope="module", params=["mongo"])
+@pytest.fixture(scope="module", params=["mongo", pytest.param("solr", marks=pytest.mark.solr)])
 def engine(request, library):
-    return Engine(MongoIndex(library.store.database, PATIENCE), library.store)
+    if request.param == "mongo":
+        yield Engine(MongoIndex(library.store.database, PATIENCE), library.store)
+        return
+    with request.getfixturevalue("new_solr_index")(lambda: "the store") as index:
+        made = Engine(index, library.store, lambda: copy_all(library.store, index))
+        made.learn()
+        yield made
+
+
+@pytest.fixture(scope="session")
+def new_solr_index(solr_server):
+    """Opens an empty index of its own for the store of that identity, and removes it at the end."""
+
+    @contextmanager
+    def opened(store: Callable[[], str]) -> Iterator[SolrIndex]:
+        index = SolrIndex(solr_server.url, f"test{next(_numbers)}", store, patience=PATIENCE)
+        index.create(index.core)
+        yield index
+        index.remove(index.core)
+
+    return opened
+
+
+@pytest.fixture
+def index(new_solr_index):
+    """An empty index of this test's own."""
+    with new_solr_index(lambda: "the store") as index:
+        yield index
+
+
+def copy_all(store: Store, index: SolrIndex) -> None:
+    """Write every row and every repository's marker, and wait until searches see them."""
+    for repo in store.database.repos.find():
+        rows = map(row_of, store.database.rows.find({"repo": repo["_id"]}))
+        index.write([document(row, repo["rev"], repo["url"]) for row in rows], Marker(repo["_id"], repo["rev"], "a commit", "the store"))
+    index.commit()
