@@ -45,6 +45,7 @@ class Settings:
     commit_patience: int = _set("OCL_COMMIT_PATIENCE", 20, "how long a write waits for other writers before it answers 503", low=1)
 
     search_patience: int = _set("OCL_SEARCH_PATIENCE", 2, "how long a listing waits for Solr before MongoDB answers it", low=1)
+    builtin_patience: int = _set("OCL_BUILTIN_PATIENCE", 10, "how long the built-in search may read for one answer before it is 503", low=1)
     export_link_life: int = _set("OCL_EXPORT_LINK_LIFE", 3600, "how long an exportURL can be used", low=1)
     export_silence: int = _set("OCL_EXPORT_SILENCE", 60, "a running export job silent for longer counts as dead", low=1)
     export_failure_pause: int = _set("OCL_EXPORT_FAILURE_PAUSE", 300, "how long GET tells of a failed export before it tries again", low=0)
