@@ -6,6 +6,7 @@
 `index_refusals` has one document for each row that the engine did not take; the row is not in the index, by definition.
 """
 
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from oclapi.model import Json
 from oclapi.store.database import Database, told
 
 ALL = "all"
+KNOWN = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,19 @@ class IndexNotes:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._identity = ("", -KNOWN)
 
     def identity(self) -> str:
-        """The store's own random name, made at the first call and the same for ever."""
+        """The store's own random name, made at the first call and the same for ever. Asked for again now and then, should the database
+        behind its address be replaced while this process runs.
+        """
+        name, read = self._identity
+        if time.monotonic() - read > KNOWN:
+            name = self._read_identity()
+            self._identity = (name, time.monotonic())
+        return name
+
+    def _read_identity(self) -> str:
         with told():
             found = self._db.index_notes.find_one({"_id": "identity"})
             if found is None:

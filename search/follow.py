@@ -1,0 +1,167 @@
+"""Bringing Solr's copy of a repository up to the store's: rows first, then the marker that says how far they reach.
+
+Whoever is stopped on any line leaves a copy that is right up to its marker, and rows beyond it that no reader asks for and that
+are written again. Two who follow the same repository do no harm either: Solr keeps what was read at the newer revision.
+Only emptying a copy, or putting another in its place, beside someone who writes to it could leave a marker above rows that are not
+there. So these end the others' turn first (`IndexNotes`), and who finds that after a post takes the marker away again.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from oclapi.errors import NotFound, Overtaken
+from oclapi.model import Json
+from oclapi.store.feed import RepoHead
+from oclapi.store.index_notes import Turn
+from oclapi.store.store import Store
+from search.documents import Marker, document
+from search.solr import SolrIndex
+
+log = logging.getLogger(__name__)
+
+ROWS = 2000
+BYTES = 8 * 2**20
+"""What goes into one post, at most: rows, and bytes of their bodies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Documents that are sent at once, and the revision that the copy has reached with them; None inside of a revision."""
+
+    documents: list[Json]
+    reached: int | None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Documents that wait to be sent."""
+
+    documents: list[Json] = field(default_factory=list)
+    size: int = 0  # bytes of their rows' bodies
+
+
+class Follower:
+    """Fills one index from one store. `heed`: stop where someone else holds the copy (`IndexNotes.hold`)."""
+
+    def __init__(self, store: Store, index: SolrIndex, *, heed: bool = True) -> None:
+        self._store, self._index, self._heed = store, index, heed
+        self._notes, self._feed = store.index_notes, store.feed
+
+    def follow(self, number: int, enough: Callable[[int], bool] = lambda rows: False) -> bool:
+        """Bring the copy up to the repository's head, also to one that it gets meanwhile; True when there is nothing left to do.
+
+        `enough` is asked after each post with the rows written so far, and may end the work after the next whole revision. False too when
+        someone holds the copy. A repository that is gone is forgotten. Reading goes on while Solr takes the post before.
+        Raises SearchUnavailable, StoreUnavailable, Overtaken (the copy was emptied or replaced meanwhile), NotFound.
+        """
+        turn = self._turn(number)
+        if self._heed and turn.held:
+            return False
+        head = self._feed.head(number)
+        if head is None:
+            self.forget_gone(number)
+            return True
+        after = self._reached(head)
+        if after is None:
+            self.forget(number)
+            turn, after = self._turn(number), -1
+        sent = 0
+        while head.rev > after:
+            with closing(self.posts(head, max(after, 0))) as posts:
+                sent, after = self._send(head, turn, posts, enough, sent)
+            if after < head.rev:
+                return False
+            head = self._feed.head(number) or head
+            if enough(sent):
+                break
+        return after >= head.rev
+
+    def forget(self, number: int) -> None:
+        """Empty the copy of a repository.
+
+        Who saw its marker must not write the next one: searches show it until they are renewed, so turns end before and after.
+        """
+        self._notes.end_turn(number)
+        self._index.forget(number)
+        self._index.commit()
+        self._notes.end_turn(number)
+        self._notes.accept(number)
+
+    def forget_gone(self, number: int) -> None:
+        """Empty the copy of a repository that is deleted."""
+        self.forget(number)
+        self._notes.forget(number)
+
+    def posts(self, head: RepoHead, after: int) -> Generator[Post, None, None]:
+        """What brings the copy from revision `after` to `head`, in order; the last reaches it.
+
+        A post ends with a whole revision; one that is too large for a post comes in several. Memory: two posts.
+        """
+        whole, part, current, done = _Batch(), _Batch(), after, after
+        for news in self._feed.news(head.repo, after, head.rev):
+            if news.rev != current:
+                whole.documents += part.documents
+                whole.size += part.size
+                part, done, current = _Batch(), current, news.rev
+            if len(whole.documents) + len(part.documents) >= ROWS or whole.size + part.size >= BYTES:
+                if whole.documents:
+                    yield Post(whole.documents, done)
+                    whole = _Batch()
+                if len(part.documents) >= ROWS or part.size >= BYTES:
+                    yield Post(part.documents, None)
+                    part = _Batch()
+            part.documents.append(document(news.row, news.head, head.url))
+            part.size += len(news.row.body)
+        yield Post(whole.documents + part.documents, head.rev)
+
+    def _reached(self, head: RepoHead) -> int | None:
+        """The revision up to which the copy is right; None when it is not one of this repository as it is."""
+        marker = self._index.marker(head.repo)
+        if marker is None:
+            return None if self._index.count(head.repo) else -1
+        if marker.store == self._notes.identity() and self._feed.commit(head.repo, marker.rev) == marker.commit:
+            return marker.rev  # it may be newer than `head` when somebody else follows too
+        log.warning("the index has another history of a repository and begins it again", extra={"repo": head.repo, "rev": marker.rev})
+        return None
+
+    def _send(self, head: RepoHead, turn: Turn, posts: Iterator[Post], enough: Callable[[int], bool], sent: int) -> tuple[int, int]:
+        """Write until `enough`; the number of rows written so far, and the revision that the copy has reached."""
+        reached = -1
+        with ThreadPoolExecutor(1) as poster:
+            posting: Future[None] | None = None
+            for post in posts:
+                if posting:
+                    posting.result()
+                posting = poster.submit(self._post, head.repo, turn, post)
+                sent += len(post.documents)
+                if enough(sent) and post.reached is not None:
+                    break
+            if posting:
+                posting.result()
+                reached = post.reached if post.reached is not None else reached
+        return sent, reached
+
+    def _post(self, number: int, turn: Turn, post: Post) -> None:
+        marker = None
+        if post.reached is not None:
+            commit = self._feed.commit(number, post.reached)
+            if commit is None:
+                raise Overtaken("the repository's log was replaced while it was read")
+            marker = Marker(number, post.reached, commit, self._notes.identity())
+        refused = self._index.write(post.documents, marker)
+        if refused:
+            log.error("the index refused documents", extra={"repo": number, "documents": len(refused), "first": refused[0]})
+            self._notes.refuse(number, refused, datetime.now(UTC))
+        if self._feed.head(number) is None:
+            self.forget_gone(number)
+            raise NotFound("the repository is gone")
+        if self._turn(number).number != turn.number:
+            self.forget(number)
+            raise Overtaken("the copy was emptied or replaced while it was written")
+
+    def _turn(self, number: int) -> Turn:
+        return self._notes.turn(number, datetime.now(UTC))
