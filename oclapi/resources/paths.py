@@ -10,12 +10,15 @@ from werkzeug.routing import BaseConverter
 from oclapi.bodies import RESERVED_VERSIONS
 
 SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
+SIGNED = "/exports/"
+"""Below it addresses end in the name of a file."""
 
 
 class RawPaths:
     """WSGI: give the router a path in which only an encoded slash and an encoded percent sign are still encoded.
 
     Servers decode the path before the router splits it, so a key holding a slash would become two steps. The raw address is in RAW_URI.
+    Addresses come with and without a slash at the end; the router would not know which methods the other spelling has, so it sees one.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
@@ -27,7 +30,7 @@ class RawPaths:
             path = raw.partition("?")[0]
             if not path.startswith("/"):
                 path = urlsplit(path).path or "/"  # a proxy's absolute form
-            environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" not in path else _decoded(path)
+            environ["PATH_INFO"] = _ended(unquote_to_bytes(path).decode("latin-1") if "%" not in path else _decoded(path))
         query = environ.get("QUERY_STRING", "")
         if "?limit=" in query:  # a client that appends its parameters with a second question mark
             environ["QUERY_STRING"] = SECOND_QUERY.sub("&limit=", query)
@@ -37,6 +40,12 @@ class RawPaths:
 def _decoded(path: str) -> str:
     steps = (unquote_to_bytes(step).replace(b"%", b"%25").replace(b"/", b"%2F") for step in path.split("/"))
     return b"/".join(steps).decode("latin-1")
+
+
+def _ended(path: str) -> str:
+    if path.startswith(SIGNED):
+        return path.removesuffix("/")
+    return path if path.endswith("/") else path + "/"
 
 
 def shown(path: str) -> str:

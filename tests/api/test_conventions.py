@@ -24,6 +24,19 @@ def test_writes_need_no_slash_either(api, source):
     assert api.put(f"{source.url}concepts/A", {"datatype": "Text"}).status_code == 200
 
 
+@pytest.mark.parametrize("url", ["/orgs/", "/sources/", "/orgs/OCL/sources/"])
+def test_the_methods_of_an_address_do_not_depend_on_its_slash(api, url):
+    for method in ("OPTIONS", "DELETE"):
+        with_slash, without = api.open(method, url), api.open(method, url[:-1])
+        assert without.status_code == with_slash.status_code
+        assert set(without.headers["Allow"].split(", ")) == set(with_slash.headers["Allow"].split(", "))
+
+
+def test_a_link_to_the_next_page_ends_with_a_slash_before_its_parameters(api, source):
+    source.concepts("A", "B")
+    assert "/concepts/?limit=1" in api.get(f"{source.url}concepts?limit=1").headers["next"]
+
+
 @pytest.mark.parametrize("url", ["/orgs//", "//orgs/", "/orgs/OCL//sources/", "/orgs/OCL/sources//"])
 def test_repeated_slashes_are_no_address(api, url):
     assert api.open("GET", "/", environ_overrides={"RAW_URI": url, "REQUEST_URI": url}).status_code == 404

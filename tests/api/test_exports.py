@@ -477,6 +477,11 @@ def link(export):
     return urlsplit(export.api.get(export.url).headers["exportURL"]).path
 
 
+def test_a_link_with_a_slash_at_its_end_still_tells_the_one_without(ready):
+    path = link(ready)
+    assert ready.api.anonymous.get(path + "/").headers["exportURL"] == f"http://localhost{path}"
+
+
 def test_a_link_needs_no_token(ready):
     path = link(ready)
     answer = ready.api.anonymous.get(path)
