@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from oclapi import jsonio
@@ -77,8 +77,8 @@ Bool = Annotated[bool, BeforeValidator(boolean)]
 Extras = Annotated[dict[str, Any], AfterValidator(_extras)]
 Access = Literal["View", "Edit", "None"]
 Locales = Annotated[list[Locale], Field(max_length=ENTRIES), BeforeValidator(_locales)]
-Schema = Annotated[str | None, BeforeValidator(_schema)]
-Number = Annotated[Any, BeforeValidator(_number)]
+Schema = Annotated[str | None, BeforeValidator(_schema), WithJsonSchema({"enum": ["OpenMRS", "None", "", None]})]
+Number = Annotated[Any, BeforeValidator(_number), WithJsonSchema({"type": ["number", "null"]})]
 
 
 class _Entry(TypedDict):

@@ -74,7 +74,7 @@ def wants_zip() -> bool:
 
 def finish(response: Response) -> Response:
     """The last step of every answer: its packing, and the headers that all of them have."""
-    if response.mimetype == "application/json" and request.accept_encodings.quality("gzip") > 0:
+    if response.mimetype in ("application/json", "text/html") and request.accept_encodings.quality("gzip") > 0:
         _as_gzip(response)
     response.headers["Vary"] = ", ".join(dict.fromkeys(["Authorization", "Accept-Encoding", *response.vary]))
     response.headers.update(CORS)

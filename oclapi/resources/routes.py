@@ -4,13 +4,15 @@ import itertools
 
 from flask import Flask
 
-from oclapi.resources import concepts, exports, extras, mappings, orgs, repositories, versions
+from oclapi.resources import concepts, docs, exports, extras, mappings, openapi, orgs, repositories, versions
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.errors import Api
 from oclapi.resources.paths import Id, Key, VersionId
 from oclapi.services import Services
 
 ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
+    ("/openapi.json/", openapi.Document),
+    ("/docs/", docs.Reference),
     ("/orgs/", orgs.OrgList),
     ("/orgs/:org/", orgs.Org),
     ("/sources/", repositories.AllSources),
