@@ -14,7 +14,7 @@ from oclapi import jsonio, representations, urls
 from oclapi.access import Caller, may
 from oclapi.editing import openmrs
 from oclapi.editing.values import mapping_value, shown_concepts
-from oclapi.errors import Invalid, OclError
+from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.model import Change, Head, Json, Kind, Revision, Row
 from oclapi.store.database import Transaction
 from oclapi.store.rows import Slice
@@ -56,10 +56,16 @@ class Target(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def lookup_names(store: Store, revision: Revision) -> frozenset[str]:
-    """Every name of the active concepts at a revision: the entries of a lookup list. Kept, since a revision never changes."""
+def lookup_names(store: Store, revision: Revision) -> frozenset[str] | None:
+    """Every name of the active concepts at a revision: the entries of a lookup list. None when the list is deleted by now.
+
+    Kept, since a revision never changes.
+    """
     bodies = store.rows.bodies(revision, Slice("concept"))
-    return frozenset(name["name"] for body in bodies for name in jsonio.loads_own(body)["names"])
+    try:
+        return frozenset(name["name"] for body in bodies for name in jsonio.loads_own(body)["names"])
+    except NotFound:
+        return None
 
 
 class Draft:

@@ -13,6 +13,7 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 
+from oclapi.errors import NotFound
 from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
 from oclapi.store.commits import counts_of
 from oclapi.store.database import Database, Session, told
@@ -91,7 +92,10 @@ class Rows:
             yield from batch
 
     def body_batches(self, revision: Revision, wanted: Slice, size: int = BATCH, *, newest_first: bool = False) -> Iterator[list[bytes]]:
-        """As `bodies`, in lists of at most 1,000 bodies or about 8 MiB; `newest_first` in the reverse order."""
+        """As `bodies`, in lists of at most 1,000 bodies or about 8 MiB; `newest_first` in the reverse order.
+
+        Raises NotFound when the repository was deleted on the way: its rows are being purged, and what is left must not pass for all.
+        """
         after: tuple[int, str] | None = None
         only = {"_id": 0, "body": 1, "from_rev": 1, "url": 1}
         there_is_more = True
@@ -99,6 +103,8 @@ class Rows:
             begun, left = time.monotonic(), size
             with self._db.snapshot() as session:
                 there_is_more = False
+                if self._db.repos.find_one({"_id": revision.repo}, {"_id": 1}, session=session) is None:
+                    raise NotFound("the repository is gone")
                 for part in _parts(after, newest_first):
                     cursor = self._find(session, revision, wanted, part, newest_first, only).batch_size(LIST).limit(left)
                     for found in _lists(cursor):

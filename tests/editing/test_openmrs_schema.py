@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from oclapi.editing import concepts
+from oclapi.editing.draft import lookup_names
 from oclapi.errors import Invalid
 from oclapi.model import Revision
 from oclapi.store.rows import Slice
@@ -393,3 +394,7 @@ def test_a_schema_set_beside_writers_leaves_no_two_concepts_of_one_name(source):
     shown = [row.header["display"] for row in rows]
     assert len(shown) == len(set(shown)) >= 50
     assert all("claims" in row.header for row in rows)
+
+
+def test_a_list_that_is_deleted_while_it_is_looked_up_counts_as_none(store):
+    assert lookup_names(store, Revision(10**6, 1)) is None

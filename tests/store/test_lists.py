@@ -1,5 +1,8 @@
 """Long reads: what they hold in memory at once."""
 
+import pytest
+
+from oclapi.errors import NotFound
 from oclapi.store.rows import LIST, LIST_BYTES, Slice
 
 CONCEPTS = Slice("concept", retired=None)
@@ -29,3 +32,23 @@ def test_a_long_read_that_is_cut_into_snapshots_shows_each_body_once(store, repo
 
     shown = [body for part in lists(store, revision, size=2) for body in part]
     assert shown == [b"1"] * 3 + [b"2"] * 2
+
+
+def test_a_long_read_breaks_off_when_its_repository_is_deleted_on_the_way(store, repo):
+    revision = repo.commit("A", "B", "C", "D", "E")
+    reading = store.rows.body_batches(revision, CONCEPTS, size=2)
+    assert len(next(reading)) == 2
+
+    store.repos.delete(repo.number, lambda session, head: None)
+    list(store.repos.purge())
+
+    with pytest.raises(NotFound):
+        list(reading)
+
+
+def test_nothing_is_read_of_a_repository_that_is_deleted(store, repo):
+    revision = repo.commit("A")
+    store.repos.delete(repo.number, lambda session, head: None)
+
+    with pytest.raises(NotFound):
+        lists(store, revision)
