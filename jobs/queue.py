@@ -1,53 +1,47 @@
 """The job queue on Redis, spoken through RQ."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue
-from rq.exceptions import NoSuchJobError
+from rq import Queue, get_current_job
+from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.utils import now
 
 from oclapi.errors import QueueUnavailable
 
 EXPORTS = "exports"
+INDEX = "index"
 PATIENCE = 2  # seconds for one answer of Redis
 LONGEST_JOB = 6 * 3600  # seconds
 KEEP_FAILED = 24 * 3600  # seconds; the reason is in the store as well
 HANDED_OVER = timedelta(seconds=30)  # from a worker taking a job to the job's first sign of life in the store
 
 
-class RQExportQueue:
-    """An ExportQueue. Opens no connection before its first use."""
+INDEX_TURN = timedelta(seconds=10)  # an index job that runs for longer does no harm to one beside it
 
-    def __init__(self, url: str) -> None:
+
+class RQQueue:
+    """One queue of named jobs. Opens no connection before its first use."""
+
+    def __init__(self, url: str, name: str) -> None:
         self._redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 1))
-        self._queue = Queue(EXPORTS, connection=self._redis)
+        self._queue = Queue(name, connection=self._redis)
 
     def reach(self) -> None:
         with _told():
             self._redis.ping()
 
-    def enqueue(self, version_id: str, token: str) -> None:
-        """By name, so that no request imports a job."""
-        with _told():
-            self._queue.enqueue_call(
-                "jobs.export.build_export",
-                (version_id, token),
-                job_id=token,
-                timeout=LONGEST_JOB,
-                result_ttl=0,
-                failure_ttl=KEEP_FAILED,
-                description=f"export of version {version_id}",
-            )
+    def knows(self, token: str, begun: timedelta = HANDED_OVER) -> bool:
+        """Whether the job waits here, or began less than `begun` ago and has not ended.
 
-    def knows(self, token: str) -> bool:
-        """Cost: two round trips, some more in the moment in which a worker takes the job."""
+        Cost: two round trips, some more in the moment in which a worker takes the job.
+        """
         with _told():
             try:
                 job = Job.fetch(token, connection=self._redis)
@@ -57,7 +51,7 @@ class RQExportQueue:
                     job = Job.fetch(token, connection=self._redis)  # it may have begun between the looks
             except NoSuchJobError:
                 return False
-            return job.started_at is not None and job.ended_at is None and now() - job.started_at < HANDED_OVER
+            return job.started_at is not None and job.ended_at is None and now() - job.started_at < begun
 
     def _being_taken(self, token: str) -> bool:
         """A worker moved the job out of the queue and has not begun it. One that died there leaves it for ever: hence the time."""
@@ -76,6 +70,63 @@ class RQExportQueue:
                 return
             if job.get_status(refresh=False) == JobStatus.QUEUED:
                 job.delete()
+
+
+class RQExportQueue(RQQueue):
+    """An ExportQueue."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, EXPORTS)
+
+    def enqueue(self, version_id: str, token: str) -> None:
+        """By name, so that no request imports a job."""
+        with _told():
+            self._queue.enqueue_call(
+                "jobs.export.build_export",
+                (version_id, token),
+                job_id=token,
+                timeout=LONGEST_JOB,
+                result_ttl=0,
+                failure_ttl=KEEP_FAILED,
+                description=f"export of version {version_id}",
+            )
+
+
+class RQIndexQueue(RQQueue):
+    """Jobs that bring the index of one repository up to date: at most one of a repository waits."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, INDEX)
+
+    def enqueue(self, repo: int) -> bool:
+        """False when a job for that repository waits already or has just begun: it may see what is new, or not."""
+        token = f"index-{repo}"
+        if self.knows(token, INDEX_TURN):
+            return False
+        with _told():
+            with suppress(NoSuchJobError):  # what is left of it belongs to a worker that died, or to a failure
+                Job.fetch(token, connection=self._redis).delete()
+            try:
+                self._queue.enqueue_call(
+                    "jobs.index.index_repository",
+                    (repo,),
+                    job_id=token,
+                    timeout=LONGEST_JOB,
+                    result_ttl=0,
+                    failure_ttl=KEEP_FAILED,
+                    description=f"index of repository {repo}",
+                    unique=True,
+                )
+            except DuplicateJobError:
+                return False
+        return True
+
+
+def others_wait() -> bool:
+    """Whether jobs wait behind the one that asks; never for a job that is called as a function."""
+    job = get_current_job()
+    with _told():
+        return job is not None and Queue(job.origin, connection=job.connection).count > 0
 
 
 @contextmanager

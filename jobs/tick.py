@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from jobs.index import Watch
+from jobs.queue import RQIndexQueue
 from oclapi.errors import NotFound, QueueUnavailable
 from oclapi.exports.cache import token_of
 from oclapi.exports.state import ExportStates
@@ -15,6 +17,7 @@ from oclapi.store.abandoned import Abandoned
 log = logging.getLogger(__name__)
 
 PACE = 1.0  # seconds from one tick to the next
+LOOKS = 4  # at the search index from one tick to the next
 CLEANING_PACE = 60.0  # seconds; a walk over the cache is dearer than a tick
 LEASE = timedelta(seconds=10)
 PURGE_TIME = 0.5  # seconds of one tick
@@ -67,11 +70,14 @@ def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] =
     """Tick about once a second until `ended`, while no other worker does. A fault is logged, and the next round tries again."""
     holder = uuid.uuid4().hex
     abandoned = Abandoned(s.store.database)
+    watch = Watch(s, s.solr, RQIndexQueue(s.settings.redis_url)) if s.solr else None
     cleaned = -CLEANING_PACE
     while not ended():
+        appointed = False
         try:
             now = datetime.now(UTC)
-            if s.store.leases.take("tick", holder, LEASE, now):
+            appointed = s.store.leases.take("tick", holder, LEASE, now)
+            if appointed:
                 if left := abandoned.end(IDLE):
                     log.warning("ended transactions of killed processes", extra={"transactions": left})
                 tick(s, now)
@@ -80,5 +86,17 @@ def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] =
                     cleaned = time.monotonic()
         except Exception:  # healing must outlive every fault: a store that restarts, a cache that is away
             log.exception("tick failed")
-        pause(PACE)
+        for _ in range(LOOKS):
+            if appointed and watch:
+                look(watch)
+            if not ended():
+                pause(PACE / LOOKS)
     s.store.leases.give_back("tick", holder)
+
+
+def look(watch: Watch) -> None:
+    """See whether the index is behind."""
+    try:
+        watch.look(datetime.now(UTC))
+    except Exception:  # as in `run`
+        log.exception("look at the index failed")

@@ -1,5 +1,6 @@
-"""A worker: `python -m jobs.worker`. One process takes jobs from the queue, another ticks; this one starts them again when they die.
+"""A worker: `python -m jobs.worker`. One process makes exports, one keeps the search index (where SOLR_URL names one), one ticks.
 
+This one starts them again when they die.
 The parent only waits. It opens no connection, so its children are born clean; all they need is imported before, so they are born fast.
 """
 
@@ -14,13 +15,15 @@ from types import FrameType
 
 from flask import Flask
 from redis import Redis
-from rq import Worker
+from rq import SimpleWorker, Worker
+from rq.worker import BaseWorker
 
-import jobs.export  # noqa: F401 - a job's process is a copy of this one: what is imported here costs it nothing
+import jobs.export
+import jobs.index  # noqa: F401 - a job's process is a copy of this one: what is imported here costs it nothing
 from config.logging import configure
 from config.settings import BadSetting, Settings
 from jobs import tick
-from jobs.queue import EXPORTS
+from jobs.queue import EXPORTS, INDEX
 from oclapi.app import build_services, create_app
 from oclapi.services import Services
 
@@ -30,10 +33,18 @@ TOLD_TO_END = (signal.SIGTERM, signal.SIGINT)
 PAUSE = 1.0  # seconds before a process that died is started again
 
 
-class PatientWorker(Worker):
+class Patient(BaseWorker):
     """Finds a queue that was away soon after it is back."""
 
     max_connection_wait_time = 2.0
+
+
+class PatientWorker(Patient, Worker):
+    """Runs each job in a process of its own, which is where MongoDB is connected."""
+
+
+class IndexWorker(Patient, SimpleWorker):
+    """Runs its jobs itself: they are short and many, and keep their connections."""
 
 
 def main() -> None:
@@ -45,13 +56,22 @@ def main() -> None:
     except BadSetting as error:
         sys.exit(f"oclapi: {error}")
     app = create_app(services)
-    keep_running({"queue": lambda: run_queue(app, settings), "tick": lambda: run_tick(services)})
+    roles = {"queue": lambda: run_queue(app, settings), "tick": lambda: run_tick(services)}
+    if settings.solr_url:
+        roles["index"] = lambda: run_index(app, settings)
+    keep_running(roles)
 
 
 def run_queue(app: Flask, settings: Settings) -> None:
-    """Take jobs one after the other, each in a process of its own, which is where MongoDB is connected."""
+    """Make exports one after the other."""
     with app.app_context():
         PatientWorker([EXPORTS], connection=Redis.from_url(settings.redis_url)).work()
+
+
+def run_index(app: Flask, settings: Settings) -> None:
+    """Keep the search index, one repository after the other."""
+    with app.app_context():
+        IndexWorker([INDEX], connection=Redis.from_url(settings.redis_url)).work()
 
 
 def run_tick(services: Services) -> None:

@@ -21,8 +21,12 @@ from oclapi.resources.routes import add_routes
 from oclapi.services import Services
 from oclapi.store.database import Database
 from oclapi.store.store import Store
+from search.solr import SolrIndex
 
 log = logging.getLogger(__name__)
+
+CORE = "oclapi"
+"""The name of the search index, and of what stands in for it while it is built again: see search/rebuild.py."""
 
 LOGGED = ("org", "user", "source", "collection", "version", "concept", "mapping")
 """The steps of a path that the log names."""
@@ -33,7 +37,8 @@ def build_services(settings: Settings) -> Services:
     if not settings.secret_key:
         raise BadSetting("OCL_SECRET_KEY is needed: at least 32 random characters, the same for every process and kept for good")
     store = Store(Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key)
-    return Services(settings, store, ExportCache(settings.export_cache), RQExportQueue(settings.redis_url))
+    solr = SolrIndex(settings.solr_url, CORE, store.index_notes.identity) if settings.solr_url else None
+    return Services(settings, store, ExportCache(settings.export_cache), RQExportQueue(settings.redis_url), solr)
 
 
 def prepare(services: Services) -> None:

@@ -15,6 +15,7 @@ OclError
   ExportFailed            the last export job of a version failed a moment ago
   RepositoryBusy          other writers kept this one waiting too long; nothing was written
   StoreUnavailable, QueueUnavailable
+  IndexBusy, IndexIncomplete   why a command could not make the search index again
   OutcomeUnknown          the store's answer to a commit was lost: it may or may not have happened
   Overtaken               a job whose token is no longer the export's: another one owns it now
 """
@@ -142,6 +143,14 @@ class SearchUnavailable(OclError):
 
 class SearchBehind(OclError):
     """The search engine has not learnt of the revision asked for; the store can answer."""
+
+
+class IndexBusy(OclError):
+    """The search index is being made again already."""
+
+
+class IndexIncomplete(OclError):
+    """A search index that was made again lacks rows; it was not put into use."""
 
 
 class OutcomeUnknown(OclError):

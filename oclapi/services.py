@@ -9,6 +9,7 @@ from config.settings import Settings
 from oclapi.exports.cache import ExportCache
 from oclapi.exports.queue import ExportQueue
 from oclapi.store.store import Store
+from search.solr import SolrIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Services:
     store: Store
     cache: ExportCache
     queue: ExportQueue
+    solr: SolrIndex | None = None  # the index that is kept up to date; None without SOLR_URL
 
 
 def services() -> Services:

@@ -132,20 +132,20 @@ class Follower:
         """Write until `enough`; the number of rows written so far, and the revision that the copy has reached."""
         reached = -1
         with ThreadPoolExecutor(1) as poster:
-            posting: Future[None] | None = None
+            posting: Future[bool] | None = None
             for post in posts:
-                if posting:
-                    posting.result()
+                if posting and not posting.result():
+                    return sent, reached
                 posting = poster.submit(self._post, head.repo, turn, post)
                 sent += len(post.documents)
                 if enough(sent) and post.reached is not None:
                     break
-            if posting:
-                posting.result()
-                reached = post.reached if post.reached is not None else reached
+            if posting and posting.result() and post.reached is not None:
+                reached = post.reached
         return sent, reached
 
-    def _post(self, number: int, turn: Turn, post: Post) -> None:
+    def _post(self, number: int, turn: Turn, post: Post) -> bool:
+        """Write one post; False when someone holds the copy from now on."""
         marker = None
         if post.reached is not None:
             commit = self._feed.commit(number, post.reached)
@@ -159,9 +159,11 @@ class Follower:
         if self._feed.head(number) is None:
             self.forget_gone(number)
             raise NotFound("the repository is gone")
-        if self._turn(number).number != turn.number:
+        now = self._turn(number)
+        if now.number != turn.number:
             self.forget(number)
             raise Overtaken("the copy was emptied or replaced while it was written")
+        return not (self._heed and now.held)
 
     def _turn(self, number: int) -> Turn:
         return self._notes.turn(number, datetime.now(UTC))

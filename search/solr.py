@@ -82,7 +82,7 @@ class SolrIndex:
     ) -> Hits:
         """As SearchIndex says. One request; two behind more than DEEP rows, which are then read from the nearer end."""
         if not scope.parts and not scope.heads:
-            return Hits((), 0, {name: () for name in FACETS[query.kind]} if query.facets else {})
+            return Hits((), 0, dict.fromkeys(FACETS[query.kind], ()) if query.facets else {})
         if time.monotonic() < self._again:
             raise SearchUnavailable("the search engine failed a moment ago")
         try:
@@ -157,6 +157,20 @@ class SolrIndex:
         found = self._write.json("post", "query", {"query": f"+repo:{repo} -kind:marker", "limit": 0})
         return int(found["response"]["numFound"])
 
+    def counts(self) -> dict[int, int]:
+        """The same of every repository that it has rows of, known to the store or not. Cost: one request."""
+        rows = {"type": "terms", "field": "repo", "limit": -1, "refine": True}
+        found = self._write.json("post", "query", {"query": "*:* -kind:marker", "limit": 0, "facet": {"rows": rows}})
+        return {int(bucket["val"]): bucket["count"] for bucket in found["facets"].get("rows", {}).get("buckets", ())}
+
+    def states(self, ids: Sequence[str]) -> Iterator[tuple[Key, int, bool]]:
+        """As `keys`, of those of these documents that there are. Cost: a request for each BATCH of them."""
+        for start in range(0, len(ids), BATCH):
+            params = {"ids": _SEPARATOR.join(ids[start : start + BATCH])}
+            asked = {"query": _listed("id", "ids"), "fields": ["id", "to_rev", "retired"], "limit": BATCH, "params": params}
+            for document in self._write.json("post", "query", asked)["response"]["docs"]:
+                yield _key(document["id"]), document["to_rev"], document["retired"]
+
     # Writing
 
     def write(self, documents: Sequence[Json], marker: Marker | None = None, *, force: bool = False) -> list[str]:
@@ -195,6 +209,10 @@ class SolrIndex:
     def forget(self, repo: int) -> None:
         """Delete every row of a repository and its marker. Searches see it after the next soft commit."""
         self._write.json("post", "update", {"delete": {"query": f"repo:{repo}"}})
+
+    def drop(self, ids: Sequence[str]) -> None:
+        """Delete documents. Searches see it after the next soft commit."""
+        self._write.json("post", "update", {"delete": list(ids)})
 
     def commit(self) -> None:
         """Return when searches see everything that was written before."""

@@ -14,6 +14,8 @@ from oclapi.errors import (
     ExportFailed,
     Forbidden,
     Frozen,
+    IndexBusy,
+    IndexIncomplete,
     Invalid,
     LinkRefused,
     MethodNotOffered,
@@ -50,6 +52,8 @@ STATUS: dict[type[OclError], int] = {
     TooManyRequests: 429,
     ExportFailed: 500,
     Overtaken: 500,  # jobs end by it; no request should
+    IndexBusy: 500,  # commands end by these two
+    IndexIncomplete: 500,
     OutcomeUnknown: 503,
     QueueUnavailable: 503,
     SearchUnavailable: 503,

@@ -117,6 +117,15 @@ class Feed:
             for news in self._stream(repo, kind, "from_rev", 0, upto, {"body": 0}):
                 yield news.row if news.row.to_rev <= upto else replace(news.row, to_rev=LIVE)
 
+    def sample(self, repo: int, upto: int, size: int) -> Iterator[Row]:
+        """Some of these rows, chosen at random. Cost: a walk over the repository's index keys."""
+        asked = {"repo": repo, "kind": {"$in": KINDS}, "from_rev": {"$lte": upto}}
+        steps: list[Json] = [{"$match": asked}, {"$sample": {"size": size}}, {"$unset": "body"}]
+        with self._db.snapshot() as session:
+            for found in self._db.rows.aggregate(steps, hint="order", session=session):
+                row = row_of(found)
+                yield row if row.to_rev <= upto else replace(row, to_rev=LIVE)
+
     def _stream(
         self, repo: int, kind: Kind, by: str, after: int, upto: int, only: Json | None = None
     ) -> Generator[News, None, None]:

@@ -92,10 +92,16 @@ class IndexNotes:
         with told():
             self._db.index_refusals.delete_many(asked)
 
-    def refused(self, repo: int) -> set[str]:
-        """The ids of the repository's documents that the engine did not take."""
+    def accept_before(self, moment: datetime) -> None:
+        """What was refused earlier counts no more: the engine was asked again about everything."""
         with told():
-            return {found["_id"] for found in self._db.index_refusals.find({"repo": repo}, {"_id": 1})}
+            self._db.index_refusals.delete_many({"at": {"$lt": moment}})
+
+    def refused(self, repo: int, since: datetime | None = None) -> set[str]:
+        """The ids of the repository's documents that the engine did not take (`since`: when it was asked then or later)."""
+        asked: Json = {"repo": repo, **({"at": {"$gte": since}} if since else {})}
+        with told():
+            return {found["_id"] for found in self._db.index_refusals.find(asked, {"_id": 1})}
 
     def refusals(self) -> int:
         """How many documents the engine did not take, in all."""

@@ -23,6 +23,11 @@ class Leases:
                 return False
         return True
 
+    def any_taken(self, prefix: str, now: datetime) -> bool:
+        """Whether somebody holds a lease whose name begins so."""
+        with told():
+            return self._db.leases.find_one({"_id": {"$gte": prefix, "$lt": prefix + "\uffff"}, "until": {"$gt": now}}) is not None
+
     def give_back(self, name: str, holder: str) -> None:
         """Let another take it at once. Does nothing when it is not ours."""
         with told():

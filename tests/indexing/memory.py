@@ -1,16 +1,17 @@
 """A small index in memory with the writing methods of SolrIndex, for tests of who writes to it and when."""
 
+from oclapi.model import Json
 from search.documents import Marker
 
 
 class MemoryIndex:
     """Holds documents by id; as in Solr, what was read at the newer head stays. Writes can be seen, and refused."""
 
-    def __init__(self, store="") -> None:
-        self.documents = {}
-        self.marks = {}
-        self.writes = []  # (number of documents, revision of the marker or None)
-        self.refuses = set()  # ids
+    def __init__(self) -> None:
+        self.documents: dict[str, Json] = {}
+        self.marks: dict[int, Marker] = {}
+        self.writes: list[tuple[int, int | None]] = []  # number of documents, revision of the marker
+        self.refuses: set[str] = set()
         self.before_write = lambda documents, marker: None
         self.after_write = lambda documents, marker: None
 

@@ -1,0 +1,179 @@
+"""Keeping the search index up to date: the job that brings one repository's copy further, and the watch that starts such jobs."""
+
+import logging
+import time
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from config.logging import belongs_to
+from jobs.queue import RQIndexQueue, others_wait
+from oclapi.errors import NotFound, Overtaken, QueueUnavailable, SearchUnavailable
+from oclapi.services import Services, services
+from oclapi.store.feed import RepoHead
+from search.documents import Marker
+from search.follow import Follower
+from search.solr import SolrIndex
+
+log = logging.getLogger(__name__)
+
+SLICE = 1.0  # seconds of work for one repository when others wait
+SLICE_ROWS = 10_000
+LONGEST = 5.0  # seconds of work when nobody waits: the worker may be told to end
+LEASE = timedelta(seconds=10)  # after it, somebody else may follow a repository whose job died
+KEEP = 2.0  # seconds from one renewal of the lease to the next
+
+COMPARE = 10.0  # seconds from one comparison of all markers with all heads to the next
+MARGIN = timedelta(seconds=15)  # how much later than its time a commit may become visible; the comparison finds even later ones
+SETTLE = 1.0  # seconds until what a job wrote can be seen by searches
+AT_ONCE = 200  # jobs that one comparison starts; the next one comes soon then
+AWAY = 2.0  # seconds until an engine or a queue that failed is asked again
+
+
+def index_repository(number: int) -> None:
+    """RQ job: bring the search index of that repository further, for a while; the watch starts another while it is behind.
+
+    Safe to run twice, late or beside itself: see search/follow.py. A repository that is gone is forgotten. An engine that is away ends
+    the job without noise: the watch tells, and starts it again.
+    """
+    belongs_to(job=f"index-{number}")
+    s = services()
+    lease = Lease(s, number)
+    if s.solr is None or not lease.take():
+        return
+    begun = time.monotonic()
+    rows = 0
+
+    def enough(sent: int) -> bool:
+        nonlocal rows
+        rows = sent
+        lease.keep()
+        worked = time.monotonic() - begun
+        return worked >= LONGEST or ((worked >= SLICE or sent >= SLICE_ROWS) and others_wait())
+
+    try:
+        done = Follower(s.store, s.solr).follow(number, enough)
+        log.info("indexed", extra={"repo": number, "rows": rows, "done": done, "seconds": round(time.monotonic() - begun, 3)})
+    except (Overtaken, NotFound, SearchUnavailable) as error:
+        log.info("index job stopped", extra={"repo": number, "rows": rows, "reason": error.detail})
+    finally:
+        lease.give_back()
+
+
+class Lease:
+    """Saves two jobs from doing the same work at once. The index would be right without it."""
+
+    def __init__(self, s: Services, number: int) -> None:
+        self._leases, self._name, self._holder = s.store.leases, f"index-{number}", uuid.uuid4().hex
+        self._taken = 0.0
+
+    def take(self) -> bool:
+        self._taken = time.monotonic()
+        return self._leases.take(self._name, self._holder, LEASE, datetime.now(UTC))
+
+    def keep(self) -> None:
+        """Renew it now and then. Raises Overtaken when it ran out and another has it."""
+        if time.monotonic() - self._taken > KEEP and not self.take():
+            raise Overtaken("another job follows this repository")
+
+    def give_back(self) -> None:
+        self._leases.give_back(self._name, self._holder)
+
+
+class Watch:
+    """Sees which repositories the index is behind with, and queues a job for each.
+
+    What was lost on the way (a job, a worker, the queue, the index itself) is seen by the next comparison. A failure of the engine or
+    of the queue is logged once, not at each look.
+    """
+
+    def __init__(self, s: Services, solr: SolrIndex, queue: RQIndexQueue) -> None:
+        self._s, self._solr, self._queue = s, solr, queue
+        self._follower = Follower(s.store, solr)
+        self._newest: datetime | None = None  # time of the newest change seen
+        self._settled: dict[int, tuple[int, float]] = {}  # by repository: a revision, and when to look at its marker again
+        self._trusted: set[Marker] = set()  # those whose commit was found in the log
+        self._compare_at = 0.0  # time.monotonic() of the next comparison
+        self._away = False
+        self._ask_at = 0.0  # time.monotonic() before which nothing is asked
+
+    def look(self, now: datetime) -> None:
+        """One look at what changed since the last; now and then a comparison of everything. Cost: one small query where nothing did."""
+        if time.monotonic() < self._ask_at:
+            return
+        try:
+            if self._away:
+                self._solr.ensure()
+            if self._newest is None or time.monotonic() >= self._compare_at:
+                self._compare(now)
+            else:
+                self._attend(self._s.store.feed.changed_since(self._newest - MARGIN))
+            if self._away:
+                log.info("the index is followed again")
+                self._away = False
+        except (SearchUnavailable, QueueUnavailable) as error:
+            if not self._away:
+                log.warning("the index waits", extra={"reason": error.detail})
+                self._s.store.index_notes.set_lag({"at": now, "away": True})
+            self._away = True
+            self._compare_at, self._ask_at = 0.0, time.monotonic() + AWAY
+
+    def _attend(self, heads: Iterable[RepoHead]) -> None:
+        """Start jobs for those of these repositories whose marker is not at the head."""
+        identity = self._s.store.index_notes.identity()
+        for head in heads:
+            self._newest = max(self._newest or head.updated_on, head.updated_on)
+            rev, again = self._settled.get(head.repo, (-1, 0.0))
+            if rev == head.rev and time.monotonic() < again:
+                continue
+            marker = self._solr.marker(head.repo)
+            if marker and (marker.rev, marker.store) == (head.rev, identity):
+                self._settled[head.repo] = head.rev, time.monotonic() + COMPARE
+            elif self._queue.enqueue(head.repo):
+                self._settled[head.repo] = head.rev, time.monotonic() + SETTLE
+
+    def _compare(self, now: datetime) -> None:
+        """All markers with all heads: start jobs for what is behind, drop what is gone, tell the lag."""
+        if self._newest is None:
+            self._solr.ensure()
+        markers = self._solr.markers()
+        heads = self._s.store.feed.heads()
+        trusted = self._trust(markers)
+        behind = [head for head in heads if (marker := trusted.get(head.repo)) is None or marker.rev < head.rev]
+        self._newest = max((head.updated_on for head in heads), default=now)
+        self._settled.clear()
+        for number in markers.keys() - {head.repo for head in heads}:
+            log.info("forgot a deleted repository", extra={"repo": number})
+            self._follower.forget_gone(number)
+        for head in behind[:AT_ONCE]:
+            self._queue.enqueue(head.repo)
+        self._compare_at = time.monotonic() + (COMPARE if len(behind) <= AT_ONCE else SETTLE)
+        self._tell(behind, trusted, now)
+
+    def _trust(self, markers: dict[int, Marker]) -> dict[int, Marker]:
+        """The markers that tell of this store's own log, by repository."""
+        identity = self._s.store.index_notes.identity()
+        ours = {repo: marker for repo, marker in markers.items() if marker.store == identity}
+        unknown = [marker for marker in ours.values() if marker not in self._trusted]
+        log_entries = self._s.store.feed.revisions([(marker.repo, marker.rev) for marker in unknown if marker.rev])
+        found = {marker for marker in unknown if marker.commit == (log_entries.get(marker.repo, NONE)["commit"] if marker.rev else "")}
+        self._trusted = {marker for marker in ours.values() if marker in self._trusted or marker in found}
+        return {marker.repo: marker for marker in self._trusted}
+
+    def _tell(self, behind: list[RepoHead], markers: dict[int, Marker], now: datetime) -> None:
+        """How far the index is behind, for /metrics: revisions, and seconds since the oldest that it lacks was made."""
+        lacks = {head.repo: markers[head.repo].rev + 1 if head.repo in markers else min(1, head.rev) for head in behind}
+        made = self._s.store.feed.revisions([(repo, rev) for repo, rev in lacks.items() if rev])
+        oldest = min((found["at"] for found in made.values()), default=now)
+        self._s.store.index_notes.set_lag(
+            {
+                "at": now,
+                "away": False,
+                "repositories": len(behind),
+                "revisions": sum(head.rev - lacks[head.repo] + 1 for head in behind if head.rev),
+                "seconds": max(0.0, (now - oldest).total_seconds()),
+            }
+        )
+
+
+NONE = {"commit": None}

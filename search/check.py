@@ -1,0 +1,121 @@
+"""Comparing the search index with the store, and mending it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from oclapi.model import LIVE
+from oclapi.store.feed import RepoHead
+from oclapi.store.store import Store
+from search.base import Key
+from search.documents import Marker, document, document_id
+from search.follow import ROWS, Follower
+from search.solr import SolrIndex
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far the index is with one repository."""
+
+    repo: int
+    url: str
+    rows: int  # that the store holds, ended ones too
+    indexed: int
+    refused: int  # rows that the engine did not take
+    rev: int  # of the marker, -1 without one
+    behind: int  # revisions
+    drift: int  # indexed rows too many (or, negative, too few) for the marker
+    lacks_since: datetime | None  # when the first revision that it lacks was made
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row that is not in the index as it is in the store. A stray has a key only: no row of the store has it."""
+
+    key: Key
+    what: Literal["missing", "wrong", "stray"]
+    stored: tuple[int, bool] | None  # to_rev, retired
+    indexed: tuple[int, bool] | None
+
+
+def states(store: Store, index: SolrIndex) -> Iterator[State]:
+    """Of every repository, by number, then of those in the index that the store does not know (url ""). Cost: counts all rows."""
+    index.commit()
+    markers, counts = index.markers(), index.counts()  # read before the store: what is written meanwhile is no drift
+    heads = store.feed.heads()
+    lacks = {head.repo: (markers[head.repo].rev if head.repo in markers else 0) + 1 for head in heads}
+    made = store.feed.revisions(list(lacks.items()))
+    for head in heads:
+        yield _state(store, head, markers.get(head.repo), counts.get(head.repo, 0), made[head.repo]["at"] if head.repo in made else None)
+    known = {head.repo for head in heads}
+    for number in sorted((counts.keys() | markers.keys()) - known):
+        if store.feed.head(number) is None:
+            rows, rev = counts.get(number, 0), markers[number].rev if number in markers else -1
+            yield State(number, "", 0, rows, 0, rev, 0, rows, None)
+
+
+def _state(store: Store, head: RepoHead, marker: Marker | None, indexed: int, lacks_since: datetime | None) -> State:
+    rows = store.feed.count(head.repo, head.rev)
+    reached = marker.rev if marker else 0
+    refused = len(store.index_notes.refused(head.repo))
+    least = store.feed.count(head.repo, reached) if 0 < reached < head.rev else (rows if reached else 0)
+    there = indexed + refused
+    drift = there - min(max(there, least), rows)  # rows beyond the marker may be there already
+    behind = max(0, head.rev - reached) if marker else max(1, head.rev)
+    return State(head.repo, head.url, rows, indexed, refused, marker.rev if marker else -1, behind, drift, lacks_since)
+
+
+def compare(store: Store, index: SolrIndex, head: RepoHead, sample: int = 0) -> Iterator[Difference]:
+    """What differs between the store and the index, up to the marker: every row both ways, or `sample` rows that the store has.
+
+    Rows that the engine refused are known and do not count. Without a marker nothing is compared: the next index job fills the copy.
+    Memory: about 300 bytes for each row of the repository, a sample none.
+    """
+    index.commit()
+    marker = index.marker(head.repo)
+    if marker is None:
+        return
+    upto, refused = marker.rev, store.index_notes.refused(head.repo)
+    stored: dict[str, tuple[int, bool]] = {}
+    for row in store.feed.sample(head.repo, upto, sample) if sample else store.feed.headers(head.repo, upto):
+        stored[document_id(row.repo, row.from_rev, row.url)] = row.to_rev, row.retired
+    for key, to_rev, retired in index.states(sorted(stored)) if sample else index.keys(head.repo):
+        if key.from_rev > upto:
+            continue  # its revision is being written
+        indexed = (to_rev if to_rev <= upto else LIVE), retired
+        wanted = stored.pop(document_id(key.repo, key.from_rev, key.url), None)
+        if wanted is None:
+            yield Difference(key, "stray", None, indexed)
+        elif wanted != indexed:
+            yield Difference(key, "wrong", wanted, indexed)
+    for name, wanted in stored.items():
+        if name not in refused:
+            repo, from_rev, url = name.split("/", 2)
+            yield Difference(Key(int(repo), url, int(from_rev)), "missing", wanted, None)
+
+
+def repair(store: Store, index: SolrIndex, head: RepoHead, differences: list[Difference]) -> int:
+    """Write what is missing or wrong, whatever the index holds, and delete strays; return how many rows the engine refused."""
+    refused: list[str] = []
+    for start in range(0, len(differences), ROWS):
+        part = differences[start : start + ROWS]
+        if strays := [_id(one.key) for one in part if one.what == "stray"]:
+            index.drop(strays)
+        documents = []
+        for one in part:
+            news = store.feed.row(one.key.repo, one.key.url, one.key.from_rev) if one.what != "stray" else None
+            if news:
+                documents.append(document(news.row, news.head, head.url))
+        refused += index.write(documents, force=True)
+    index.commit()
+    return len(refused)
+
+
+def forget_unknown(store: Store, index: SolrIndex, number: int) -> None:
+    """Delete what the index has of a repository that the store does not know."""
+    Follower(store, index).forget_gone(number)
+
+
+def _id(key: Key) -> str:
+    return document_id(key.repo, key.from_rev, key.url)
