@@ -1,4 +1,4 @@
-"""A store on a database of its own, and sources edited as the API and the import edit them: by checked bodies, past HTTP."""
+"""An empty store, and sources edited as the API and the import edit them: by checked bodies, past HTTP."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,9 +22,8 @@ AMINA = Caller("amina")
 
 
 @pytest.fixture
-def store(mongo_url):
-    database = Database(mongo_url, patience=60)
-    database.prepare()
+def store(prepared_mongo_url):
+    database = Database(prepared_mongo_url, patience=60)
     made = Store(database, KEY)
     made.owners.ensure_first("root", "")
     made.owners.create_org("NorthLab", {"name": "North Laboratory", "public_access": "View"}, "root")

@@ -54,9 +54,8 @@ class Imports:
 
 
 @pytest.fixture
-def store(mongo_url):
-    database = Database(mongo_url, patience=60)
-    database.prepare()
+def store(prepared_mongo_url):
+    database = Database(prepared_mongo_url, patience=60)
     store = Store(database, "a-key-for-tests-that-is-long-enough")
     store.owners.ensure_first("root", "")
     yield store

@@ -38,8 +38,14 @@ def in_context(services):
 
 
 @pytest.fixture
-def settings(mongo_url, redis_url, tmp_path):
-    return Settings(mongo_url=mongo_url, redis_url=redis_url, export_cache=str(tmp_path / "cache"), secret_key=KEY)
+def database_url(prepared_mongo_url):
+    """Overridden where processes are killed."""
+    return prepared_mongo_url
+
+
+@pytest.fixture
+def settings(database_url, redis_url, tmp_path):
+    return Settings(mongo_url=database_url, redis_url=redis_url, export_cache=str(tmp_path / "cache"), secret_key=KEY)
 
 
 @pytest.fixture

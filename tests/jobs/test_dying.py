@@ -17,6 +17,11 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
+def database_url(mongo_url):
+    return mongo_url
+
+
+@pytest.fixture
 def version(source):
     source.commit(*[f"C{number:05}" for number in range(2500)])
     source.commit("m1", kind="mapping")

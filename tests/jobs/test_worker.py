@@ -15,6 +15,11 @@ from tests.jobs.conftest import exported, now
 pytestmark = pytest.mark.servers
 
 
+@pytest.fixture
+def database_url(mongo_url):
+    return mongo_url
+
+
 def until(condition, patience=60.0):
     """Return what the condition gives once that is true."""
     end = time.monotonic() + patience

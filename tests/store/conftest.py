@@ -1,4 +1,4 @@
-"""A store on a database of its own, and the shortest way to write rows into it."""
+"""An empty store, and the shortest way to write rows into it."""
 
 import pytest
 
@@ -10,9 +10,8 @@ KEY = "a-key-for-tests-that-is-long-enough"
 
 
 @pytest.fixture
-def store(mongo_url):
-    database = Database(mongo_url, patience=60)
-    database.prepare()
+def store(prepared_mongo_url):
+    database = Database(prepared_mongo_url, patience=60)
     yield Store(database, KEY)
     database.client.close()
 

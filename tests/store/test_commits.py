@@ -160,8 +160,8 @@ def test_threads_of_one_process_take_turns_and_none_of_their_transactions_is_run
     assert repo.head().number == other.head().number == 24
 
 
-def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(store, repo, mongo_url):
-    hasty = Store(Database(mongo_url, patience=0.05, client=store.database.client), KEY)
+def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(store, repo, prepared_mongo_url):
+    hasty = Store(Database(prepared_mongo_url, patience=0.05, client=store.database.client), KEY)
     inside, done = Event(), Event()
 
     def slow(session, heads):
@@ -180,9 +180,9 @@ def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(s
     assert hasty.commits.commit([repo.number], lambda session, heads: [], "ben") == {}
 
 
-def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(store, repo, mongo_url):
+def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(store, repo, prepared_mongo_url):
     patience = 2.0
-    hasty = Store(Database(mongo_url, patience=patience, client=store.database.client), KEY)
+    hasty = Store(Database(prepared_mongo_url, patience=patience, client=store.database.client), KEY)
 
     def refused(number):
         begun = time.monotonic()
