@@ -37,6 +37,7 @@ class Settings:
     rate_limit: int = _set("OCL_RATE_LIMIT", 0, "requests a minute of one user, or of one address without a token; 0: any number", low=0)
     trusted_proxies: int = _set("OCL_TRUSTED_PROXIES", 0, "proxies before the server that add to X-Forwarded-For; 0: it is not believed", low=0)
     hsts: int = _set("OCL_HSTS", 0, "how long browsers shall insist on https once they came by it; 0: not told", low=0)
+    password_length: int = _set("OCL_PASSWORD_LENGTH", 6, "characters that a password must have at least", low=1)
     page_default: int = _set("OCL_PAGE_DEFAULT", 10, "rows of a listing page when no limit is given", low=1)
     page_limit: int = _set("OCL_PAGE_LIMIT", 500, "most rows that one page may ask for", low=1)
     cursor_life: int = _set("OCL_CURSOR_LIFE", 86400, "how long a paging cursor can be used", low=86400)

@@ -21,12 +21,9 @@ from oclapi.resources.routes import add_routes
 from oclapi.services import Services
 from oclapi.store.database import Database
 from oclapi.store.store import Store
-from search.solr import SolrIndex
+from search.solr import CORE, SolrIndex
 
 log = logging.getLogger(__name__)
-
-CORE = "oclapi"
-"""The name of the search index, and of what stands in for it while it is built again: see search/rebuild.py."""
 
 LOGGED = ("org", "user", "source", "collection", "version", "concept", "mapping")
 """The steps of a path that the log names."""
@@ -66,7 +63,7 @@ def create_app(services: Services) -> Flask:
         belongs_to(request=g.request_id)
         _check_line(settings)
         try:
-            g.caller = authenticate(services.store.owners)
+            g.caller = authenticate(services.store.users)
         finally:  # a refused token counts too, for the address that it came from
             if rates:
                 limits.count(rates)

@@ -5,13 +5,14 @@ All wrong fields of a body are told at once, in `Invalid.errors` under the contr
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from oclapi import jsonio
+from oclapi import jsonio, passwords
 from oclapi.editing.values import check_size
 from oclapi.errors import Invalid
 from oclapi.model import Json
@@ -19,6 +20,8 @@ from oclapi.model import Json
 RESERVED_VERSIONS = frozenset(
     ("HEAD", "latest", "versions", "concepts", "mappings", "references", "extras", "export", "processing", "children", "summary", "atom")
 )
+RESERVED_USERS = frozenset(("login", "signup"))
+EMAIL = re.compile(r"[^\s@<>()\[\],;:\"\\\x00-\x1f\x7f]+@[^\s@<>()\[\],;:\"\\\x00-\x1f\x7f]+")
 LINE, TEXT, LOCALE = 32_000, 100_000, 40  # characters
 ENTRIES = 1000
 EXTRAS_SIZE, EXTRAS_DEPTH = 2**20, 32
@@ -60,6 +63,18 @@ def _schema(value: Any) -> Any:
     return "OpenMRS" if value == "OpenMRS" else None
 
 
+def _address(value: str) -> str:
+    if not EMAIL.fullmatch(value):
+        raise ValueError("must be an e-mail address")
+    return value
+
+
+def _not_a_place(value: str) -> str:
+    if value in RESERVED_USERS:
+        raise ValueError(f"the word {value} is reserved")
+    return value
+
+
 def _not_reserved(value: str) -> str:
     if value in RESERVED_VERSIONS:
         raise ValueError(f"the word {value} is reserved")
@@ -72,6 +87,9 @@ Filled = Annotated[str, StringConstraints(strict=True, max_length=LINE, pattern=
 FilledText = Annotated[str, StringConstraints(strict=True, max_length=TEXT, pattern=r"\S")]
 Locale = Annotated[str, StringConstraints(strict=True, max_length=LOCALE, pattern=r"\S")]
 Id = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$")]
+Username = Annotated[Id, AfterValidator(_not_a_place)]
+Email = Annotated[str, StringConstraints(strict=True, max_length=320), AfterValidator(_address)]
+Hashed = Annotated[str, StringConstraints(strict=True, max_length=LINE), AfterValidator(passwords.check_form)]
 VersionId = Annotated[Id, AfterValidator(_not_reserved)]
 Bool = Annotated[bool, BeforeValidator(boolean)]
 Extras = Annotated[dict[str, Any], AfterValidator(_extras)]
@@ -205,6 +223,50 @@ class OrgChange(_Org):
     name: NotRequired[Filled]
 
 
+class _User(TypedDict):
+    password: NotRequired[Line]
+    hashed_password: NotRequired[Hashed]
+    company: NotRequired[Line | None]
+    location: NotRequired[Line | None]
+    preferred_locale: NotRequired[Line | None]
+    website: NotRequired[Line | None]
+    extras: NotRequired[Extras | None]
+
+
+class SignUp(_User):
+    username: Username
+    name: Filled
+    email: Email
+    email_verify_success_url: Filled
+    email_verify_failure_url: Filled
+
+
+class User(_User):
+    username: Username
+    name: Filled
+    email: Email
+    is_staff: NotRequired[Bool]
+    is_superuser: NotRequired[Bool]
+
+
+class UserChange(_User):
+    username: NotRequired[Line]
+    name: NotRequired[Filled]
+    email: NotRequired[Email]
+    is_staff: NotRequired[Bool]
+    is_superuser: NotRequired[Bool]
+
+
+class LogIn(TypedDict):
+    username: Line
+    password: Line
+
+
+class LogInByHash(TypedDict):
+    username: Line
+    hashed_password: Line
+
+
 class _Version(TypedDict):
     description: NotRequired[Text | None]
     released: NotRequired[Bool]
@@ -246,6 +308,11 @@ mapping_update = _checker(MappingChange)
 comment = _checker(Comment)
 org_create = _checker(Org)
 org_update = _checker(OrgChange)
+user_create = _checker(User)
+user_update = _checker(UserChange)
+sign_up = _checker(SignUp)
+log_in = _checker(LogIn)
+log_in_by_hash = _checker(LogInByHash)
 version_create = _checker(Version)
 version_update = _checker(VersionChange)
 _concept_create = _checker(Concept)
@@ -314,7 +381,7 @@ def _told(error: ValidationError) -> Invalid:
         field, *inner = problem["loc"] or ("__all__",)
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
         if problem["type"] == "string_pattern_mismatch":
-            text = "may hold 1 to 255 letters, digits and - . _ @" if field == "id" else "must not be empty"
+            text = "may hold 1 to 255 letters, digits and - . _ @" if field in ("id", "username") else "must not be empty"
         else:
             text = _TEXTS[problem["type"]].format(**problem.get("ctx", {}))
         errors.setdefault(str(field), []).append(f"{field}{place}: {text}" if place else text)

@@ -126,6 +126,26 @@ def concept_versions(history: Sequence[Row]) -> list[Json]:
     ]
 
 
+# Users
+
+
+def user_summary(user: Json) -> Json:
+    return {"username": user["_id"], "name": user["name"], "url": f"/users/{user['_id']}/"}
+
+
+def user_detail(user: Json, orgs: int, public_sources: int, public_collections: int, *, email: bool, roles: bool) -> Json:
+    """`email` and `roles`: whether the reader may see them; the keys are left out where not."""
+    url = f"/users/{user['_id']}/"
+    return {
+        "type": "User", "uuid": user["uuid"], "username": user["_id"], "name": user["name"], **({"email": user["email"]} if email else {}),
+        "company": user["company"], "location": user["location"], "preferred_locale": user["preferred_locale"], "website": user["website"],
+        "extras": extras(user), **({name: user[name] for name in ("is_staff", "is_superuser")} if roles else {}),
+        "orgs": orgs, "public_collections": public_collections, "public_sources": public_sources,
+        "url": url, "organizations_url": f"{url}orgs/", "orgs_url": f"{url}orgs/", "sources_url": f"{url}sources/",
+        "collections_url": f"{url}collections/", **_stamps(user),
+    }  # fmt: skip
+
+
 # Organisations
 
 

@@ -1,20 +1,20 @@
 """Edits of repositories and of their versions: metadata, schema, deletion, releases."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
-from oclapi.access import Caller
+from oclapi.access import ANYBODY, Caller, may
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json, Revision
 from oclapi.store.database import Transaction
-from oclapi.store.owners import extras_of, stored
 from oclapi.store.rows import Slice
 from oclapi.store.store import Store
+from oclapi.store.users import extras_of, stored
 
 SHOWN_USES = 20
 """How many collections and mappings a refused deletion names of each."""
@@ -22,7 +22,7 @@ SEVERAL = "several concepts"
 
 
 def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, caller: Caller) -> Json:
-    """Add a repository under an owner (its document) and return it. Raises Invalid when the id is taken."""
+    """Add a repository under an owner (its document) and return it. Raises Invalid when the id is taken, NotFound without the owner."""
     locale = body.get("default_locale", "en")
     private = "None" if owner.get("public_access") == "None" else "View"
     fields = {
@@ -34,12 +34,7 @@ def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, cal
     }  # fmt: skip
 
     def make(session: Transaction) -> Json:
-        if owner_url.startswith("/orgs/"):
-            there = store.owners.org(owner["_id"], session)
-        else:
-            there = store.owners.user(owner["_id"], session)
-        if there is None:
-            raise NotFound("the owner is gone")
+        store.owners.hold(owner_url, session)
         return stored(fields)
 
     return store.repos.create(kind, owner_url, body["id"], make, caller.by)
@@ -110,28 +105,38 @@ def without(extras: Json, key: str) -> Json:
     return {name: value for name, value in extras.items() if name != key}
 
 
-def delete(store: Store, repo: Json) -> None:
-    """Delete a repository. Raises Invalid with `usage` while others use a source's concepts or mappings."""
+def delete(store: Store, repo: Json, caller: Caller = ANYBODY) -> None:
+    """Delete a repository. Raises Invalid with `usage` (as far as the caller may read it) while others use its concepts or mappings."""
+    store.repos.delete(repo["_id"], unused(store, caller))
+
+
+def unused(store: Store, caller: Caller, beside: str | None = None) -> Callable[[Transaction, Head], None]:
+    """A check that raises Invalid while repositories use content of the one that is to be deleted.
+
+    `beside`: the owner whose repositories are all deleted at once, so that their uses of each other don't count.
+    """
 
     def check(session: Transaction, head: Head) -> None:
         usage: dict[str, set[str]] = {"collections": set(), "mappings": set()}
-        places: dict[int, str | None] = {}
+        users: dict[int, Json | None] = {}
+        used = False
         for row in store.rows.leaning_on(session, head.repo["url"]):
-            if row.repo not in places:
-                found = store.repos.by_number(row.repo, session)
-                places[row.repo] = found["url"] if found else None
-            place = places[row.repo]
-            if place is None:  # deleted, and its rows wait for the purge
+            if row.repo not in users:
+                users[row.repo] = store.repos.by_number(row.repo, session)
+            user = users[row.repo]
+            if user is None or user["owner_url"] == beside:  # None: deleted, and its rows wait for the purge
                 continue
-            if "expression" in row.header:
-                usage["collections"].add(place)
-            else:
-                usage["mappings"].add(row.url)
-        if any(usage.values()):
+            used = True
+            if may(caller, "read", user):
+                if "expression" in row.header:
+                    usage["collections"].add(user["url"])
+                else:
+                    usage["mappings"].add(row.url)
+        if used:
             text = "this source is in use: a collection or another source's mapping refers to its content"
             raise Invalid({"__all__": [text]}, {"usage": {name: sorted(found)[:SHOWN_USES] for name, found in usage.items()}})
 
-    store.repos.delete(repo["_id"], check)
+    return check
 
 
 def _claims_of(body: bytes) -> list[int]:

@@ -1,8 +1,8 @@
 """Lines of organisations, sources and versions: each is a write of its own."""
 
-from oclapi.access import Caller, may, need, need_create
+from oclapi.access import Caller, may, need
 from oclapi.editing import owners, repositories
-from oclapi.errors import Forbidden, Invalid, NotFound, OclError
+from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.imports.content import incomplete, told, verb
 from oclapi.imports.lines import Item, Line
 from oclapi.imports.outcomes import Result, refused
@@ -25,21 +25,23 @@ def apply(store: Store, caller: Caller, line: Line, update_if_exists: bool) -> R
 
 def _org(store: Store, caller: Caller, line: Line, item: Item, update_if_exists: bool) -> Result:
     org = store.owners.org(str(item.id))
-    if org and not may(caller, "read", org) and line.action != "CREATE":
-        raise Forbidden(f"{caller.username} may not do this")
+    if org and line.action != "CREATE":
+        need(caller, "read org", org)
     what = verb(line.action, org is not None, update_if_exists)
     if what == "create":
-        need_create(caller, "org")
+        need(caller, "create org")
         if item.missing:
             return incomplete(line, item)
         owners.create_org(store, _body(item.create), caller)
         return line.result("created")
     if what == "update" and org:
-        need(caller, "write", org)
+        need(caller, "edit org", org)
         edited = owners.update_org(store, org["_id"], _body(item.update), caller)
         return line.result("unchanged" if edited["updated_on"] == org["updated_on"] else "updated")
-    if what == "delete":
-        return line.result("failed", 405, {"__action": ["organisations can't be deleted on this server yet"]})
+    if what == "delete" and org:
+        need(caller, "delete org", org)
+        owners.delete_org(store, org["_id"], caller)
+        return line.result("deleted")
     return _no_edit(line, what)
 
 
@@ -48,7 +50,7 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
     what = verb(line.action, source is not None, update_if_exists)
     if what == "create":
         owner = _owner(store, caller, line.place)
-        need_create(caller, "source")
+        need(caller, "create repository", {"owner_url": line.place})
         if item.missing:
             return incomplete(line, item)
         repositories.create(store, "source", owner, line.place, _body(item.create), caller)
@@ -60,7 +62,7 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
         return line.result("unchanged" if edited["updated_on"] == source["updated_on"] else "updated")
     if what == "delete" and source:
         need(caller, "own", source)
-        repositories.delete(store, source)
+        repositories.delete(store, source, caller)
         return line.result("deleted")
     return _no_edit(line, what)
 
@@ -99,8 +101,9 @@ def _readable(caller: Caller, repo: Json | None) -> Json | None:
 def _owner(store: Store, caller: Caller, url: str) -> Json:
     """The document of the owner at this URL. Raises NotFound."""
     _, owners_of_kind, owner, _ = url.split("/")
-    found = store.owners.org(owner) if owners_of_kind == "orgs" else store.owners.user(owner)
-    if found is None or not may(caller, "read", {"public_access": "View", **found}):
+    found = store.owners.org(owner) if owners_of_kind == "orgs" else store.users.get(owner)
+    known = found and (found["active"] if owners_of_kind == "users" else may(caller, "read org", found))
+    if not found or not known:
         raise NotFound(f"there is no owner {url}")
     return found
 

@@ -4,14 +4,14 @@ import re
 
 from flask import g, request
 
-from oclapi.access import ANYBODY, Caller, caller_of
+from oclapi.access import ANYBODY, Caller
 from oclapi.errors import NotAuthenticated
-from oclapi.store.owners import Owners
+from oclapi.store.users import Users
 
 TOKEN = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
 
 
-def authenticate(owners: Owners) -> Caller:
+def authenticate(users: Users) -> Caller:
     """The caller that the request's header names. Schemes other than Token say nothing here.
 
     Raises NotAuthenticated for a Token header that is malformed or unknown, also where nobody needs credentials.
@@ -22,10 +22,10 @@ def authenticate(owners: Owners) -> Caller:
     token = rest[0].strip() if rest else ""
     if not TOKEN.fullmatch(token):
         raise NotAuthenticated("the Authorization header must be: Token <40 hex characters>")
-    user = owners.by_token(token)
-    if user is None:
+    found = users.by_token(token)
+    if found is None:
         raise NotAuthenticated("this token is not known")
-    return caller_of(user)
+    return found
 
 
 def caller() -> Caller:

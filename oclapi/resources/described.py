@@ -13,6 +13,7 @@ from oclapi import bodies
 from oclapi.resources import examples, shapes
 
 TAGS = {
+    "Users": "Who asks: profiles, and the organisations that users belong to.",
     "Organisations": "Who owns sources and collections together, and who belongs to them.",
     "Sources": "Repositories of concepts and mappings. Every change is a revision; every page is read at one.",
     "Versions": "Named revisions of a repository: making one takes milliseconds, and nothing changes it afterwards.",
@@ -90,11 +91,8 @@ class Told:
 UPDATED = ("lastUpdated",)
 EXTRA = {"type": "object", "description": "One key and its value.", "examples": [examples.EXTRA], "minProperties": 1, "maxProperties": 1}
 EXTRAS = {"type": "object", "examples": [examples.EXTRA]}
-ARCHIVE = {
-    "application/zip": {"type": "string", "format": "binary"},
-    "application/gzip": {"type": "string", "format": "binary"},
-}
-"""An answer that is no JSON: schemas by media type."""
+ARCHIVE: dict[str, Any] = {"application/zip": {}, "application/gzip": {}}
+"""An answer that is no JSON: by media type."""
 EXPORT = (
     "exportStatus", "exportURL", "lastUpdated", "Content-Disposition", "Content-Length", "Accept-Ranges", "ETag", "Last-Modified",
     "Cache-Control",
@@ -130,6 +128,24 @@ TOLD: dict[str, Told] = {
     "orgs.Org": Told(
         tag="Organisations", noun="organisation", gives=shapes.Org, takes={"put": bodies.OrgChange}, example=examples.CHANGED_ORG
     ),
+    "orgs.MemberList": Told(tag="Organisations", gives=Listing(shapes.UserSummary, shapes.User), query=LISTING),
+    "orgs.Member": Told(
+        tag="Organisations", noun="member", answers={"get": {204: None}, "put": {204: None}}, also={"delete": (400,)},
+        does={"get": "Whether the user is a member", "put": "Make the user a member", "delete": "End the membership"},
+    ),
+    "users.UserList": Told(
+        tag="Users", noun="user", gives=Listing(shapes.UserSummary, shapes.User), makes=shapes.User, query=LISTING,
+        takes={"post": bodies.User}, forms=True, example=examples.NEW_USER,
+    ),
+    "users.User": Told(
+        tag="Users", noun="user", gives=shapes.User, takes={"put": bodies.UserChange}, forms=True, also={"delete": (400,)},
+        does={"delete": "Deactivate the user: hidden with all it owns, until it is reactivated"},
+    ),
+    "users.Reactivation": Told(tag="Users", answers={"put": {204: None}}, does={"put": "Show a deactivated user again with all it owns"}),
+    "users.Self": Told(tag="Users", noun="profile", gives=shapes.User, takes={"put": bodies.UserChange}, forms=True),
+    "orgs.OrgsOfUser": Told(tag="Users", gives=Listing(shapes.OrgSummary, shapes.Org), query=LISTING),
+    "users.SourcesOfUserOrgs": Told(tag="Users", gives=Listing(shapes.RepositorySummary, shapes.Source), query=LISTING),
+    "users.CollectionsOfUserOrgs": Told(tag="Users", gives=Listing(shapes.RepositorySummary), query=LISTING),
     "repositories.AllSources": Told(tag="Sources", gives=Listing(shapes.RepositorySummary, shapes.Source), query=LISTING),
     "repositories.SourceList": Told(
         tag="Sources",
@@ -146,6 +162,7 @@ TOLD: dict[str, Told] = {
         gives=shapes.SourceContent,
         query=CONTENT,
         takes={"put": bodies.SourceChange},
+        also={"delete": (400,)},
         headers=UPDATED,
         example=examples.CHANGED_SOURCE,
     ),
@@ -222,7 +239,7 @@ TOLD: dict[str, Told] = {
         query=(*PAGE, "verbose", "includeInverseMappings", "includeRetired"),
     ),
     "concepts.NameList": Told(**NAMES, makes=shapes.ConceptName, takes={"post": bodies.Name}),
-    "concepts.Name": Told(**NAME, takes={"put": bodies.NameChange}),
+    "concepts.Name": Told(**NAME, takes={"put": bodies.NameChange}, also={"delete": (400,)}),
     "concepts.NameListOfState": Told(**{**NAMES, "does": {"get": "The names of a concept at one of its versions"}}),
     "concepts.NameOfState": Told(**{**NAME, "does": {"get": "One name of a concept at one of its versions"}}),
     "concepts.DescriptionList": Told(**DESCRIPTIONS, makes=shapes.ConceptDescription, takes={"post": bodies.Description}),
@@ -264,6 +281,6 @@ TOLD: dict[str, Told] = {
         tag="Extras", noun="extra", gives=EXTRA, takes={"put": EXTRA}, example=examples.EXTRA, does={"get": "One extra of a concept"}
     ),
     "openapi.Document": Told(tag="Server", gives={"type": "object"}),
-    "docs.Reference": Told(tag="Server", answers={"get": {200: {"text/html": {"type": "string"}}}}),
+    "docs.Reference": Told(tag="Server", answers={"get": {200: {"text/html": {}}}}),
 }
 """By endpoint: module and class of the resource. The order is that of the document."""

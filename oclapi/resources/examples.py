@@ -29,6 +29,7 @@ ORG: Example = {
     "sources_url": "/orgs/NorthLab/sources/", "collections_url": "/orgs/NorthLab/collections/", **_STAMPS,
 }  # fmt: skip
 CHANGED_ORG: Example = {"location": "Kisumu"}
+NEW_USER: Example = {"username": "amina", "name": "Amina K.", "email": "amina@example.org", "password": "a long pass phrase"}
 NEW_ORG: Example = {"id": "NorthLab", "name": "North Laboratory", "website": "https://north.example.org/", "extras": {"region": 4}}
 
 SOURCE: Example = {

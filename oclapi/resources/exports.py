@@ -75,7 +75,7 @@ class VersionExport(ArchiveEndpoint):
 
     def post(self, **path: str) -> Response:
         with telling() as told:
-            place, now = self._place(path, anonymous=False), datetime.now(UTC)
+            place, now = self._place(path, "start export"), datetime.now(UTC)
             version = place.shown_version
             before = told(self.exports.of(version, now))
             if before.status == "ready":
@@ -87,7 +87,7 @@ class VersionExport(ArchiveEndpoint):
 
     def delete(self, **path: str) -> Response:
         with telling() as told:
-            place, now = self._place(path, anonymous=False), datetime.now(UTC)
+            place, now = self._place(path, "start export"), datetime.now(UTC)
             version = place.shown_version
             told(self.exports.of(version, now))
             access.need(self.caller, "own", place.repo)
@@ -97,11 +97,10 @@ class VersionExport(ArchiveEndpoint):
                 raise NotFound("this version has no export")
             return nothing()
 
-    def _place(self, path: places.Path, *, anonymous: bool = True) -> places.Place:
-        """The version that the path names. Raises as places.place; MethodNotOffered for HEAD."""
+    def _place(self, path: places.Path, action: access.Action = "read") -> places.Place:
+        """The version that the path names. Raises as places.place; as access.need; MethodNotOffered for HEAD."""
         place = places.place(self.store, path, self.caller)
-        if self.caller.username is None and not anonymous:
-            access.refuse(self.caller)
+        access.need(self.caller, action, place.repo)
         if place.version is None:
             raise MethodNotOffered("HEAD has no export, since it changes with every commit: export a version", ["OPTIONS"])
         return place
@@ -123,7 +122,8 @@ class ExportFile(ArchiveEndpoint):
             now = datetime.now(UTC)
             self.links.check(version_id, token, expires, signature, key, now)
             version = self.store.versions.by_key(version_id)
-            if version is None or self.store.repos.by_number(version["repo"]) is None:
+            repo = self.store.repos.by_number(version["repo"]) if version else None
+            if version is None or repo is None or repo.get("hidden"):
                 raise NotFound("this archive is gone with its version")
             told(self.exports.of(version, now))
             file = self.exports.file(version, token)

@@ -1,30 +1,43 @@
-"""Organisations (contract section 7)."""
+"""Organisations and their members (contract section 7)."""
 
 from flask import Response
 
 from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import owners
+from oclapi.errors import NotFound
 from oclapi.model import Json
-from oclapi.resources import asked, listings, places
-from oclapi.resources.answers import created, ok
+from oclapi.resources import asked, listings, places, users
+from oclapi.resources.answers import created, nothing, ok
 from oclapi.resources.endpoint import Endpoint
 
 
-class OrgList(Endpoint):
+class OrgsOfUser(Endpoint):
+    """The organisations that a user is a member of, as far as the caller may read them."""
+
+    def get(self, **path: str) -> Response:
+        where = {**self.where(path), **access.readable_orgs(self.caller)}
+        present = self.detail if asked.flag("verbose") else representations.org_summary
+        return listings.answer(self.settings, self.store.owners.orgs, where, present)
+
+    def where(self, path: places.Path) -> Json:
+        """The filter that the path adds."""
+        return {"members": places.user(self.store, path, self.caller)["_id"]}
+
+    def detail(self, org: Json) -> Json:
+        return representations.org_detail(org, *users.public_repos(self, f"/orgs/{org['_id']}/"))
+
+
+class OrgList(OrgsOfUser):
     """All organisations that the caller may read."""
 
-    def get(self) -> Response:
-        present = self._detail if asked.flag("verbose") else representations.org_summary
-        return listings.answer(self.settings, self.store.owners.orgs, access.readable(self.caller), present)
+    def where(self, path: places.Path) -> Json:
+        return {}
 
     def post(self) -> Response:
-        access.need_create(self.caller, "org")
+        access.need(self.caller, "create org")
         body = bodies.org_create(asked.body(self.settings))
         made = owners.create_org(self.store, body, self.caller)
-        return created(jsonio.dumps(self._detail(made)), f"/orgs/{made['_id']}/", self.settings)
-
-    def _detail(self, org: Json) -> Json:
-        return representations.org_detail(org, *public_repos(self, org))
+        return created(jsonio.dumps(self.detail(made)), f"/orgs/{made['_id']}/", self.settings)
 
 
 class Org(Endpoint):
@@ -32,21 +45,55 @@ class Org(Endpoint):
 
     def get(self, **path: str) -> Response:
         org = places.org(self.store, path)
-        access.need(self.caller, "read", org)
-        return ok(representations.org_detail(org, *public_repos(self, org)))
+        access.need(self.caller, "read org", org)
+        return self._shown(org)
 
     def put(self, **path: str) -> Response:
-        access.need(self.caller, "write", places.org(self.store, path))
-        org = owners.update_org(self.store, path["org"], bodies.org_update(asked.body(self.settings)), self.caller)
-        return ok(representations.org_detail(org, *public_repos(self, org)))
+        access.need(self.caller, "edit org", places.org(self.store, path))
+        return self._shown(owners.update_org(self.store, path["org"], bodies.org_update(asked.body(self.settings)), self.caller))
 
     post = patch = put
 
+    def delete(self, **path: str) -> Response:
+        access.need(self.caller, "delete org", places.org(self.store, path))
+        owners.delete_org(self.store, path["org"], self.caller)
+        return nothing()
 
-def public_repos(endpoint: Endpoint, org: Json) -> tuple[int, int]:
-    """How many public sources and collections the organisation has."""
-    url = f"/orgs/{org['_id']}/"
-    sources, collections = (
-        endpoint.store.repos.count({"owner_url": url, "kind": kind, **access.readable(access.ANYBODY)}) for kind in ("source", "collection")
-    )
-    return sources, collections
+    def _shown(self, org: Json) -> Response:
+        return ok(representations.org_detail(org, *users.public_repos(self, f"/orgs/{org['_id']}/")))
+
+
+class MemberList(Endpoint):
+    """The members of an organisation."""
+
+    def get(self, **path: str) -> Response:
+        org = places.org(self.store, path)
+        access.need(self.caller, "read org", org)
+        return users.answer_list(self, {"_id": {"$in": org["members"]}})
+
+
+class Member(Endpoint):
+    """One user's membership in an organisation."""
+
+    def get(self, **path: str) -> Response:
+        org = self._org(path)
+        if path["user"] not in org["members"]:
+            raise NotFound(f"{path['user']} is not a member of {path['org']}")
+        return nothing()
+
+    def put(self, **path: str) -> Response:
+        self._org(path)
+        self.store.owners.add_member(path["org"], path["user"])
+        return nothing()
+
+    def delete(self, **path: str) -> Response:
+        self._org(path)
+        even_last = access.may(self.caller, "remove last member")
+        self.store.owners.remove_member(path["org"], path["user"], even_last=even_last)
+        return nothing()
+
+    def _org(self, path: places.Path) -> Json:
+        """The organisation, whose members the caller may manage. Raises NotFound, and as access.need."""
+        org = places.org(self.store, path)
+        access.need(self.caller, "members", org)
+        return org

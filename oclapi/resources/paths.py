@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from werkzeug.routing import BaseConverter
 
-from oclapi.bodies import RESERVED_VERSIONS
+from oclapi.bodies import RESERVED_USERS, RESERVED_VERSIONS
 
 SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
 SIGNED = "/exports/"
@@ -63,6 +63,13 @@ class VersionId(BaseConverter):
     """A step that can be the id of a version: not one of the words that stand in its place (the router knows no order of methods)."""
 
     regex = rf"(?!(?:{'|'.join(sorted(RESERVED_VERSIONS - {'HEAD', 'latest'}))})(?:/|\Z)){Id.regex}"
+    part_isolating = True
+
+
+class Username(BaseConverter):
+    """A step that can be a username: not one of the words that stand in its place."""
+
+    regex = rf"(?!(?:{'|'.join(sorted(RESERVED_USERS))})(?:/|\Z)){Id.regex}"
     part_isolating = True
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oclapi import urls
-from oclapi.access import Caller, need
+from oclapi.access import Caller, may, need
 from oclapi.errors import Frozen, NotAuthenticated, NotFound
 from oclapi.model import Json, Kind, Revision, Row
 from oclapi.representations import head_version
@@ -50,9 +50,16 @@ def owner(store: Store, path: Path, caller: Caller) -> Json:
     """The owner's document. Raises NotFound, NotAuthenticated."""
     if "org" in path:
         return org(store, path)
-    url = owner_url(path, caller)
-    found = store.owners.user(url.split("/")[2])
-    if found is None or not found["active"]:
+    return user(store, path, caller)
+
+
+def user(store: Store, path: Path, caller: Caller, *, deactivated: bool = False) -> Json:
+    """The user that the path names, without a name the caller; `deactivated`: one who is deactivated too, for those who may know of them.
+
+    Raises NotFound, NotAuthenticated.
+    """
+    found = store.users.get(owner_url(path, caller).split("/")[2])
+    if found is None or not (found["active"] or (deactivated and may(caller, "see deactivated"))):
         raise NotFound("there is no such user")
     return found
 

@@ -37,9 +37,10 @@ class SourceList(AllSources):
 
     def post(self, **path: str) -> Response:
         owner = places.owner(self.store, path, self.caller)
-        access.need_create(self.caller, self.kind)
+        owner_url = places.owner_url(path, self.caller)
+        access.need(self.caller, "create repository", {"owner_url": owner_url})
         body = bodies.source_create(asked.body(self.settings))
-        made = repositories.create(self.store, self.kind, owner, places.owner_url(path, self.caller), body, self.caller)
+        made = repositories.create(self.store, self.kind, owner, owner_url, body, self.caller)
         return created(jsonio.dumps(representations.repo_detail(made)), made["url"], self.settings)
 
 
@@ -62,5 +63,5 @@ class Repository(Endpoint):
     def delete(self, **path: str) -> Response:
         repo = places.repo(self.store, path, self.caller)
         access.need(self.caller, "own", repo)
-        repositories.delete(self.store, repo)
+        repositories.delete(self.store, repo, self.caller)
         return nothing()

@@ -4,10 +4,10 @@ import itertools
 
 from flask import Flask
 
-from oclapi.resources import concepts, docs, exports, extras, mappings, openapi, orgs, repositories, versions
+from oclapi.resources import concepts, docs, exports, extras, mappings, openapi, orgs, repositories, users, versions
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.errors import Api
-from oclapi.resources.paths import Id, Key, VersionId
+from oclapi.resources.paths import Id, Key, Username, VersionId
 from oclapi.services import Services
 
 ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
@@ -15,6 +15,15 @@ ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("/docs/", docs.Reference),
     ("/orgs/", orgs.OrgList),
     ("/orgs/:org/", orgs.Org),
+    ("/orgs/:org/members/", orgs.MemberList),
+    ("/orgs/:org/members/:user/", orgs.Member),
+    ("/users/", users.UserList),
+    ("/users/:user/", users.User),
+    ("/users/:user/reactivate/", users.Reactivation),
+    ("/user/", users.Self),
+    ("{U}/orgs/", orgs.OrgsOfUser),
+    ("{U}/orgs/sources/", users.SourcesOfUserOrgs),
+    ("{U}/orgs/collections/", users.CollectionsOfUserOrgs),
     ("/sources/", repositories.AllSources),
     ("{O}/sources/", repositories.SourceList),
     ("{R}/", repositories.Repository),
@@ -54,12 +63,13 @@ FAMILIES = {
     "{V}": ("{R}/:version", "{R}/versions/:version"),
     "{R}": ("{S}",),  # collections add "{C}": ("{O}/collections/:collection",)
     "{S}": ("{O}/sources/:source",),
-    "{O}": ("/orgs/:org", "/users/:user", "/user"),
+    "{O}": ("/orgs/:org", "{U}"),
+    "{U}": ("/users/:user", "/user"),
 }
 """What the shorthand stands for; each line may use the ones below it."""
 
 
-CONVERTERS = {":key": "key", ":version": "version"}
+CONVERTERS = {":key": "key", ":user": "user", ":version": "version"}
 """Steps that are more, or less, than ids."""
 
 
@@ -81,7 +91,7 @@ def add_routes(app: Flask, services: Services) -> None:
     """Let the application answer at all of ROUTES, with and without a slash at the end."""
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.url_map.converters |= {"id": Id, "key": Key, "version": VersionId}
+    app.url_map.converters |= {"id": Id, "key": Key, "user": Username, "version": VersionId}
     api = Api(app)
     by_resource = itertools.groupby(sorted(ROUTES, key=lambda route: _name(route[1])), key=lambda route: route[1])
     for resource, routes in by_resource:

@@ -49,6 +49,27 @@ class UserSummary(_Shape):
     url: Url
 
 
+class User(UserSummary, _Stamped):
+    __pydantic_config__ = _like(examples.USER)  # type: ignore[misc]
+    type: Literal["User"]
+    uuid: str
+    email: NotRequired[Annotated[str, Field(description="Only for readers with credentials.")]]
+    company: str | None
+    location: str | None
+    preferred_locale: str | None
+    website: str | None
+    extras: Extras
+    is_staff: NotRequired[Annotated[bool, Field(description="Only for staff.")]]
+    is_superuser: NotRequired[Annotated[bool, Field(description="Only for staff.")]]
+    orgs: Count
+    public_collections: Count
+    public_sources: Count
+    organizations_url: Url
+    orgs_url: Url
+    sources_url: Url
+    collections_url: Url
+
+
 class OrgSummary(_Shape):
     id: str
     name: str

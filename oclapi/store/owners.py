@@ -1,49 +1,39 @@
-"""Owners: users and organisations."""
+"""Owners: organisations with their members, and what every server has from its first start."""
 
-import hashlib
-import hmac
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from oclapi import jsonio
-from oclapi.errors import Invalid
-from oclapi.model import Json
+from oclapi.errors import Invalid, NotFound
+from oclapi.model import Head, Json
 from oclapi.store.database import Database, Session, told
-from oclapi.store.repos import now_ms
+from oclapi.store.repos import Repos, now_ms
+from oclapi.store.users import Users, edit, extras_of, stored
+
+__all__ = ["Owners", "extras_of", "stored"]
 
 
 class Owners:
-    """The `users` and `orgs` collections. Tokens are stored only as hashes keyed with the server's secret."""
+    """The `orgs` collection. `members` are active users; those who are deactivated wait in `away`."""
 
-    def __init__(self, database: Database, secret_key: str) -> None:
+    def __init__(self, database: Database, users: Users, repos: Repos) -> None:
         self._db = database
-        self._key = secret_key.encode()
-
-    def user(self, username: str, session: Session = None) -> Json | None:
-        """The user of this name, deactivated ones too; None when there is none."""
-        with told():
-            return self._db.users.find_one({"_id": username}, session=session)
+        self._users = users
+        self._repos = repos
 
     def org(self, org: str, session: Session = None) -> Json | None:
         """The organisation of this id, None when there is none."""
         with told():
             return self._db.orgs.find_one({"_id": org}, session=session)
 
-    def by_token(self, token: str) -> Json | None:
-        """The active user that holds this token. Cost: one index seek."""
-        with told():
-            return self._db.users.find_one({"tokens.hash": self._hash(token), "active": True})
-
     def orgs(self, where: Json, *, limit: int, skip: int, oldest_first: bool = False) -> tuple[int, list[Json]]:
         """How many organisations match, and one page of them, newest change first, then id. `limit` 0: all."""
-        way = 1 if oldest_first else -1
+        way, hint = 1 if oldest_first else -1, "members" if "members" in where else "newest"
         with told():
-            cursor = self._db.orgs.find(where, hint="newest").sort([("updated_on", way), ("_id", way)]).skip(skip).limit(limit)
-            return self._db.orgs.count_documents(where, hint="newest"), list(cursor)
+            cursor = self._db.orgs.find(where, hint=hint).sort([("updated_on", way), ("_id", way)]).skip(skip).limit(limit)
+            return self._db.orgs.count_documents(where, hint=hint), list(cursor)
 
     def create_org(self, org: str, fields: Json, by: str) -> Json:
         """Add an organisation with its creator as its member; return it. Raises Invalid (keys `mnemonic` and `id`) when the id is taken."""
@@ -62,18 +52,66 @@ class Owners:
 
     def edit_org(self, org: str, change: Callable[[ClientSession, Json], Json], by: str) -> Json | None:
         """Set what `change` returns, empty for nothing; return the organisation, None when there is none."""
+        return edit(self._db, "orgs", org, change, by)
 
-        def work(session: ClientSession) -> Json | None:
-            found = self._db.orgs.find_one_and_update({"_id": org}, {"$inc": {"touched": 1}}, return_document=True, session=session)
-            sets = change(session, found) if found else {}
-            if not sets or not found:
-                session.abort_transaction()
-                return found
-            sets = {**stored(sets), "updated_on": now_ms(), "updated_by": by}
-            self._db.orgs.update_one({"_id": org}, {"$set": sets}, session=session)
-            return {**found, **sets}
+    def count(self, where: Json) -> int:
+        """How many organisations match."""
+        with told():
+            return self._db.orgs.count_documents(where)
 
-        return self._db.transaction(work)
+    def ids(self, where: Json) -> list[str]:
+        """The ids of the organisations that match."""
+        with told():
+            return [found["_id"] for found in self._db.orgs.find(where, {"_id": 1})]
+
+    def add_member(self, org: str, username: str) -> None:
+        """Make the user a member; one who is a member stays so. Raises NotFound for an unknown user or organisation."""
+
+        def work(session: ClientSession) -> None:
+            self._users.hold(username, session)
+            if not self._db.orgs.update_one({"_id": org}, {"$addToSet": {"members": username}}, session=session).matched_count:
+                raise _no_org(org)
+
+        self._db.transaction(work)
+
+    def remove_member(self, org: str, username: str, *, even_last: bool) -> None:
+        """End the user's membership. Raises NotFound when there is none; Invalid for the last member unless `even_last`."""
+
+        def work(session: ClientSession) -> None:
+            found = self._db.orgs.find_one_and_update({"_id": org}, {"$inc": {"touched": 1}}, session=session)
+            if found is None:
+                raise _no_org(org)
+            if username not in found["members"]:
+                raise NotFound(f"{username} is not a member of {org}")
+            if found["members"] == [username] and not even_last:
+                raise Invalid.field("__all__", f"{username} is the last member of {org}")
+            self._db.orgs.update_one({"_id": org}, {"$pull": {"members": username}}, session=session)
+
+        self._db.transaction(work)
+
+    def hold(self, owner_url: str, session: ClientSession) -> Json:
+        """The owner's document; the owner can't be deleted or deactivated before this transaction ends. Raises NotFound."""
+        _, kind, key, _ = owner_url.split("/")
+        if kind == "users":
+            return self._users.hold(key, session)
+        found = self._db.orgs.find_one_and_update({"_id": key}, {"$inc": {"touched": 1}}, return_document=True, session=session)
+        if found is None:
+            raise _no_org(key)
+        return found
+
+    def delete_org(self, org: str, check: Callable[[ClientSession, Head], None]) -> None:
+        """Remove the organisation and all its repositories in one transaction; see Repos.remove. Raises NotFound, and what `check` raises.
+
+        Cost: some writes for each repository; their content is purged later.
+        """
+
+        def work(session: ClientSession) -> None:
+            if not self._db.orgs.delete_one({"_id": org}, session=session).deleted_count:
+                raise _no_org(org)
+            owned = self._db.repos.find({"owner_url": f"/orgs/{org}/"}, {"_id": 1}, session=session)
+            self._repos.remove(session, [found["_id"] for found in owned], check)
+
+        self._db.transaction(work, lambda: self.org(org) is None)
 
     def ensure_first(self, root_user: str, root_token: str) -> None:
         """What every server has from its first start:
@@ -87,17 +125,13 @@ class Owners:
                 {
                     "$setOnInsert": {
                         "uuid": uuid.uuid4().hex, "name": root_user, "email": f"{root_user}@localhost", "active": True,
-                        "is_staff": True, "is_superuser": True,
+                        "is_staff": True, "is_superuser": True, "password": None, "tokens": [],
                         "company": None, "location": None, "preferred_locale": None, "website": None, "extras": None,
                         "created_on": now, "created_by": root_user, "updated_on": now, "updated_by": root_user,
                     }
                 },
                 upsert=True,
             )  # fmt: skip
-            if root_token:
-                kept = {"hash": self._hash(root_token), "fixed": True, "created_on": now}
-                self._db.users.update_one({"_id": root_user, "tokens.hash": {"$ne": kept["hash"]}}, {"$pull": {"tokens": {"fixed": True}}})
-                self._db.users.update_one({"_id": root_user, "tokens.hash": {"$ne": kept["hash"]}}, {"$push": {"tokens": kept}})
             self._db.orgs.update_one(
                 {"_id": "OCL"},
                 {
@@ -109,19 +143,9 @@ class Owners:
                 },
                 upsert=True,
             )  # fmt: skip
-
-    def _hash(self, token: str) -> str:
-        return hmac.new(self._key, token.lower().encode(), hashlib.sha256).hexdigest()
-
-
-def stored(fields: Json) -> Json:
-    """Metadata as it is kept: extras as bytes, because their keys may hold what BSON would bend or refuse."""
-    if fields.get("extras") is None:
-        return fields
-    return {**fields, "extras": jsonio.dumps(fields["extras"])}
+        if root_token:
+            self._users.fix_token(root_user, root_token)
 
 
-def extras_of(document: Json) -> Any:
-    """The extras of a stored document, None when it has none."""
-    kept = document.get("extras")
-    return None if kept is None else jsonio.loads_own(kept)
+def _no_org(org: str) -> NotFound:
+    return NotFound(f"there is no organisation {org}")

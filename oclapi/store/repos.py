@@ -89,14 +89,17 @@ class Repos:
         `check` may refuse by raising, in the same transaction. Raises NotFound when it is gone.
         """
 
-        def work(session: ClientSession) -> None:
-            head = self._commits.lock(session, number, content=False)
-            self.guard(session, [number])
-            check(session, head)
-            self._db.repos.delete_one({"_id": number}, session=session)
-            self._db.trash.insert_one({"_id": number, "url": head.repo["url"], "at": head.at}, session=session)
+        self._db.transaction(lambda session: self.remove(session, [number], check), lambda: self.by_number(number) is None)
 
-        self._db.transaction(work, lambda: self.by_number(number) is None)
+    def remove(self, session: ClientSession, numbers: Sequence[int], check: Callable[[ClientSession, Head], None]) -> None:
+        """The part of a deletion that is done in a transaction, for several repositories at once. As `delete`."""
+        heads = [self._commits.lock(session, number, content=False) for number in sorted(numbers)]
+        self.guard(session, numbers)
+        for head in heads:
+            check(session, head)
+        for head in heads:
+            self._db.repos.delete_one({"_id": head.revision.repo}, session=session)
+            self._db.trash.insert_one({"_id": head.revision.repo, "url": head.repo["url"], "at": head.at}, session=session)
 
     def guard(self, session: ClientSession, numbers: Sequence[int]) -> None:
         """Called by each commit whose rows lean on other repositories, and by their deletion: of two at once, one is run again.

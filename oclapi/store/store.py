@@ -15,6 +15,7 @@ from oclapi.store.owners import Owners
 from oclapi.store.repos import Repos
 from oclapi.store.rows import Rows
 from oclapi.store.tasks import Tasks
+from oclapi.store.users import Users
 from oclapi.store.versions import Versions
 
 
@@ -31,7 +32,8 @@ class Store:
         self.leases = Leases(database)
         self.feed = Feed(database)
         self.index_notes = IndexNotes(database)
-        self.owners = Owners(database, secret_key)
+        self.users = Users(database, secret_key)
+        self.owners = Owners(database, self.users, self.repos)
         self.tasks = Tasks(database)
 
     @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from oclapi import bodies, jsonio
 from oclapi.editing import owners, repositories
 from oclapi.errors import Invalid, NotFound
-from oclapi.store.owners import extras_of
+from oclapi.store.users import extras_of
 from tests.editing.conftest import ROOT, Source, change_mapping, named, new_concept, new_mapping, refused
 
 

@@ -5,7 +5,7 @@ import pytest
 from oclapi import bodies, jsonio
 from oclapi.editing import repositories
 from oclapi.errors import NotFound, VersionExists
-from oclapi.store.owners import extras_of
+from oclapi.store.users import extras_of
 from tests.editing.conftest import ROOT, Source, refused
 
 

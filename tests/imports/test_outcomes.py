@@ -60,7 +60,8 @@ def test_deleting_a_mapping_retires_it_and_deleting_a_version_or_source_removes_
     gone = [{**line, "__action": "DELETE"} for line in (mapping(1, 2), version, START[1]) for _ in range(2)]
     assert lab.outcomes(*gone) == ["deleted", "unchanged", "deleted", "not_found", "deleted", "not_found"]
     assert lab.store.repos.by_url(LAB) is None
-    assert lab.outcomes({**START[0], "__action": "DELETE"}) == ["failed"]
+    assert lab.outcomes({**START[0], "__action": "DELETE"}) == ["deleted"]
+    assert lab.store.repos.by_url(REF) is None
 
 
 def test_a_line_that_lacks_what_a_new_item_needs_is_invalid_and_a_wrong_value_failed(lab):
@@ -97,7 +98,7 @@ def test_places_that_do_not_exist_are_not_found(lab):
 
 def test_a_caller_without_the_right_is_refused_line_by_line_and_private_sources_look_unknown(lab):
     lab.run({**START[2], "public_access": "None"})
-    given = [concept(1), concept(1, source=REF), {**START[1], "name": "Mine"}, {"type": "Organization", "id": "New", "name": "New"}]
+    given = [concept(1), concept(1, source=REF), {**START[1], "name": "Mine"}, {"type": "Organization", "id": "NorthLab", "name": "Mine"}]
     assert lab.outcomes(*given, caller=NOBODY) == ["permission_denied", "not_found", "permission_denied", "permission_denied"]
     assert [result["status"] for result in lab.results] == [403, 404, 403, 403]
     assert lab.rows() == []

@@ -144,7 +144,7 @@ CONTENT = {
         store.repos.listing({"owner_url": "/orgs/NorthLab/", "kind": "source"}, limit=10, skip=0))),
     "all repositories of a kind": ("kind", lambda store, repo, session: store.repos.listing({"kind": "source"}, limit=10, skip=0)),
     "the organisations": ("newest", lambda store, repo, session: store.owners.orgs({}, limit=10, skip=0)),
-    "the holder of a token": ("tokens", lambda store, repo, session: store.owners.by_token("0" * 40)),
+    "the holder of a token": ("tokens", lambda store, repo, session: store.users.by_token("0" * 40)),
 }  # fmt: skip
 
 

@@ -1,51 +1,119 @@
-"""Who may do what."""
+"""Who may do what: the table, cell by cell."""
+
+from pathlib import Path
 
 import mongomock
 import pytest
 
-from oclapi.access import ANYBODY, Caller, caller_of, may, need, need_create, readable
-from oclapi.errors import Forbidden, NotAuthenticated
+from oclapi import access
+from oclapi.access import ANYBODY, Caller, caller_of, may, need, readable, readable_orgs
+from oclapi.errors import Forbidden, NotAuthenticated, NotFound
 
-AMINA = Caller("amina")
-ROOT = Caller("root", is_staff=True, is_superuser=True)
-
-
-@pytest.mark.parametrize("access", ["View", "Edit", "None"])
-@pytest.mark.parametrize("action", ["read", "write", "own"])
-def test_a_superuser_may_do_everything(action, access):
-    assert may(ROOT, action, {"public_access": access})
-    need(ROOT, action, {"public_access": access})
+AMINA = Caller("amina", orgs=frozenset({"NorthLab"}))
+OTHER = Caller("other", orgs=frozenset({"Elsewhere"}))
+STAFF = Caller("staff", is_staff=True)
+ROOT = Caller("root", is_superuser=True)
+CALLERS = {"anonymous": ANYBODY, "other": OTHER, "owner": AMINA, "staff": STAFF, "superuser": ROOT}
 
 
-@pytest.mark.parametrize(("caller", "refusal"), [(ANYBODY, NotAuthenticated), (AMINA, Forbidden)])
-@pytest.mark.parametrize("access", ["View", "Edit", "None"])
-def test_others_read_what_is_not_private_and_are_told_why_they_may_no_more(caller, refusal, access):
-    target = {"public_access": access}
-    for action, allowed in (("read", access != "None"), ("write", False), ("own", False)):
-        assert may(caller, action, target) is allowed
-        if allowed:
-            need(caller, action, target)
-        else:
-            with pytest.raises(refusal):
-                need(caller, action, target)
+def repo(public_access="View", owner_url="/orgs/NorthLab/", **more):
+    return {"owner_url": owner_url, "public_access": public_access, **more}
 
 
-def test_only_a_superuser_creates():
-    need_create(ROOT, "org")
-    with pytest.raises(Forbidden):
-        need_create(AMINA, "source")
+def allowed(action, target):
+    """Who may, as the initials of their roles."""
+    return "".join(role[:2] + " " for role, caller in CALLERS.items() if may(caller, action, target)).strip()
+
+
+@pytest.mark.parametrize(
+    ("action", "public_access", "who"),
+    [
+        ("read", "View", "an ot ow st su"), ("read", "Edit", "an ot ow st su"), ("read", "None", "ow st su"),
+        ("start export", "View", "ot ow st su"), ("start export", "None", "ow st su"),
+        ("write", "View", "ow st su"), ("write", "Edit", "ot ow st su"), ("write", "None", "ow st su"),
+        ("own", "View", "ow st su"), ("own", "Edit", "ow st su"), ("own", "None", "ow st su"),
+        ("create repository", "View", "ow st su"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("owner", ["/orgs/NorthLab/", "/users/amina/"])
+def test_a_repository_is_its_owners_or_the_members_of_its_organisation(owner, action, public_access, who):
+    assert allowed(action, repo(public_access, owner)) == who
+
+
+@pytest.mark.parametrize(
+    ("action", "public_access", "who"),
+    [
+        ("read org", "View", "an ot ow st su"), ("read org", "Edit", "an ot ow st su"), ("read org", "None", "ow st su"),
+        ("edit org", "View", "ow st su"), ("edit org", "Edit", "ot ow st su"), ("edit org", "None", "ow st su"),
+        ("members", "Edit", "ow st su"), ("delete org", "Edit", "su"), ("create org", "View", "ot ow st su"),
+        ("remove last member", "View", "st su"),
+    ],
+)  # fmt: skip
+def test_an_organisation_is_its_members(action, public_access, who):
+    assert allowed(action, {"_id": "NorthLab", "public_access": public_access, "members": ["amina"]}) == who
+
+
+@pytest.mark.parametrize(
+    ("action", "who"),
+    [
+        ("read user", "an ot ow st su"), ("read email", "ot ow st su"), ("edit user", "ow st su"), ("manage users", "st su"),
+        ("manage superusers", "ow su"), ("grant roles", "su"), ("read roles", "st su"), ("see deactivated", "st su"),
+        ("import", "ot ow st su"),
+    ],
+)  # fmt: skip
+def test_a_profile_is_the_users_own(action, who):
+    assert allowed(action, {"_id": "amina"}) == who
+
+
+def test_an_import_is_seen_by_who_started_it():
+    assert allowed("read task", {"username": "amina"}) == "ow st su"
+
+
+def test_who_may_not_is_told_why():
     with pytest.raises(NotAuthenticated):
-        need_create(ANYBODY, "source")
+        need(ANYBODY, "write", repo("Edit"))
+    with pytest.raises(Forbidden):
+        need(OTHER, "write", repo())
+    need(OTHER, "write", repo("Edit"))
 
 
-@pytest.mark.parametrize("caller", [ANYBODY, AMINA, ROOT])
-@pytest.mark.parametrize("access", ["View", "Edit", "None"])
-def test_a_listing_holds_what_the_caller_may_read(caller, access):
-    repos = mongomock.MongoClient().db.repos
-    repos.insert_one({"public_access": access})
-    assert bool(repos.count_documents(readable(caller))) == may(caller, "read", {"public_access": access})
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_what_a_deactivated_user_owns_is_there_for_nobody(caller):
+    hidden = repo(hidden=True)
+    for action in ("read", "write", "own"):
+        assert not may(caller, action, hidden)
+        with pytest.raises(NotFound):
+            need(caller, action, hidden)
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+@pytest.mark.parametrize("public_access", ["View", "Edit", "None"])
+@pytest.mark.parametrize("owner", ["/orgs/NorthLab/", "/users/amina/", "/users/NorthLab/"])
+@pytest.mark.parametrize("hidden", [{}, {"hidden": True}])
+def test_a_listing_holds_what_the_caller_may_read(caller, public_access, owner, hidden):
+    repos, one = mongomock.MongoClient().db.repos, repo(public_access, owner, **hidden)
+    repos.insert_one(one)
+    assert bool(repos.count_documents(readable(caller))) == may(caller, "read", one)
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+@pytest.mark.parametrize("public_access", ["View", "Edit", "None"])
+def test_a_listing_of_organisations_holds_what_the_caller_may_read(caller, public_access):
+    orgs, one = mongomock.MongoClient().db.orgs, {"_id": "NorthLab", "public_access": public_access}
+    orgs.insert_one(one)
+    assert bool(orgs.count_documents(readable_orgs(caller))) == may(caller, "read org", one)
 
 
 def test_a_user_is_the_caller_of_that_name():
-    caller = caller_of({"_id": "amina", "is_staff": True, "is_superuser": False})
-    assert (caller, caller.by) == (Caller("amina", is_staff=True), "amina")
+    caller = caller_of({"_id": "amina", "is_staff": True, "is_superuser": False}, ["NorthLab"])
+    assert (caller, caller.by) == (Caller("amina", is_staff=True, orgs=frozenset({"NorthLab"})), "amina")
+
+
+def test_no_other_module_decides_on_roles():
+    root = Path(access.__file__).parent
+    told = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if "caller.is_s" in path.read_text()}
+    assert told == {"access.py"}
+
+
+def test_the_documentation_prints_the_table_as_it_is():
+    assert access.table() in (Path(access.__file__).parents[1] / "docs" / "access.md").read_text()

@@ -1,0 +1,98 @@
+"""Users (contract section 6)."""
+
+from flask import Response
+
+from oclapi import access, bodies, jsonio, representations
+from oclapi.editing import users
+from oclapi.model import Json
+from oclapi.resources import asked, listings, places, repositories
+from oclapi.resources.answers import created, nothing, ok
+from oclapi.resources.endpoint import Endpoint
+
+
+class UserList(Endpoint):
+    """All users who are not deactivated."""
+
+    def get(self) -> Response:
+        return answer_list(self, {})
+
+    def post(self) -> Response:
+        access.need(self.caller, "manage users")
+        body = bodies.user_create(asked.flat_body(self.settings))
+        made = users.create(self.store, body, self.caller, shortest=self.settings.password_length)
+        return created(jsonio.dumps(detail(self, made)), f"/users/{made['_id']}/", self.settings)
+
+
+class Self(Endpoint):
+    """The caller's own profile."""
+
+    def get(self, **path: str) -> Response:
+        user = places.user(self.store, path, self.caller, deactivated=True)
+        access.need(self.caller, "read user", user)
+        return ok(detail(self, user))
+
+    def put(self, **path: str) -> Response:
+        user = places.user(self.store, path, self.caller, deactivated=True)
+        access.need(self.caller, "edit user", user)
+        body = bodies.user_update(asked.flat_body(self.settings))
+        return ok(detail(self, users.update(self.store, user["_id"], body, self.caller, shortest=self.settings.password_length)))
+
+    post = patch = put
+
+
+class User(Self):
+    """One user."""
+
+    def delete(self, **path: str) -> Response:
+        places.user(self.store, path, self.caller, deactivated=True)
+        access.need(self.caller, "manage users")
+        users.deactivate(self.store, path["user"], self.caller)
+        return nothing()
+
+
+class Reactivation(Endpoint):
+    """Shows a deactivated user again with all it owns."""
+
+    def put(self, **path: str) -> Response:
+        access.need(self.caller, "manage users")
+        self.store.users.activate(path["user"], self.caller.by)
+        return nothing()
+
+
+class SourcesOfUserOrgs(repositories.AllSources):
+    """The sources of the organisations that a user is a member of, as far as the caller may read both."""
+
+    def of_owner(self, path: places.Path) -> Json:
+        user = places.user(self.store, path, self.caller)
+        orgs = self.store.owners.ids({"members": user["_id"], **access.readable_orgs(self.caller)})
+        return {"owner_url": {"$in": [f"/orgs/{org}/" for org in orgs]}}
+
+
+class CollectionsOfUserOrgs(SourcesOfUserOrgs):
+    """The collections of the organisations that a user is a member of, as far as the caller may read both."""
+
+    kind = "collection"
+
+
+def answer_list(endpoint: Endpoint, where: Json) -> Response:
+    """The users that match and are not deactivated."""
+    present = (lambda user: detail(endpoint, user)) if asked.flag("verbose") else representations.user_summary
+    return listings.answer(endpoint.settings, endpoint.store.users.listing, {"active": True, **where}, present, sorted_by=False)
+
+
+def detail(endpoint: Endpoint, user: Json) -> Json:
+    """The user as the caller may see it. Cost: three counts."""
+    caller = endpoint.caller
+    orgs = endpoint.store.owners.count({"members": user["_id"], **access.readable_orgs(caller)})
+    email, roles = access.may(caller, "read email", user), access.may(caller, "read roles")
+    repos = public_repos(endpoint, f"/users/{user['_id']}/")
+    return representations.user_detail(user, orgs, *repos, email=email, roles=roles)
+
+
+def public_repos(endpoint: Endpoint, owner_url: str) -> tuple[int, int]:
+    """How many public sources and collections an owner has."""
+    public = access.readable(access.ANYBODY)
+    sources, collections = (
+        endpoint.store.repos.count({"owner_url": owner_url, "kind": kind, **public}) for kind in ("source", "collection")
+    )
+    return sources, collections
