@@ -50,20 +50,22 @@ def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
 
 
 def retire(draft: Draft, repo: Json, concept: str, comment: str | None) -> Edited:
-    """Retire a concept. Raises NotFound, and Invalid when it is retired already."""
+    """Retire a concept, also one that its source's schema would refuse by now. Raises NotFound, and Invalid when it is retired already."""
 
     def change(value: Json) -> None:
         if value["retired"]:
             raise Invalid.field("__all__", "this concept is retired already")
         value["retired"] = True
 
-    return edit(draft, repo, concept, change, comment)
+    return edit(draft, repo, concept, change, comment, by_schema=False)
 
 
-def edit(draft: Draft, repo: Json, concept: str, change: Callable[[Json], None], comment: str | None = None) -> Edited:
+def edit(
+    draft: Draft, repo: Json, concept: str, change: Callable[[Json], None], comment: str | None = None, *, by_schema: bool = True
+) -> Edited:
     """Let `change` alter the concept's value; makes a version only where it differs afterwards.
 
-    Raises NotFound and what `change` raises.
+    Raises NotFound, what `change` raises, and (`by_schema`) Invalid where the source's schema refuses the result.
     """
     url = urls.item_url(repo["url"], "concept", concept)
     item, row = draft.pending(url), draft.living(repo, "concept", url)
@@ -76,15 +78,15 @@ def edit(draft: Draft, repo: Json, concept: str, change: Callable[[Json], None],
         return item or Item(repo, "concept", url, before, row, row.body if row else b""), False
     check_size(value)
     value["update_comment"] = comment
-    return _put(draft, Item(repo, "concept", url, value, row)), True
+    return _put(draft, Item(repo, "concept", url, value, row), by_schema=by_schema), True
 
 
-def _put(draft: Draft, item: Item) -> Item:
+def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
     value, repo = item.value, item.repo
     shown = naming.display_name(value["names"], repo["default_locale"], repo["supported_locales"])
     value["display_name"], value["display_locale"] = shown
     value["locale"] = naming.lookup_locale(value["names"])
-    if repo["custom_validation_schema"] == "OpenMRS":
+    if by_schema and repo["custom_validation_schema"] == "OpenMRS":
         check_openmrs(draft, item)
     draft.put(item)
     return item

@@ -38,8 +38,11 @@ def _dashed(uuid: str) -> str:
     return f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
 
 
-def update(draft: Draft, repo: Json, mapping: str, body: Json) -> Edited:
-    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes nothing makes no version."""
+def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: bool = True) -> Edited:
+    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes nothing makes no version.
+
+    `by_schema`: the source's schema may refuse the result.
+    """
     url = urls.item_url(repo["url"], "mapping", mapping)
     item, row = draft.pending(url), draft.living(repo, "mapping", url)
     if item is None and row is None:
@@ -59,12 +62,12 @@ def update(draft: Draft, repo: Json, mapping: str, body: Json) -> Edited:
     _refresh_names(draft, repo, value)
     check_size(value)
     value["update_comment"] = body.get("update_comment")
-    return _put(draft, Item(repo, "mapping", url, value, row)), True
+    return _put(draft, Item(repo, "mapping", url, value, row), by_schema=by_schema), True
 
 
 def retire(draft: Draft, repo: Json, mapping: str, comment: str | None) -> Edited:
-    """Retire a mapping; one that is retired already stays as it is. Raises NotFound."""
-    return update(draft, repo, mapping, {"retired": True, "update_comment": comment})
+    """Retire a mapping, also one that its source's schema would refuse by now; a retired one stays as it is. Raises NotFound."""
+    return update(draft, repo, mapping, {"retired": True, "update_comment": comment}, by_schema=False)
 
 
 def key_of(body: Mapping[str, Any]) -> MappingKey | None:
@@ -159,14 +162,14 @@ def _refresh_names(draft: Draft, repo: Json, value: Json) -> None:
             value[shown] = draft.name(value[field]) or value[shown]
 
 
-def _put(draft: Draft, item: Item) -> Item:
+def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
     value, repo = item.value, item.repo
     if value["from_concept_url"] == value["to"]:
         raise Invalid.field("__all__", "a mapping can't point to the concept that it starts from")
     other = draft.mapped(repo, (value["from_concept_url"], value["map_type"], value["to"]))
     if other and other != item.url:
         raise Invalid.field("__all__", f"these concepts are mapped by that map type already: {other}")
-    if repo["custom_validation_schema"] == "OpenMRS":
+    if by_schema and repo["custom_validation_schema"] == "OpenMRS":
         check_openmrs(draft, item)
     draft.put(item)
     return item

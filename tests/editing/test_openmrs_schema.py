@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from oclapi.editing import concepts
+from oclapi.editing import concepts, mappings
 from oclapi.editing.draft import lookup_names
 from oclapi.errors import Invalid
 from oclapi.model import Revision
@@ -211,6 +211,23 @@ def test_every_name_of_an_active_entry_counts_from_the_commit_that_brings_it(str
         put(strict, "B", full("B"), concept_class="Procedure")
     with refused("concept_class"):
         put(strict, "B", full("B"), concept_class="Drug")
+
+
+def test_what_is_in_no_list_any_more_can_be_retired_but_not_brought_back(strict, lists):
+    put(strict, "A", full("A"), concept_class="Drug")
+    put(strict, "B", full("B"))
+    strict.edit(new_mapping("m", "A", "B", map_type="NARROWER-THAN"))
+    lists["Classes"].edit(retire("e1"))
+    lists["MapTypes"].edit(retire("e1"))
+
+    strict.edit(retire("A"), lambda draft, repo: mappings.retire(draft, repo, "m", None))
+
+    assert strict.now(strict.concept_url("A"))["retired"]
+    assert strict.now(strict.mapping_url("m"))["retired"]
+    with refused("concept_class"):
+        strict.change("A", retired=False)
+    with refused("map_type"):
+        strict.remap("m", retired=False)
 
 
 def test_a_list_may_be_held_to_the_schema_and_to_itself(store, lists):
