@@ -43,11 +43,12 @@ def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, cal
 def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
     """Change the metadata that is in `body`; return the repository.
 
-    Raises Invalid, with `failed_concept_validations` where its concepts break a new schema.
+    Raises Invalid, with `failed_concept_validations` where its concepts break a new schema. Cost of setting the schema: reads them all,
+    also where an earlier try left their claims: it may have been cut off in the middle, or still be at it.
     """
     if body.get("id", repo["id"]) != repo["id"]:
         raise Invalid.field("id", "an id can't be changed")
-    if body.get("custom_validation_schema") == "OpenMRS" and not repo["keeps_claims"]:
+    if body.get("custom_validation_schema") == "OpenMRS" and repo["custom_validation_schema"] != "OpenMRS":
         store.rows.keep_claims(repo["_id"], _claims_of)
 
     def change(session: Transaction, head: Head) -> Json:

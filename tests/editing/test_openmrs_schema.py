@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pymongo.collection import Collection
 
 from oclapi.editing import concepts, mappings
 from oclapi.editing.draft import lookup_names
@@ -368,6 +369,19 @@ def test_a_schema_taken_off_and_set_again_checks_what_came_in_between(strict):
 
     with refused("names"):
         put(strict, "C", full("Sugar"))
+
+
+def test_a_schema_whose_setting_was_interrupted_counts_the_names_of_all_when_it_is_set_again(source, monkeypatch):
+    put(source, "A", full("Glucose"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Collection, "bulk_write", lambda *rest, **how: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            source.update(custom_validation_schema="OpenMRS")
+
+    source.update(custom_validation_schema="OpenMRS")
+
+    with refused("names"):
+        put(source, "B", full("Glucose"))
 
 
 def test_setting_the_schema_again_changes_nothing(strict):
