@@ -10,6 +10,7 @@ pymongo and redis are used here only to ask whether a server answers, and to set
 import fcntl
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
@@ -217,10 +218,17 @@ def check_port(port: int, name: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses at this moment.
+
+    Not one of those that Linux and macOS lend to clients: a client that connects somewhere else would take it before the server has it,
+    or while the server is restarted.
+    """
+    tries = 100
+    for port in random.SystemRandom().sample(range(20000, 32768), tries):
+        with suppress(PortInUse):
+            check_port(port, "a server")
+            return port
+    raise PortInUse(f"{tries} ports from 20000 to 32767 are all in use")
 
 
 def start_and_wait(start: Callable[[int], Server], port: int | None, answers: Callable[[Server], bool], patience: float) -> Server:

@@ -3,7 +3,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -11,14 +10,27 @@ import psutil
 import pytest
 import redis
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
-from oclapi.local.servers import FolderInUse, MissingTool, PortInUse, ServerFailed, database_url, launch, start_mongod, start_redis
+from oclapi.local.servers import (
+    FolderInUse,
+    MissingTool,
+    PortInUse,
+    ServerFailed,
+    database_url,
+    free_port,
+    launch,
+    start_mongod,
+    start_redis,
+)
+from tests.conftest import Reused
+from tests.folders import servers_folder
 
 
 @pytest.fixture
 def folder():
     """Gone after the test: what a database leaves behind is large."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+    with servers_folder() as name:
         yield Path(name)
 
 
@@ -49,6 +61,53 @@ def test_a_started_mongod_takes_transactions(mongo_url):
 def test_each_test_gets_an_empty_database_of_its_own(new_mongo_url, new_redis_url):
     assert new_mongo_url() != new_mongo_url()
     assert new_redis_url() != new_redis_url()
+
+
+@pytest.fixture
+def reused(new_mongo_url):
+    made = Reused(new_mongo_url)
+    yield made
+    made.client.drop_database(made.client.get_default_database().name)
+    made.client.close()
+
+
+def test_what_a_test_leaves_in_the_reused_database_is_gone_but_no_number_comes_again(reused):
+    with MongoClient(reused.empty()) as client:
+        left = client.get_default_database()
+        left.rows.insert_one({"repo": 1})
+        left.counters.insert_one({"_id": "repos", "next": 7})
+    with MongoClient(reused.empty()) as client:
+        found = client.get_default_database()
+        assert [name for name in found.list_collection_names() if found[name].find_one()] == ["counters"]
+        assert found.counters.find_one({"_id": "repos"})["next"] == 7
+
+
+def test_a_transaction_that_a_test_left_open_is_ended_before_the_next(reused):
+    with MongoClient(reused.empty()) as client, client.start_session() as session, session.start_transaction():
+        rows = client.get_default_database().rows
+        rows.insert_one({"repo": 1}, session=session)
+        reused.empty()
+        with pytest.raises(OperationFailure, match=r"aborted|killed"):
+            session.commit_transaction()
+        assert rows.find_one() is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda database: database.rows.drop_index("order"),
+        lambda database: database.rows.create_index("more"),
+        lambda database: database.things.insert_one({}),
+        lambda database: database.drop_collection("trash"),
+    ],
+    ids=["an index is gone", "an index more", "a collection more", "a collection is gone"],
+)
+def test_after_a_change_of_collections_or_indexes_the_next_test_gets_another_database(reused, change):
+    url = reused.empty()
+    with MongoClient(url) as client:
+        change(client.get_default_database())
+    assert reused.empty() not in (url, "")
+    assert reused.empty() == reused.url
 
 
 @pytest.mark.parametrize("same_port", [True, False], ids=["on its old port", "on another port"])
@@ -94,6 +153,12 @@ def test_a_taken_port_is_refused_before_anything_starts(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortInUse, match="in use"):
         start_redis(folder, taken.getsockname()[1])
     assert not (folder / "redis.log").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells its ports in a file")
+def test_a_free_port_is_none_that_clients_are_lent():
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not any(first <= free_port() <= last for _ in range(20))
 
 
 def test_a_missing_program_is_one_line_that_says_what_helps(folder, monkeypatch):
