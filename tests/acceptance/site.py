@@ -4,7 +4,6 @@ import io
 import json
 import os
 import tarfile
-import tempfile
 import threading
 import time
 import zipfile
@@ -27,6 +26,7 @@ from oclapi.local.servers import free_port
 from oclapi.store.database import Database
 from oclapi.store.store import Store
 from tests.conftest import _started
+from tests.folders import servers_folder
 
 NO_SOLR = "http://127.0.0.1:9/solr"  # named, so none is started
 ROOT = Caller("root", is_staff=True, is_superuser=True)
@@ -185,7 +185,7 @@ def running(**environ):
     """Start a site with these settings; skip where this machine can't run it. Call it from the main thread."""
     names = ("PATH", "HOME", "LD_LIBRARY_PATH")
     kept = {name: os.environ[name] for name in names if name in os.environ}
-    with tempfile.TemporaryDirectory(prefix="ocl-site-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
+    with servers_folder() as folder, ExitStack() as stack:
         given = {**kept, "OCL_HOME": f"{folder}/var", "PORT": str(free_port()), "SOLR_URL": NO_SOLR, **environ}
         yield Site(_started(lambda: stack.enter_context(local_servers(given, lambda line: None))))
 

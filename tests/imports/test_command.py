@@ -17,6 +17,7 @@ from oclapi.local.servers import database_url, start_mongod
 from oclapi.model import LIVE
 from oclapi.store.database import Database
 from oclapi.store.store import Store
+from tests.folders import servers_folder
 from tests.imports.conftest import LAB, START, Imports, concept, counted, mapping
 
 pytestmark = pytest.mark.servers
@@ -109,9 +110,15 @@ def test_an_import_killed_again_and_again_goes_on_without_duplicates(mongo_url, 
     store.database.client.close()
 
 
+@pytest.fixture
+def own_folder():
+    with servers_folder() as folder:
+        yield Path(folder)
+
+
 @pytest.mark.slow
-def test_a_load_goes_on_when_the_database_is_killed_and_started_again(tmp_path):
-    server = start_mongod(tmp_path / "mongo")
+def test_a_load_goes_on_when_the_database_is_killed_and_started_again(own_folder, tmp_path):
+    server = start_mongod(own_folder)
     url = database_url(server, "load")
     store = read_store(url)
     file, report = write(tmp_path / "many.jsonl", MANY), tmp_path / "report"
@@ -121,7 +128,7 @@ def test_a_load_goes_on_when_the_database_is_killed_and_started_again(tmp_path):
     try:
         wait_for(lambda: reached(store, 3000) or process.poll() is not None)
         server.kill()
-        server = start_mongod(tmp_path / "mongo", server.port)
+        server = start_mongod(own_folder, server.port)
         _, err = process.communicate(timeout=100)
         if process.returncode:  # it gave up between two commits: the same command goes on
             assert b"give the same command again" in err

@@ -18,6 +18,7 @@ from pymongo import MongoClient
 from config.settings import Settings
 from oclapi.local import run
 from oclapi.local.servers import free_port
+from tests.folders import servers_folder
 
 ROOT = Path(__file__).parents[2]
 SITE = 'cd "$OCL_HOME" && mkdir -p site/orgs && exec "$0" -m http.server "$PORT" --bind 127.0.0.1 --directory site'
@@ -67,7 +68,7 @@ class Launcher:
 @pytest.fixture
 def environ():
     """A folder of its own; a SOLR_URL, so that no Solr is started (it is tested by itself)."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with servers_folder() as folder:
         names = ("PATH", "HOME", "LD_LIBRARY_PATH")
         kept = {name: os.environ[name] for name in names if name in os.environ}
         yield {**kept, "OCL_HOME": f"{folder}/var", "PORT": str(free_port()), "SOLR_URL": "http://127.0.0.1:9/solr"}

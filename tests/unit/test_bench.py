@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import tempfile
 
 import pytest
 
@@ -10,6 +11,7 @@ import bench.__main__ as bench
 from bench import data
 from bench.measure import Effort, Figure, Sample, in_child, peak_memory, percentile, side_by_side
 from oclapi.local.servers import LocalError
+from tests.folders import servers_folder
 
 DIGEST = "257b2745f57c976944b132f1a4d10eab9a54b74da5bc43c8610beb3a86e2ed18"
 
@@ -68,10 +70,12 @@ def test_data_of_any_size_begins_at_once():
 @pytest.fixture(scope="module")
 def result():
     """All figures of a small run."""
-    try:
-        return bench.measure(1000, Effort(runs=1, requests=10, releases=3, seconds=0.5), lambda line: None)
-    except LocalError as error:
-        pytest.skip(str(error))
+    with servers_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", folder)
+        try:
+            return bench.measure(1000, Effort(runs=1, requests=10, releases=3, seconds=0.5), lambda line: None)
+        except LocalError as error:
+            pytest.skip(str(error))
 
 
 @pytest.mark.servers
