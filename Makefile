@@ -1,13 +1,15 @@
 # `make` alone lists the targets. Everything installs into .venv, everything that runs keeps its state in var.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 HOME_OF_RUN = $${OCL_HOME:-var}
+# The addresses of the server that runs here; what is set already wins.
+ADDRESSES = set -a; if [ -f "$(HOME_OF_RUN)/addresses.env" ]; then . "$$(cd "$(HOME_OF_RUN)" && pwd)/addresses.env"; fi; set +a
 V = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test lint solr bench import
+.PHONY: help install run demo test lint solr bench import reindex index-status index-check
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## Make .venv with the pinned packages (the other targets do it when needed)
 
@@ -39,5 +41,13 @@ bench: install ## Measure on made-up data of SIZE concepts (50000); writes bench
 
 import: install ## Load FILE (JSON lines) into the running server; TYPE= and SOURCE= (its URL) for lines that lack them
 	@test -n "$(FILE)" || { echo "make import: FILE=... is needed (- reads standard input)" >&2; exit 2; }
-	@set -a; if [ -f "$(HOME_OF_RUN)/addresses.env" ]; then . "$$(cd "$(HOME_OF_RUN)" && pwd)/addresses.env"; fi; set +a; \
-	$(V)/python -m oclapi import "$(FILE)" $(if $(TYPE),--type "$(TYPE)") $(if $(SOURCE),--source "$(SOURCE)")
+	@$(ADDRESSES); $(V)/python -m oclapi import "$(FILE)" $(if $(TYPE),--type "$(TYPE)") $(if $(SOURCE),--source "$(SOURCE)")
+
+reindex: install ## Make the search index again, or only that of SOURCE= (its URL); searches go on meanwhile
+	@$(ADDRESSES); $(V)/python -m oclapi reindex $(if $(SOURCE),"$(SOURCE)")
+
+index-status: install ## Tell how far the search index is, per repository
+	@$(ADDRESSES); $(V)/python -m oclapi index-status
+
+index-check: install ## Compare the search index with the database, row by row; REPAIR=1 mends it, SAMPLE=100 compares so many of each
+	@$(ADDRESSES); $(V)/python -m oclapi index-check $(if $(REPAIR),--repair) $(if $(SAMPLE),--sample "$(SAMPLE)")

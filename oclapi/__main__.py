@@ -1,4 +1,4 @@
-"""The command line: `python -m oclapi import FILE`."""
+"""The command line: `python -m oclapi import FILE` and others."""
 
 import hashlib
 import itertools
@@ -14,7 +14,7 @@ import click
 
 from config.logging import configure
 from config.settings import BadSetting, Settings
-from oclapi import jsonio, urls
+from oclapi import index_commands, jsonio, urls
 from oclapi.access import Caller
 from oclapi.errors import OclError
 from oclapi.imports.lines import Options, split
@@ -134,6 +134,9 @@ def _measure(stream: IO[bytes], copy: IO[bytes] | None) -> tuple[str, int]:
             copy.write(chunk)
     return digest.hexdigest(), lines + (last != b"\n")
 
+
+for command in (index_commands.reindex, index_commands.index_status, index_commands.index_check):
+    cli.add_command(command)
 
 if __name__ == "__main__":
     cli(prog_name="oclapi")

@@ -21,12 +21,9 @@ from oclapi.resources.routes import add_routes
 from oclapi.services import Services
 from oclapi.store.database import Database
 from oclapi.store.store import Store
-from search.solr import SolrIndex
+from search.solr import CORE, SolrIndex
 
 log = logging.getLogger(__name__)
-
-CORE = "oclapi"
-"""The name of the search index, and of what stands in for it while it is built again: see search/rebuild.py."""
 
 LOGGED = ("org", "user", "source", "collection", "version", "concept", "mapping")
 """The steps of a path that the log names."""

@@ -27,6 +27,9 @@ from search.words import Term, terms
 CONFIGSET = "oclapi"
 """The name under which Solr keeps config/solr/configset."""
 
+CORE = "oclapi"
+"""The name of the index that serves."""
+
 PAUSE = 1.5
 """Seconds for which a process does not ask a Solr again that has just failed: its time-out is not paid by every listing."""
 WRITE_PATIENCE = 120
@@ -249,7 +252,9 @@ class SolrIndex:
             self._admin.json("get", "admin/collections", action="CREATE", name=collection, **how)
             self._admin.json("get", "admin/collections", action="CREATEALIAS", name=name, collections=collection)
         else:
-            self._admin.json("get", "admin/cores", action="CREATE", name=name, configSet=CONFIGSET)
+            # a folder of its own: cores that exchange their names keep their folders
+            folder = f"{name}_{time.time_ns():x}"
+            self._admin.json("get", "admin/cores", action="CREATE", name=name, instanceDir=folder, configSet=CONFIGSET)
 
     def swap(self, one: str, other: str) -> None:
         """Exchange two names: searches of each then go to what the other one was."""
