@@ -55,6 +55,14 @@ class Target(NamedTuple):
     repo: Json
 
 
+class TooManyRows(Exception):
+    """The commit would write more rows than its caller allowed: concepts with new names have many mappings that show them."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(f"the commit would write {rows} rows")
+        self.rows = rows
+
+
 @functools.lru_cache(maxsize=64)
 def lookup_names(store: Store, revision: Revision) -> frozenset[str] | None:
     """Every name of the active concepts at a revision: the entries of a lookup list. None when the list is deleted by now.
@@ -295,9 +303,14 @@ class Draft:
         self._set(self._keys, (number, _key(item.value)), item.url)
         self._join(number, _pair(item.value), item.url)
 
-    def changes(self) -> list[Change]:
-        """Render what was put, and the mappings that show a concept which got another name. Called once, at the end of `build`."""
+    def changes(self, most: int | None = None) -> list[Change]:
+        """Render what was put, and the mappings that show a concept which got another name. Called once, at the end of `build`.
+
+        Raises TooManyRows where that makes more than `most`.
+        """
         self._rename()
+        if most and len(self._items) > most:
+            raise TooManyRows(len(self._items))
         guarded: set[int] = set()
         made = []
         for item in self._items.values():

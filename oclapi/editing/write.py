@@ -18,10 +18,12 @@ def write(
     repos: Sequence[Json],
     edit: Callable[[Draft], Result],
     beside: Callable[[Transaction], None] | None = None,
+    most: int | None = None,
 ) -> Result:
     """Run `edit` on a draft of these repositories and commit what it put; return its result, whose items then hold their bodies.
 
     `edit` may run again, on a new draft, so it has no effect but through it. What it raises leaves no trace.
+    Raises TooManyRows, and stores nothing, where it would write more than `most` rows, mappings that show a new name included.
     Rights are the caller's business: ask `access.need` for each repository before.
     """
     result: list[Result] = []
@@ -29,7 +31,7 @@ def write(
     def build(session: Transaction, heads: Mapping[int, Head]) -> list[Change]:
         draft = Draft(store, session, heads, caller)
         result[:] = [edit(draft)]
-        return draft.changes()
+        return draft.changes(most)
 
     store.commits.commit([repo["_id"] for repo in repos], build, caller.by, beside=beside)
     return result[0]

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from oclapi import jsonio
 from oclapi.access import Caller
-from oclapi.editing.draft import Draft
+from oclapi.editing.draft import Draft, TooManyRows
 from oclapi.editing.write import write
 from oclapi.errors import NotFound, OclError
 from oclapi.imports import content, single
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 1000
 BATCH_BYTES = 8 * 2**20
+MOST_ROWS = 2 * BATCH_ROWS
+"""Rows of a commit of several lines, mappings that are written again because they show a concept's new name included. The database gives
+up transactions that outgrow its cache, and everybody else waits for them."""
 BESIDE_ROWS = 250  # lines of a commit while somebody waits: an editor's wait is as long as a commit of the import
 REST = 0.020  # seconds; what writers need that wait for a repository: each tries again within 10 ms
 
@@ -129,6 +132,7 @@ class _Run:
         self._on_progress = on_progress
         self._started = time.monotonic()
         self._most = BATCH_ROWS  # lines of the next commit
+        self._fit = BATCH_ROWS  # lines that a commit has room for, given how many mappings show what they name anew
 
     def report(self) -> Report:
         seconds = time.monotonic() - self._started
@@ -137,13 +141,17 @@ class _Run:
     def handle(self, batch: Sequence[Line]) -> None:
         """Store the lines of a batch and their outcomes, in one commit where nothing goes wrong."""
         while batch:
+            part = batch[: min(self._most, self._fit)]
             try:
-                results = self._step(batch[: self._most])
+                results = self._step(part)
+            except TooManyRows as error:
+                self._fit = max(1, len(part) * BATCH_ROWS // error.rows)
+                continue
             except OclError:  # the store's own, or Overtaken: the import can't go on
                 raise
             except Exception:  # a line that nobody foresaw must not end the import: halve the batch until it stands alone
                 if len(batch) > 1:
-                    middle = min(len(batch), self._most) // 2 or 1
+                    middle = len(part) // 2 or 1
                     self.handle(batch[:middle])
                     self.handle(batch[middle:])
                     return
@@ -153,6 +161,7 @@ class _Run:
             if self._on_progress:
                 self._on_progress(self.report(), results)
             batch = batch[len(results) :]
+            self._fit = min(BATCH_ROWS, self._fit + self._fit // 4 + 1)
 
     def _step(self, batch: Sequence[Line]) -> Sequence[Result]:
         if not batch[0].is_content:
@@ -178,7 +187,7 @@ class _Run:
         def beside(session: Transaction) -> None:
             self._advance(session, results)
 
-        write(self._store, self._caller, repos, edit, beside)
+        write(self._store, self._caller, repos, edit, beside, MOST_ROWS if len(batch) > 1 else None)
         somebody_waits = bool(numbers) and self._store.commits.waited(numbers) > waited
         self._most = BESIDE_ROWS if somebody_waits else BATCH_ROWS
         if somebody_waits:

@@ -3,7 +3,7 @@
 import pytest
 
 from oclapi.access import Caller
-from oclapi.imports import content
+from oclapi.imports import content, run
 from tests.imports.conftest import LAB, REF, START, concept, counted, mapping
 
 pytestmark = pytest.mark.servers
@@ -220,3 +220,29 @@ def test_counts_of_outcomes_add_up_and_each_result_has_the_keys_of_the_contract(
     }  # fmt: skip
     assert [result["line"] for result in lab.results] == [1, 3, 4, 5]
     assert set(lab.results[0]) == {"line", "type", "url", "action", "outcome", "status", "errors"}
+
+
+def test_lines_that_rename_much_shown_concepts_are_stored_in_small_commits(lab, monkeypatch):
+    monkeypatch.setattr(run, "BATCH_ROWS", 10)
+    monkeypatch.setattr(run, "MOST_ROWS", 20)
+    hubs, leaves = range(10), range(10, 15)
+    lab.run(*(concept(number) for number in (*hubs, *leaves)))
+    lab.run(*(mapping(hub, leaf) for hub in hubs for leaf in leaves))
+    before = lab.revisions()
+
+    renamed = [concept(hub, names=[{"name": f"Hub {hub}", "locale": "en"}]) for hub in hubs]
+    assert lab.outcomes(*renamed) == ["updated"] * 10
+
+    assert {row["from_concept_name"] for row in lab.rows() if row["type"] == "Mapping"} == {f"Hub {hub}" for hub in hubs}
+    assert lab.revisions() - before >= 4
+
+
+def test_one_line_that_renames_a_concept_which_many_mappings_show_is_stored_whole(lab, monkeypatch):
+    monkeypatch.setattr(run, "BATCH_ROWS", 4)
+    monkeypatch.setattr(run, "MOST_ROWS", 4)
+    lab.run(*(concept(number) for number in range(9)))
+    lab.run(*(mapping(number, 0) for number in range(1, 9)))
+
+    assert lab.outcomes(concept(0, names=[{"name": "Hub", "locale": "en"}])) == ["updated"]
+
+    assert [row["to_concept_name"] for row in lab.rows() if row["type"] == "Mapping"] == ["Hub"] * 8
