@@ -9,6 +9,8 @@ from config.settings import Settings
 from oclapi.exports.cache import ExportCache
 from oclapi.exports.queue import ExportQueue
 from oclapi.store.store import Store
+from search.choice import Search
+from search.mongo import MongoIndex
 from search.solr import SolrIndex
 
 
@@ -21,6 +23,11 @@ class Services:
     cache: ExportCache
     queue: ExportQueue
     solr: SolrIndex | None = None  # the index that is kept up to date; None without SOLR_URL
+
+    @property
+    def search(self) -> Search:
+        """What answers listings."""
+        return Search(self.store, MongoIndex(self.store.database, self.settings.builtin_patience), self.solr)
 
 
 def services() -> Services:

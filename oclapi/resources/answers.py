@@ -24,6 +24,7 @@ EXPOSED = (
     "num_found", "num_returned", "num_found_concepts", "num_found_mappings", "offset", "next", "previous", "pages", "page_number", "Link",
     "lastUpdated", "Last-Updated", "Location", "Allow", "Retry-After", "WWW-Authenticate", "Date", "ETag", "Last-Modified",
     "Content-Disposition", "Content-Length", "Content-Range", "Accept-Ranges", "exportStatus", "exportError", "exportURL",
+    "search-engine", "search-behind",
 )  # fmt: skip
 CORS = {
     "Access-Control-Allow-Origin": "*",

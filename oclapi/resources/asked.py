@@ -2,7 +2,9 @@
 
 import io
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal, TypeVar
 
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -21,7 +23,11 @@ FORM_PARTS = 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 ALTERNATIVE = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,]+)')
-SORT_SPELLINGS = {"lastUpdate": "lastUpdate", "last_update": "lastUpdate", "lastUpdated": "lastUpdate"}
+LAST_UPDATE: dict[str, Literal["lastUpdate"]] = {"lastUpdate": "lastUpdate", "last_update": "lastUpdate", "lastUpdated": "lastUpdate"}
+BEST_MATCH: dict[str, Literal["bestMatch"]] = {"bestMatch": "bestMatch", "best_match": "bestMatch"}
+"""Spellings of sorts that several listings have."""
+
+Field = TypeVar("Field", bound=str)
 
 
 def text(name: str) -> str | None:
@@ -61,13 +67,21 @@ def moment(name: str) -> times.Moment | None:
     return found if found.at > EPOCH else times.Moment(EPOCH, whole_seconds=False)
 
 
-def newest_first() -> bool:
-    """The direction of the sort by last update, the only sort that lists have so far. Raises Invalid for another field."""
-    for name in ("sortDesc", "sortAsc"):
+def order(spellings: Mapping[str, Field], default: tuple[Field, bool]) -> tuple[Field, bool]:
+    """The field that the request sorts by, and whether the largest come first. Raises Invalid for an unknown field."""
+    found = default
+    for name in ("sortAsc", "sortDesc"):  # of both given, the second wins
         given = text(name)
-        if given is not None and given not in SORT_SPELLINGS:
-            raise Invalid.field(name, "this list is sorted by lastUpdate only")
-    return text("sortDesc") is not None or text("sortAsc") is None
+        if given is not None:
+            if given not in spellings:
+                raise Invalid.field(name, f"this list can be sorted by {', '.join(dict.fromkeys(spellings.values()))}")
+            found = spellings[given], name == "sortDesc"
+    return found
+
+
+def wants_facets() -> bool:
+    """Did the request ask for facets beside the results?"""
+    return request.headers.get("includeFacets", "").strip().lower() in ("true", "1")
 
 
 def body(settings: Settings) -> Json:

@@ -12,7 +12,7 @@ from oclapi.errors import NotFound
 from oclapi.model import Json, Row
 from oclapi.resources import asked, paging, places
 from oclapi.resources.answers import created, nothing, ok, ok_bytes
-from oclapi.resources.items import ItemEndpoint, ItemList, ItemVersions, MappingsOf
+from oclapi.resources.items import AllItems, ItemEndpoint, ItemList, ItemVersions, MappingsOf
 from search import fields
 
 
@@ -26,6 +26,12 @@ class ConceptList(ItemList):
         body = bodies.concept_create(asked.body(self.settings))
         item, _ = self.write(repo, lambda draft, here: concepts.create(draft, here, body))
         return created(item.body, item.url, self.settings)
+
+
+class AllConcepts(AllItems):
+    """The concepts of all public sources."""
+
+    kind = "concept"
 
 
 class ConceptState(ItemEndpoint):

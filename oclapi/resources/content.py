@@ -12,12 +12,13 @@ from oclapi.resources import asked, paging, places
 from oclapi.resources.answers import last_updated, ok_bytes
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.listings import FAR
-from oclapi.resources.paging import Cursor, Cursors, Key
+from oclapi.resources.paging import Cursor, Cursors
 from oclapi.resources.places import Place
 from oclapi.store.commits import counts_of
 from oclapi.store.database import Session
 from oclapi.store.rows import Rows, Slice
 from oclapi.store.store import Store
+from search.base import Position
 
 Present = Callable[[Session, Sequence[bytes]], Sequence[bytes]]
 """Stored bodies in, entries as the answer shows them out."""
@@ -29,7 +30,6 @@ class View:
 
     revision: Revision
     slices: Mapping[Kind, Slice]
-    newest_first: bool
     filters: str  # the request's parameters that chose the slices
 
 
@@ -92,7 +92,7 @@ def content_view(endpoint: Endpoint, session: Session, place: Place, kinds: Sequ
         since = dict(given.since)
     else:
         since = dict.fromkeys(kinds, first_since(endpoint, session, revision.repo))
-    return View(revision, {kind: Slice(kind, since.get(kind, 0), retired) for kind in kinds}, False, filters)
+    return View(revision, {kind: Slice(kind, since.get(kind, 0), retired) for kind in kinds}, filters)
 
 
 def first_since(endpoint: Endpoint, session: Session, repo: int) -> int:
@@ -111,13 +111,13 @@ def page(store: Store, session: Session, place: Place, view: View, pages: paging
     seek = given if given and given.filters == view.filters and given.offset == pages.offset and given.after else None
     totals = count(store, session, view, place)
     rows: dict[Kind, Sequence[Row]] = {}
-    after: dict[str, Key] = {}
+    after: dict[str, Position] = {}
     for kind, wanted in view.slices.items():
         last = seek.after.get(kind) if seek and seek.after else None
         found: list[Row] = []
         if pages.offset < totals[kind]:
             found = store.rows.page(
-                session, view.revision, wanted, limit=pages.limit, skip=min(pages.offset, FAR), after=last, newest_first=view.newest_first
+                session, view.revision, wanted, limit=pages.limit, skip=min(pages.offset, FAR), after=last and (int(last[0]), last[1])
             )
         rows[kind] = found
         if found:

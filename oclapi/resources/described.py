@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oclapi import bodies
+from oclapi.model import Kind
 from oclapi.resources import examples, shapes
+from search.base import FILTERS
 
 TAGS = {
     "Users": "Who asks: profiles, and the organisations that users belong to.",
@@ -51,14 +53,36 @@ QUERY: dict[str, tuple[Schema, str]] = {
     "locale": (TEXT, "Only these locales: alternatives with commas between them."),
     "name_type": (TEXT, "Only these types: alternatives with commas between them."),
     "description_type": (TEXT, "Only these types: alternatives with commas between them."),
+    **dict.fromkeys(
+        (
+            "conceptClass", "datatype", "dataType", "mapType", "updatedBy", "source", "collection", "owner", "user", "org", "sourceType",
+            "customValidationSchema", "company", "location",
+        ),
+        (TEXT, "Only these: alternatives with commas between them, each a whole value, in any case."),
+    ),
+    **dict.fromkeys(
+        ("ownerType", "conceptOwnerType", "fromConceptOwnerType", "toConceptOwnerType"), (TEXT, "`Organization` or `User`: only these."),
+    ),
+    **dict.fromkeys(("concept", "fromConcept", "toConcept"), (TEXT, "Only mappings of these concepts, by URL, code or name.")),
+    **dict.fromkeys(
+        ("conceptSource", "fromConceptSource", "toConceptSource", "conceptOwner", "fromConceptOwner", "toConceptOwner"),
+        (TEXT, "Only mappings whose concepts (both, or the one named) are of these: ids with commas between them."),
+    ),
     "format": ({"enum": ["zip", "tgz"]}, "The container; wins over `Accept`. Both hold one entry, `export.json`."),
 }
 """Schema and meaning of every query parameter that is not a mere filter."""
 
 PAGE = ("limit", "page", "offset")
 LISTING = (*PAGE, "verbose", "sortAsc", "sortDesc", "updatedSince")
+WORDS = ("q", *LISTING)
+OF_REPOSITORIES = (*WORDS, "sourceType", "locale", "owner", "ownerType", "customValidationSchema", "user", "org")
+OF_OWNERS = (*WORDS, "company", "location")
 CONTENT = ("includeConcepts", "includeMappings", "includeRetired", "updatedSince", "includeRemoved", *PAGE, "cursor")
-ENTRIES = (*LISTING, "cursor", "includeRetired", "retired", "released")
+ENTRIES: Mapping[Kind, tuple[str, ...]] = {
+    kind: (*WORDS, "includeRetired", "retired", "released", *filters) for kind, filters in FILTERS.items()
+}
+CONCEPTS = (*ENTRIES["concept"], "dataType")
+MAPPINGS = ENTRIES["mapping"]
 OF_CONCEPTS = ("includeMappings", "includeInverseMappings")
 
 
@@ -89,6 +113,7 @@ class Told:
 
 
 UPDATED = ("lastUpdated",)
+ENGINE = ("search-engine", "search-behind")
 EXTRA = {"type": "object", "description": "One key and its value.", "examples": [examples.EXTRA], "minProperties": 1, "maxProperties": 1}
 EXTRAS = {"type": "object", "examples": [examples.EXTRA]}
 ARCHIVE: dict[str, Any] = {"application/zip": {}, "application/gzip": {}}
@@ -121,20 +146,20 @@ TOLD: dict[str, Told] = {
         noun="organisation",
         gives=Listing(shapes.OrgSummary, shapes.Org),
         makes=shapes.Org,
-        query=LISTING,
+        query=OF_OWNERS,
         takes={"post": bodies.Org},
         example=examples.NEW_ORG,
     ),
     "orgs.Org": Told(
         tag="Organisations", noun="organisation", gives=shapes.Org, takes={"put": bodies.OrgChange}, example=examples.CHANGED_ORG
     ),
-    "orgs.MemberList": Told(tag="Organisations", gives=Listing(shapes.UserSummary, shapes.User), query=LISTING),
+    "orgs.MemberList": Told(tag="Organisations", gives=Listing(shapes.UserSummary, shapes.User), query=OF_OWNERS),
     "orgs.Member": Told(
         tag="Organisations", noun="member", answers={"get": {204: None}, "put": {204: None}}, also={"delete": (400,)},
         does={"get": "Whether the user is a member", "put": "Make the user a member", "delete": "End the membership"},
     ),
     "users.UserList": Told(
-        tag="Users", noun="user", gives=Listing(shapes.UserSummary, shapes.User), makes=shapes.User, query=LISTING,
+        tag="Users", noun="user", gives=Listing(shapes.UserSummary, shapes.User), makes=shapes.User, query=OF_OWNERS,
         takes={"post": bodies.User}, forms=True, example=examples.NEW_USER,
     ),
     "users.User": Told(
@@ -143,16 +168,16 @@ TOLD: dict[str, Told] = {
     ),
     "users.Reactivation": Told(tag="Users", answers={"put": {204: None}}, does={"put": "Show a deactivated user again with all it owns"}),
     "users.Self": Told(tag="Users", noun="profile", gives=shapes.User, takes={"put": bodies.UserChange}, forms=True),
-    "orgs.OrgsOfUser": Told(tag="Users", gives=Listing(shapes.OrgSummary, shapes.Org), query=LISTING),
-    "users.SourcesOfUserOrgs": Told(tag="Users", gives=Listing(shapes.RepositorySummary, shapes.Source), query=LISTING),
-    "users.CollectionsOfUserOrgs": Told(tag="Users", gives=Listing(shapes.RepositorySummary), query=LISTING),
-    "repositories.AllSources": Told(tag="Sources", gives=Listing(shapes.RepositorySummary, shapes.Source), query=LISTING),
+    "orgs.OrgsOfUser": Told(tag="Users", gives=Listing(shapes.OrgSummary, shapes.Org), query=OF_OWNERS),
+    "users.SourcesOfUserOrgs": Told(tag="Users", gives=Listing(shapes.RepositorySummary, shapes.Source), query=OF_REPOSITORIES),
+    "users.CollectionsOfUserOrgs": Told(tag="Users", gives=Listing(shapes.RepositorySummary), query=OF_REPOSITORIES),
+    "repositories.AllSources": Told(tag="Sources", gives=Listing(shapes.RepositorySummary, shapes.Source), query=OF_REPOSITORIES),
     "repositories.SourceList": Told(
         tag="Sources",
         noun="source",
         gives=Listing(shapes.RepositorySummary, shapes.Source),
         makes=shapes.Source,
-        query=LISTING,
+        query=OF_REPOSITORIES,
         takes={"post": bodies.Source},
         example=examples.NEW_SOURCE,
     ),
@@ -212,15 +237,18 @@ TOLD: dict[str, Told] = {
         does={"head": "Whether there is an export; starts none", "post": "Make the export, anew where there is one"},
     ),
     "exports.ExportFile": Told(tag="Exports", headers=EXPORT, answers={"get": BINARY}, also={"get": (416,)}),
+    "concepts.AllConcepts": Told(
+        tag="Concepts", gives=Listing(shapes.ConceptSummary, shapes.Concept), query=(*CONCEPTS, *OF_CONCEPTS), headers=ENGINE
+    ),
     "concepts.ConceptList": Told(
         tag="Concepts",
         noun="concept",
         gives=Listing(shapes.ConceptSummary, shapes.Concept),
         makes=shapes.Concept,
-        query=(*ENTRIES, *OF_CONCEPTS),
+        query=(*CONCEPTS, "cursor", *OF_CONCEPTS),
         takes={"post": bodies.Concept},
         example=examples.NEW_CONCEPT,
-        headers=UPDATED,
+        headers=(*UPDATED, *ENGINE),
     ),
     "concepts.Concept": Told(
         tag="Concepts",
@@ -246,15 +274,18 @@ TOLD: dict[str, Told] = {
     "concepts.Description": Told(**DESCRIPTION, takes={"put": bodies.DescriptionChange}),
     "concepts.DescriptionListOfState": Told(**{**DESCRIPTIONS, "does": {"get": "The descriptions of a concept at one of its versions"}}),
     "concepts.DescriptionOfState": Told(**{**DESCRIPTION, "does": {"get": "One description of a concept at one of its versions"}}),
+    "mappings.AllMappings": Told(
+        tag="Mappings", gives=Listing(shapes.MappingSummary, shapes.Mapping), query=(*MAPPINGS, *OF_CONCEPTS), headers=ENGINE
+    ),
     "mappings.MappingList": Told(
         tag="Mappings",
         noun="mapping",
         gives=Listing(shapes.MappingSummary, shapes.Mapping),
         makes=shapes.Mapping,
-        query=(*ENTRIES, *OF_CONCEPTS),
+        query=(*MAPPINGS, "cursor", *OF_CONCEPTS),
         takes={"post": bodies.Mapping},
         example=examples.NEW_MAPPING,
-        headers=UPDATED,
+        headers=(*UPDATED, *ENGINE),
     ),
     "mappings.Mapping": Told(
         tag="Mappings",

@@ -1,23 +1,26 @@
 """What concepts and mappings have in common: lists, details, histories (contract sections 10 and 12)."""
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from flask import Response
 
-from oclapi import jsonio, representations
+from oclapi import access, jsonio, representations
 from oclapi.editing import write
 from oclapi.editing.draft import Draft
 from oclapi.errors import NotFound
 from oclapi.model import Json, Kind, Revision, Row
-from oclapi.resources import asked, content, paging, places
+from oclapi.resources import asked, content, listings, paging, places, queries
 from oclapi.resources.answers import last_updated, ok, ok_bytes
-from oclapi.resources.content import View
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.paging import Cursor, Cursors
 from oclapi.resources.places import Place
 from oclapi.store.database import Session
 from oclapi.store.rows import Slice
+from search.base import Key, Part, Position, Query, Scope
+from search.choice import Answer
 
 Result = TypeVar("Result")
 
@@ -59,39 +62,112 @@ class ItemEndpoint(Endpoint):
         raise NotFound(f"this {self.kind} has no version {wanted} here")
 
 
-class ItemList(ItemEndpoint):
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list shows, the same on each of its pages."""
+
+    scope: Scope
+    query: Query
+    revisions: Mapping[int, Revision]  # of the repositories listed, by number: what the mappings of their concepts are read at
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How entries are shown. Read from the request once, since a stream outlives it."""
+
+    verbose: bool
+    mappings: "MappingsOf | None"
+
+
+class EntryList(ItemEndpoint):
+    """A list of concepts or mappings: the search names them, the store shows them."""
+
+    def shape(self) -> Shape:
+        return Shape(bool(asked.flag("verbose")), MappingsOf.asked_for(self.kind))
+
+    def page(
+        self, session: Session, listing: Listing, shape: Shape, pages: paging.Paging, after: Position | None
+    ) -> tuple[Answer, bytes, int]:
+        """One page: what was found, the body, and the number of entries in it."""
+        skip = min(pages.offset, listings.FAR)
+        answer = self.services.search.find(session, listing.scope, listing.query, limit=pages.limit, skip=skip, after=after)
+        shown = self._entries(listing, shape, answer.hits.keys, session)
+        return answer, b"".join(_body(iter([shown]), listing, answer)), len(shown)
+
+    def everything(self, session: Session, listing: Listing, shape: Shape) -> tuple[Answer, Iterator[bytes]]:
+        """All entries as a stream, which needs neither the session nor the request any more."""
+        scope, query = listing.scope, listing.query
+        if queries.is_plain(query) and len(scope.parts) == 1 and not scope.heads:
+            answer = self.services.search.built_in(session, scope, query, limit=0)
+            [part] = scope.parts
+            wanted = Slice(query.kind, part.since, query.retired)
+            bodies = self.store.rows.body_batches(part.revision, wanted, newest_first=query.descending)
+            batches = (self._shown(shape, [(part.revision, body) for body in batch]) for batch in bodies)
+        else:
+            answer, keys = self.services.search.everything(session, scope, query)
+            batches = (self._entries(listing, shape, batch) for batch in keys)
+        return answer, _body(batches, listing, answer)
+
+    def headers(self, pages: paging.Paging, answer: Answer, returned: int, cursor: Cursor | None = None) -> dict[str, str]:
+        engine = {"search-engine": answer.engine, "search-behind": str(answer.behind)}
+        return {**paging.headers(self.settings, pages, answer.hits.total, returned, cursor), **engine}
+
+    def _entries(self, listing: Listing, shape: Shape, keys: Sequence[Key], session: Session = None) -> Sequence[bytes]:
+        rows = self.store.rows.by_keys(session, [(key.repo, key.url, key.from_rev) for key in keys])
+        return self._shown(shape, [(listing.revisions[row.repo], row.body) for row in rows], session)
+
+    def _shown(self, shape: Shape, entries: Sequence[tuple[Revision, bytes]], session: Session = None) -> Sequence[bytes]:
+        """Stored bodies as the list shows them, each with the revision it is shown at: a detail without mappings is the body itself."""
+        bodies = [body for _, body in entries]
+        if shape.mappings is None:
+            return bodies if shape.verbose else [jsonio.dumps(representations.summary(self.kind, body)) for body in bodies]
+        addresses: list[str] = [jsonio.loads_own(body)["url"] for body in bodies]
+        by_revision: dict[Revision, list[str]] = {}
+        for (revision, _), url in zip(entries, addresses, strict=True):
+            by_revision.setdefault(revision, []).append(url)
+        found = {revision: shape.mappings.of(self, revision, urls, session) for revision, urls in by_revision.items()}
+        present = (
+            representations.detail if shape.verbose else lambda body, mappings: representations.summary(self.kind, body, mappings=mappings)
+        )
+        return [
+            jsonio.dumps(present(body, mappings=found[revision][url])) for (revision, body), url in zip(entries, addresses, strict=True)
+        ]
+
+
+class ItemList(EntryList):
     """The concepts or mappings of a repository, newest commit first."""
 
     def get(self, **path: str) -> Response:
-        verbose, mappings = bool(asked.flag("verbose")), MappingsOf.asked_for(self.kind)
-        pages = paging.paging(self.settings)
-        listing = f"{self.kind}:{path.get('version', 'HEAD')}"
+        wanted, shape, pages = queries.query(self.kind), self.shape(), paging.paging(self.settings)
+        name = f"{self.kind}:{path.get('version', 'HEAD')}"
         with self.store.snapshot() as session:
             place = places.place(self.store, path, self.caller, session)
-            given = Cursors(self.settings).given(listing, place.repo["_id"])
-            view = self._view(session, place, given)
-            updated = last_updated(content.content_at(self.store, session, view.revision, place))
+            given = Cursors(self.settings).given(name, place.repo["_id"])
+            part, mark = self._part(session, place, wanted, given)
+            listing = Listing(_narrowed(place, part, wanted), queries.without_source(wanted), {part.revision.repo: part.revision})
+            updated = last_updated(content.content_at(self.store, session, part.revision, place))
             if pages.everything:
-                total = content.count(self.store, session, view, place)[self.kind]
-                return ok_bytes(self._stream(view, verbose, mappings), {**paging.headers(self.settings, pages, total, total), **updated})
-            part = content.page(self.store, session, place, view, pages, given, listing)
-            rows = [row.body for row in part.rows[self.kind]]
-            shown = self._shown(rows, view.revision, verbose, mappings, session)
-        body = b"".join(content.array(iter([shown])))
-        return ok_bytes(body, {**paging.headers(self.settings, pages, part.totals[self.kind], len(shown), part.cursor), **updated})
+                answer, stream = self.everything(session, listing, shape)
+                return ok_bytes(stream, {**self.headers(pages, answer, answer.hits.total), **updated})
+            seek = given.after if given and given.filters == mark and given.offset == pages.offset else None
+            answer, body, returned = self.page(session, listing, shape, pages, seek.get(self.kind) if seek else None)
+        after: dict[str, Position] | None = {self.kind: answer.hits.last} if answer.hits.last else None
+        cursor = Cursor(
+            name, part.revision.repo, part.revision.number, {self.kind: part.since}, mark, pages.offset + pages.limit, after
+        )
+        return ok_bytes(body, {**self.headers(pages, answer, returned, cursor), **updated})
 
-    def _view(self, session: Session, place: Place, given: Cursor | None) -> View:
-        """The rows that the request's parameters choose. `released` speaks of HEAD; a version stands as it is."""
-        retired = asked.flag("retired")
-        if retired is None and not asked.flag("includeRetired"):
-            retired = False
-        newest_first, released = asked.newest_first(), asked.flag("released")
-        filters = f"{asked.text('updatedSince')} {retired} {newest_first} {released}"
+    def _part(self, session: Session, place: Place, wanted: Query, given: Cursor | None) -> tuple[Part, str]:
+        """The rows that the cursor, `updatedSince` and `released` choose, and the mark of the request's parameters.
+
+        `released` speaks of HEAD; a version stands as it is.
+        """
+        released = asked.flag("released")
+        mark = queries.mark(wanted, asked.text("updatedSince"), released)
         if given:
-            revision = Revision(given.repo, given.rev)
-            same = given.filters == filters
+            same = given.filters == mark
             since = given.since[self.kind] if same else content.first_since(self, session, given.repo)
-            return View(revision, {self.kind: Slice(self.kind, since, retired)}, newest_first, filters)
+            return Part(Revision(given.repo, given.rev), since), mark
         revision, since = place.revision, content.first_since(self, session, place.revision.repo)
         if released is not None and place.version is None:
             release = self.store.versions.latest(place.repo["_id"], session)
@@ -100,22 +176,51 @@ class ItemList(ItemEndpoint):
                 revision = Revision(revision.repo, number)
             else:
                 since = max(since, number + 1)
-        return View(revision, {self.kind: Slice(self.kind, since, retired)}, newest_first, filters)
+        return Part(revision, since), mark
 
-    def _stream(self, view: View, verbose: bool, mappings: "MappingsOf | None") -> Iterator[bytes]:
-        batches = self.store.rows.body_batches(view.revision, view.slices[self.kind], newest_first=view.newest_first)
-        return content.array(self._shown(batch, view.revision, verbose, mappings) for batch in batches)
 
-    def _shown(
-        self, bodies: Sequence[bytes], revision: Revision, verbose: bool, mappings: "MappingsOf | None", session: Session = None
-    ) -> Sequence[bytes]:
-        """Stored bodies as the list shows them: a detail without mappings is the body itself."""
-        if mappings is None:
-            return bodies if verbose else [jsonio.dumps(representations.summary(self.kind, body)) for body in bodies]
-        ids = [jsonio.loads_own(body)["url"] for body in bodies]
-        found = mappings.of(self, revision, ids, session)
-        present = representations.detail if verbose else lambda body, mappings: representations.summary(self.kind, body, mappings=mappings)
-        return [jsonio.dumps(present(body, mappings=found[url])) for url, body in zip(ids, bodies, strict=True)]
+def _narrowed(place: Place, part: Part, wanted: Query) -> Scope:
+    """The part, or nowhere when nothing of it can be meant."""
+    nothing = part.since > part.revision.number or not queries.in_source(wanted, place.repo["url"])
+    return Scope() if nothing else Scope((part,))
+
+
+class AllItems(EntryList):
+    """The concepts or mappings of all public sources, newest first; for every caller the same."""
+
+    def get(self) -> Response:
+        wanted, shape, pages = queries.query(self.kind), self.shape(), paging.paging(self.settings)
+        with self.store.snapshot() as session:
+            listing = self._everywhere(session, wanted)
+            if pages.everything:
+                answer, stream = self.everything(session, listing, shape)
+                return ok_bytes(stream, self.headers(pages, answer, answer.hits.total))
+            answer, body, returned = self.page(session, listing, shape, pages, None)
+        return ok_bytes(body, self.headers(pages, answer, returned))
+
+    def _everywhere(self, session: Session, wanted: Query) -> Listing:
+        """The living rows of all public sources; with `released` those of their newest releases, or what came after."""
+        heads = self.store.repos.heads({"kind": "source", **access.readable(access.ANYBODY)}, session)
+        there = {repo["_id"]: Revision(repo["_id"], repo["rev"]) for repo in heads if queries.in_source(wanted, repo["url"])}
+        query, released, moment = queries.without_source(wanted), asked.flag("released"), asked.moment("updatedSince")
+        if released is None:
+            return Listing(Scope(heads=tuple(sorted(there)), since=moment.at if moment else None), query, there)
+        releases = self.store.versions.latest_of(list(there), session)
+        if released:
+            there = {number: Revision(number, rev) for number, rev in releases.items()}
+        parts = []
+        for number, revision in sorted(there.items()):
+            since = self.store.rows.first_since(session, number, moment.at, whole_seconds=False) if moment else 0
+            parts.append(Part(revision, since if released else max(since, releases.get(number, 0) + 1)))
+        return Listing(Scope(tuple(part for part in parts if part.since <= part.revision.number)), query, there)
+
+
+def _body(batches: Iterator[Sequence[bytes]], listing: Listing, answer: Answer) -> Iterator[bytes]:
+    """The JSON list of the entries; beside its facets where they are asked for."""
+    if not listing.query.facets:
+        return content.array(batches)
+    facets = jsonio.dumps(queries.shown_facets(answer.hits.facets))
+    return itertools.chain([b'{"results":'], content.array(batches), [b',"facets":', facets, b"}"])
 
 
 class ItemVersions(ItemEndpoint):

@@ -6,7 +6,7 @@ from oclapi import bodies, representations
 from oclapi.editing import mappings
 from oclapi.resources import asked, places
 from oclapi.resources.answers import created, nothing, ok, ok_bytes
-from oclapi.resources.items import ItemEndpoint, ItemList, ItemVersions
+from oclapi.resources.items import AllItems, ItemEndpoint, ItemList, ItemVersions
 
 
 class MappingList(ItemList):
@@ -19,6 +19,12 @@ class MappingList(ItemList):
         body = bodies.mapping_create(asked.body(self.settings))
         item, _ = self.write(repo, lambda draft, here: mappings.create(draft, here, body))
         return created(item.body, item.url, self.settings)
+
+
+class AllMappings(AllItems):
+    """The mappings of all public sources."""
+
+    kind = "mapping"
 
 
 class MappingState(ItemEndpoint):

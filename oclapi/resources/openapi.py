@@ -87,6 +87,8 @@ HEADERS: dict[str, tuple[Json, str]] = {
     "previous": (LINK, "The page before; absent on the first"),
     "Link": ({"type": "string"}, 'The same, with rel="first", "last", "next", "prev"'),
     "lastUpdated": ({"type": "string"}, "Up to when the answer reflects its repository's content: the next `updatedSince`"),
+    "search-engine": ({"enum": ["solr", "mongodb"]}, "What found the entries"),
+    "search-behind": (COUNT, "Revisions that the answer may miss: those that the search engine has still to learn"),
     "Location": (LINK, "The new item"),
     "Retry-After": ({"type": "integer", "minimum": 1}, "Seconds to wait"),
     "WWW-Authenticate": ({"const": "Token"}, "How to authenticate"),
@@ -106,6 +108,10 @@ CONTENT_COUNTS = ("num_found_concepts", "num_found_mappings")
 
 COMPRESS: Json = {
     "name": "Compress", "in": "header", "schema": {"type": "boolean"}, "description": "true: the whole answer as a ZIP, whatever the page.",
+}  # fmt: skip
+FACETS: Json = {
+    "name": "includeFacets", "in": "header", "schema": {"type": "boolean"},
+    "description": "true: the body is an object, `results` with the list and `facets` with the numbers of each filter's values.",
 }  # fmt: skip
 CONDITIONS: tuple[tuple[str, str], ...] = (
     ("Range", "One range of bytes, to continue a download."),
@@ -277,6 +283,8 @@ def _parameters(told: Told, method: str) -> Iterator[Json]:
     for name in told.query:
         schema, text = QUERY[name]
         yield {"name": name, "in": "query", "schema": dict(schema), "description": text}
+    if isinstance(told.gives, Listing) and "q" in told.query:
+        yield FACETS
     if told.gives is not None:
         yield COMPRESS
     elif described.ARCHIVE in told.answers.get("get", {}).values():

@@ -17,7 +17,7 @@ class OrgsOfUser(Endpoint):
     def get(self, **path: str) -> Response:
         where = {**self.where(path), **access.readable_orgs(self.caller)}
         present = self.detail if asked.flag("verbose") else representations.org_summary
-        return listings.answer(self.settings, self.store.owners.orgs, where, present)
+        return listings.answer(self.settings, self.store.owners.orgs, where, present, listings.ORGS)
 
     def where(self, path: places.Path) -> Json:
         """The filter that the path adds."""

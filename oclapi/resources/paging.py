@@ -14,9 +14,7 @@ from oclapi.errors import Invalid
 from oclapi.resources import asked
 from oclapi.resources.answers import absolute, wants_zip
 from oclapi.resources.paths import shown
-
-Key = tuple[int, str]
-"""A row's place in commit order: (from_rev, url)."""
+from search.base import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Cursor:
     since: Mapping[str, int]  # first revision shown, by kind of entry, as the first page found it
     filters: str  # the parameters that `since` and `after` belong to
     offset: int = 0  # where `after` lies
-    after: Mapping[str, Key] | None = None  # last key shown before, by kind; None: the page is found by counting
+    after: Mapping[str, Position] | None = None  # where the page before ended, by kind; None: the page is found by counting
 
 
 def paging(settings: Settings) -> Paging:

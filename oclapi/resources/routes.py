@@ -25,6 +25,8 @@ ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("{U}/orgs/sources/", users.SourcesOfUserOrgs),
     ("{U}/orgs/collections/", users.CollectionsOfUserOrgs),
     ("/sources/", repositories.AllSources),
+    ("/concepts/", concepts.AllConcepts),
+    ("/mappings/", mappings.AllMappings),
     ("{O}/sources/", repositories.SourceList),
     ("{R}/", repositories.Repository),
     ("{R}/versions/", versions.VersionList),

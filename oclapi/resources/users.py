@@ -77,7 +77,7 @@ class CollectionsOfUserOrgs(SourcesOfUserOrgs):
 def answer_list(endpoint: Endpoint, where: Json) -> Response:
     """The users that match and are not deactivated."""
     present = (lambda user: detail(endpoint, user)) if asked.flag("verbose") else representations.user_summary
-    return listings.answer(endpoint.settings, endpoint.store.users.listing, {"active": True, **where}, present, sorted_by=False)
+    return listings.answer(endpoint.settings, endpoint.store.users.listing, {"active": True, **where}, present, listings.USERS)
 
 
 def detail(endpoint: Endpoint, user: Json) -> Json:

@@ -122,10 +122,10 @@ class Repos:
         with told():
             return list(self._db.repos.find(where, {"url": 1, "rev": 1}, session=session))
 
-    def reached(self, numbers: Sequence[int]) -> int:
-        """The sum of the newest revisions of these repositories as they are now: it grows with every commit to one of them."""
+    def reached(self, numbers: Sequence[int], session: Session = None) -> int:
+        """The sum of the newest revisions of these repositories: it grows with every commit to one of them."""
         with told():
-            return sum(found["rev"] for found in self._db.repos.find({"_id": {"$in": list(numbers)}}, {"rev": 1}))
+            return sum(found["rev"] for found in self._db.repos.find({"_id": {"$in": list(numbers)}}, {"rev": 1}, session=session))
 
     def count(self, where: Json) -> int:
         """How many repositories match."""

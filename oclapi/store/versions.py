@@ -1,6 +1,6 @@
 """Versions: named revisions. Creating one is one small transaction, whatever the size of the repository."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
@@ -37,6 +37,13 @@ class Versions:
         asked = {"repo": repo, "released": True, "retired": False}
         with told():
             return self._db.versions.find_one(asked, sort=[("at", -1)], hint="newest", session=session)
+
+    def latest_of(self, repos: Sequence[int], session: Session = None) -> dict[int, int]:
+        """The revisions of the `latest` versions of these repositories, by number; without those that have none."""
+        asked = {"repo": {"$in": list(repos)}, "released": True, "retired": False}
+        with told():
+            found = self._db.versions.find(asked, {"repo": 1, "rev": 1}, sort=[("repo", 1), ("at", 1)], hint="newest", session=session)
+            return {version["repo"]: version["rev"] for version in found}
 
     def newest(self, repo: int, session: Session = None) -> Json | None:
         """The newest created version, released or not."""
