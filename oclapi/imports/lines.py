@@ -3,6 +3,7 @@
 Blank lines are passed over: they count nowhere, but they keep their number, so a line's number is the one that an editor shows.
 """
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,9 +117,14 @@ class Line:
 
 
 def split(stream: IO[bytes], longest: int = MAX_LINE) -> Iterator[bytes]:
-    """The lines of a stream. Of a line over `longest` bytes only so many and one more are given. Memory: one line."""
+    """The lines of a stream, without the byte order mark that some editors put before the first.
+
+    Of a line over `longest` bytes only so many and one more are given. Memory: one line.
+    """
+    mark = codecs.BOM_UTF8
     while line := stream.readline(longest + 1):
-        yield line
+        yield line.removeprefix(mark)
+        mark = b""
         while len(line) > longest and not line.endswith(b"\n"):  # the rest of a line that is too long
             line = stream.readline(longest + 1)
 

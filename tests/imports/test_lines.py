@@ -74,6 +74,12 @@ def test_a_line_that_is_too_long_is_refused_without_being_held():
     assert list(split(stream, longest=10)) == [b"short\n", b"x" * 11, b"last"]
 
 
+def test_a_byte_order_mark_before_the_first_line_is_left_out():
+    mark = b"\xef\xbb\xbf"
+    assert list(split(io.BytesIO(mark + b"{}\r\n" + mark + b"{}"))) == [b"{}\r\n", mark + b"{}"]
+    assert list(read(enumerate(split(io.BytesIO(mark)), 1), Options())) == []
+
+
 def test_a_line_over_the_limit_is_invalid(monkeypatch):
     monkeypatch.setattr(lines, "MAX_LINE", 20)
     assert settled(concept(1)) == ("invalid", {"__all__"})
