@@ -13,6 +13,8 @@ from oclapi.model import Json
 Edited = tuple[Item, bool]
 """The item, and whether this edit changed it."""
 
+Content = frozenset[tuple[str, Any]]
+
 TEXT = {"names": ("name", "name_type", "ConceptName"), "descriptions": ("description", "description_type", "ConceptDescription")}
 
 
@@ -120,13 +122,19 @@ def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json
                 "locale_preferred": body.get("locale_preferred", False), type_field: body.get(type_field), "type": type_name,
             }
         )  # fmt: skip
+    spare: dict[Content, list[str]] = {}
+    for old in reversed(left.values()):
+        spare.setdefault(_content(old), []).append(old["uuid"])
     for entry in made:
-        if entry["uuid"] is None and left:
-            twin = next((old for old in left.values() if {**old, "uuid": None} == entry), None)
-            entry["uuid"] = left.pop(twin["uuid"])["uuid"] if twin else None
-    for entry in made:
-        entry["uuid"] = entry["uuid"] or new_uuid()
+        if entry["uuid"] is None:
+            twins = spare.get(_content(entry))
+            entry["uuid"] = twins.pop() if twins else new_uuid()
     return made
+
+
+def _content(entry: Json) -> Content:
+    """What makes two entries equal: all but the uuid."""
+    return frozenset((name, value) for name, value in entry.items() if name != "uuid")
 
 
 # One entry of a concept's names or descriptions

@@ -1,5 +1,7 @@
 """What an edit makes of a concept, and when it makes nothing."""
 
+import time
+
 import pytest
 
 from oclapi import bodies
@@ -107,6 +109,16 @@ def test_an_unknown_or_repeated_uuid_is_ignored(source):
 
     assert first["uuid"] == before["uuid"]
     assert second["uuid"] not in ("", None, before["uuid"])
+
+
+def test_the_cost_of_another_list_of_names_grows_with_its_length_only():
+    def cost(kept):
+        begun = time.process_time()
+        concepts.entries("names", [named(f"new {number}") for number in range(bodies.ENTRIES)], kept)
+        return time.process_time() - begun
+
+    kept = concepts.entries("names", [named(f"old {number}") for number in range(bodies.ENTRIES)], ())
+    assert cost(kept) < 40 * min(cost(()) for _ in range(3))  # comparing each with each costs 200 times as much
 
 
 def test_equal_entries_have_uuids_of_their_own_and_keep_them(source):
