@@ -3,7 +3,7 @@
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ SCHEMA = 1
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _LOOSE = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
 """Accents that no composed character has, and the points of Hebrew."""
+_DOTS = str.maketrans("\u0451\u0401", "\u0435\u0415")  # Cyrillic io, whose dots are seldom written
+_MARKS = str.maketrans(dict.fromkeys(".,:;_'\u2019\u00b7\u0387\u05f4\u2024\u2027\u203f\u2040\u2044\ufe52\uff0e\uff07\uff1a", " "))
+"""What Solr's tokenizer would keep inside of a word or a number; the built-in search parts words there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,7 @@ def _place(source_url: str, repo_url: str) -> Mapping[str, str]:
     made = {"source": source.id, "owner": source.owner, "ownerType": source.owner_type}
     if "/collections/" in repo_url:
         made["collection"] = listed.id
-    by_owner = {"is_user" if source.owner_type == "User" else "is_org": fields.token(source.owner)}
-    return by_owner | {f"facet_{name}": value for name, value in made.items()} | {f"is_{n}": fields.token(v) for n, v in made.items()}
+    return {f"facet_{name}": value for name, value in made.items()} | {f"is_{n}": fields.token(v) for n, v in made.items()}
 
 
 def _concept(made: Json, short_id: str, header: Mapping[str, Any], body: Json) -> None:
@@ -68,12 +70,13 @@ def _concept(made: Json, short_id: str, header: Mapping[str, Any], body: Json) -
     made["is_locale"], made["facet_locale"] = header["locales"], written.get("locales", header["locales"])
     made["sort_name"], made["sort_id"], made["q_code"] = header["name"], short_id.lower(), short_id
     names, descriptions = body["names"], body["descriptions"]
-    made["q_names"] = [plain(name["name"]) for name in names]
+    made["q_names"] = [parted(name["name"]) for name in names]
     if descriptions:
-        made["q_text"] = [plain(description["description"]) for description in descriptions]
-    external = [part["external_id"] for part in (body, *names, *descriptions) if part["external_id"]]
+        made["q_text"] = [parted(description["description"]) for description in descriptions]
+    external = [plain(part["external_id"]) for part in (body, *names, *descriptions) if part["external_id"]]
     if external:
-        made["q_external"] = [plain(value) for value in external]
+        made["q_external"] = external
+    made["q_parts"] = [parted(code) for code in (short_id, *external) if not code.isalnum()]
 
 
 def _mapping(made: Json, row: Row, body: Json) -> None:
@@ -82,10 +85,10 @@ def _mapping(made: Json, row: Row, body: Json) -> None:
     made["is_mapType"], made["facet_mapType"] = header["type"], fields.shown(header["map_type"])
     made["is_fromConcept"] = [_token(header["from"]), *header["from_is"]]
     made["is_toConcept"] = [_token(header["to"]), *header["to_is"]]
-    made["is_concept"] = made["is_fromConcept"] + made["is_toConcept"]
-    made["q_code"] = _texts((body["from_concept_code"], body["to_concept_code"]))
-    made["q_names"] = _texts((body["from_concept_name"], body["to_concept_name"]))
-    made["q_external"] = _texts((row.id, body["external_id"]))
+    made["q_code"] = [plain(code) for code in (body["from_concept_code"], body["to_concept_code"]) if code]
+    made["q_names"] = [parted(name) for name in (body["from_concept_name"], body["to_concept_name"]) if name]
+    made["q_external"] = [plain(code) for code in (row.id, body["external_id"]) if code]
+    made["q_parts"] = [parted(code) for code in (*made["q_code"], *made["q_external"]) if not code.isalnum()]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -96,8 +99,7 @@ def _ends(from_source: str, to_source: str) -> Mapping[str, str | list[str]]:
     for field, name in (("id", "Source"), ("owner", "Owner"), ("owner_type", "OwnerType")):
         start, end = (getattr(parts, field) for parts in ends)
         made |= {f"facet_fromConcept{name}": start, f"facet_toConcept{name}": end, f"facet_concept{name}": [*{start, end}]}
-        start, end = fields.token(start), fields.token(end)
-        made |= {f"is_fromConcept{name}": start, f"is_toConcept{name}": end, f"is_concept{name}": [*{start, end}]}
+        made |= {f"is_fromConcept{name}": fields.token(start), f"is_toConcept{name}": fields.token(end)}
     return made
 
 
@@ -121,10 +123,6 @@ def store_name(store: str) -> str:
     return f"{store}/{SCHEMA}"
 
 
-def _texts(values: Iterable[str | None]) -> list[str]:
-    return [plain(value) for value in values if value]
-
-
 @functools.lru_cache(maxsize=4096)  # ids, classes and types: few values, each in thousands of rows
 def _token(value: str) -> str:
     return fields.token(value)
@@ -134,4 +132,9 @@ def plain(text: str) -> str:
     """A text as Solr's analysis is given it: composed (NFC), without accents that stand alone and without control characters."""
     if text.isascii():
         return _CONTROL.sub(" ", text)
-    return _LOOSE.sub("", unicodedata.normalize("NFC", _CONTROL.sub(" ", text)))
+    return _LOOSE.sub("", unicodedata.normalize("NFC", _CONTROL.sub(" ", text))).translate(_DOTS)
+
+
+def parted(text: str) -> str:
+    """The same for a text of words: one space between any two, and no marks that Solr would keep inside of a word."""
+    return " ".join(plain(text).translate(_MARKS).split())

@@ -21,7 +21,8 @@ from oclapi.model import LIVE, Json
 from oclapi.store.database import Session
 from search import fields
 from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Part, Position, Query, Scope
-from search.documents import SCHEMA, Marker, marker_document, marker_id, plain, store_name
+from search.documents import SCHEMA, Marker, marker_document, marker_id, parted, plain, store_name
+from search.spellings import in_two, spellings
 from search.words import Term, terms
 
 CONFIGSET = "oclapi"
@@ -42,10 +43,15 @@ BATCH = 2000
 _SEPARATOR = "\x1e"  # between the values of a list; folded values that hold it themselves find nothing
 _JSON = {"Content-Type": "application/json"}
 _SORTS = {"id": "sort_id", "name": "sort_name", "conceptClass": "sort_conceptClass", "datatype": "sort_datatype", "mapType": "sort_mapType"}
-_WORD = (("q_code", 20), ("q_names", 6), ("q_external", 4), ("q_loose", 3), ("q_text", 1))
+_WORD = (("q_code", 20), ("q_names", 6), ("q_external", 4), ("q_parts", 2), ("q_text", 1))
 """Where one word is looked for, and how much it weighs there."""
+_OTHER = (("q_names", 5), ("q_text", 0.8))
+"""Where other ways to write it are looked for."""
 _CODES = ("q_code", "q_external")
-_JOINED = ("q_loose", "q_text")  # where the index has neighbours joined too
+FEW = 16
+"""A search of more terms is not looked for in other spellings, and Solr's limit of 1,024 clauses is kept."""
+FEWER = 4
+"""Nor is a word of one with more than these looked for in two parts."""
 _HYPHENS = re.compile("[-\u00ad\u2010-\u2015'\u2019]")
 _PIECES = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile("[\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -388,10 +394,9 @@ class _Question:
         if self._query.retired is not None:
             yield f"retired:{'true' if self._query.retired else 'false'}"
         for number, wanted in enumerate(self._query.filters):
-            field = "extras" if wanted.name == "extras" else f"is_{wanted.name}"
-            name = f"f{number}"
-            self._params[name] = _SEPARATOR.join(_wanted(wanted))
-            yield f"{'-' if wanted.negated else '+'}{_listed(field, name)}"
+            param = f"f{number}"
+            self._params[param] = _SEPARATOR.join(_wanted(wanted))
+            yield f"{'-' if wanted.negated else '+'}({_places(wanted.name, param)})"
 
     def _behind(self, after: Position) -> str:
         """The rows that come after a position in this order."""
@@ -454,6 +459,17 @@ def _wanted(wanted: Filter) -> list[str]:
     return made[:1] + made
 
 
+def _places(name: str, param: str) -> str:
+    """Where a filter looks."""
+    if name == "extras":
+        return _listed("extras", param)
+    if name in ("user", "org"):
+        return f"+{_listed('is_owner', param)} +is_ownerType:{'user' if name == 'user' else 'organization'}"
+    if name.startswith("concept") and name != "conceptClass":  # either end of a mapping
+        return " ".join(_listed(f"is_{end}C{name[1:]}", param) for end in ("from", "to"))
+    return _listed(f"is_{name}", param)
+
+
 def _listed(field: str, param: str) -> str:
     """One of the values in a parameter."""
     return f'{{!terms f={field} separator="{_SEPARATOR}" v=${param}}}'
@@ -466,54 +482,53 @@ def _asked(wanted: Sequence[Term]) -> str:
     """`q` in Solr's syntax: every term must match, and a name that is the whole text comes first."""
     if not wanted:
         return "*:*"
-    joined = _joined(wanted)
-    clauses = [
-        f"+({' '.join([*(_prefix(term) if term.prefix else _word(term)), *others])})" for term, others in zip(wanted, joined, strict=True)
-    ]
-    whole = _quoted(plain(" ".join(term.text for term in wanted)))
-    return " ".join([*clauses, f"q_whole:{whole}^15"])
-
-
-def _word(term: Term) -> list[str]:
-    """The places of a word or a phrase. A word with marks inside is a phrase to Solr's analysis."""
-    text = plain(term.text)
-    found = [f"{field}:{_quoted(text)}^{weight}" for field, weight in _WORD]
-    if not term.phrase and (closed := _HYPHENS.sub("", text)) != text:
-        found += _in_words(closed)
-    return found
-
-
-def _prefix(term: Term) -> list[str]:
-    """The places of a word's beginning. Of a word with marks inside, its last part is the beginning of a word."""
-    text = plain(term.text)
-    found = [f"{field}:{_escaped(text)}*^{dict(_WORD)[field]}" for field in _CODES]
-    *before, last = _PIECES.findall(text) or [text]
-    for field, weight in _WORD:
-        if field not in _CODES:
-            # pairs of characters stand for longer words there: what begins with them holds them
-            end = f"{field}:{_quoted(last)}" if len(last) > 2 and _UNSPACED.search(last) else f"{field}:{_escaped(last)}*"
-            found.append(f"(+{' +'.join([*(f'{field}:{_quoted(piece)}' for piece in before), end])})^{weight}")
-            if before and field in _JOINED:
-                found.append(f"{field}:{_escaped(''.join([*before, last]))}*^{weight}")
-    return found
-
-
-def _joined(wanted: Sequence[Term]) -> list[list[str]]:
-    """For each term the words that it makes with its neighbours: "x ray" finds xray too."""
-    found: list[list[str]] = [[] for _ in wanted]
+    places = [[*(_beginning(term) if term.prefix else _term(term)), *_others(_ways(term, len(wanted)), term.prefix)] for term in wanted]
     for place, (one, other) in enumerate(pairwise(wanted)):
-        if not (one.prefix or one.phrase or other.prefix or other.phrase):
-            both = _in_words(plain(one.text + other.text))
-            found[place] += both
-            found[place + 1] += both
-    for place, term in enumerate(wanted):
-        if term.phrase and len(parts := term.text.split()) == 2:
-            found[place] += _in_words(plain("".join(parts)))
+        if not (one.prefix or one.phrase or other.prefix or other.phrase):  # "x ray" finds xray too
+            joined = _others([one.text + other.text], False)
+            places[place] += joined
+            places[place + 1] += joined
+    whole = _quoted(parted(" ".join(term.text for term in wanted)))
+    return " ".join([*(f"+({' '.join(one)})" for one in places), f"q_whole:{whole}^15"])
+
+
+def _term(term: Term) -> list[str]:
+    """The places of a word or a phrase. A word with marks inside is a phrase to Solr's analysis."""
+    return [f"{field}:{_quoted((plain if field in _CODES else parted)(term.text))}^{weight}" for field, weight in _WORD]
+
+
+def _beginning(term: Term) -> list[str]:
+    """The places of a word's beginning. Of a word with marks inside, the last part is the beginning of a word."""
+    return [f"{field}:{_escaped(plain(term.text))}*^{weight}" for field, weight in _WORD if field in _CODES] + [
+        _begins(field, weight, term.text) for field, weight in _WORD if field not in _CODES
+    ]
+
+
+def _begins(field: str, weight: float, text: str) -> str:
+    *before, last = _PIECES.findall(plain(text)) or [text]
+    # pairs of characters stand for longer words in scripts without spaces: what begins with those holds them
+    end = f"{field}:{_quoted(last)}" if len(last) > 2 and _UNSPACED.search(last) else f"{field}:{_escaped(last)}*"
+    return f"(+{' +'.join([*(f'{field}:{_quoted(piece)}' for piece in before), end])})^{weight}"
+
+
+def _ways(term: Term, terms_in_all: int) -> list[str]:
+    """Other ways to write a term: other spellings, closed, joined or in two parts."""
+    if terms_in_all > FEW:
+        return []
+    text = term.text.casefold()
+    found = list(spellings(text))
+    closed = _HYPHENS.sub("", text) if not term.phrase else text.replace(" ", "") if text.count(" ") == 1 else text
+    if closed != text:
+        found += [closed, *spellings(closed)]
+    elif not term.prefix and terms_in_all <= FEWER and 4 <= len(text) <= 24 and text.isalpha() and not _UNSPACED.search(text):
+        found += in_two(text)
     return found
 
 
-def _in_words(word: str) -> list[str]:
-    return [f"{field}:{_quoted(word)}^{weight}" for field, weight in _WORD if field in _JOINED]
+def _others(ways: Sequence[str], prefix: bool) -> list[str]:
+    if prefix:
+        return [_begins(field, weight, way) for way in ways for field, weight in _OTHER]
+    return [f"{field}:{_quoted(parted(way))}^{weight}" for way in ways for field, weight in _OTHER]
 
 
 def _quoted(text: str) -> str:
