@@ -1,6 +1,10 @@
 """gunicorn's settings (it reads the module's names): threads, this machine only, request lines left to the app to judge."""
 
 import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 bind = f"127.0.0.1:{os.environ.get('PORT') or 8000}"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
@@ -13,3 +17,22 @@ limit_request_line = 0  # gunicorn cuts at 1 MiB; below that the app answers 414
 limit_request_field_size = 16380
 control_socket_disable = True  # it would be a file in the home folder of whoever starts us
 errorlog = "-"
+
+
+def _metrics_folder() -> str:
+    """Where the processes of this server keep their counts (see oclapi/metrics.py): below OCL_HOME, else a temporary folder."""
+    folder = Path(os.environ.get("OCL_HOME") or "var", "metrics", bind.rpartition(":")[2]).resolve()
+    with suppress(OSError):  # a file system that can't be written to
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+    return tempfile.mkdtemp(prefix="oclapi-metrics-")
+
+
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # set already when the settings are read again
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder()
+
+
+def on_starting(server: Any) -> None:
+    """Counts begin at zero: what processes of an earlier run left is not ours."""
+    for left in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+        left.unlink(missing_ok=True)

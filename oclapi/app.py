@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config.logging import belongs_to
 from config.settings import BadSetting, Settings
 from jobs.queue import RQExportQueue
+from oclapi import metrics
 from jobs.rates import RedisRates
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
@@ -72,9 +73,10 @@ def create_app(services: Services) -> Flask:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        took = round((time.monotonic() - g.begun) * 1000, 1)
+        took = time.monotonic() - g.begun
         address = str(request.url_rule) if request.url_rule else None  # the path itself may hold a signed link
-        facts = {"method": request.method, "address": address, "status": response.status_code, "ms": took}
+        metrics.count_request(request.method, address, response.status_code, took)
+        facts = {"method": request.method, "address": address, "status": response.status_code, "ms": round(took * 1000, 1)}
         log.info("request", extra={**facts, **_ids(request.view_args)})
         return limits.protect(answers.finish(response), settings)
 

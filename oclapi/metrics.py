@@ -3,7 +3,13 @@
 Labels take few values: patterns, statuses, engines. No ids, no names of people.
 """
 
-from prometheus_client import Counter, Histogram
+import os
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 requests = Histogram(
     "oclapi_request_seconds",
@@ -14,3 +20,39 @@ requests = Histogram(
 
 listings = Counter("oclapi_listings", "Listings by the engine that found their rows (solr, mongo).", ("engine",))
 """For the one who chooses the engine: `listings.labels(engine=index.name).inc()`."""
+
+
+Gauge = tuple[str, str, Mapping[tuple[tuple[str, str], ...], float]]
+"""Name, meaning, and a value for each set of labels."""
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""The library's own variable: the folder in which several processes keep their counts, set by config/gunicorn.py."""
+
+
+def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
+    """`route` is the pattern, not the address; None where no pattern fits."""
+    requests.labels(method if method in METHODS else "other", route or "none", str(status)).observe(seconds)
+
+
+def text(gauges: Iterable[Gauge]) -> bytes:
+    """Everything that was counted, by all web processes where they share a folder, and these gauges: the text that Prometheus reads."""
+    counted = REGISTRY
+    if SHARED in os.environ:
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    asked = CollectorRegistry()
+    asked.register(_Asked(gauges))
+    return generate_latest(counted) + generate_latest(asked)
+
+
+class _Asked(Collector):
+    def __init__(self, gauges: Iterable[Gauge]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        for name, meaning, values in self._gauges:
+            family = GaugeMetricFamily(name, meaning, labels=[label for label, _ in next(iter(values), ())])
+            for labels, value in values.items():
+                family.add_metric([of for _, of in labels], value)
+            yield family

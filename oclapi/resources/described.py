@@ -313,5 +313,6 @@ TOLD: dict[str, Told] = {
     ),
     "openapi.Document": Told(tag="Server", gives={"type": "object"}),
     "docs.Reference": Told(tag="Server", answers={"get": {200: {"text/html": {}}}}),
+    "metrics.Metrics": Told(tag="Server", answers={"get": {200: {"text/plain": {}}}}),
 }
 """By endpoint: module and class of the resource. The order is that of the document."""

@@ -4,7 +4,7 @@ import itertools
 
 from flask import Flask
 
-from oclapi.resources import concepts, docs, exports, extras, mappings, openapi, orgs, repositories, users, versions
+from oclapi.resources import concepts, docs, exports, extras, mappings, metrics, openapi, orgs, repositories, users, versions
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.errors import Api
 from oclapi.resources.paths import Id, Key, Username, VersionId
@@ -13,6 +13,7 @@ from oclapi.services import Services
 ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("/openapi.json/", openapi.Document),
     ("/docs/", docs.Reference),
+    ("/metrics/", metrics.Metrics),
     ("/orgs/", orgs.OrgList),
     ("/orgs/:org/", orgs.Org),
     ("/orgs/:org/members/", orgs.MemberList),

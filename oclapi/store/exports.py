@@ -107,6 +107,18 @@ class Exports:
             for found in self._db.exports.find({"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}):
                 yield str(found["_id"]), found
 
+    def states(self) -> dict[str, int]:
+        """How many exports are queued, running, wanted (a job will come), ready, failed or missing.
+
+        Cost: a scan, one document per version.
+        """
+        state: Json | str = "missing"
+        for field, name in (("error", "failed"), ("file", "ready"), ("wanted", "wanted"), ("job", "$job.state")):
+            state = {"$cond": [{"$eq": [{"$type": f"${field}"}, "missing"]}, state, name]}
+        with told():
+            found = self._db.exports.aggregate([{"$group": {"_id": state, "n": {"$sum": 1}}}])
+            return dict.fromkeys(("queued", "running", "wanted", "ready", "failed", "missing"), 0) | {one["_id"]: one["n"] for one in found}
+
     def forget_earlier(self, before: datetime) -> None:
         """Let go of files that were replaced before that moment. Cost: a scan over the documents that have such files."""
         with told():
