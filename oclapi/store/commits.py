@@ -20,6 +20,8 @@ Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change]]
 side effect. Its heads are those of the repositories that the commit names, by number."""
 
 COUNTED = ("concepts", "mappings", "active_concepts", "active_mappings")
+MOVED = ("rev", "at", "content_at", "updated_on", "updated_by")
+"""What a writer moves when it takes a repository; `before` keeps them for one that then changes nothing."""
 
 
 class Turn:
@@ -58,14 +60,19 @@ class Commits:
         A repository without a change keeps its revision and time. `beside` writes what must be stored together with the
         changes (the progress of an import); it runs also when there are none.
         Raises what `build` raises (then nothing is stored), NotFound when a repository is gone, RepositoryBusy,
-        OutcomeUnknown, StoreUnavailable. Cost: two writes per repository, one insert for all rows, one update for those ended.
+        OutcomeUnknown, StoreUnavailable. Cost: three writes per repository (two when its counts stay), one insert for all rows, one
+        update for those ended.
         """
         token = uuid.uuid4().hex
+        sets = {"rev": {"$add": ["$rev", 1]}, "content_at": "$at", "updated_on": "$at", "updated_by": {"$literal": by}}
 
         def work(session: ClientSession) -> dict[int, Revision]:
-            heads = {number: self.lock(session, number) for number in sorted(set(repos))}
+            heads = {number: self.lock(session, number, sets) for number in sorted(set(repos))}
             changes = list(build(session, heads))
             self._store(session, heads, changes)
+            if not changes and not beside:
+                session.abort_transaction()
+                return {}
             made = {}
             for number, head in heads.items():
                 mine = [change for change in changes if change.repo == number]
@@ -76,8 +83,6 @@ class Commits:
                     self._leave(session, head)
             if beside:
                 beside(session)
-            if not made and not beside:
-                session.abort_transaction()
             return made
 
         def happened() -> bool:
@@ -101,13 +106,17 @@ class Commits:
                 taken.callback(turn.free.release)
             yield
 
-    def lock(self, session: ClientSession, number: int, *, content: bool = True) -> Head:
-        """Take the repository's next moment: it conflicts with every other writer. `content`: the next revision as well."""
-        moment = {"at": {"$max": ["$$NOW", {"$add": ["$at", 1]}]}}
-        revision = {"rev": {"$add": ["$rev", 1]}} if content else {}
-        step = [{"$set": {"at_before": "$at", **moment, **revision}}]
+    def lock(self, session: ClientSession, number: int, sets: Json | None = None) -> Head:
+        """Take the repository's next moment: it conflicts with every other writer.
+
+        `sets`: fields to set by the same write, as expressions; there `$at` is the moment taken. Raises NotFound.
+        """
+        moment = {"$max": ["$$NOW", {"$add": ["$at", 1]}]}
+        steps: list[Json] = [{"$set": {"before": {name: f"${name}" for name in MOVED}, "at": moment}}]
+        if sets:
+            steps.append({"$set": sets})
         try:
-            repo = self._db.repos.find_one_and_update({"_id": number}, step, return_document=True, session=session)
+            repo = self._db.repos.find_one_and_update({"_id": number}, steps, return_document=True, session=session)
         except OperationFailure:  # another writer holds it
             self._note_wait(number)
             raise
@@ -148,11 +157,8 @@ class Commits:
         """Name the revision in the log and move the repository's counts."""
         moved = counts_moved(changes)
         totals = {name: head.repo["counts"][name] + moved[name] for name in COUNTED}
-        self._db.repos.update_one(
-            {"_id": head.revision.repo},
-            {"$set": {"counts": totals, "content_at": head.at, "updated_on": head.at, "updated_by": by}},
-            session=session,
-        )
+        if any(moved.values()):
+            self._db.repos.update_one({"_id": head.revision.repo}, {"$set": {"counts": totals}}, session=session)
         self._db.revisions.insert_one(
             {
                 "repo": head.revision.repo, "rev": head.revision.number, "at": head.at, "shown": head.at, "by": by,
@@ -163,11 +169,7 @@ class Commits:
 
     def _leave(self, session: ClientSession, head: Head) -> None:
         """Give an unused revision back."""
-        self._db.repos.update_one(
-            {"_id": head.revision.repo},
-            {"$set": {"rev": head.revision.number - 1, "at": head.repo["at_before"]}},
-            session=session,
-        )
+        self._db.repos.update_one({"_id": head.revision.repo}, {"$set": head.repo["before"]}, session=session)
 
 
 def row_document(change: Change, head: Head) -> Json:

@@ -49,7 +49,7 @@ class Repos:
         now = now_ms()
         base = {
             "_id": counter["next"], "url": url, "kind": kind, "id": short_id, "owner_url": owner_url,
-            "rev": 0, "at": now, "at_before": now, "content_at": now, "counts": dict.fromkeys(COUNTED, 0), "versions": 1,
+            "rev": 0, "at": now, "content_at": now, "counts": dict.fromkeys(COUNTED, 0), "versions": 1,
             "created_on": now, "created_by": by, "updated_on": now, "updated_by": by,
         }  # fmt: skip
 
@@ -72,7 +72,7 @@ class Repos:
         """
 
         def work(session: ClientSession) -> Json:
-            head = self._commits.lock(session, number, content=False)
+            head = self._commits.lock(session, number)
             sets = change(session, head)
             if not sets:
                 session.abort_transaction()
@@ -93,7 +93,7 @@ class Repos:
 
     def remove(self, session: ClientSession, numbers: Sequence[int], check: Callable[[ClientSession, Head], None]) -> None:
         """The part of a deletion that is done in a transaction, for several repositories at once. As `delete`."""
-        heads = [self._commits.lock(session, number, content=False) for number in sorted(numbers)]
+        heads = [self._commits.lock(session, number) for number in sorted(numbers)]
         self.guard(session, numbers)
         for head in heads:
             check(session, head)

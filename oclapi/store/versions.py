@@ -65,7 +65,7 @@ class Versions:
         key = ObjectId()
 
         def work(session: ClientSession) -> Json:
-            head = self._commits.lock(session, number, content=False)
+            head = self._commits.lock(session, number)
             if self.by_id(number, version, session):
                 raise taken(version)
             made = {

@@ -64,7 +64,7 @@ def test_an_update_changes_what_it_names_and_makes_no_revision(source):
 
     assert after == source.document
     changed = {key for key in after if after[key] != before[key]}
-    assert changed == {"name", "description", "extras", "supported_locales", "at", "at_before", "updated_on"}
+    assert changed == {"name", "description", "extras", "supported_locales", "at", "before", "updated_on"}
     assert extras_of(after) == {"a.b": {"$ref": 1}}
     assert after["updated_on"] > before["updated_on"]
     assert after["content_at"] == before["content_at"]

@@ -52,6 +52,32 @@ def test_a_commit_without_changes_leaves_the_revision_and_the_clock_alone(store,
     assert (after["rev"], after["at"], after["updated_on"]) == (before["rev"], before["at"], before["updated_on"])
 
 
+def test_a_commit_whose_only_trace_is_what_is_beside_it_leaves_the_repository_as_it_was(store, repo):
+    repo.commit("A00")
+    before = store.repos.by_number(repo.number)
+
+    def note(session):
+        store.database.tasks.insert_one({"_id": "t"}, session=session)
+
+    made = store.commits.commit([repo.number], lambda session, heads: [], "bela", beside=note)
+
+    assert made == {}
+    assert store.database.tasks.find_one({"_id": "t"})
+    assert {**store.repos.by_number(repo.number), "before": None} == {**before, "before": None}
+
+
+def test_a_commit_that_leaves_all_counts_as_they_are_is_dated_and_signed_all_the_same(store, repo):
+    repo.commit("A00")
+    before = store.repos.by_number(repo.number)
+
+    revision = repo.commit("A00", by="bela")
+
+    after = store.repos.by_number(repo.number)
+    assert after["counts"] == before["counts"]
+    assert after["content_at"] == after["updated_on"] == after["at"] > before["at"]
+    assert (after["rev"], after["updated_by"]) == (revision.number, "bela")
+
+
 def test_in_a_commit_over_two_repositories_only_the_one_that_changed_gets_a_revision(store, repo):
     other = Repo(store, "OTHER")
 
