@@ -86,13 +86,13 @@ def _with_content(endpoint: Endpoint, session: Session, place: Place, kinds: Seq
 def content_view(endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], given: Cursor | None) -> View:
     """The entries that the request's `updatedSince`, `includeRetired` choose, in commit order."""
     retired = None if asked.flag("includeRetired") else False
-    filters = f"{asked.text('updatedSince')} {retired}"
+    filters = f"{asked.text('updatedSince')} {retired} {' '.join(kinds)}"
     revision = Revision(place.revision.repo, given.rev) if given else place.revision
     if given and given.filters == filters:
-        since = dict(given.since)
+        since = given.since
     else:
         since = dict.fromkeys(kinds, first_since(endpoint, session, revision.repo))
-    return View(revision, {kind: Slice(kind, since.get(kind, 0), retired) for kind in kinds}, filters)
+    return View(revision, {kind: Slice(kind, since[kind], retired) for kind in kinds}, filters)
 
 
 def first_since(endpoint: Endpoint, session: Session, repo: int) -> int:

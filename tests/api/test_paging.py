@@ -282,3 +282,17 @@ def test_the_counts_of_a_source_are_exact(api, filled):
     assert (source["active_concepts"], source["active_mappings"], source["versions"]) == (3, 2, 1)
     for query, found in [("", "3"), ("includeRetired=true", "4"), ("retired=true", "1"), ("retired=false", "3")]:
         assert good(api.get(f"{filled.url}concepts/?{query}")).headers["num_found"] == found
+
+
+def test_mappings_that_are_wanted_from_the_second_page_on_keep_to_the_same_difference(api, source):
+    source.concepts("A", "B")
+    source.mapping("old", "A", "B")
+    source.concepts("C", "D")
+    since = good(api.get(f"{source.url}concepts/C/")).get_json()["updated_on"]
+    first = good(api.get(f"{source.url}?includeConcepts=true&limit=1&updatedSince={since}"))
+
+    second = good(api.get(rest_of(first.headers["next"]) + "&includeMappings=true"))
+
+    assert [concept["id"] for concept in second.get_json()["concepts"]] == ["D"]
+    assert second.get_json()["mappings"] == []
+    assert (second.headers["num_found_concepts"], second.headers["num_found_mappings"]) == ("2", "0")
