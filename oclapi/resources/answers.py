@@ -104,7 +104,7 @@ def gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 def _zip(parts: Iterable[bytes], headers: Mapping[str, str] | None) -> Response:
     """200 with the parts in a ZIP."""
-    response = Response(status=200, headers=headers, mimetype="application/zip")
+    response = Response(iter(()), 200, headers, mimetype="application/zip")  # of no known length, also where HEAD makes no file
     response.headers["Content-Disposition"] = 'attachment; filename="export.zip"'
     if request.method != "HEAD":
         file = zipped("export.json", parts)

@@ -288,3 +288,9 @@ def test_a_fault_is_told_without_its_reasons(services, monkeypatch):
 
     assert answer.status_code == 500
     assert answer.get_json() == {"detail": "the server made a mistake; the request was not answered"}
+
+
+def test_head_of_a_zip_tells_no_wrong_length(api, source):
+    head = good(api.open("HEAD", source.url, headers={"Compress": "true"}))
+    assert head.headers["Content-Type"] == "application/zip"
+    assert "Content-Length" not in head.headers
