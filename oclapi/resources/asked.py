@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from flask import request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from config.settings import Settings
@@ -120,12 +120,21 @@ def _raw(most: int) -> bytes:
     if (request.content_length or 0) > most:
         raise too_large
     pieces, left = [], most
-    while piece := request.stream.read(min(left + 1, PIECE)):
+    while piece := _piece(min(left + 1, PIECE)):
         left -= len(piece)
         if left < 0:
             raise too_large
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _piece(most: int) -> bytes:
+    try:
+        return request.stream.read(most)
+    except HTTPException:
+        raise
+    except Exception as error:  # servers have errors of their own, of no common kind, for a body that is cut off or badly framed
+        raise Invalid.field("__all__", "the body can't be read to its end") from error
 
 
 def alternatives(name: str) -> list[str] | None:

@@ -294,3 +294,17 @@ def test_head_of_a_zip_tells_no_wrong_length(api, source):
     head = good(api.open("HEAD", source.url, headers={"Compress": "true"}))
     assert head.headers["Content-Type"] == "application/zip"
     assert "Content-Length" not in head.headers
+
+
+class Torn(io.BytesIO):
+    """A body whose framing breaks in the middle, as a server tells it."""
+
+    def read(self, size=-1):
+        raise ArithmeticError("bad chunk")
+
+
+def test_a_body_that_breaks_off_is_the_clients_fault(api):
+    overrides = {"wsgi.input": Torn(), "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    answer = api.open("POST", "/orgs/", content_type="application/json", environ_overrides=overrides)
+    assert answer.status_code == 400
+    assert "__all__" in answer.get_json()["errors"]
