@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from oclapi.model import LIVE
+from oclapi.model import LIVE, Json
 from oclapi.store.feed import RepoHead
 from oclapi.store.store import Store
 from search.base import Key
@@ -42,17 +42,24 @@ class Difference:
 def states(store: Store, index: SolrIndex) -> Iterator[State]:
     """Of every repository, by number, then of those in the index that the store does not know (url ""). Cost: counts all rows."""
     index.commit()
-    markers, counts = index.markers(), index.counts()  # read before the store: what is written meanwhile is no drift
-    heads = store.feed.heads()
+    found, counts = index.markers(), index.counts()  # read before the store: what is written meanwhile is no drift
+    heads, identity = store.feed.heads(), store.index_notes.identity()
+    log = store.feed.revisions([(marker.repo, marker.rev) for marker in found.values()])
+    markers = {repo: marker for repo, marker in found.items() if marker.store == identity and marker.commit == _commit(log, marker)}
     lacks = {head.repo: (markers[head.repo].rev if head.repo in markers else 0) + 1 for head in heads}
     made = store.feed.revisions(list(lacks.items()))
     for head in heads:
         yield _state(store, head, markers.get(head.repo), counts.get(head.repo, 0), made[head.repo]["at"] if head.repo in made else None)
     known = {head.repo for head in heads}
-    for number in sorted((counts.keys() | markers.keys()) - known):
+    for number in sorted((counts.keys() | found.keys()) - known):
         if store.feed.head(number) is None:
-            rows, rev = counts.get(number, 0), markers[number].rev if number in markers else -1
+            rows, rev = counts.get(number, 0), found[number].rev if number in found else -1
             yield State(number, "", 0, rows, 0, rev, 0, rows, None)
+
+
+def _commit(log: dict[int, Json], marker: Marker) -> str | None:
+    """What the store's log has for the revision of a marker."""
+    return str(log[marker.repo]["commit"]) if marker.repo in log else "" if marker.rev == 0 else None
 
 
 def _state(store: Store, head: RepoHead, marker: Marker | None, indexed: int, lacks_since: datetime | None) -> State:

@@ -175,8 +175,8 @@ class SolrIndex:
     def states(self, ids: Sequence[str]) -> Iterator[tuple[Key, int, bool]]:
         """As `keys`, of those of these documents that there are. Cost: a request for each BATCH of them."""
         for start in range(0, len(ids), BATCH):
-            params = {"ids": _SEPARATOR.join(ids[start : start + BATCH])}
-            asked = {"query": _listed("id", "ids"), "fields": ["id", "to_rev", "retired"], "limit": BATCH, "params": params}
+            params = {"wanted": _SEPARATOR.join(ids[start : start + BATCH])}  # "ids" is a parameter of Solr's own
+            asked = {"query": _listed("id", "wanted"), "fields": ["id", "to_rev", "retired"], "limit": BATCH, "params": params}
             for document in self._write.json("post", "query", asked)["response"]["docs"]:
                 yield _key(document["id"]), document["to_rev"], document["retired"]
 
