@@ -6,7 +6,7 @@ ADDRESSES = set -a; if [ -f "$(HOME_OF_RUN)/addresses.env" ]; then . "$$(cd "$(H
 V = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test lint solr bench import reindex index-status index-check
+.PHONY: help install run demo test lint solr bench import reindex index-status index-check user
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: install ## Measure on made-up data of SIZE concepts (50000); writes bench
 import: install ## Load FILE (JSON lines) into the running server; TYPE= and SOURCE= (its URL) for lines that lack them
 	@test -n "$(FILE)" || { echo "make import: FILE=... is needed (- reads standard input)" >&2; exit 2; }
 	@$(ADDRESSES); $(V)/python -m oclapi import "$(FILE)" $(if $(TYPE),--type "$(TYPE)") $(if $(SOURCE),--source "$(SOURCE)")
+
+user: install ## Look after users; ARGS="list", ARGS="create amina --email amina@example.org --name Amina", ARGS="token amina", ...
+	@$(ADDRESSES); $(V)/python -m oclapi user $(ARGS)
 
 reindex: install ## Make the search index again, or only that of SOURCE= (its URL); searches go on meanwhile
 	@$(ADDRESSES); $(V)/python -m oclapi reindex $(if $(SOURCE),"$(SOURCE)")

@@ -14,7 +14,7 @@ import click
 
 from config.logging import configure
 from config.settings import BadSetting, Settings
-from oclapi import index_commands, jsonio, urls
+from oclapi import index_commands, jsonio, urls, user_commands
 from oclapi.access import Caller
 from oclapi.errors import OclError
 from oclapi.imports.lines import Options, split
@@ -135,7 +135,7 @@ def _measure(stream: IO[bytes], copy: IO[bytes] | None) -> tuple[str, int]:
     return digest.hexdigest(), lines + (last != b"\n")
 
 
-for command in (index_commands.reindex, index_commands.index_status, index_commands.index_check):
+for command in (index_commands.reindex, index_commands.index_status, index_commands.index_check, user_commands.user):
     cli.add_command(command)
 
 if __name__ == "__main__":
