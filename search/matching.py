@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from search.words import Term
 
-_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe"})
+_PLAIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe"}
 """Letters that Unicode does not take apart into a plain one and an accent."""
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 """Scripts written without spaces: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each of their characters counts as a word."""
@@ -32,17 +32,19 @@ class _Characters(dict[int, str | None]):
 _characters = _Characters()
 
 
-def _plain(text: str) -> str:
-    """Lower case, one form for compatible characters, no accents; what is neither letter nor digit is a space."""
+def _apart(text: str) -> str:
+    """Lower case, one form for compatible characters, accents as characters of their own."""
     text = text.casefold()
     if not text.isascii():
-        text = unicodedata.normalize("NFKD", text.translate(_PLAIN))
-    return text.translate(_characters)
+        for letter, plain in _PLAIN.items():
+            text = text.replace(letter, plain)
+        text = unicodedata.normalize("NFKD", text)
+    return text
 
 
 def words(text: str) -> list[str]:
     """The words of a text: runs of letters and digits, accents dropped; single characters in scripts that put no spaces."""
-    return _plain(text).split()
+    return _apart(text).translate(_characters).split()
 
 
 def _line(text: str) -> str:
@@ -65,16 +67,20 @@ class Matcher:
     def __init__(self, terms: Iterable[Term]) -> None:
         lines = [(_line(term.text), term.prefix) for term in terms]
         self._wanted = [line.rstrip(" ") if prefix else line for line, prefix in lines]
-        self._words = {word for line, _ in lines for word in line.split()}
+        apart = {word for line, _ in lines for word in line.split()}
+        self._ascii = [word.encode() for word in apart if word.isascii()]
+        self._strange = [word for word in apart if not word.isascii()]
         self._whole = " " + " ".join(line.strip() for line, _ in lines) + " "
 
     def may_hold(self, body: bytes) -> bool:
         """A quick look at published JSON: False when it can't match. Texts in JSON keep their letters as they are."""
         if body.isascii():
-            raw = body.lower()
-            return all(word.isascii() and word.encode() in raw for word in self._words)
-        text = _plain(body.decode())
-        return all(word in text for word in self._words)
+            return not self._strange and _all_in(self._ascii, body.lower())
+        text = _apart(body.decode())
+        raw = text.encode("ascii", "ignore")  # letters of a word without accents stay together
+        if not _all_in(self._ascii, raw):
+            return False
+        return not self._strange or all(word in text.translate(_characters) for word in self._strange)
 
     def rank(self, texts: Texts) -> int | None:
         """How well an entry matches, more is better; None: it does not.
@@ -91,3 +97,7 @@ class Matcher:
             return 2
         together = "\n".join(names)
         return 1 if all(wanted in together for wanted in self._wanted) else 0
+
+
+def _all_in(words: Iterable[bytes], raw: bytes) -> bool:
+    return all(word in raw for word in words)

@@ -5,7 +5,7 @@ It knows no other spellings of a word, no stems and no ranking by how often a wo
 
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -39,6 +39,17 @@ SORTED_BY: Mapping[Sort, Any] = {
     "mapType": "$type", "lastUpdate": "$at",
 }  # fmt: skip
 """What each sort compares, as an expression on a row."""
+ALIKE: Mapping[Kind, Json] = {
+    "concept": {
+        "retired": "$retired", "url": {"$slice": [{"$split": ["$url", "/"]}, 5]},
+        **{name: f"${name}" for name in ("concept_class", "datatype", "locales", "written")},
+    },
+    "mapping": {
+        "retired": "$retired", "map_type": "$map_type",
+        **{name: {"$slice": [{"$split": [f"${name}", "/"]}, 5]} for name in ("url", "from", "to")},
+    },
+}  # fmt: skip
+"""What facets look at, as an expression on a row; of URLs the steps as far as the source."""
 NONE: Json = {"url": {"$in": []}}
 """The condition that no row meets."""
 _ID = re.compile(urls.ID)
@@ -67,12 +78,12 @@ class MongoIndex:
         wanted = terms(query.text)
         search = _Search(self._db, session, scope, query, time.monotonic() + self._patience)
         with told(), _in_time():
-            if wanted or query.facets:
-                if search.several:
-                    raise SearchUnavailable("words and facets over several repositories need the search engine, which does not answer")
-                return search.read_through(Matcher(wanted) if wanted else None, limit, skip, after)
+            if search.several and (wanted or query.facets):
+                raise SearchUnavailable("words and facets over several repositories need the search engine, which does not answer")
+            if wanted:
+                return search.read_through(Matcher(wanted), limit, skip, after)
             keys, last = search.page(limit, skip, after) if limit else ([], None)
-            return Hits(keys, search.count(), last=last)
+            return Hits(keys, search.count(), search.facets() if query.facets else {}, last)
 
 
 @contextmanager
@@ -200,26 +211,50 @@ class _Search:
         last = value(found[-1])
         return keys, (_milliseconds(last) if isinstance(last, datetime) else last, found[-1]["url"])
 
-    # Words and facets
+    # Facets
 
-    def read_through(self, matcher: Matcher | None, limit: int, skip: int, after: Position | None) -> Hits:
+    def facets(self) -> dict[str, list[tuple[str, int]]]:
+        """The facets of all matching rows: the server counts rows that are alike in what facets look at."""
+        steps = [{"$match": self._where}, {"$group": {"_id": ALIKE[self._query.kind], "rows": {"$sum": 1}}}]
+        found = self._db.rows.aggregate(steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True)
+        repo_url = self._repo_url()
+        counted: dict[str, Counter[str]] = defaultdict(Counter)
+        for group in found:
+            header = {name: value for name, value in group["_id"].items() if name not in ("url", "retired")}
+            header |= {end: _address(header[end]) for end in ("from", "to") if end in header}
+            row = Row(0, self._query.kind, _address(group["_id"]["url"]), "", 0, LIVE, EPOCH, group["_id"]["retired"], b"", header)
+            for name, values in fields.facet_values(row, repo_url).items():
+                for value in values:
+                    counted[name][value] += group["rows"]
+        return _counted(self._query.kind, counted)
+
+    def _repo_url(self) -> str:
+        number = self._scope.parts[0].revision.repo if self._scope.parts else self._scope.heads[0]
+        repo = self._db.repos.find_one({"_id": number}, {"url": 1}, session=self._session)
+        return str(repo["url"]) if repo else ""
+
+    # Words
+
+    def read_through(self, matcher: Matcher, limit: int, skip: int, after: Position | None) -> Hits:
         """The answer for one repository, found by reading all its rows that meet the filters."""
         query = self._query
-        facets: dict[str, Counter[str]] = {}
+        facets: dict[str, Counter[str]] = defaultdict(Counter)
         repo_url = self._repo_url() if query.facets else ""
         found: list[tuple[Any, str, Key]] = []
-        cursor = self._db.rows.find(self._where, None if matcher else {"body": 0}, hint="order", session=self._session)
+        cursor = self._db.rows.find(self._where, {"display": 0, "extras": 0, "claims": 0}, hint="order", session=self._session)
         for number, document in enumerate(cursor.max_time_ms(self._left())):
             if number % 256 == 0:
                 self._left()
+            if not matcher.may_hold(document["body"]):
+                continue
             row = row_of(document)
-            rank = _rank(matcher, row) if matcher else 0
+            rank = matcher.rank(_texts(row))
             if rank is None:
                 continue
             found.append((_sort_value(query.sort, row, rank), row.url, Key(row.repo, row.url, row.from_rev)))
             if query.facets:
                 for name, values in fields.facet_values(row, repo_url).items():
-                    facets.setdefault(name, Counter()).update(values)
+                    facets[name].update(values)
         found.sort(key=lambda one: one[:2], reverse=query.descending)
         total = len(found)
         if after:
@@ -228,11 +263,6 @@ class _Search:
         part = found[skip : skip + limit]
         last = (part[-1][0], part[-1][1]) if part and query.sort != "bestMatch" else None
         return Hits([one[2] for one in part], total, _counted(query.kind, facets) if query.facets else {}, last)
-
-    def _repo_url(self) -> str:
-        number = self._scope.parts[0].revision.repo if self._scope.parts else self._scope.heads[0]
-        repo = self._db.repos.find_one({"_id": number}, {"url": 1}, session=self._session)
-        return str(repo["url"]) if repo else ""
 
     def _left(self) -> int:
         """Milliseconds until the deadline. Raises SearchUnavailable when it is over."""
@@ -276,11 +306,6 @@ def _is_concept(end: str, values: Sequence[str]) -> list[Json]:
     return [{f"{end}_is": {"$in": [fields.token(value) for value in values]}}, *by_url]
 
 
-def _rank(matcher: Matcher, row: Row) -> int | None:
-    """How well a row matches; None when it does not."""
-    return matcher.rank(_texts(row)) if matcher.may_hold(row.body) else None
-
-
 def _texts(row: Row) -> Texts:
     body = jsonio.loads_own(row.body)
     if row.kind == "mapping":
@@ -313,10 +338,15 @@ def _sort_value(sort: Sort, row: Row, rank: int) -> Any:
 
 def _counted(kind: Kind, facets: Mapping[str, Counter[str]]) -> dict[str, list[tuple[str, int]]]:
     """Every facet of the kind: its values with their numbers, most frequent first, then by value."""
-    empty: Counter[str] = Counter()
     return {
-        name: sorted(facets.get(name, empty).items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES] for name in FACETS[kind]
+        name: sorted(facets[name].items() if name in facets else (), key=lambda one: (-one[1], one[0]))[:FACET_VALUES]
+        for name in FACETS[kind]
     }
+
+
+def _address(steps: Sequence[str]) -> str:
+    """The address of a source of which these are the first steps."""
+    return "/".join(steps) + "/"
 
 
 def _moment(value: str | int | float) -> datetime:
