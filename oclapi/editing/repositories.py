@@ -180,15 +180,14 @@ def _concepts(store: Store, session: Transaction, repo: Json) -> Iterator[bytes]
 # Versions
 
 
-def create_version(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
-    """Release the repository's present state; return the version.
+def create_version(store: Store, repo: Json, body: Json, caller: Caller, job: str | None = None) -> Json:
+    """Release the repository's present state; return the version. `job`: as for Versions.create.
 
     Raises VersionExists, Invalid for an unknown previous or parent version.
     """
 
     def fields(session: Transaction, head: Head) -> Json:
         newest = store.versions.newest(repo["_id"], session)
-        counted = {**head.repo, "versions": head.repo["versions"] + 1}
         given = {"previous_version": newest["id"] if newest else None, "parent_version": None, **_links(body)}
         check_links(store, session, repo, body["id"], body)
         return {
@@ -196,10 +195,10 @@ def create_version(store: Store, repo: Json, body: Json, caller: Caller) -> Json
             "previous_version": given["previous_version"], "parent_version": given["parent_version"],
             "version_external_id": external_id(body, head.repo),
             "extras": stored({"extras": body["extras"]})["extras"] if "extras" in body else head.repo["extras"],
-            "frozen": jsonio.dumps(representations.repo_detail(counted)), "created_by": caller.by, "updated_by": caller.by,
+            "frozen": jsonio.dumps(representations.repo_detail(head.repo)), "created_by": caller.by, "updated_by": caller.by,
         }  # fmt: skip
 
-    return store.versions.create(repo["_id"], body["id"], fields)
+    return store.versions.create(repo["_id"], body["id"], fields, job)
 
 
 def update_version(store: Store, repo: Json, version: str, body: Json, caller: Caller) -> tuple[Json, bool]:

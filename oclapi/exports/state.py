@@ -103,11 +103,20 @@ class ExportStates:
                 return True
 
     def begin(self, version: Json, now: datetime) -> None:
-        """Queue the export of a version that was just made or changed; with the queue down the tick does it later."""
+        """Queue the export of a version that was just changed; with the queue down the tick does it later."""
         try:
             self.heal(version, now)
         except QueueUnavailable as error:
-            log.warning("export waits for the queue", extra={"version_id": _key(version), "reason": error.detail})
+            _tell_later(version, error)
+
+    def begin_first(self, version: Json, token: str) -> bool:
+        """Queue the job that a version was made with. False with the queue down: the tick starts another later."""
+        try:
+            self._hand_over(version, token)
+        except QueueUnavailable as error:
+            _tell_later(version, error)
+            return False
+        return True
 
     def heal(self, version: Json, now: datetime) -> None:
         """Start what is wanted and has no live job; give up what died too often. Raises QueueUnavailable, NotFound."""
@@ -171,16 +180,19 @@ class ExportStates:
     def _start(self, version: Json, document: Json, now: datetime) -> bool:
         """Ask for a job in place of the one in `document`; False when another caller was faster."""
         self._queue.reach()  # first, so that nothing looks as if it were on its way while the tick tries again and again
-        total = version["counts"]["concepts"] + version["counts"]["mappings"]
-        token = self._exports.ask(_key(version), document.get("job"), total, now)
+        token = self._exports.ask(version, document.get("job"), now)
         if token is None:
             return False
+        self._hand_over(version, token)
+        return True
+
+    def _hand_over(self, version: Json, token: str) -> None:
+        """Queue a job that the store knows. Raises QueueUnavailable: then the store does not know it any more."""
         try:
             self._queue.enqueue(_key(version), token)
         except QueueUnavailable:
             self._exports.release(_key(version), token)
             raise
-        return True
 
     def _given_up(self, version: Json, document: Json, now: datetime) -> bool:
         """Make a failure of a job that died, when it was the last try."""
@@ -199,6 +211,10 @@ class ExportStates:
             self._queue.cancel(token)
         except QueueUnavailable as error:  # the job finds out itself that it was cancelled
             log.info("cancelled job stays in the queue", extra={"job": token, "reason": error.detail})
+
+
+def _tell_later(version: Json, error: QueueUnavailable) -> None:
+    log.warning("export waits for the queue", extra={"version_id": _key(version), "reason": error.detail})
 
 
 def job_alive(job: Json | None, now: datetime, silence: timedelta, queue_knows: Callable[[str], bool]) -> bool:

@@ -13,6 +13,7 @@ from oclapi.resources.answers import created, nothing, ok
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.places import Place
 from oclapi.store.database import Session
+from oclapi.store.exports import new_token
 
 
 class VersionEndpoint(Endpoint):
@@ -51,9 +52,10 @@ class VersionList(VersionEndpoint):
     def post(self, **path: str) -> Response:
         repo = places.repo(self.store, path, self.caller)
         access.need(self.caller, "write", repo)
-        made = repositories.create_version(self.store, repo, bodies.version_create(asked.body(self.settings)), self.caller)
-        self.exports.begin(made, datetime.now(UTC))
-        return created(jsonio.dumps(self.detail(made, repo)), f"{repo['url']}{made['id']}/", self.settings)
+        body, job = bodies.version_create(asked.body(self.settings)), new_token()
+        made = repositories.create_version(self.store, repo, body, self.caller, job)
+        shown = representations.version_detail(made, repo, is_processing=self.exports.begin_first(made, job))
+        return created(jsonio.dumps(shown), f"{repo['url']}{made['id']}/", self.settings)
 
     def _counted(self, repo: Json, where: Json, pages: paging.Paging, session: Session) -> tuple[int, list[Json]]:
         """How many versions match, and one page of them."""

@@ -32,16 +32,16 @@ class Exports:
         with told():
             return self._db.exports.find_one({"_id": ObjectId(version_id)}, session=session)
 
-    def ask(self, version_id: str, seen: Json | None, total: int, now: datetime) -> str | None:
+    def ask(self, version: Json, seen: Json | None, now: datetime) -> str | None:
         """Put a queued job in the place of the one that was `seen` there (None: of none), and return its token.
 
         None when another job is there by now, or the version is gone: of any number of callers with the same `seen`, one gets a token.
         """
-        token = uuid.uuid4().hex
+        token = new_token()
         tries = seen["tries"] + 1 if seen and seen["state"] == "running" else 1
-        job = {"token": token, "state": "queued", "asked_at": now, "heartbeat": now, "processed": 0, "total": total, "tries": tries}
+        job = new_job(token, version, now, tries)
         with told():
-            done = self._db.exports.update_one({"_id": ObjectId(version_id), **_same_job(seen)}, {"$set": {"job": job}})
+            done = self._db.exports.update_one({"_id": version["_id"], **_same_job(seen)}, {"$set": {"job": job}})
         return token if done.matched_count else None
 
     def release(self, version_id: str, token: str) -> None:
@@ -140,6 +140,17 @@ class Exports:
             done = self._db.exports.update_one({"_id": ObjectId(version_id), "job.token": token, **(also or {})}, update)
         if not done.matched_count:
             raise Overtaken("this export job was cancelled, or another has taken its place")
+
+
+def new_token() -> str:
+    """A name for one job, for ever: 32 hex characters."""
+    return uuid.uuid4().hex
+
+
+def new_job(token: str, version: Json, now: datetime, tries: int = 1) -> Json:
+    """A queued job for the export of a version."""
+    total = version["counts"]["concepts"] + version["counts"]["mappings"]
+    return {"token": token, "state": "queued", "asked_at": now, "heartbeat": now, "processed": 0, "total": total, "tries": tries}
 
 
 def _same_job(seen: Json | None) -> Json:

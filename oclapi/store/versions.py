@@ -10,7 +10,7 @@ from oclapi.errors import NotFound, VersionExists
 from oclapi.model import Head, Json, Revision
 from oclapi.store.commits import Commits
 from oclapi.store.database import Database, Session, told
-from oclapi.store.exports import Exports
+from oclapi.store.exports import Exports, new_job
 from oclapi.store.repos import now_ms
 
 
@@ -56,25 +56,25 @@ class Versions:
         cursor = self._db.versions.find(asked, hint="newest", session=session).sort("at", -1).skip(skip).limit(limit)
         return self._db.versions.count_documents(asked, session=session), list(cursor)
 
-    def create(self, number: int, version: str, fields: Callable[[ClientSession, Head], Json]) -> Json:
+    def create(self, number: int, version: str, fields: Callable[[ClientSession, Head], Json], job: str | None = None) -> Json:
         """Name the repository's present revision; return the version. Its export is wanted from the same moment on.
 
-        `fields` gives what else it keeps, read and checked in the same transaction. It holds whole commits only, since it takes the
-        repository's next moment like every other writer. Raises VersionExists, NotFound. Cost: four one-document writes.
+        `fields` gives what else it keeps, read and checked in the same transaction; its head counts the new version already. `job`: the
+        token of the export's first job, which the caller hands to the queue afterwards; without one, whoever looks next starts it.
+        It holds whole commits only, since it takes the repository's next moment like every other writer. Raises VersionExists, NotFound.
+        Cost: three one-document writes.
         """
         key = ObjectId()
 
         def work(session: ClientSession) -> Json:
-            head = self._commits.lock(session, number)
-            if self.by_id(number, version, session):
-                raise taken(version)
+            head = self._commits.lock(session, number, {"versions": {"$add": ["$versions", 1]}})
             made = {
                 "_id": key, "repo": number, "id": version, "rev": head.repo["rev"], "at": head.at, "counts": head.repo["counts"],
                 "content_at": head.repo["content_at"], "edition": 1, "created_on": head.at, "updated_on": head.at, **fields(session, head),
             }  # fmt: skip
             self._db.versions.insert_one(made, session=session)
-            self._db.repos.update_one({"_id": number}, {"$inc": {"versions": 1}}, session=session)
-            self._db.exports.insert_one({"_id": key, "wanted": 1}, session=session)
+            first = {"job": new_job(job, made, head.at)} if job else {}
+            self._db.exports.insert_one({"_id": key, "wanted": 1, **first}, session=session)
             return made
 
         try:

@@ -60,9 +60,9 @@ def version(store, repo):
     return released(store, repo, "v1")
 
 
-def released(store, repo, version_id):
+def released(store, repo, version_id, job=None):
     fields = {"released": True, "retired": False, "previous_version": None, "parent_version": None}
-    return store.versions.create(repo.number, version_id, lambda session, head: fields)
+    return store.versions.create(repo.number, version_id, lambda session, head: fields, job)
 
 
 def key(version):
@@ -122,7 +122,7 @@ def test_a_job_that_begins_between_two_looks_is_not_replaced(store, states, queu
     states.ask(version, NOW)
     seen = document(store, version)
     token = start(store, version)
-    assert store.exports.ask(key(version), seen["job"], 1, NOW) is None
+    assert store.exports.ask(version, seen["job"], NOW) is None
     assert not store.exports.delete(key(version), seen)
     assert document(store, version)["job"]["token"] == token
 
@@ -210,7 +210,7 @@ def test_a_job_that_was_overtaken_changes_nothing(store, states, version, repo, 
     if event == "cancelled":
         states.delete(version, NOW)
     elif event == "replaced":
-        store.exports.ask(key(version), document(store, version)["job"], 1, NOW)
+        store.exports.ask(version, document(store, version)["job"], NOW)
     else:
         store.versions.delete(repo.number, "v1")
     before = document(store, version)
@@ -296,6 +296,29 @@ def test_the_export_of_a_new_version_comes_when_the_queue_is_back(store, states,
     states.heal(version, NOW)
     assert states.of(version, NOW).status == "processing"
     assert len(queue.waiting) == 1
+
+
+def test_a_version_made_with_a_job_is_processing_when_the_job_is_queued(store, states, queue, repo):
+    version = released(store, repo, "v2", job="a" * 32)
+    assert states.begin_first(version, "a" * 32)
+    assert queue.waiting == ["a" * 32]
+    assert states.of(version, version["created_on"] + LONG).status == "processing"
+
+
+def test_a_version_made_with_a_job_keeps_none_when_the_queue_is_down(store, states, queue, repo):
+    version = released(store, repo, "v2", job="a" * 32)
+    queue.down = True
+    assert not states.begin_first(version, "a" * 32)
+    assert document(store, version) == {"_id": version["_id"], "wanted": 1}
+
+
+def test_the_first_job_of_a_version_whose_maker_died_before_queueing_it_is_replaced(store, states, queue, repo):
+    version = released(store, repo, "v2", job="a" * 32)
+    made = version["created_on"]
+    states.heal(version, made + GRACE / 2)
+    assert queue.waiting == []
+    states.heal(version, made + GRACE)
+    assert len(queue.waiting) == 1 and queue.waiting != ["a" * 32]
 
 
 def test_healing_leaves_live_jobs_and_unwanted_exports_alone(store, states, queue, version):
