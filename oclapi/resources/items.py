@@ -89,7 +89,7 @@ class EntryList(ItemEndpoint):
         self, session: Session, listing: Listing, shape: Shape, pages: paging.Paging, after: Position | None
     ) -> tuple[Answer, bytes, int]:
         """One page: what was found, the body, and the number of entries in it."""
-        skip = min(pages.offset, listings.FAR)
+        skip = 0 if after else min(pages.offset, listings.FAR)
         answer = self.services.search.find(session, listing.scope, listing.query, limit=pages.limit, skip=skip, after=after)
         shown = self._entries(listing, shape, answer.hits.keys, session)
         return answer, b"".join(_body(iter([shown]), listing, answer)), len(shown)
