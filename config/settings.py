@@ -37,6 +37,11 @@ class Settings:
     rate_limit: int = _set("OCL_RATE_LIMIT", 0, "requests a minute of one user, or of one address without a token; 0: any number", low=0)
     trusted_proxies: int = _set("OCL_TRUSTED_PROXIES", 0, "proxies before the server that add to X-Forwarded-For; 0: it is not believed", low=0)
     hsts: int = _set("OCL_HSTS", 0, "how long browsers shall insist on https once they came by it; 0: not told", low=0)
+    signup_hosts: str = _set("OCL_SIGNUP_HOSTS", "", "hosts that those who sign up may be sent on to, with commas; empty: nobody can")
+    mail: str = _set("OCL_MAIL", "var/mail", "folder for outgoing mail, or smtp://user:password@host:port (smtps:// for TLS)")
+    mail_from: str = _set("OCL_MAIL_FROM", "oclapi@localhost", "sender of outgoing mail")
+    token_life: int = _set("OCL_TOKEN_LIFE", 0, "how long the token of a log-in is good; 0: until the password changes", low=0)
+    login_by_hash: int = _set("OCL_LOGIN_BY_HASH", 0, "1: the hash that a user was made with is accepted instead of the password", low=0)
     password_length: int = _set("OCL_PASSWORD_LENGTH", 6, "characters that a password must have at least", low=1)
     page_default: int = _set("OCL_PAGE_DEFAULT", 10, "rows of a listing page when no limit is given", low=1)
     page_limit: int = _set("OCL_PAGE_LIMIT", 500, "most rows that one page may ask for", low=1)
@@ -77,6 +82,10 @@ class Settings:
             raise BadSetting("OCL_SECRET_KEY must have at least 32 characters")
         if not re.fullmatch(r"[A-Za-z0-9._@-]{1,255}", self.root_user) or self.root_user in ("login", "signup"):
             raise BadSetting("OCL_ROOT_USER must be a valid username")
+        if self.signup_hosts and not self.base_url:
+            raise BadSetting("OCL_BASE_URL is needed for sign-up: a link made of what the request says could lead anywhere")
+        if "://" in self.mail and urlsplit(self.mail).scheme not in ("smtp", "smtps"):
+            raise BadSetting("OCL_MAIL must be a folder, smtp://... or smtps://...")
         if urlsplit(self.mongo_url).scheme not in ("mongodb", "mongodb+srv") or not urlsplit(self.mongo_url).path.strip("/"):
             raise BadSetting("MONGO_URL must be a mongodb:// address with a database name")
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):

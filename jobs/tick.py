@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from jobs.index import Watch
+from jobs.mail import send_mails
 from jobs.queue import RQIndexQueue
 from oclapi.errors import NotFound, QueueUnavailable
 from oclapi.exports.cache import token_of
@@ -28,6 +29,7 @@ def tick(s: Services, now: datetime) -> None:
     """One round. Running it twice at once, or not for a while, does no harm."""
     heal_exports(s, now)
     purge_trash(s)
+    send_mails(s, now)
 
 
 def heal_exports(s: Services, now: datetime) -> None:

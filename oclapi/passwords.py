@@ -6,6 +6,7 @@ import functools
 import hashlib
 import hmac
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore
@@ -44,20 +45,29 @@ def check_form(given: str) -> str:
     return given
 
 
-def is_right(password: str, kept: str | None) -> bool:
-    """Is it the password of this hash? Takes as long without a hash as with one of argon2. Raises TooManyRequests."""
+def verified(password: str, kept: str | None) -> tuple[bool, str | None]:
+    """Is it the password of this hash? And a new hash to keep, where the old one was made in another way than hashes are made now.
+
+    Takes as long without a hash as with one of argon2. Raises TooManyRequests.
+    """
     with _turn():
-        if kept is not None and kept.startswith("pbkdf2_sha256$"):
-            return _is_pbkdf2(password, kept)
-        try:
-            return HASHER.verify(kept or _unknown(), _bytes(password)) and kept is not None
-        except (VerificationError, InvalidHashError):
-            return False
+        right = _is_right(password, kept)
+        old = right and kept is not None and (not kept.startswith("$argon2") or HASHER.check_needs_rehash(kept))
+        return right, HASHER.hash(_bytes(password)) if old else None
 
 
-def is_old(kept: str) -> bool:
-    """Was it made in another way than new ones are?"""
-    return not kept.startswith("$argon2") or HASHER.check_needs_rehash(kept)
+def is_same_hash(given: str, kept: str | None) -> bool:
+    """Is the hash that was given the one that is kept?"""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), (kept or "").encode()) and bool(kept)
+
+
+def _is_right(password: str, kept: str | None) -> bool:
+    if kept is not None and kept.startswith("pbkdf2_sha256$"):
+        return _is_pbkdf2(password, kept)
+    try:
+        return HASHER.verify(kept or _unknown(), _bytes(password)) and bool(kept)
+    except (VerificationError, InvalidHashError):
+        return False
 
 
 def _is_pbkdf2(password: str, kept: str) -> bool:
@@ -72,7 +82,7 @@ def _is_pbkdf2(password: str, kept: str) -> bool:
 @functools.cache
 def _unknown() -> str:
     """What a password is compared with where there is none, so that it takes as long."""
-    return HASHER.hash(b"nobody's password")
+    return HASHER.hash(secrets.token_bytes(16))
 
 
 def _bytes(password: str) -> bytes:

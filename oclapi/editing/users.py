@@ -58,7 +58,8 @@ def update(store: Store, username: str, body: Json, caller: Caller, *, shortest:
             need(caller, "manage superusers", found)
         if found["is_superuser"] and found["active"] and given.get("is_superuser") is False and store.users.superusers(session) == 1:
             raise Invalid.field("is_superuser", LAST)
-        return {**changed({**found, "extras": extras_of(found)}, given), **password}
+        new = password if password.get("password") != found.get("password") else {}  # a hash may be given twice
+        return {**changed({**found, "extras": extras_of(found)}, given), **new}
 
     edited = store.users.edit(username, change, caller.by)
     if edited is None:

@@ -162,6 +162,15 @@ TOLD: dict[str, Told] = {
         tag="Users", noun="user", gives=Listing(shapes.UserSummary, shapes.User), makes=shapes.User, query=OF_OWNERS,
         takes={"post": bodies.User}, forms=True, example=examples.NEW_USER,
     ),
+    "login.LogIn": Told(
+        tag="Users", takes={"post": bodies.LogIn}, forms=True, answers={"post": {200: shapes.Token}}, also={"post": (429,)},
+        does={"post": "Get a token for a name and a password"},
+    ),
+    "login.SignUp": Told(
+        tag="Users", noun="user", makes=shapes.User, takes={"post": bodies.SignUp}, forms=True, also={"post": (404, 429)},
+        does={"post": "Sign up; a mail with a link verifies the address"},
+    ),
+    "login.EmailVerification": Told(tag="Users", answers={"get": {302: None}}, does={"get": "Verify the address of a new user"}),
     "users.User": Told(
         tag="Users", noun="user", gives=shapes.User, takes={"put": bodies.UserChange}, forms=True, also={"delete": (400,)},
         does={"delete": "Deactivate the user: hidden with all it owns, until it is reactivated"},

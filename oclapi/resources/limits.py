@@ -35,13 +35,14 @@ def count(rates: Rates) -> None:
     Per user rather than per token: a user may log in as often as they like.
     """
     user = g.get("caller", ANYBODY).username
-    wait = math.ceil(rates.take(f"user:{user}" if user else f"address:{_network(request.remote_addr or '')}"))
+    wait = math.ceil(rates.take(f"user:{user}" if user else f"address:{network()}"))
     if wait > 0:
         raise TooManyRequests(wait)
 
 
-def _network(address: str) -> str:
-    """The address; of IPv6 only the part that names a customer, who has 2**64 addresses to choose from."""
+def network() -> str:
+    """The address that the request comes from; of IPv6 only the part that names a customer, who has 2**64 addresses to choose from."""
+    address = request.remote_addr or ""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

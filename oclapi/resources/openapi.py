@@ -46,6 +46,7 @@ STEPS: dict[str, tuple[Json, str, str]] = {
     "item_version": (ID, "One version of it, as its `version` tells", "4"),
     "uuid": (ID, "The entry, as its `uuid` tells", "n1"),
     "key": ({"type": "string", "minLength": 1}, "A key, percent-encoded, an encoded slash included", "units"),
+    "verification": ({"type": "string", "minLength": 1}, "Out of the link in the mail", "WyJhbWluYSJd.aXk"),
     "version_id": (ID, "Part of the signed link", "42"),
     "token": (ID, "Part of the signed link", "4f0c"),
     "expires": (ID, "Part of the signed link", "1770000000"),
@@ -192,6 +193,11 @@ class Schemas:
             return {**form, "items": self.of(form["items"])} if "items" in form else dict(form)
         return self._refer(form, form.__name__, "")
 
+    def with_facets(self, listing: Listing) -> Json:
+        """A list, or an object with the list and its facets."""
+        both = {"results": self.of(listing), "facets": self.of(shapes.Facets)}
+        return {"anyOf": [both["results"], {"type": "object", "properties": both, "required": list(both)}]}
+
     def body(self, form: Any) -> Json:
         """The schema of a body, named after what it makes or changes."""
         if isinstance(form, Mapping):
@@ -283,13 +289,17 @@ def _parameters(told: Told, method: str) -> Iterator[Json]:
     for name in told.query:
         schema, text = QUERY[name]
         yield {"name": name, "in": "query", "schema": dict(schema), "description": text}
-    if isinstance(told.gives, Listing) and "q" in told.query:
+    if _has_facets(told):
         yield FACETS
     if told.gives is not None:
         yield COMPRESS
     elif described.ARCHIVE in told.answers.get("get", {}).values():
         for name, text in CONDITIONS:
             yield {"name": name, "in": "header", "schema": {"type": "string"}, "description": text}
+
+
+def _has_facets(told: Told) -> bool:
+    return isinstance(told.gives, Listing) and "q" in told.query
 
 
 def _body(schemas: Schemas, told: Told, form: Any, method: str) -> Json:
@@ -312,6 +322,8 @@ def _answers(schemas: Schemas, told: Told, method: str, same: bool) -> Iterator[
     else:
         headers = PAGING if isinstance(told.gives, Listing) else (*PAGING, *CONTENT_COUNTS) if "includeRemoved" in told.query else ()
         made = _answer(schemas, 200, told.gives, (*headers, *told.headers) if method == "get" else ())
+        if _has_facets(told):
+            made["content"]["application/json"]["schema"] = schemas.with_facets(told.gives)
         if method == "get":
             made["content"]["application/zip"] = {"schema": {"type": "string", "format": "binary"}}
         yield 200, made

@@ -4,7 +4,7 @@ import itertools
 
 from flask import Flask
 
-from oclapi.resources import concepts, docs, exports, extras, mappings, metrics, openapi, orgs, repositories, users, versions
+from oclapi.resources import concepts, docs, exports, extras, login, mappings, metrics, openapi, orgs, repositories, users, versions
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.errors import Api
 from oclapi.resources.paths import Id, Key, Username, VersionId
@@ -19,6 +19,9 @@ ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("/orgs/:org/members/", orgs.MemberList),
     ("/orgs/:org/members/:user/", orgs.Member),
     ("/users/", users.UserList),
+    ("/users/login/", login.LogIn),
+    ("/users/signup/", login.SignUp),
+    ("/users/signup/verify-email/:verification/", login.EmailVerification),
     ("/users/:user/", users.User),
     ("/users/:user/reactivate/", users.Reactivation),
     ("/user/", users.Self),
@@ -72,7 +75,7 @@ FAMILIES = {
 """What the shorthand stands for; each line may use the ones below it."""
 
 
-CONVERTERS = {":key": "key", ":user": "user", ":version": "version"}
+CONVERTERS = {":key": "key", ":user": "user", ":verification": "key", ":version": "version"}
 """Steps that are more, or less, than ids."""
 
 

@@ -40,6 +40,14 @@ class Error(TypedDict):
     detail: Annotated[str, Field(description="One readable sentence.")]
 
 
+class Facets(_Shape):
+    """How often each value of a filter occurs in the whole result, most frequent first."""
+
+    fields: Annotated[dict[str, list[tuple[str, Count]]], Field(description="By filter: pairs of a value and its number.")]
+    dates: dict[str, Any]
+    queries: dict[str, Any]
+
+
 # Users and organisations
 
 
@@ -47,6 +55,10 @@ class UserSummary(_Shape):
     username: str
     name: str
     url: Url
+
+
+class Token(_Shape):
+    token: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 
 
 class User(UserSummary, _Stamped):

@@ -65,6 +65,8 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
     },
     "exports": {"wanted": index("wanted", **present("wanted")), "job": index("job.token", **present("job.token"))},
     "users": {"tokens": index("tokens.hash"), "joined": index("created_on", "_id")},
+    "attempts": {"over": index("expires_at", expireAfterSeconds=0)},
+    "mails": {"due": index("due")},
     "tasks": {"finished": index("finished_at")},
     "task_results": {"task": index("task", "line")},
     "index_refusals": {"repo": index("repo")},
@@ -73,7 +75,7 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
 
 COLLECTIONS = (
     "users", "orgs", "repos", "versions", "rows", "revisions", "exports", "tasks", "task_results", "trash", "counters", "leans", "leases",
-    "waits", "index_notes", "index_refusals",
+    "waits", "attempts", "mails", "index_notes", "index_refusals",
 )  # fmt: skip
 
 
@@ -105,6 +107,8 @@ class Database:
         self.leans = self._db["leans"]
         self.leases = self._db["leases"]
         self.waits = self._db["waits"]
+        self.attempts = self._db["attempts"]
+        self.mails = self._db["mails"]
         self.index_notes = self._db["index_notes"]
         self.index_refusals = self._db["index_refusals"]
 

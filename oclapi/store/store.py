@@ -5,12 +5,14 @@ from contextlib import contextmanager
 
 from pymongo.client_session import ClientSession
 
+from oclapi.store.attempts import Attempts
 from oclapi.store.commits import Commits
 from oclapi.store.database import Database
 from oclapi.store.exports import Exports
 from oclapi.store.feed import Feed
 from oclapi.store.index_notes import IndexNotes
 from oclapi.store.leases import Leases
+from oclapi.store.mails import Mails
 from oclapi.store.owners import Owners
 from oclapi.store.repos import Repos
 from oclapi.store.rows import Rows
@@ -34,6 +36,8 @@ class Store:
         self.index_notes = IndexNotes(database)
         self.users = Users(database, secret_key)
         self.owners = Owners(database, self.users, self.repos)
+        self.attempts = Attempts(database, secret_key)
+        self.mails = Mails(database)
         self.tasks = Tasks(database)
 
     @contextmanager

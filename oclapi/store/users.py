@@ -115,7 +115,7 @@ class Users:
 
         return edit(self._db, "users", username, sets, by)
 
-    def upgrade(self, username: str, before: str, after: str) -> None:
+    def renew_password(self, username: str, before: str, after: str) -> None:
         """Put another hash of the same password in the place of the one that was `before`."""
         with told():
             self._db.users.update_one({"_id": username, "password": before}, {"$set": {"password": after}})
@@ -168,8 +168,11 @@ class Users:
 
     # Tokens
 
-    def new_token(self, username: str, life: int = 0) -> str:
-        """A further token of the user, 40 hex characters, good for `life` seconds; 0: until the password changes. Raises NotFound."""
+    def new_token(self, username: str, life: int = 0, *, password: str | None = None) -> str:
+        """A further token of the user, 40 hex characters, good for `life` seconds; 0: until the password changes.
+
+        `password`: only while this is the hash of the user's. Raises NotFound.
+        """
         token, now = secrets.token_hex(20), now_ms()
         made: Json = {"hash": self._hash(token), "created_on": now}
         if life:
@@ -180,7 +183,8 @@ class Users:
         others = {"$filter": {"input": living, "as": "one", "cond": {"$ne": ["$$one.fixed", True]}}}
         tokens = {"$concatArrays": [fixed, {"$slice": [{"$concatArrays": [others, [made]]}, -MOST_TOKENS]}]}
         with told():
-            if not self._db.users.update_one({"_id": username}, [{"$set": {"tokens": tokens}}]).matched_count:
+            holder = {"_id": username, **({"password": password} if password else {})}
+            if not self._db.users.update_one(holder, [{"$set": {"tokens": tokens}}]).matched_count:
                 raise NotFound(f"there is no user {username}")
         return token
 

@@ -144,7 +144,7 @@ def test_an_organisation_is_deleted_by_a_superuser_with_all_that_it_owns(service
     first, second = new_source(amina.api, org), new_source(amina.api, org)
     first.concept("A")
     second.concept("B")
-    good(api.post(f"{first.url}mappings/", {"map_type": "X", "from_concept_url": f"{first.url}concepts/A/", "to_concept_url": f"{second.url}concepts/B/"}))
+    first.mapping("m", "A", "B", to_concept_url=f"{second.url}concepts/B/")
     for caller, status in ((api.anonymous, 401), (amina.api, 403), (staff.api, 403)):
         assert caller.delete(org).status_code == status
 

@@ -1,0 +1,119 @@
+"""Logging in, signing up."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from oclapi import passwords
+from oclapi.access import ANYBODY
+from oclapi.editing import users
+from oclapi.errors import Invalid, NotAuthenticated, NotFound
+from oclapi.model import Json
+from oclapi.store.repos import now_ms
+from oclapi.store.store import Store
+
+LINK_LIFE = 2 * 24 * 3600
+"""Seconds for which the link in a mail is good."""
+
+
+def log_in(store: Store, username: str, password: str, address: str, *, life: int) -> str:
+    """A new token for the user, good for `life` seconds (0: until the password changes). `address` is where the attempt comes from.
+
+    An unknown name, a wrong password and a deactivated user are told by the same answer after the same time.
+    Raises NotAuthenticated; TooManyRequests when failures before this one make it wait.
+    """
+    store.attempts.begin_log_in(username, address)
+    user = store.users.get(username)
+    right, renewed = passwords.verified(password, _kept(user))
+    if user and right and renewed:
+        store.users.renew_password(username, user["password"], renewed)
+    return _admitted(store, user, right, renewed, address, life)
+
+
+def log_in_by_hash(store: Store, username: str, given: str, address: str, *, life: int) -> str:
+    """As `log_in`, by the hash that was given when the user was made; once the user has logged in by password it is of no use any more."""
+    store.attempts.begin_log_in(username, address)
+    user = store.users.get(username)
+    return _admitted(store, user, passwords.is_same_hash(given, _kept(user)), None, address, life)
+
+
+def _kept(user: Json | None) -> str | None:
+    """The hash of the user's password, None without one."""
+    return user.get("password") if user else None
+
+
+def _admitted(store: Store, user: Json | None, right: bool, renewed: str | None, address: str, life: int) -> str:
+    wrong = NotAuthenticated("the username or the password is wrong")
+    if user is None or not right or not (user["active"] or user.get("unverified")):
+        raise wrong
+    store.attempts.succeed(user["_id"], address)
+    if not user["active"]:
+        raise NotAuthenticated("the e-mail address is not verified yet: open the link in the mail")
+    try:
+        return store.users.new_token(user["_id"], life, password=renewed or user["password"])
+    except NotFound as error:  # the password was changed in this moment
+        raise wrong from error
+
+
+@dataclass(frozen=True, slots=True)
+class SignUps:
+    """Signing up: who may, and the links that verify an address. `hosts` are those that people may be sent on to; none: it is off."""
+
+    hosts: frozenset[str]
+    secret: str
+    base_url: str
+    shortest: int  # characters of a password
+
+    def need(self) -> None:
+        """Raises NotFound when sign-up is off."""
+        if not self.hosts:
+            raise NotFound("sign-up is off on this server")
+
+    def sign_up(self, store: Store, body: Json, address: str) -> Json:
+        """Make a user who is not there for others before the address is verified, and queue the mail for that; return the user.
+
+        Raises Invalid; TooManyRequests when the address of the request has signed up many.
+        """
+        names = ("email_verify_success_url", "email_verify_failure_url")
+        if wrong := {name: ["must be an absolute URL of an allowed host"] for name in names if not leads_to(body[name], self.hosts)}:
+            raise Invalid(wrong)
+        store.attempts.begin_sign_up(address)
+        token = self._signer.dumps([body["username"], *(body[name] for name in names)])
+        link = f"{self.base_url.rstrip('/')}/users/signup/verify-email/{token}/"
+        text = f"Somebody, probably you, signed up as {body['username']}. To verify this address, open\n\n{link}\n\nwithin two days.\n"
+        return users.create(
+            store, body, ANYBODY, shortest=self.shortest, unverified=True,
+            beside=lambda session: store.mails.add(session, body["email"], "Please verify your e-mail address", text),
+        )  # fmt: skip
+
+    def verify(self, store: Store, token: str) -> str:
+        """Let the user that the token names be there; the URL to go on to, of success or failure. Raises NotFound for others' tokens."""
+        try:
+            (username, success, failure), made = self._signer.loads(token, return_timestamp=True)
+        except BadSignature as error:
+            raise NotFound("this link is not one of ours") from error
+        if not (leads_to(success, self.hosts) and leads_to(failure, self.hosts)):
+            raise NotFound("this link leads to a host that is not allowed any more")
+        if (now_ms() - made).total_seconds() > LINK_LIFE:
+            return str(failure)
+        try:
+            store.users.activate(username, username, unverified=True)
+        except NotFound:  # deactivated in the meantime
+            return str(failure)
+        return str(success)
+
+    @property
+    def _signer(self) -> URLSafeTimedSerializer:
+        return URLSafeTimedSerializer(self.secret, salt="verify-email")
+
+
+def leads_to(url: str, hosts: frozenset[str]) -> bool:
+    """Is it an absolute http(s) URL of one of the hosts, the same for every reader? What readers understand differently is none."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+([/?#][!-\[\]-~]*)?", url):
+        return False
+    try:
+        return urlsplit(url).hostname in hosts
+    except ValueError:
+        return False

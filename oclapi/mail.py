@@ -1,0 +1,93 @@
+"""Outgoing mail: to files for local runs, or to an SMTP server."""
+
+import os
+import smtplib
+import ssl
+import uuid
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+TIMEOUT = 5.0
+"""Seconds that an SMTP server has for each step: the worker that waits does other things too."""
+PORTS = {"smtp": 587, "smtps": 465}
+
+
+class MailError(Exception):
+    """The mail could not be handed over; the text tells why and holds nothing secret."""
+
+
+class MailSender(Protocol):
+    """Hands mails over, at least once: a mail whose hand-over was confirmed and not noted goes twice."""
+
+    def send(self, to: str, subject: str, text: str) -> None:
+        """Raises MailError."""
+
+
+class FileSender:
+    """Writes each mail to a file of its own, readable by this user only."""
+
+    def __init__(self, folder: str, sender: str) -> None:
+        self._folder = Path(folder)
+        self._sender = sender
+
+    def send(self, to: str, subject: str, text: str) -> None:
+        name = uuid.uuid4().hex
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with open(os.open(self._folder / f"{name}.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(bytes(message(self._sender, to, subject, text)))
+            (self._folder / f"{name}.part").rename(self._folder / f"{name}.eml")
+        except OSError as error:
+            raise MailError(f"the mail folder can't be written: {error.strerror}") from error
+
+
+class SmtpSender:
+    """Hands mails to the server at `smtp://[user:password@]host[:port]` (encrypted where it offers that) or `smtps://...`."""
+
+    def __init__(self, url: str, sender: str) -> None:
+        self._url = urlsplit(url)
+        self._sender = sender
+
+    def send(self, to: str, subject: str, text: str) -> None:
+        host, port = self._url.hostname or "", self._url.port or PORTS[self._url.scheme]
+        try:
+            with self._connected(host, port) as server:
+                if self._url.username is not None:
+                    server.login(unquote(self._url.username), unquote(self._url.password or ""))
+                server.send_message(message(self._sender, to, subject, text))
+        except (OSError, smtplib.SMTPException, ValueError) as error:  # ValueError: an address that the server can't take
+            raise MailError(f"the mail server did not take it: {type(error).__name__}") from error
+
+    def _connected(self, host: str, port: int) -> smtplib.SMTP:
+        safe = ssl.create_default_context()
+        if self._url.scheme == "smtps":
+            return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT, context=safe)
+        server = smtplib.SMTP(host, port, timeout=TIMEOUT)
+        try:
+            server.ehlo()
+            if server.has_extn("starttls"):
+                server.starttls(context=safe)
+            elif self._url.username is not None:
+                raise smtplib.SMTPNotSupportedError("a password is sent over an encrypted connection only")
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+
+def mail_sender(where: str, sender: str) -> MailSender:
+    """What `OCL_MAIL` names: a folder, or an SMTP server."""
+    return SmtpSender(where, sender) if urlsplit(where).scheme in PORTS else FileSender(where, sender)
+
+
+def message(sender: str, to: str, subject: str, text: str) -> EmailMessage:
+    """Raises ValueError for a line break in a header."""
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = sender, to, subject
+    made["Date"], made["Message-ID"] = formatdate(), make_msgid(domain=sender.rpartition("@")[2] or "localhost")
+    made["Auto-Submitted"] = "auto-generated"
+    made.set_content(text)
+    return made

@@ -1,0 +1,88 @@
+"""Failed attempts: how long the next one has to wait. Names and addresses are kept only as hashes keyed with the server's secret."""
+
+import hashlib
+import hmac
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from oclapi.errors import TooManyRequests
+from oclapi.store.database import Database, told
+from oclapi.store.repos import now_ms
+
+FORGET = timedelta(minutes=15)
+"""After so long without a further one, failures are forgotten."""
+TRUST = timedelta(days=30)
+"""How long an address counts as one that a user logged in from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How failures of one kind slow what follows: after `free` of them the next waits 1 s, then 2, 4 and so on up to `longest`."""
+
+    kind: str
+    free: int
+    longest: int  # seconds
+
+
+PAIR = Limit("name and address", 5, 300)
+ADDRESS = Limit("address", 50, 30)
+NAME = Limit("name", 100, 15)  # does not hold where the user logged in before: a stranger can't lock the owner out
+SIGN_UPS = Limit("sign-ups of an address", 10, 300)
+
+
+class Attempts:
+    """The `attempts` collection, the same for all processes of a server. A document goes by itself when it is over.
+
+    Losing one does little harm, so its writes wait for one node only, and reads see what that node has.
+    """
+
+    def __init__(self, database: Database, secret_key: str) -> None:
+        self._attempts = database.attempts.with_options(read_concern=ReadConcern("local"), write_concern=WriteConcern(1))
+        self._key = secret_key.encode()
+
+    def begin_log_in(self, username: str, address: str) -> None:
+        """Count an attempt to log in as failed, until `succeed` says otherwise: so attempts at once are counted too.
+
+        Raises TooManyRequests, without counting, where an earlier failure makes this one wait.
+        """
+        limits = [(PAIR, self._id(PAIR.kind, username, address)), (ADDRESS, self._id(ADDRESS.kind, address))]
+        with told():
+            known = self._attempts.find_one({"_id": self._id("known", username, address)}, {"_id": 1})
+        self._begin(limits if known else [*limits, (NAME, self._id(NAME.kind, username))])
+
+    def succeed(self, username: str, address: str) -> None:
+        """Take the attempt back: the user is who it says to be."""
+        with told():
+            self._attempts.delete_one({"_id": self._id(PAIR.kind, username, address)})
+            others = [self._id(ADDRESS.kind, address), self._id(NAME.kind, username)]
+            self._attempts.update_many({"_id": {"$in": others}}, {"$inc": {"failures": -1}})
+            over = {"$set": {"expires_at": now_ms() + TRUST}}
+            self._attempts.update_one({"_id": self._id("known", username, address)}, over, upsert=True)
+
+    def begin_sign_up(self, address: str) -> None:
+        """Count a sign-up. Raises TooManyRequests as `begin_log_in`."""
+        self._begin([(SIGN_UPS, self._id(SIGN_UPS.kind, address))])
+
+    def _begin(self, limits: Sequence[tuple[Limit, str]]) -> None:
+        now = now_ms()
+        with told():
+            waiting = self._attempts.find({"_id": {"$in": [key for _, key in limits]}, "until": {"$gt": now}}, {"until": 1})
+            until: list[datetime] = [found["until"] for found in waiting]
+            if until:
+                raise TooManyRequests(math.ceil((max(until) - now).total_seconds()))
+            for limit, key in limits:
+                counted = {"$inc": {"failures": 1}, "$set": {"expires_at": now + FORGET}}
+                found = self._attempts.find_one_and_update({"_id": key}, counted, upsert=True, return_document=True)
+                assert found is not None  # an upsert that returns the document after it
+                over = found["failures"] - limit.free
+                if over >= 0:
+                    wait = min(2 ** min(over, 20), limit.longest)
+                    self._attempts.update_one({"_id": key}, {"$set": {"until": now + timedelta(seconds=wait)}})
+
+    def _id(self, *parts: str) -> str:
+        return hmac.new(self._key, "\0".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
