@@ -74,9 +74,9 @@ class Search:
     def everything(self, session: Session, scope: Scope, query: Query) -> tuple[Answer, Iterator[Sequence[Key]]]:
         """The answer with all its keys, in batches of at most 500 that are read from a temporary file: they outlive the session.
 
-        Words are found by Solr where it answers; all else by the store, which sees one moment however many keys there are.
+        Words and facets are left to Solr where it answers; all else to the store, which sees one moment however many keys there are.
         """
-        find = self.find if terms(query.text) else self.built_in
+        find = self.find if terms(query.text) or query.facets else self.built_in
         first = find(session, scope, query, limit=STEP)
         file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - `_batches` closes it
         answer, written = first, 0

@@ -88,6 +88,8 @@ def test_words_and_facets_over_all_sources(open_api, solr):
     assert found.headers["search-engine"] == "solr"
     counted = good(api.get("/mappings/?includeRetired=true", includeFacets="true")).get_json()["facets"]["fields"]
     assert counted["source"] == [["LABX", 3]]
+    whole = good(api.get("/mappings/?includeRetired=true&limit=0", includeFacets="true")).get_json()
+    assert (len(whole["results"]), whole["facets"]["fields"]) == (3, counted)
     assert [concept["id"] for concept in good(api.get("/concepts/?q=fever&sortAsc=id&limit=0")).get_json()] == ["A2", "B1", "C1"]
 
 
