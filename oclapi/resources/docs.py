@@ -86,10 +86,7 @@ def _operation(document: Json, address: str, item: Json, methods: list[str], ope
 
 
 def _answer(document: Json, status: str, response: Json) -> Json:
-    kinds = [
-        Markup("{} <small>{}</small>").format(kind(content["schema"]), name) if name != "application/json" else kind(content["schema"])
-        for name, content in response.get("content", {}).items()
-    ]
+    kinds = [kind(content["schema"]) if "schema" in content else escape(name) for name, content in response.get("content", {}).items()]
     return {"status": status, "text": response["description"], "kinds": kinds, "headers": list(response.get("headers", ()))}
 
 
@@ -133,8 +130,8 @@ def kind(schema: Json) -> Markup:
         return Markup(" or ").join(escape(json.dumps(value)) for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
         return Markup("list of {}").format(kind(schema["items"]))
-    if schema.get("format") == "binary":
-        return Markup("file")
+    if "facets" in schema.get("properties", {}):
+        return Markup("both as <code>results</code> beside {}").format(kind(schema["properties"]["facets"]))
     types = schema.get("type", "any JSON")
     words = {"string": "text", "integer": "whole number", "boolean": "true or false"}
     return Markup(" or ").join(escape(words.get(one, one)) for one in (types if isinstance(types, list) else [types]))
