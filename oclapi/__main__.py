@@ -52,7 +52,7 @@ def import_(file: str, kind: str | None, source: str | None, no_update: bool, re
     configure("WARNING")
     try:
         settings = Settings.from_environ(os.environ)
-        options = Options(not no_update, kind, _source_url(source))
+        options = Options(not no_update, kind, _source_url(source), settings.password_length)
         with _opened(file) as (stream, digest, total):
             _import(settings, stream, digest, total, options, report_file)
     except (BadSetting, OSError) as error:

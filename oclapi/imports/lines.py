@@ -12,6 +12,7 @@ from typing import IO
 from oclapi import bodies, jsonio, urls
 from oclapi.editing import mappings
 from oclapi.editing.draft import MappingKey
+from oclapi.editing.users import SHORTEST_PASSWORD
 from oclapi.editing.values import MAX_ITEM, check_size
 from oclapi.errors import Invalid
 from oclapi.imports.outcomes import STATUS, Outcome, Result, kept
@@ -28,13 +29,14 @@ TYPES = {
         "Organization", "Source", "Source Version", "Concept", "Mapping", "User", "Collection", "Collection Version", "Reference",
     )
 }  # fmt: skip
-NOT_YET = ("User", "Collection", "Collection Version", "Reference")
+NOT_YET = ("Collection", "Collection Version", "Reference")
 """Types of the contract that this server does not hold yet."""
 ACTIONS = ("CREATE_OR_UPDATE", "CREATE", "UPDATE", "DELETE", "DELETE_IF_EXISTS", "SKIP")
 
 Check = Callable[[Json], Json]
 
 CHECKS: Mapping[str, tuple[Check, Check]] = {
+    "User": (bodies.user_create, bodies.user_update),
     "Organization": (bodies.org_create, bodies.org_update),
     "Source": (bodies.source_create, bodies.source_update),
     "Source Version": (bodies.version_create, bodies.version_update),
@@ -42,6 +44,7 @@ CHECKS: Mapping[str, tuple[Check, Check]] = {
     "Mapping": (bodies.mapping_create, bodies.mapping_update),
 }
 NEEDED: Mapping[str, tuple[str, ...]] = {
+    "User": ("username", "name", "email"),
     "Organization": ("id", "name"),
     "Source": ("id", "name"),
     "Source Version": ("id",),
@@ -55,11 +58,12 @@ _ID = re.compile(urls.ID)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How lines are read. `type` and `source` (the URL of a source) hold for lines that have none."""
+    """How lines are read. `type` and `source` (the URL of a source) hold for lines that have none; `shortest`: characters of a password."""
 
     update_if_exists: bool = True
     type: str | None = None
     source: str | None = None
+    shortest: int = SHORTEST_PASSWORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +181,19 @@ def _settled(line: Line, outcome: Outcome, errors: Mapping[str, list[str]] | Non
 
 def _with_texts(given: Json) -> Json:
     """In imports an integer that names something is read as its decimal text."""
-    numbers = {name: str(given[name]) for name in ("id", "owner", "source") if type(given.get(name)) is int}
+    numbers = {name: str(given[name]) for name in ("id", "username", "owner", "source") if type(given.get(name)) is int}
     return {**given, **numbers} if numbers else given
 
 
 def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
     """A line that the store has to decide on. Raises Invalid."""
-    place = "" if kind == "Organization" else _owner(given) if kind == "Source" else _source(given, options)
-    spoken = given.get("short_code") if kind == "Source" and "id" not in given else given.get("id")
+    place = "" if kind in ("User", "Organization") else _owner(given) if kind == "Source" else _source(given, options)
+    named = "username" if kind == "User" else "id"
+    spoken = given.get("short_code") if kind == "Source" and "id" not in given else given.get(named)
     if kind != "Mapping" and spoken is None:
-        raise Invalid.field("id", _REQUIRED)
+        raise Invalid.field(named, _REQUIRED)
     if spoken is not None and not (isinstance(spoken, str) and _ID.fullmatch(spoken)):
-        raise Invalid.field("id", "may hold 1 to 255 letters, digits and - . _ @")
+        raise Invalid.field(named, "may hold 1 to 255 letters, digits and - . _ @")
     item = _item(kind, given, spoken, line.size)
     url = _url(kind, place, spoken)
     inner = _inner(given, url, line.size) if kind == "Concept" and "DELETE" not in line.action else ()
@@ -277,8 +282,8 @@ def _source(given: Json, options: Options) -> str:
 def _url(kind: str, place: str, item_id: str | None) -> str | None:
     if item_id is None:
         return None
-    if kind == "Organization":
-        return urls.owner_url("Organization", item_id)
+    if kind in ("User", "Organization"):
+        return urls.owner_url(kind, item_id)
     if kind == "Source":
         return f"{place}sources/{item_id}/"
     if kind == "Source Version":

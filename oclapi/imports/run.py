@@ -20,7 +20,7 @@ from oclapi import jsonio
 from oclapi.access import Caller
 from oclapi.editing.draft import Draft, TooManyRows
 from oclapi.editing.write import write
-from oclapi.errors import NotFound, OclError
+from oclapi.errors import NotAuthenticated, NotFound, OclError
 from oclapi.imports import content, single
 from oclapi.imports.lines import Line, Options, read
 from oclapi.imports.outcomes import Report, Result
@@ -62,7 +62,8 @@ def run(
 
     An unfinished task of this key is continued: the lines that it has handled are passed over. `on_progress` is called after each
     step with the counts so far and the results of that step.
-    Raises StoreUnavailable, RepositoryBusy, OutcomeUnknown; Overtaken when another run of the same task began. Then the task stays
+    Raises StoreUnavailable, RepositoryBusy, OutcomeUnknown; NotAuthenticated when the caller is deactivated on the way; Overtaken when
+    another run of the same task began. Then the task stays
     unfinished and can be continued. Memory: three batches of at most 8 MiB, or of one line.
     """
     begun = store.tasks.begin(task, caller.by)
@@ -164,8 +165,9 @@ class _Run:
             self._fit = min(BATCH_ROWS, self._fit + self._fit // 4 + 1)
 
     def _step(self, batch: Sequence[Line]) -> Sequence[Result]:
+        self._look_at_rights()
         if not batch[0].is_content:
-            return self._note([single.apply(self._store, self._caller, batch[0], self._options.update_if_exists)])
+            return self._note([single.apply(self._store, self._caller, batch[0], self._options)])
         while True:
             places = {line.place for line in batch if not line.settled}
             repos = self._store.repos.by_urls(places) if places else []
@@ -173,6 +175,17 @@ class _Run:
                 return self._commit(batch, repos)
             except NotFound:  # one of them was deleted in between: its lines have no place any more
                 continue
+
+    def _look_at_rights(self) -> None:
+        """Take the user's rights as they are now: an earlier line may have made an organisation, and somebody may have changed them.
+
+        An operator at the command line is no user of the store and keeps theirs. Raises NotAuthenticated for a user who was deactivated.
+        """
+        name = self._caller.by
+        found = self._store.users.caller(name)
+        if found is None and self._store.users.get(name) is not None:
+            raise NotAuthenticated(f"{name} was deactivated")
+        self._caller = found or self._caller
 
     def _commit(self, batch: Sequence[Line], repos: Sequence[Json]) -> Sequence[Result]:
         results: Sequence[Result] = ()

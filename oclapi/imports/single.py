@@ -1,19 +1,22 @@
-"""Lines of organisations, sources and versions: each is a write of its own."""
+"""Lines of users, organisations, sources and versions: each is a write of its own."""
 
 from oclapi.access import Caller, may, need
-from oclapi.editing import owners, repositories
+from oclapi.editing import owners, repositories, users
 from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.imports.content import incomplete, told, verb
-from oclapi.imports.lines import Item, Line
+from oclapi.imports.lines import Item, Line, Options
 from oclapi.imports.outcomes import Result, refused
 from oclapi.model import Json
 from oclapi.store.store import Store
 
 
-def apply(store: Store, caller: Caller, line: Line, update_if_exists: bool) -> Result:
+def apply(store: Store, caller: Caller, line: Line, options: Options) -> Result:
     """Do what the line says; return its result. Raises only what is not the line's own failure."""
     assert line.item is not None and line.item.id is not None  # lines.py settles the others
+    update_if_exists = options.update_if_exists
     try:
+        if line.type == "User":
+            return _user(store, caller, line, line.item, options)
         if line.type == "Organization":
             return _org(store, caller, line, line.item, update_if_exists)
         if line.type == "Source":
@@ -21,6 +24,25 @@ def apply(store: Store, caller: Caller, line: Line, update_if_exists: bool) -> R
         return _version(store, caller, line, line.item, update_if_exists)
     except OclError as error:
         return line.result(*refused(error))
+
+
+def _user(store: Store, caller: Caller, line: Line, item: Item, options: Options) -> Result:
+    need(caller, "manage users")
+    user = store.users.get(str(item.id))
+    there = user is not None and (bool(user["active"]) or "DELETE" not in line.action)  # deactivating twice finds nobody
+    what = verb(line.action, there, options.update_if_exists)
+    if what == "create":
+        if item.missing:
+            return incomplete(line, item)
+        users.create(store, _body(item.create), caller, shortest=options.shortest)
+        return line.result("created")
+    if what == "update" and user:
+        edited = users.update(store, user["_id"], _body(item.update), caller, shortest=options.shortest)
+        return line.result("unchanged" if edited["updated_on"] == user["updated_on"] else "updated")
+    if what == "delete" and user:
+        users.deactivate(store, user["_id"], caller)
+        return line.result("deleted")
+    return _no_edit(line, what)
 
 
 def _org(store: Store, caller: Caller, line: Line, item: Item, update_if_exists: bool) -> Result:

@@ -1,0 +1,97 @@
+"""Lines of users, and lines with the rights of a user who is not staff."""
+
+import pytest
+
+from oclapi.access import Caller
+from oclapi.errors import NotAuthenticated
+from tests.imports.conftest import LAB, START, concept
+
+ASHA = {"type": "User", "username": "asha", "name": "Asha", "email": "asha@example.org"}
+HASH = "pbkdf2_sha256$1$salt$" + "A" * 43 + "="
+
+
+@pytest.fixture
+def asha(imports):
+    """A user without rights of its own, as one who asks."""
+    assert imports.outcomes(ASHA) == ["created"]
+    return imports.store.users.caller("asha")
+
+
+def test_a_user_is_made_changed_left_and_deactivated(imports):
+    given = [ASHA, ASHA, {**ASHA, "company": "c"}, {**ASHA, "__action": "CREATE"}, {**ASHA, "__action": "DELETE"}, {**ASHA, "__action": "DELETE"},
+             {**ASHA, "__action": "DELETE_IF_EXISTS"}, {"type": "user", "username": "nobody", "__action": "UPDATE"}]  # fmt: skip
+
+    assert imports.outcomes(*given) == ["created", "unchanged", "updated", "exists", "deleted", "not_found", "unchanged", "not_found"]
+    assert [result["url"] for result in imports.results[:2]] == ["/users/asha/"] * 2
+    assert imports.store.users.get("asha")["active"] is False
+
+
+def test_a_hash_that_is_given_again_changes_nothing(imports):
+    assert imports.outcomes({**ASHA, "hashed_password": HASH}, {**ASHA, "hashed_password": HASH}) == ["created", "unchanged"]
+    assert imports.store.users.get("asha")["password"] == HASH
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome", "field"),
+    [
+        ({"username": None}, "invalid", "username"), ({"name": None}, "invalid", "name"), ({"email": "x"}, "failed", "email"),
+        ({"username": "a b"}, "failed", "username"), ({"username": "login"}, "failed", "username"), ({"password": "x"}, "failed", "password"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_refused_on_its_field(imports, fields, outcome, field):
+    line = {name: value for name, value in {**ASHA, **fields}.items() if value is not None}
+    assert imports.outcomes(line) == [outcome]
+    assert list(imports.results[0]["errors"]) == [field]
+
+
+def test_the_shortest_password_is_the_operators_choice(imports):
+    assert imports.outcomes({**ASHA, "password": "1234567"}, shortest=8) == ["failed"]
+    assert imports.outcomes({**ASHA, "password": "12345678"}, shortest=8) == ["created"]
+    assert "12345678" not in repr(list(imports.store.database.task_results.find())) + repr(list(imports.store.database.tasks.find()))
+
+
+def test_users_are_for_staff_and_roles_for_superusers(imports, asha):
+    new = {**ASHA, "username": "new"}
+    assert imports.outcomes(new, {**ASHA, "company": "c"}, caller=asha) == ["permission_denied"] * 2
+    imports.run({**ASHA, "is_staff": True})
+    staff = imports.store.users.caller("asha")
+    assert imports.outcomes(new, {**new, "is_staff": True}, {**new, "username": "n2", "is_superuser": True}, caller=staff) == [
+        "created", "permission_denied", "permission_denied",
+    ]  # fmt: skip
+
+
+def test_who_makes_an_organisation_fills_it_in_the_same_import(imports, asha):
+    assert imports.outcomes(*START[:2], concept(1), caller=asha) == ["created"] * 3
+    assert imports.store.repos.by_url(LAB)["created_by"] == "asha"
+    own = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
+    assert imports.outcomes(own, {**own, "owner": "root"}, {**START[0], "__action": "DELETE"}, caller=asha) == [
+        "created", "permission_denied", "permission_denied",
+    ]  # fmt: skip
+
+
+def test_a_source_that_is_opened_takes_lines_of_others_but_stays_its_owners(lab, asha):
+    assert lab.outcomes(concept(1), caller=asha) == ["permission_denied"]
+    lab.run({**START[1], "public_access": "Edit"})
+    others = [concept(1), {**START[1], "name": "Lab 2"}, {**START[1], "public_access": "None"}, {**START[1], "__action": "DELETE"}]
+    assert lab.outcomes(*others, caller=asha) == ["created", "updated", "permission_denied", "permission_denied"]
+
+
+def test_rights_that_end_in_the_middle_of_an_import_end_for_its_next_lines(imports, asha):
+    imports.run(*START[:2], caller=asha)
+    imports.run({"type": "Organization", "id": "NorthLab", "__action": "UPDATE", "name": "x"})
+    imports.store.owners.remove_member("NorthLab", "asha", even_last=True)
+    assert imports.outcomes(concept(1), caller=asha) == ["permission_denied"]
+
+
+def test_an_import_of_somebody_who_is_deactivated_stops(imports, asha):
+    imports.run({**ASHA, "__action": "DELETE"})
+    with pytest.raises(NotAuthenticated):
+        imports.run(concept(1), caller=asha)
+
+
+def test_content_of_a_deactivated_user_is_unknown_to_everybody(imports):
+    own = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
+    assert imports.outcomes(ASHA, own, concept(1, "/users/asha/sources/OWN/")) == ["created"] * 3
+    imports.run({**ASHA, "__action": "DELETE"})
+    assert imports.outcomes(concept(2, "/users/asha/sources/OWN/"), {**own, "name": "x"}, {**own, "id": "NEW"}) == ["not_found"] * 3
+    assert imports.outcomes({**ASHA, "name": "x"}, caller=Caller("root", is_superuser=True)) == ["updated"]
