@@ -11,8 +11,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config.logging import belongs_to
 from config.settings import BadSetting, Settings
 from jobs.queue import RQExportQueue
-from oclapi import metrics
 from jobs.rates import RedisRates
+from oclapi import metrics
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
 from oclapi.resources import answers, errors, limits

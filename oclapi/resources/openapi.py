@@ -325,7 +325,7 @@ def _answers(schemas: Schemas, told: Told, method: str, same: bool) -> Iterator[
         if _has_facets(told):
             made["content"]["application/json"]["schema"] = schemas.with_facets(told.gives)
         if method == "get":
-            made["content"]["application/zip"] = {"schema": {"type": "string", "format": "binary"}}
+            made["content"]["application/zip"] = {}
         yield 200, made
 
 
@@ -337,7 +337,7 @@ def _answer(schemas: Schemas, status: int, form: Any, headers: tuple[str, ...] =
     if form is None:
         return made
     if isinstance(form, Mapping) and all("/" in name for name in form):
-        return {**made, "content": {name: {"schema": schema} for name, schema in form.items()}}
+        return {**made, "content": dict(form)}
     return {**made, "content": {"application/json": {"schema": schemas.of(form)}}}
 
 

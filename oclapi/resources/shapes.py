@@ -48,14 +48,6 @@ class Facets(_Shape):
     queries: dict[str, Any]
 
 
-class Facets(_Shape):
-    """How often each value of a filter occurs in the whole result, most frequent first."""
-
-    fields: Annotated[dict[str, list[tuple[str, Count]]], Field(description="By filter: pairs of a value and its number.")]
-    dates: dict[str, Any]
-    queries: dict[str, Any]
-
-
 # Users and organisations
 
 
