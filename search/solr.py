@@ -39,6 +39,8 @@ DEEP = 1000
 """A page behind more rows than these is read from the nearer end of the listing; its rows are counted first."""
 BATCH = 2000
 """Rows of one step of `keys`."""
+LONGEST = 255
+"""Characters that count of the beginning of a word; words of the index have no more, and Lucene refuses 1,000."""
 
 _SEPARATOR = "\x1e"  # between the values of a list; folded values that hold it themselves find nothing
 _JSON = {"Content-Type": "application/json"}
@@ -103,6 +105,9 @@ class SolrIndex:
         except SearchUnavailable:
             self._again = time.monotonic() + PAUSE
             raise
+        except (KeyError, TypeError, ValueError) as error:
+            self._again = time.monotonic() + PAUSE
+            raise SearchUnavailable("what answers at SOLR_URL is not Solr") from error
 
     def _page(self, question: "_Question", limit: int, skip: int, after: Position | None, fresh: bool) -> Hits:
         if after is not None or skip <= DEEP or limit == 0:
@@ -303,7 +308,8 @@ class _Http(pysolr.Solr):
         sent = orjson.dumps(body) if body is not None else None
         for last in (False, True):
             try:
-                return dict(orjson.loads(self._send_request(method, path, sent, dict(_JSON))))
+                answer: Json = orjson.loads(self._send_request(method, path, sent, dict(_JSON)))
+                return answer
             except pysolr.SolrError as error:
                 lost = isinstance(error.__context__, requests.ConnectionError) and not isinstance(error.__context__, requests.Timeout)
                 if last or not lost:  # a connection kept open may have been closed meanwhile: once more with a new one
@@ -499,7 +505,7 @@ def _term(term: Term) -> list[str]:
 
 def _beginning(term: Term) -> list[str]:
     """The places of a word's beginning. Of a word with marks inside, the last part is the beginning of a word."""
-    return [f"{field}:{_escaped(plain(term.text))}*^{weight}" for field, weight in _WORD if field in _CODES] + [
+    return [f"{field}:{_escaped(plain(term.text)[:LONGEST])}*^{weight}" for field, weight in _WORD if field in _CODES] + [
         _begins(field, weight, term.text) for field, weight in _WORD if field not in _CODES
     ]
 
@@ -507,7 +513,7 @@ def _beginning(term: Term) -> list[str]:
 def _begins(field: str, weight: float, text: str) -> str:
     *before, last = _PIECES.findall(plain(text)) or [text]
     # pairs of characters stand for longer words in scripts without spaces: what begins with those holds them
-    end = f"{field}:{_quoted(last)}" if len(last) > 2 and _UNSPACED.search(last) else f"{field}:{_escaped(last)}*"
+    end = f"{field}:{_quoted(last)}" if len(last) > 2 and _UNSPACED.search(last) else f"{field}:{_escaped(last[:LONGEST])}*"
     return f"(+{' +'.join([*(f'{field}:{_quoted(piece)}' for piece in before), end])})^{weight}"
 
 
