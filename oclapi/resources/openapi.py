@@ -65,7 +65,7 @@ FAILURES: dict[int, tuple[str, str]] = {
     414: ("LineTooLong", "The request line is too long."),
     415: ("TypeRefused", "The body has a type that is not taken."),
     416: ("OutOfRange", "The range is outside the archive."),
-    429: ("TooMany", "Asked too often; only where the operator set a rate."),
+    429: ("TooMany", "Asked too often; wait as long as `Retry-After` says."),
     500: ("Fault", "A fault of the server."),
     503: ("Unavailable", "A part of the server is down or busy; trying again helps."),
 }
