@@ -22,7 +22,7 @@ from oclapi.resources.routes import add_routes
 from oclapi.services import Services
 from oclapi.store.database import Database
 from oclapi.store.store import Store
-from search.solr import CORE, SolrIndex
+from search.solr import SolrIndex
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,9 @@ def build_services(settings: Settings) -> Services:
     if not settings.secret_key:
         raise BadSetting("OCL_SECRET_KEY is needed: at least 32 random characters, the same for every process and kept for good")
     store = Store(Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key)
-    solr = SolrIndex(settings.solr_url, CORE, store.index_notes.identity) if settings.solr_url else None
+    solr = None
+    if settings.solr_url:
+        solr = SolrIndex(settings.solr_url, settings.solr_core, store.index_notes.identity, patience=settings.search_patience)
     return Services(settings, store, ExportCache(settings.export_cache), RQExportQueue(settings.redis_url), solr)
 
 

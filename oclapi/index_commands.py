@@ -20,7 +20,7 @@ from oclapi.store.feed import RepoHead
 from oclapi.store.store import Store
 from search.check import Difference, State, compare, forget_unknown, repair, states
 from search.rebuild import rebuild_all, rebuild_one
-from search.solr import CORE, SolrIndex
+from search.solr import SolrIndex
 
 SHOWN = 20
 """Differences that are printed for one repository."""
@@ -158,7 +158,7 @@ def _opened() -> Iterator[tuple[Store, SolrIndex]]:
         if not settings.solr_url:
             raise click.ClickException("SOLR_URL is not set: listings are answered from the database, there is no index to look after")
         store = Store(Database(settings.mongo_url), settings.secret_key)
-        yield store, SolrIndex(settings.solr_url, CORE, store.index_notes.identity)
+        yield store, SolrIndex(settings.solr_url, settings.solr_core, store.index_notes.identity)
     except BadSetting as error:
         raise click.ClickException(str(error)) from error
     except OclError as error:

@@ -25,11 +25,11 @@ from search.documents import SCHEMA, Marker, marker_document, marker_id, parted,
 from search.spellings import in_two, spellings
 from search.words import Term, terms
 
+CORE = "oclapi"
+"""The index that serves, where OCL_SOLR_CORE does not say otherwise."""
+
 CONFIGSET = "oclapi"
 """The name under which Solr keeps config/solr/configset."""
-
-CORE = "oclapi"
-"""The name of the index that serves."""
 
 PAUSE = 1.5
 """Seconds for which a process does not ask a Solr again that has just failed: its time-out is not paid by every listing."""

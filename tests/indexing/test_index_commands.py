@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner
 
-from oclapi import index_commands
 from oclapi.__main__ import cli
 from search.documents import Marker, document, document_id
 from search.follow import Follower
@@ -19,7 +18,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.solr]
 @pytest.fixture
 def run(monkeypatch, prepared_mongo_url, solr):
     """Type a command; its exit code and what it printed."""
-    monkeypatch.setattr(index_commands, "CORE", solr.core)
+    monkeypatch.setenv("OCL_SOLR_CORE", solr.core)
     monkeypatch.setenv("MONGO_URL", prepared_mongo_url)
     monkeypatch.setenv("SOLR_URL", solr.url)
 
