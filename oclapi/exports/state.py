@@ -58,12 +58,15 @@ class ExportStates:
         self._queue = queue
         self._silence = timedelta(seconds=silence)
 
-    def of(self, version: Json, now: datetime) -> ExportState:
-        """How the export stands. Raises NotFound when the version is gone. Cost: one read; one look at the queue for a job that waits."""
-        return state_of(*self._look(version, now))
+    def of(self, version: Json, now: datetime, document: Json | None = None) -> ExportState:
+        """How the export stands. `document`: its stored state where it was read already. Raises NotFound when the version is gone.
 
-    def ask(self, version: Json, now: datetime) -> ExportState:
-        """Have the export made unless it is there or on its way, and return how it stands then.
+        Cost: one read; one look at the queue for a job that waits.
+        """
+        return state_of(*self._look(version, now, document))
+
+    def ask(self, version: Json, now: datetime) -> tuple[bool, ExportState]:
+        """Have the export made unless it is there or on its way; return whether this call started a job, and how it stands then.
 
         `failed` comes back only when this was the moment to give up. Raises QueueUnavailable (nothing is left behind), NotFound.
         """
@@ -71,9 +74,11 @@ class ExportStates:
             document, alive = self._look(version, now)
             state = state_of(document, alive)
             if state.status in ("ready", "processing"):
-                return state
-            if self._given_up(version, document, now) or self._start(version, document, now):
-                return self.of(version, now)
+                return False, state
+            if self._given_up(version, document, now):
+                return False, self.of(version, now)
+            if self._start(version, document, now):
+                return True, self.of(version, now)
 
     def recreate(self, version: Json, now: datetime) -> tuple[bool, ExportState]:
         """Stop serving the archive and have another made. False when one is being made and there is none yet: then that one is it.
@@ -154,12 +159,12 @@ class ExportStates:
             raise NotFound("the version is gone")
         return found
 
-    def _look(self, version: Json, now: datetime) -> tuple[Json, bool]:
+    def _look(self, version: Json, now: datetime, document: Json | None = None) -> tuple[Json, bool]:
         """The export's document, and whether its job is alive.
 
         A job that the queue does not know may have begun, or ended, after the document was read: then it is read again.
         """
-        document = self._read(version)
+        document = document or self._read(version)
         while not (alive := self._alive(document, now)) and "job" in document:
             again = self._read(version)
             if again.get("job") == document["job"]:

@@ -50,22 +50,20 @@ class VersionExport(ArchiveEndpoint):
 
     def get(self, **path: str) -> Response:
         with telling() as told:
-            place, now = self._place(path), datetime.now(UTC)
-            version = place.shown_version
-            state = told(self.exports.of(version, now))
+            now = datetime.now(UTC)
+            place, version, state = self._place(path, told, now)
             form = wanted_format()
             if state.file and (answer := self._archive(place.repo, version, state.file, form, now)):
                 return answer
             pause = timedelta(seconds=self.settings.export_failure_pause)
             if state.status == "failed" and state.failed_at and now - state.failed_at < pause:
                 raise _failed(state)
-            return _on_its_way(208, told(self.exports.ask(version, now)))
+            return _on_its_way(208, told(self.exports.ask(version, now)[1]))
 
     def head(self, **path: str) -> Response:
         with telling() as told:
-            place, now = self._place(path), datetime.now(UTC)
-            version = place.shown_version
-            state = told(self.exports.of(version, now))
+            now = datetime.now(UTC)
+            place, version, state = self._place(path, told, now)
             form = wanted_format()
             if state.file:
                 if answer := self._archive(place.repo, version, state.file, form, now):
@@ -75,21 +73,19 @@ class VersionExport(ArchiveEndpoint):
 
     def post(self, **path: str) -> Response:
         with telling() as told:
-            place, now = self._place(path, "start export"), datetime.now(UTC)
-            version = place.shown_version
-            before = told(self.exports.of(version, now))
+            now = datetime.now(UTC)
+            place, version, before = self._place(path, told, now, "start export")
             if before.status == "ready":
                 access.need(self.caller, "own", place.repo)
                 started, state = self.exports.recreate(version, now)
             else:
-                started, state = before.status != "processing", self.exports.ask(version, now)
+                started, state = self.exports.ask(version, now)
             return _on_its_way(202 if started else 208, told(state))
 
     def delete(self, **path: str) -> Response:
         with telling() as told:
-            place, now = self._place(path, "start export"), datetime.now(UTC)
-            version = place.shown_version
-            told(self.exports.of(version, now))
+            now = datetime.now(UTC)
+            place, version, _ = self._place(path, told, now, "start export")
             access.need(self.caller, "own", place.repo)
             deleted = self.exports.delete(version, now)
             told(self.exports.of(version, now))
@@ -97,13 +93,18 @@ class VersionExport(ArchiveEndpoint):
                 raise NotFound("this version has no export")
             return nothing()
 
-    def _place(self, path: places.Path, action: access.Action = "read") -> places.Place:
-        """The version that the path names. Raises as places.place; as access.need; MethodNotOffered for HEAD."""
-        place = places.place(self.store, path, self.caller)
+    def _place(
+        self, path: places.Path, told: "Telling", now: datetime, action: access.Action = "read"
+    ) -> tuple[places.Place, Json, ExportState]:
+        """The version that the path names, its document, and how its export stands, which `told` puts on the answer.
+
+        Raises as places.place; as access.need; MethodNotOffered for HEAD.
+        """
+        place, document = places.exported(self.store, path, self.caller)
         access.need(self.caller, action, place.repo)
         if place.version is None:
             raise MethodNotOffered("HEAD has no export, since it changes with every commit: export a version", ["OPTIONS"])
-        return place
+        return place, place.version, told(self.exports.of(place.version, now, document))
 
     def _archive(self, repo: Json, version: Json, file: File, form: Format, now: datetime) -> Response | None:
         name = f"{repo['id']}_{version['id']}.{file.content_at:%Y%m%d%H%M%S}"

@@ -74,13 +74,14 @@ def org(store: Store, path: Path) -> Json:
 
 def repo(store: Store, path: Path, caller: Caller, session: Session = None) -> Json:
     """The repository, which the caller may read. Raises NotFound, NotAuthenticated, Forbidden."""
+    url = repo_url(path, caller)
+    return _readable(store.repos.by_url(url, session), url, caller)
+
+
+def repo_url(path: Path, caller: Caller) -> str:
+    """The repository's address. Raises as `owner_url`."""
     kind = "source" if "source" in path else "collection"
-    url = f"{owner_url(path, caller)}{kind}s/{path[kind]}/"
-    found = store.repos.by_url(url, session)
-    if found is None:
-        raise NotFound(f"there is no {kind} {url}")
-    need(caller, "read", found)
-    return found
+    return f"{owner_url(path, caller)}{kind}s/{path[kind]}/"
 
 
 def place(store: Store, path: Path, caller: Caller, session: Session = None) -> Place:
@@ -90,9 +91,26 @@ def place(store: Store, path: Path, caller: Caller, session: Session = None) -> 
     if asked == "HEAD":
         return Place(found, None, revision_of(found))
     if asked == "latest":
-        version = store.versions.latest(found["_id"], session)
-    else:
-        version = store.versions.by_id(found["_id"], asked, session)
+        return _version(found, asked, store.versions.latest(found["_id"], session))
+    return _version(found, asked, store.versions.by_id(found["_id"], asked, session))
+
+
+def exported(store: Store, path: Path, caller: Caller) -> tuple[Place, Json | None]:
+    """As `place`, and the document of the version's export, None when it is gone. Cost: one command for all."""
+    url, asked = repo_url(path, caller), path["version"]
+    found, version, export = store.versions.with_export(url, asked)
+    there = _readable(found, url, caller)
+    return Place(there, None, revision_of(there)) if asked == "HEAD" else _version(there, asked, version), export
+
+
+def _readable(found: Json | None, url: str, caller: Caller) -> Json:
+    if found is None:
+        raise NotFound(f"there is no {'source' if '/sources/' in url else 'collection'} {url}")
+    need(caller, "read", found)
+    return found
+
+
+def _version(found: Json, asked: str, version: Json | None) -> Place:
     if version is None:
         raise NotFound("this repository has no released version" if asked == "latest" else f"there is no version {asked}")
     return Place(found, version, revision_of(version))

@@ -13,6 +13,9 @@ from oclapi.store.database import Database, Session, told
 from oclapi.store.exports import Exports, new_job
 from oclapi.store.repos import now_ms
 
+RELEASE: Json = {"released": True, "retired": False}
+"""Which versions can be a repository's latest one."""
+
 
 class Versions:
     """The `versions` collection. `edition` grows by 1 at each change that the version's export shows."""
@@ -34,13 +37,30 @@ class Versions:
 
     def latest(self, repo: int, session: Session = None) -> Json | None:
         """The newest created version that is released and not retired."""
-        asked = {"repo": repo, "released": True, "retired": False}
+        asked = {"repo": repo, **RELEASE}
         with told():
             return self._db.versions.find_one(asked, sort=[("at", -1)], hint="newest", session=session)
 
+    def with_export(self, url: str, version: str) -> tuple[Json | None, Json | None, Json | None]:
+        """The repository at this URL, its version of this id (`latest`: see there) and the document of that one's export.
+
+        Each is None when it is not there. Cost: one command, where three would cost a request more than all else that it does.
+        """
+        export = {"from": "exports", "localField": "_id", "foreignField": "_id", "as": "export"}
+        chosen: list[Json] = [{"$match": {"id": version}}]
+        if version == "latest":
+            chosen = [{"$match": RELEASE}, {"$sort": {"at": -1}}, {"$limit": 1}]
+        steps = [*chosen, {"$lookup": export}]
+        named = {"from": "versions", "localField": "_id", "foreignField": "repo", "pipeline": steps, "as": "version"}
+        with told():
+            repo = next(self._db.repos.aggregate([{"$match": {"url": url}}, {"$lookup": named}]), None)
+        [found] = (repo and repo.pop("version")) or [None]
+        [state] = (found and found.pop("export")) or [None]
+        return repo, found, state
+
     def latest_of(self, repos: Sequence[int], session: Session = None) -> dict[int, int]:
         """The revisions of the `latest` versions of these repositories, by number; without those that have none."""
-        asked = {"repo": {"$in": list(repos)}, "released": True, "retired": False}
+        asked = {"repo": {"$in": list(repos)}, **RELEASE}
         with told():
             found = self._db.versions.find(asked, {"repo": 1, "rev": 1}, sort=[("repo", 1), ("at", 1)], hint="newest", session=session)
             return {version["repo"]: version["rev"] for version in found}

@@ -94,7 +94,8 @@ def make(store, states, version, edition=1, now=NOW):
 
 def test_an_export_goes_from_missing_over_processing_to_ready(store, states, version):
     assert states.of(version, NOW).status == "missing"
-    asked = states.ask(version, NOW)
+    started, asked = states.ask(version, NOW)
+    assert started
     assert (asked.status, asked.processed, asked.total) == ("processing", 0, 1)
     token = start(store, version)
     store.exports.beat(key(version), token, 1, NOW)
@@ -138,9 +139,10 @@ def at_once(work, times=50):
         return list(pool.map(one, range(times)))
 
 
-def test_fifty_clients_asking_at_once_start_one_job(states, queue, version):
-    answers = at_once(lambda _: states.ask(version, NOW).status)
-    assert answers == ["processing"] * 50
+def test_fifty_clients_asking_at_once_start_one_job_and_one_of_them_is_told_so(states, queue, version):
+    answers = at_once(lambda _: states.ask(version, NOW))
+    assert [state.status for _, state in answers] == ["processing"] * 50
+    assert sorted(started for started, _ in answers) == [False] * 49 + [True]
     assert len(queue.waiting) == 1
 
 
@@ -178,7 +180,7 @@ def test_asking_for_what_is_ready_or_on_its_way_starts_nothing(store, states, qu
     assert len(queue.waiting) == 1
     token = start(store, version)
     store.exports.publish(key(version), token, file(token), NOW)
-    assert states.ask(version, NOW).status == "ready"
+    assert states.ask(version, NOW) == (False, states.of(version, NOW))
     assert len(queue.waiting) == 1
 
 
@@ -189,7 +191,7 @@ def test_a_waiting_job_lives_as_long_as_the_queue_knows_it(states, queue, versio
     queue.waiting.clear()
     assert states.of(version, NOW + GRACE - timedelta(milliseconds=1)).status == "processing"
     assert states.of(version, NOW + GRACE).status == "missing"
-    assert states.ask(version, later).status == "processing"
+    assert states.ask(version, later)[1].status == "processing"
     assert len(queue.waiting) == 1
 
 
@@ -231,7 +233,7 @@ def test_a_failed_export_tells_why_and_can_be_asked_for_again(store, states, ver
     failed = states.of(version, NOW)
     assert (failed.status, failed.error, failed.failed_at) == ("failed", "no space", NOW)
     assert list(store.exports.unsettled()) == []
-    again = states.ask(version, NOW)
+    _, again = states.ask(version, NOW)
     assert again.status == "processing"
     token = start(store, version)
     store.exports.publish(key(version), token, file(token), NOW)
@@ -296,6 +298,17 @@ def test_the_export_of_a_new_version_comes_when_the_queue_is_back(store, states,
     states.heal(version, NOW)
     assert states.of(version, NOW).status == "processing"
     assert len(queue.waiting) == 1
+
+
+def test_a_version_is_read_together_with_its_repository_and_its_export(store, states, repo, version):
+    newer = released(store, repo, "v2")
+    make(store, states, version)
+    source = store.repos.by_number(repo.number)
+
+    assert store.versions.with_export(repo.url, "v1") == (source, version, document(store, version))
+    assert store.versions.with_export(repo.url, "latest") == (source, newer, document(store, newer))
+    assert store.versions.with_export(repo.url, "v9") == (source, None, None)
+    assert store.versions.with_export("/orgs/NorthLab/sources/NONE/", "v1") == (None, None, None)
 
 
 def test_a_version_made_with_a_job_is_processing_when_the_job_is_queued(store, states, queue, repo):

@@ -163,6 +163,27 @@ def test_a_read_uses_its_index_and_neither_scans_nor_sorts(store, reads, source,
     assert not {stage for stage, _ in used} & {"COLLSCAN", "SORT"}
 
 
+@pytest.fixture(scope="module")
+def releases(store, source):
+    fields = {"released": True, "retired": False}
+    for name in ("v1", "v2", "v3"):
+        store.versions.create(source.number, name, lambda session, head: fields)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("version", "index"), [("v2", "id"), ("latest", "newest")])
+def test_a_version_with_its_export_is_read_by_indexes_alone(store, reads, source, releases, version, index):
+    store.versions.with_export(source.url, version)
+    sent = reads.commands[-1]
+
+    asked = {name: sent[name] for name in ("aggregate", "pipeline", "cursor")}
+    plan = store.database.rows.database.command("explain", asked, verbosity="executionStats")
+
+    [joined] = [stage for stage in plan["stages"] if "$lookup" in stage]
+    assert set(joined["indexesUsed"]) == {index, "_id_"}
+    assert (joined["collectionScans"], joined["totalDocsExamined"]) == (0, 2)  # a version, its export
+
+
 def test_the_next_page_starts_where_the_last_one_ended(store, source):
     with store.snapshot() as session:
         whole = store.rows.page(session, source.head(), Slice("concept"), limit=100)
