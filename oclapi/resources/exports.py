@@ -85,7 +85,7 @@ class VersionExport(ArchiveEndpoint):
     def delete(self, **path: str) -> Response:
         with telling() as told:
             now = datetime.now(UTC)
-            place, version, _ = self._place(path, told, now, "start export")
+            place, version, _ = self._place(path, told, now, "start export", "own")
             access.need(self.caller, "own", place.repo)
             deleted = self.exports.delete(version, now)
             told(self.exports.of(version, now))
@@ -94,15 +94,16 @@ class VersionExport(ArchiveEndpoint):
             return nothing()
 
     def _place(
-        self, path: places.Path, told: "Telling", now: datetime, action: access.Action = "read"
+        self, path: places.Path, told: "Telling", now: datetime, action: access.Action = "read", then: access.Action = "read"
     ) -> tuple[places.Place, Json, ExportState]:
         """The version that the path names, its document, and how its export stands, which `told` puts on the answer.
 
-        Raises as places.place; as access.need; MethodNotOffered for HEAD.
+        `then`: the right that is needed once the export's state is known. Raises as places.place; as access.need; MethodNotOffered for HEAD.
         """
         place, document = places.exported(self.store, path, self.caller)
         access.need(self.caller, action, place.repo)
         if place.version is None:
+            access.need(self.caller, then, place.repo)
             raise MethodNotOffered("HEAD has no export, since it changes with every commit: export a version", ["OPTIONS"])
         return place, place.version, told(self.exports.of(place.version, now, document))
 
