@@ -25,9 +25,6 @@ from search.documents import SCHEMA, Marker, marker_document, marker_id, parted,
 from search.spellings import in_two, spellings
 from search.words import Term, terms
 
-CORE = "oclapi"
-"""The index that serves, where OCL_SOLR_CORE does not say otherwise."""
-
 CONFIGSET = "oclapi"
 """The name under which Solr keeps config/solr/configset."""
 
