@@ -48,6 +48,7 @@ class Settings:
     cursor_life: int = _set("OCL_CURSOR_LIFE", 86400, "how long a paging cursor can be used", low=86400)
     whole_second_margin: int = _set("OCL_WHOLE_SECOND_MARGIN", 2, "how much earlier an updatedSince in whole seconds is read", low=0)
     whole_second_reach: int = _set("OCL_WHOLE_SECOND_REACH", 100, "how old the one commit before that may be to be repeated too", low=0)
+    max_shown: int = _set("OCL_MAX_SHOWN", 10000, "most mappings of its source that may show a concept's name if that shall change", low=1)
     commit_patience: int = _set("OCL_COMMIT_PATIENCE", 20, "how long a write waits for other writers before it answers 503", low=1)
 
     search_patience: int = _set("OCL_SEARCH_PATIENCE", 2, "how long a listing waits for Solr before MongoDB answers it", low=1)

@@ -34,7 +34,7 @@ def build_services(settings: Settings) -> Services:
     """What requests and jobs share. Opens no connection. Raises BadSetting without a secret key."""
     if not settings.secret_key:
         raise BadSetting("OCL_SECRET_KEY is needed: at least 32 random characters, the same for every process and kept for good")
-    store = Store(Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key)
+    store = Store(Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key, settings.max_shown)
     solr = None
     if settings.solr_url:
         solr = SolrIndex(settings.solr_url, settings.solr_core, store.index_notes.identity, patience=settings.search_patience)

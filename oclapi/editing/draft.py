@@ -27,6 +27,9 @@ MappingKey = tuple[str, str, str]
 Pair = tuple[str, str]
 """(from, to): what no second active mapping of a source with the schema OpenMRS may share."""
 
+SHOWN_BYTES = 32 * 2**20
+"""Bytes of the mappings that one commit writes again because they show a concept's new name; see TooManyRows."""
+
 _ABSENT = object()
 
 
@@ -56,7 +59,10 @@ class Target(NamedTuple):
 
 
 class TooManyRows(Exception):
-    """The commit would write more rows than its caller allowed: concepts with new names have many mappings that show them."""
+    """The commit would write more than its caller allowed: concepts with new names have many mappings that show them.
+
+    A transaction that outgrows a tenth of the database's cache is undone by the database, however often it is tried.
+    """
 
     def __init__(self, rows: int) -> None:
         super().__init__(f"the commit would write {rows} rows")
@@ -306,9 +312,10 @@ class Draft:
     def changes(self, most: int | None = None) -> list[Change]:
         """Render what was put, and the mappings that show a concept which got another name. Called once, at the end of `build`.
 
-        Raises TooManyRows where that makes more than `most`.
+        `most` is the rows that a commit of several edits may write. Where it is given, TooManyRows is raised when these are more, or
+        the mappings more than any commit may write again; without it, for those, Invalid on `names`.
         """
-        self._rename()
+        self._rename(most)
         if most and len(self._items) > most:
             raise TooManyRows(len(self._items))
         guarded: set[int] = set()
@@ -322,14 +329,22 @@ class Draft:
             self._store.repos.guard(self._session, sorted(guarded))
         return made
 
-    def _rename(self) -> None:
+    def _rename(self, most: int | None) -> None:
         by_repo: dict[int, dict[str, str]] = {}
         for item in self._items.values():
             if item.kind == "concept" and item.row and item.row.header["display"] != item.value["display_name"]:
                 by_repo.setdefault(item.repo["_id"], {})[item.url] = item.value["display_name"]
         for number, names in by_repo.items():
-            repo = self._heads[number].repo
+            repo, limit = self._heads[number].repo, self._store.most_shown
+            shown = self._store.rows.count_showing(self._session, number, names)  # first, so that a refusal comes at once
+            if shown > limit or (most and len(self._items) + shown > most):
+                raise _too_many(len(self._items) + shown, f"{shown} mappings show it; at most {limit} can be written again", most)
+            size = 0
             for row in self._store.rows.living_showing(self._session, number, names):
+                size += len(row.body)
+                if size > SHOWN_BYTES:
+                    text = f"the {shown} mappings that show it have over {SHOWN_BYTES} bytes, more than can be written again"
+                    raise _too_many(len(self._items) + shown, text, most)
                 if row.url not in self._items:
                     value = mapping_value(row)
                     if any(value[field] in names for field in shown_concepts(value)):
@@ -357,6 +372,10 @@ class Draft:
             if uses:
                 header["uses"] = uses
         return Change(item.repo["_id"], item.kind, item.url, value["id"], value["retired"], body, header, item.row)
+
+
+def _too_many(rows: int, text: str, most: int | None) -> Exception:
+    return TooManyRows(rows) if most else Invalid.field("names", f"the name that the concept shows can't change: {text} at once")
 
 
 def _key(mapping: Mapping[str, Any]) -> MappingKey:

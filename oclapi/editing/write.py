@@ -23,7 +23,7 @@ def write(
     """Run `edit` on a draft of these repositories and commit what it put; return its result, whose items then hold their bodies.
 
     `edit` may run again, on a new draft, so it has no effect but through it. What it raises leaves no trace.
-    Raises TooManyRows, and stores nothing, where it would write more than `most` rows, mappings that show a new name included.
+    Stores nothing, and raises what `Draft.changes` tells, where too many mappings show a concept's new name, or the rows are over `most`.
     Rights are the caller's business: ask `access.need` for each repository before.
     """
     result: list[Result] = []

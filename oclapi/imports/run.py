@@ -20,10 +20,10 @@ from oclapi import jsonio
 from oclapi.access import Caller
 from oclapi.editing.draft import Draft, TooManyRows
 from oclapi.editing.write import write
-from oclapi.errors import NotAuthenticated, NotFound, OclError
+from oclapi.errors import Invalid, NotAuthenticated, NotFound, OclError
 from oclapi.imports import content, single
 from oclapi.imports.lines import Line, Options, read
-from oclapi.imports.outcomes import Report, Result
+from oclapi.imports.outcomes import Report, Result, refused
 from oclapi.model import Json
 from oclapi.store.database import Transaction
 from oclapi.store.store import Store
@@ -146,7 +146,7 @@ class _Run:
             try:
                 results = self._step(part)
             except TooManyRows as error:
-                self._fit = max(1, len(part) * BATCH_ROWS // error.rows)
+                self._fit = max(1, min(len(part) // 2, len(part) * BATCH_ROWS // error.rows))
                 continue
             except OclError:  # the store's own, or Overtaken: the import can't go on
                 raise
@@ -200,7 +200,10 @@ class _Run:
         def beside(session: Transaction) -> None:
             self._advance(session, results)
 
-        write(self._store, self._caller, repos, edit, beside, MOST_ROWS if len(batch) > 1 else None)
+        try:
+            write(self._store, self._caller, repos, edit, beside, MOST_ROWS if len(batch) > 1 else None)
+        except Invalid as error:  # of a line alone: more mappings show the name that it changes than can be written again
+            return self._note([batch[0].result(*refused(error))])
         somebody_waits = bool(numbers) and self._store.commits.waited(numbers) > waited
         self._most = BESIDE_ROWS if somebody_waits else BATCH_ROWS
         if somebody_waits:

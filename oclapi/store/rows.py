@@ -233,14 +233,14 @@ class Rows:
         rows = [row_of(found) for found in self._db.rows.find(asked, {"body": 0}, hint="from", session=session)]
         return [row for row in rows if (row.header["from"], row.header["to"]) in wanted]
 
-    def living_showing(self, session: Session, repo: int, urls: Iterable[str]) -> list[Row]:
-        """The living mappings that start from or point to one of these concepts, each once. For use inside a commit."""
-        wanted = sorted(urls)
-        rows: dict[str, Row] = {}
-        for field in ("from", "to"):
-            for found in self._db.rows.find({"repo": repo, field: {"$in": wanted}, "to_rev": LIVE}, hint=field, session=session):
-                rows[found["url"]] = row_of(found)
-        return list(rows.values())
+    def living_showing(self, session: Session, repo: int, urls: Iterable[str]) -> Iterator[Row]:
+        """The living mappings that show the name of one of these concepts, each once. For use inside a commit."""
+        for hint, asked in _showing(repo, urls):
+            yield from map(row_of, self._db.rows.find(asked, hint=hint, session=session))
+
+    def count_showing(self, session: Session, repo: int, urls: Iterable[str]) -> int:
+        """How many `living_showing` gives. Cost: a look at every state of every mapping of these concepts."""
+        return sum(self._db.rows.count_documents(asked, hint=hint, session=session) for hint, asked in _showing(repo, urls))
 
     def claimants(self, session: Session, repo: int, claims: Iterable[int]) -> list[Row]:
         """The living rows that hold one of these claims, without bodies. For use inside a commit."""
@@ -289,6 +289,13 @@ class Rows:
 def _at(revision: Revision) -> Json:
     """The rows visible at a revision."""
     return {"repo": revision.repo, "from_rev": {"$lte": revision.number}, "to_rev": {"$gt": revision.number}}
+
+
+def _showing(repo: int, urls: Iterable[str]) -> list[tuple[str, Json]]:
+    """The living mappings that show one of these concepts' names, and by which index each part is found; the parts do not overlap."""
+    wanted = {"$in": sorted(urls)}
+    living = {"repo": repo, "to_rev": LIVE}
+    return [("from", {**living, "from": wanted}), ("to", {**living, "to": wanted, "from": {"$not": wanted}, "own_to_name": False})]
 
 
 def _retired(retired: bool | None) -> Json:

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from oclapi.editing import concepts, mappings, repositories
+from oclapi.editing import concepts, draft, mappings, repositories
 from oclapi.errors import NotFound
 from tests.editing.conftest import AMINA, Source, change_concept, change_mapping, named, new_concept, new_mapping, refused
 
@@ -493,3 +493,35 @@ def test_each_entry_edit_that_renames_counts(filled):
     for text in ("One", "Two"):
         filled.edit(lambda draft, repo, text=text: concepts.update_entry(draft, repo, "A", "names", name["uuid"], {"name": text}))
     assert [state["from_concept_name"] for state in filled.states(filled.mapping_url("m"))] == ["Name of A", "One", "Two"]
+
+
+# Names that many mappings show
+
+
+def test_a_name_that_too_many_mappings_show_is_refused_with_their_number(filled):
+    filled.store.most_shown = 2
+    for mapping, start, end in (("ab", "A", "B"), ("ca", "C", "A"), ("cb", "C", "B")):
+        filled.mapping(mapping, start, end)
+    filled.mapping("ba", "B", "A", to_concept_name="Its own name")
+    filled.change("A", names=[named("Both can be written again")])
+    before = filled.rev
+
+    filled.mapping("ac", "A", "C")
+    with refused("names") as errors:
+        filled.change("A", names=[named("One too many")])
+
+    assert errors["names"] == ["the name that the concept shows can't change: 3 mappings show it; at most 2 can be written again at once"]
+    assert filled.rev == before + 1
+    assert filled.change("A", datatype="Text")["display_name"] == "Both can be written again"
+
+
+def test_a_name_that_too_large_mappings_show_is_refused(filled, monkeypatch):
+    monkeypatch.setattr(draft, "SHOWN_BYTES", 5000)
+    filled.mapping("ab", "A", "B", extras={"k": "x" * 3000})
+    filled.change("A", names=[named("Fits")])
+
+    filled.mapping("ac", "A", "C", extras={"k": "x" * 3000})
+    with refused("names"):
+        filled.change("A", names=[named("Too large")])
+
+    assert filled.now(filled.mapping_url("ab"))["from_concept_name"] == "Fits"

@@ -246,3 +246,16 @@ def test_one_line_that_renames_a_concept_which_many_mappings_show_is_stored_whol
     assert lab.outcomes(concept(0, names=[{"name": "Hub", "locale": "en"}])) == ["updated"]
 
     assert [row["to_concept_name"] for row in lab.rows() if row["type"] == "Mapping"] == ["Hub"] * 8
+
+
+def test_a_line_that_renames_what_too_many_mappings_show_fails_and_the_others_do_not(lab):
+    lab.run(*(concept(number) for number in range(6)))
+    lab.run(*(mapping(number, 0) for number in range(1, 5)))
+    lab.store.most_shown = 3
+
+    renamed = [concept(number, names=[{"name": f"New {number}", "locale": "en"}]) for number in (5, 0, 1)]
+    assert lab.outcomes(*renamed) == ["updated", "failed", "updated"]
+
+    assert list(lab.results[1]["errors"]) == ["names"]
+    assert "4 mappings" in lab.results[1]["errors"]["names"][0]
+    assert [row["from_concept_name"] for row in lab.rows() if "/1/" in row.get("from_concept_url", "")] == ["New 1"]

@@ -127,7 +127,9 @@ CONTENT = {
     "what is mapped already": ("from", lambda store, repo, session: (
         store.rows.living_mappings(session, repo.number, [(repo.concept_url("C1"), "SAME-AS", repo.concept_url("C5"))]))),
     "mappings that show a name": ("to", lambda store, repo, session: (
-        store.rows.living_showing(session, repo.number, [repo.concept_url("C5")]))),
+        list(store.rows.living_showing(session, repo.number, [repo.concept_url("C5")])))),
+    "how many mappings show a name": ("to", lambda store, repo, session: (
+        store.rows.count_showing(session, repo.number, [repo.concept_url("C5")]))),
     "who claims a name": ("claims", lambda store, repo, session: store.rows.claimants(session, repo.number, [5])),
     "who leans on a source": ("uses", lambda store, repo, session: list(store.rows.leaning_on(session, "/orgs/RefOrg/sources/REFX/"))),
     "what is no longer there": ("ends", lambda store, repo, session: store.rows.removed(session, repo.head(), "concept", 2)),
@@ -144,6 +146,8 @@ CONTENT = {
         store.repos.listing({"owner_url": "/orgs/NorthLab/", "kind": "source"}, limit=10, skip=0))),
     "all repositories of a kind": ("kind", lambda store, repo, session: store.repos.listing({"kind": "source"}, limit=10, skip=0)),
     "the organisations": ("newest", lambda store, repo, session: store.owners.orgs({}, limit=10, skip=0)),
+    "the organisations of a caller": ("members", lambda store, repo, session: store.owners.ids({"members": "amina"})),
+    "a mail that is due": ("due", lambda store, repo, session: store.mails.next(datetime.now(UTC))),
     "the holder of a token": ("tokens", lambda store, repo, session: store.users.by_token("0" * 40)),
 }  # fmt: skip
 
