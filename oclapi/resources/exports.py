@@ -98,7 +98,7 @@ class VersionExport(ArchiveEndpoint):
     ) -> tuple[places.Place, Json, ExportState]:
         """The version that the path names, its document, and how its export stands, which `told` puts on the answer.
 
-        `then`: the right that is needed once the export's state is known. Raises as places.place; as access.need; MethodNotOffered for HEAD.
+        `then`: the right that is needed once the export's state is known. Raises as places.place, access.need; MethodNotOffered for HEAD.
         """
         place, document = places.exported(self.store, path, self.caller)
         access.need(self.caller, action, place.repo)

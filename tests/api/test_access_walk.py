@@ -205,7 +205,8 @@ def places(pattern: str, address: str) -> Iterator[tuple[str, str, tuple[str, ..
     of_repo = ":source" in address
     if address.startswith("/orgs/:org"):
         if of_repo:  # the organisation's own visibility says nothing about its repositories: each meets another one
-            yield from ((f"/orgs/{org}/", visibility, ROLES) for org, visibility in zip(("None", "View", "Edit"), VISIBILITIES, strict=True))
+            pairs = zip(("None", "View", "Edit"), VISIBILITIES, strict=True)
+            yield from ((f"/orgs/{org}/", visibility, ROLES) for org, visibility in pairs)
         else:
             yield from ((f"/orgs/{visibility}/", visibility, ROLES) for visibility in VISIBILITIES)
     elif address.startswith("/user/") and address != "/user/":
@@ -292,6 +293,21 @@ def test_lists_and_their_counts_hold_what_may_be_read(world, role):
 def _role(role: str, repo: str) -> str:
     """What the owner is to the repositories of others."""
     return "other" if role == "owner" and repo.startswith(("/users/staff/", "/users/root/")) else role
+
+
+@pytest.mark.parametrize("role", ["anonymous", "other"])
+@pytest.mark.parametrize(
+    "rest",
+    ["None", "None/", "None//", "/None/", "./None/", "View/../None/", "View/%2e%2e/None/", "View%2f..%2fNone/", "None%2f",
+     "None%2fconcepts/", "None/HEAD/", "None/latest/", "None/v1/concepts/C", "View/v1/%2e%2e/%2e%2e/None/concepts/", "None%00/",
+     "None;a=b/", "%4eone/", "None/?x=/View/"],
+)  # fmt: skip
+def test_no_spelling_of_an_address_opens_what_is_private(world, role, rest):
+    url = f"/users/owner/sources/{rest}"
+    answer = world.callers[role].open("GET", url, environ_overrides={"RAW_URI": url})
+
+    assert answer.status_code in (401, 403, 404)
+    assert "Name of C" not in answer.get_data(as_text=True)
 
 
 def test_what_may_not_be_read_is_unknown_in_bodies(world, services):

@@ -158,7 +158,7 @@ def test_a_deactivated_user_is_hidden_with_all_it_owns_and_comes_back_as_it_was(
     elsewhere.concept("B")
     org = new_org(api)
     good(api.open("PUT", f"{org}members/{amina.name}/"))
-    found = {name: int(good(api.get(f"/{name}/?limit=1")).headers["num_found"]) for name in ("users", "sources")}
+    found = {name: int(good(api.get(f"/{name}/?limit=1")).headers["num_found"]) for name in ("users", "sources", "concepts")}
 
     assert staff.api.delete(amina.url).status_code == 204
 
@@ -186,9 +186,9 @@ def test_a_deactivated_user_is_hidden_with_all_it_owns_and_comes_back_as_it_was(
     assert good(amina.api.get("/user/")).get_json()["orgs"] == 1
     assert mine.ids() == ["A"]
     assert amina.name in names(api.get(f"{org}members/"))
+    assert {name: int(good(api.get(f"/{name}/?limit=1")).headers["num_found"]) for name in found} == found
     good(amina.api.post(f"{mine.url}concepts/", concept_body("C")))
     good(api.post(f"{elsewhere.url}mappings/", mapping))
-    assert {name: int(good(api.get(f"/{name}/?limit=1")).headers["num_found"]) for name in found} == found
 
 
 def test_unknown_users_are_not_found(api, staff):
