@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 
 from oclapi.local.servers import LocalError, Server, database_url, start_mongod, start_redis
 from oclapi.local.solr import solr_jars, start_solr
 from oclapi.store.database import Database
 from tests import folders
+
+# How long an example takes says more about who else uses the machine than about the test.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 REDIS_DATABASES = 10000
 _numbers = itertools.count(1)

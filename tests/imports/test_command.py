@@ -15,6 +15,7 @@ from oclapi import jsonio
 from oclapi.errors import Overtaken
 from oclapi.local.servers import database_url, start_mongod
 from oclapi.model import LIVE
+from oclapi.store.abandoned import Abandoned
 from oclapi.store.database import Database
 from oclapi.store.store import Store
 from tests.folders import servers_folder
@@ -89,7 +90,26 @@ def read_store(mongo_url):
     return Store(database, "a-key-for-tests-that-is-long-enough")
 
 
+@pytest.fixture
+def looked_after(mongo_url):
+    """A worker looks for the transactions of killed processes, which hold up others for a minute."""
+    database, ended = Database(mongo_url), threading.Event()
+
+    def look():
+        abandoned = Abandoned(database)
+        while not ended.wait(0.5):
+            abandoned.end(idle=2.0)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+    database.client.close()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("looked_after")
 def test_an_import_killed_again_and_again_goes_on_without_duplicates(mongo_url, tmp_path):
     file, report = write(tmp_path / "many.jsonl", MANY), tmp_path / "report"
     store = read_store(mongo_url)
