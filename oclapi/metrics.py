@@ -18,7 +18,7 @@ requests = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
-listings = Counter("oclapi_listings", "Listings by the engine that found their rows (solr, mongo).", ("engine",))
+listings = Counter("oclapi_listings", "Listings by the engine that found their rows (solr, mongodb).", ("engine",))
 """For the one who chooses the engine: `listings.labels(engine=index.name).inc()`."""
 
 

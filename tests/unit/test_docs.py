@@ -27,7 +27,7 @@ def test_make_alone_lists_every_target():
 
 
 def test_the_targets_that_the_readme_names_are_there():
-    assert set(re.findall(r"`?\bmake ([a-z]+)", "\n".join(re.findall(r"`+[^`]*`+", README)))) <= targets()
+    assert set(re.findall(r"`?\bmake ([a-z-]+)", "\n".join(re.findall(r"`+[^`]*`+", README)))) <= targets()
 
 
 def test_the_folders_that_the_readme_names_are_there():
