@@ -106,24 +106,29 @@ def summary(kind: Kind, body: bytes, *, mappings: Sequence[Json] | None = None) 
     return shown
 
 
-def concept_versions(history: Sequence[Row]) -> list[Json]:
-    """The list of a concept's versions; `history` is newest first."""
-    bodies = [jsonio.loads_own(row.body) for row in history]
-    older = [*bodies[1:], None]
-    return [
-        {
-            "version": body["version"],
-            "previous_version": before["version"] if before else None,
-            "url": body["version_url"],
-            "previous_version_url": before["version_url"] if before else None,
-            "version_created_on": body["version_created_on"],
-            "version_created_by": body["version_created_by"],
-            "is_latest_concept_version": place == 0,
-            "is_root_concept_version": before is None,
-            "update_comment": body["update_comment"],
-        }
-        for place, (body, before) in enumerate(zip(bodies, older, strict=True))
-    ]
+def detail_around(body: bytes, *, latest: bool) -> tuple[bytes, bytes]:
+    """The JSON of `detail` as it stands before and after the list of its mappings."""
+    shown = list(detail(body, latest=latest).items())
+    place = [name for name, _ in shown].index("mappings")
+    before, after = jsonio.dumps(dict(shown[:place])), jsonio.dumps(dict(shown[place + 1 :]))
+    return before[:-1] + b',"mappings":', b"," + after[1:]
+
+
+def concept_version(row: Row, before: Row | None, *, latest: bool) -> Json:
+    """An entry in the list of a concept's versions; `before`: the version that it replaced."""
+    body = jsonio.loads_own(row.body)
+    older = jsonio.loads_own(before.body) if before else None
+    return {
+        "version": body["version"],
+        "previous_version": older["version"] if older else None,
+        "url": body["version_url"],
+        "previous_version_url": older["version_url"] if older else None,
+        "version_created_on": body["version_created_on"],
+        "version_created_by": body["version_created_by"],
+        "is_latest_concept_version": latest,
+        "is_root_concept_version": older is None,
+        "update_comment": body["update_comment"],
+    }
 
 
 # Users

@@ -1,7 +1,8 @@
 """Concepts, their names and descriptions (contract section 10)."""
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from flask import Response
@@ -10,10 +11,13 @@ from oclapi import bodies, jsonio, representations
 from oclapi.editing import concepts
 from oclapi.errors import NotFound
 from oclapi.model import Json, Row
-from oclapi.resources import asked, paging, places
+from oclapi.resources import asked, listings, paging, places
 from oclapi.resources.answers import created, nothing, ok, ok_bytes
 from oclapi.resources.items import AllItems, ItemEndpoint, ItemList, ItemVersions, MappingsOf
 from search import fields
+
+MOST_AT_ONCE = 500
+"""Mappings of a concept that are put into its detail at once; more of them are streamed."""
 
 
 class ConceptList(ItemList):
@@ -43,10 +47,14 @@ class ConceptState(ItemEndpoint):
         mappings = MappingsOf.asked_for(self.kind)
         with self.store.snapshot() as session:
             place, row, latest = self.state(path, session)
-            if latest and mappings is None:
-                return ok_bytes(row.body)
-            found = mappings.of(self, place.revision, [row.url], session)[row.url] if mappings else None
-        return ok(representations.detail(row.body, latest=latest, mappings=found))
+            if mappings:
+                total, found = mappings.page(self, place.revision, row.url, session, limit=MOST_AT_ONCE)
+        if mappings is None:
+            return ok_bytes(row.body) if latest else ok(representations.detail(row.body, latest=False))
+        if total <= MOST_AT_ONCE:
+            return ok(representations.detail(row.body, latest=latest, mappings=found))
+        before, after = representations.detail_around(row.body, latest=latest)
+        return ok_bytes(itertools.chain([before], mappings.stream(self, place.revision, row.url), [after]))
 
 
 class Concept(ConceptState):
@@ -72,8 +80,11 @@ class ConceptVersions(ItemVersions):
 
     kind = "concept"
 
-    def present(self, history: Sequence[Row]) -> list[Json]:
-        return super().present(history) if asked.flag("verbose") else representations.concept_versions(history)
+    def entries(self, rows: Iterable[Row], newest: Row, verbose: bool) -> Iterator[Json]:
+        if verbose:
+            return super().entries(rows, newest, verbose)
+        pairs = itertools.pairwise(itertools.chain(rows, [None]))
+        return (representations.concept_version(row, before, latest=row.from_rev == newest.from_rev) for row, before in pairs if row)
 
 
 class ConceptMappings(ItemEndpoint):
@@ -85,9 +96,11 @@ class ConceptMappings(ItemEndpoint):
         pages, wanted = paging.paging(self.settings), MappingsOf()
         with self.store.snapshot() as session:
             place, row = self.row(path, session)
-            rows = self.store.rows.of_concept(session, place.revision, row.url, inverse=wanted.inverse, retired=wanted.retired)
-        part = rows if pages.everything else rows[pages.offset : pages.offset + pages.limit]
-        return ok([wanted.present(row) for row in part], paging.headers(self.settings, pages, len(rows), len(part)))
+            skip = min(pages.offset, listings.FAR)
+            total, part = wanted.page(self, place.revision, row.url, session, limit=pages.limit, skip=skip)
+        if pages.everything:
+            return ok_bytes(wanted.stream(self, place.revision, row.url), paging.headers(self.settings, pages, total, total))
+        return ok(part, paging.headers(self.settings, pages, total, len(part)))
 
 
 # Names and descriptions

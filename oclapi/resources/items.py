@@ -1,7 +1,8 @@
 """What concepts and mappings have in common: lists, details, histories (contract sections 10 and 12)."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -23,6 +24,9 @@ from search.base import Key, Part, Position, Query, Scope
 from search.choice import Answer
 
 Result = TypeVar("Result")
+
+VERSION = re.compile("[1-9][0-9]{0,9}", re.ASCII)
+"""The version of a concept or mapping."""
 
 
 class ItemEndpoint(Endpoint):
@@ -56,10 +60,12 @@ class ItemEndpoint(Endpoint):
         wanted = path.get("item_version")
         if wanted is None:
             return place, newest, True
-        for row in self.store.rows.history(session, place.revision, newest.url):
-            if jsonio.loads_own(row.body)["version"] == wanted:
-                return place, row, row.from_rev == newest.from_rev
-        raise NotFound(f"this {self.kind} has no version {wanted} here")
+        row = None
+        if VERSION.fullmatch(wanted):
+            row = self.store.rows.state(session, place.revision, self.kind, newest.url, int(wanted))
+        if row is None:
+            raise NotFound(f"this {self.kind} has no version {wanted} here")
+        return place, row, row.from_rev == newest.from_rev
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,16 +233,23 @@ class ItemVersions(ItemEndpoint):
     """Every state of one item, newest first."""
 
     def get(self, **path: str) -> Response:
-        pages = paging.paging(self.settings)
+        pages, verbose = paging.paging(self.settings), bool(asked.flag("verbose"))
         with self.store.snapshot() as session:
-            place, row = self.row(path, session)
-            history = self.store.rows.history(session, place.revision, row.url)
-        listed = self.present(history)
-        part = listed if pages.everything else listed[pages.offset : pages.offset + pages.limit]
-        return ok(part, paging.headers(self.settings, pages, len(listed), len(part)))
+            place, newest = self.row(path, session)
+            total = self.store.rows.history_count(session, place.revision, newest.url)
+            if not pages.everything:  # and one more: an entry may tell of the version before it
+                skip = min(pages.offset, listings.FAR)
+                rows = self.store.rows.history(session, place.revision, newest.url, limit=pages.limit + 1, skip=skip)
+        if pages.everything:
+            batches = self.store.rows.history_batches(place.revision, newest.url)
+            stream = self.entries(itertools.chain.from_iterable(batches), newest, verbose)
+            return ok_bytes(content.array([jsonio.dumps(entry)] for entry in stream), paging.headers(self.settings, pages, total, total))
+        part = list(itertools.islice(self.entries(rows, newest, verbose), pages.limit))
+        return ok(part, paging.headers(self.settings, pages, total, len(part)))
 
-    def present(self, history: Sequence[Row]) -> list[Json]:
-        return [representations.detail(row.body, latest=place == 0) for place, row in enumerate(history)]
+    def entries(self, rows: Iterable[Row], newest: Row, verbose: bool) -> Iterator[Json]:
+        """The entries of these states, which are newest first."""
+        return (representations.detail(row.body, latest=row.from_rev == newest.from_rev) for row in rows)
 
 
 class MappingsOf:
@@ -260,6 +273,20 @@ class MappingsOf:
                 return self.of(endpoint, revision, concepts, own)
         found = endpoint.store.rows.of_concepts(session, revision, concepts, inverse=self.inverse, retired=self.retired)
         return {url: [self.present(row) for row in rows] for url, rows in found.items()}
+
+    def page(
+        self, endpoint: Endpoint, revision: Revision, concept: str, session: Session, *, limit: int, skip: int = 0
+    ) -> tuple[int, list[Json]]:
+        """How many mappings one concept has, and a part of them."""
+        total, rows = endpoint.store.rows.of_concept(
+            session, revision, concept, limit=limit, skip=skip, inverse=self.inverse, retired=self.retired
+        )
+        return total, [self.present(row) for row in rows]
+
+    def stream(self, endpoint: Endpoint, revision: Revision, concept: str) -> Iterator[bytes]:
+        """All mappings of one concept as a JSON list. Needs neither a session nor the request any more."""
+        batches = endpoint.store.rows.of_concept_batches(revision, concept, inverse=self.inverse, retired=self.retired)
+        return content.array([jsonio.dumps(self.present(row)) for row in batch] for batch in batches)
 
     def present(self, row: Row) -> Json:
         return representations.detail(row.body) if self.verbose else representations.summary("mapping", row.body)

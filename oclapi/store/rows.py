@@ -39,6 +39,15 @@ class Slice:
     retired: bool | None = False  # None: both
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A part of an index, to be read in order."""
+
+    index: str
+    asked: Json
+    order: list[tuple[str, int]]
+
+
 class Rows:
     """The rows of all repositories."""
 
@@ -50,10 +59,32 @@ class Rows:
         found = self._db.rows.find_one({**_at(revision), "url": url}, hint="item", session=session)
         return row_of(found) if found else None
 
-    def history(self, session: Session, revision: Revision, url: str) -> list[Row]:
-        """Every state of the item up to `revision`, newest first."""
-        asked = {"repo": revision.repo, "url": url, "from_rev": {"$lte": revision.number}}
-        return [row_of(found) for found in self._db.rows.find(asked, hint="item", sort=[("from_rev", -1)], session=session)]
+    def state(self, session: Session, revision: Revision, kind: Kind, url: str, version: int) -> Row | None:
+        """That version of the item, None when there is none up to `revision`. A concept's version is the revision that wrote it.
+
+        Cost: one index seek; of a mapping a look at its states.
+        """
+        asked = {**_until(revision, url), **({"number": version} if kind == "mapping" else {})}
+        if kind == "concept":
+            if version > revision.number:
+                return None
+            asked["from_rev"] = version
+        found = self._db.rows.find_one(asked, hint="item", session=session)
+        return row_of(found) if found else None
+
+    def history(self, session: Session, revision: Revision, url: str, *, limit: int = 0, skip: int = 0) -> list[Row]:
+        """The item's states up to `revision`, newest first; `limit` 0: all."""
+        asked = _until(revision, url)
+        found = self._db.rows.find(asked, hint="item", sort=[("from_rev", -1)], session=session).skip(skip).limit(limit)
+        return [row_of(document) for document in found]
+
+    def history_batches(self, revision: Revision, url: str) -> Iterator[list[Row]]:
+        """As `history`, all of it as a stream. Errors and memory as in `body_batches`."""
+        return self._steady(revision, [Range("item", _until(revision, url), [("from_rev", -1)])])
+
+    def history_count(self, session: Session, revision: Revision, url: str) -> int:
+        """How many states `history` has. Cost: a walk over index keys."""
+        return self._db.rows.count_documents(_until(revision, url), hint="item", session=session)
 
     def page(
         self,
@@ -175,15 +206,39 @@ class Rows:
         return int(found["rev"]) if found else LIVE
 
     def of_concept(
-        self, session: Session, revision: Revision, url: str, *, inverse: bool = False, retired: bool | None = False
-    ) -> list[Row]:
-        """The repository's mappings that start from the concept, by map type and target; `inverse`: also those to it, after them."""
-        return self.of_concepts(session, revision, [url], inverse=inverse, retired=retired)[url]
+        self,
+        session: Session,
+        revision: Revision,
+        url: str,
+        *,
+        limit: int,
+        skip: int = 0,
+        inverse: bool = False,
+        retired: bool | None = False,
+    ) -> tuple[int, list[Row]]:
+        """How many of the repository's mappings start from the concept, and `limit` of them after the first `skip`, by map type and target.
+
+        `inverse`: also those to it, after them. Cost: a look at every state of these mappings, at the server.
+        """
+        total, rows = 0, list[Row]()
+        for part in _of_concept(revision, url, inverse, retired):
+            count = self._db.rows.count_documents(part.asked, hint=part.index, session=session)
+            if len(rows) < limit and skip < total + count:
+                found = self._db.rows.find(part.asked, hint=part.index, sort=part.order, session=session)
+                rows += map(row_of, found.skip(max(0, skip - total)).limit(limit - len(rows)))
+            total += count
+        return total, rows
+
+    def of_concept_batches(
+        self, revision: Revision, url: str, *, inverse: bool = False, retired: bool | None = False
+    ) -> Iterator[list[Row]]:
+        """As `of_concept`, all of them as a stream. Errors and memory as in `body_batches`."""
+        return self._steady(revision, _of_concept(revision, url, inverse, retired))
 
     def of_concepts(
         self, session: Session, revision: Revision, urls: Sequence[str], *, inverse: bool = False, retired: bool | None = False
     ) -> dict[str, list[Row]]:
-        """As `of_concept` for each of these concepts. Cost: one query, `inverse` two."""
+        """As `of_concept`, all mappings of each of these concepts. Cost: one query, `inverse` two."""
         found: dict[str, list[Row]] = {url: [] for url in urls}
         where, wanted = {**_at(revision), **_retired(retired)}, {"$in": sorted(found)}
         order = [("from", 1), ("map_type", 1), ("to", 1), ("from_rev", 1)]
@@ -271,6 +326,23 @@ class Rows:
         for found in self._db.rows.find({"uses": {"$elemMatch": below}, "to_rev": LIVE}, {"body": 0}, hint="uses", session=session):
             yield row_of(found)
 
+    def _steady(self, revision: Revision, parts: Sequence["Range"]) -> Iterator[list[Row]]:
+        """The rows of these ranges as a stream. Their indexes do not hold `to_rev`, so nothing moves behind the scan when rows are ended,
+        and what is visible at the revision stays so: a plain cursor gives what a snapshot would, and may live longer.
+        """
+        for part in parts:
+            with told():
+                for found in _lists(self._db.rows.find(part.asked, hint=part.index, sort=part.order).batch_size(LIST)):
+                    self._still_there(revision)
+                    yield [row_of(document) for document in found]
+        self._still_there(revision)
+
+    def _still_there(self, revision: Revision) -> None:
+        """Raise NotFound when the repository is deleted: its rows are being purged, and what is left must not pass for all."""
+        with told():
+            if self._db.repos.find_one({"_id": revision.repo}, {"_id": 1}) is None:
+                raise NotFound("the repository is gone")
+
     def _find(
         self,
         session: Session,
@@ -289,6 +361,18 @@ class Rows:
 def _at(revision: Revision) -> Json:
     """The rows visible at a revision."""
     return {"repo": revision.repo, "from_rev": {"$lte": revision.number}, "to_rev": {"$gt": revision.number}}
+
+
+def _until(revision: Revision, url: str) -> Json:
+    """The states of an item that commits up to a revision wrote."""
+    return {"repo": revision.repo, "url": url, "from_rev": {"$lte": revision.number}}
+
+
+def _of_concept(revision: Revision, url: str, inverse: bool, retired: bool | None) -> list[Range]:
+    """The mappings that start from a concept at a revision; `inverse`: and those that point to it."""
+    where = {**_at(revision), **_retired(retired)}
+    parts = [Range("from", {**where, "from": url}, [("map_type", 1), ("to", 1), ("from_rev", 1)])]
+    return [*parts, Range("to", {**where, "to": url}, [("from_rev", 1)])] if inverse else parts
 
 
 def _showing(repo: int, urls: Iterable[str]) -> list[tuple[str, Json]]:

@@ -112,6 +112,15 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 CONTENT = {
     "one item": ("item", lambda store, repo, session: store.rows.one(session, repo.head(), repo.concept_url("C0"))),
     "the history of an item": ("item", lambda store, repo, session: store.rows.history(session, repo.head(), repo.concept_url("C0"))),
+    "a page of the history": ("item", lambda store, repo, session: (
+        store.rows.history(session, repo.head(), repo.concept_url("C0"), limit=2, skip=1))),
+    "the length of a history": ("item", lambda store, repo, session: (
+        store.rows.history_count(session, repo.head(), repo.concept_url("C0")))),
+    "a history as a stream": ("item", lambda store, repo, session: list(store.rows.history_batches(repo.head(), repo.concept_url("C0")))),
+    "one version of a concept": ("item", lambda store, repo, session: (
+        store.rows.state(session, repo.head(), "concept", repo.concept_url("C0"), 1))),
+    "one version of a mapping": ("item", lambda store, repo, session: (
+        store.rows.state(session, repo.head(), "mapping", f"{repo.url}mappings/m1/", 1))),
     "a first page": ("order", page()),
     "a page, newest first": ("order", page(newest_first=True)),
     "a page behind a cursor": ("order", page(after=(2, "/orgs/"))),
@@ -120,9 +129,12 @@ CONTENT = {
     "a difference": ("order", lambda store, repo, session: store.rows.page(session, repo.head(), Slice("concept", since=3), limit=10)),
     "a count": ("order", lambda store, repo, session: store.rows.count(session, repo.head(), Slice("concept", since=2))),
     "a stream": ("order", lambda store, repo, session: list(store.rows.bodies(repo.head(), Slice("mapping", retired=None)))),
-    "a concept's mappings": ("from", lambda store, repo, session: store.rows.of_concept(session, repo.head(), repo.concept_url("C1"))),
+    "a concept's mappings": ("from", lambda store, repo, session: (
+        store.rows.of_concept(session, repo.head(), repo.concept_url("C1"), limit=10))),
     "the mappings to a concept": ("to", lambda store, repo, session: (
-        store.rows.of_concept(session, repo.head(), repo.concept_url("C9"), inverse=True))),
+        store.rows.of_concept(session, repo.head(), repo.concept_url("C9"), limit=10, inverse=True))),
+    "a concept's mappings as a stream": ("from", lambda store, repo, session: (
+        list(store.rows.of_concept_batches(repo.head(), repo.concept_url("C1"))))),
     "living rows": ("ends", lambda store, repo, session: store.rows.living(session, repo.number, "concept", [repo.concept_url("C1")])),
     "what is mapped already": ("from", lambda store, repo, session: (
         store.rows.living_mappings(session, repo.number, [(repo.concept_url("C1"), "SAME-AS", repo.concept_url("C5"))]))),

@@ -199,7 +199,9 @@ def test_the_mappings_of_a_concept_are_those_from_it_and_then_those_to_it(store,
     log.commit(mapped("a", "A", "Z"))
 
     def found(revision, **how):
-        return ids(store.rows.of_concept(None, revision, url_of("A"), **how))
+        total, rows = store.rows.of_concept(None, revision, url_of("A"), limit=10, **how)
+        assert total == len(rows)
+        return ids(rows)
 
     assert found(first) == ["a", "b"]
     assert found(first, inverse=True) == ["a", "b", "back"]
@@ -207,6 +209,8 @@ def test_the_mappings_of_a_concept_are_those_from_it_and_then_those_to_it(store,
     assert found(first, retired=True) == ["gone"]
     assert found(Revision(NUMBER, 3)) == ["b", "a"]
     assert found(Revision(NUMBER, 0)) == []
+    pages = [store.rows.of_concept(None, first, url_of("A"), limit=2, skip=skip, inverse=True) for skip in (0, 1, 2, 3)]
+    assert [(total, ids(rows)) for total, rows in pages] == [(3, ["a", "b"]), (3, ["b", "back"]), (3, ["back"]), (3, [])]
     both = store.rows.of_concepts(None, first, [url_of("A"), url_of("Q")], inverse=True)
     assert {url: ids(rows) for url, rows in both.items()} == {url_of("A"): ["a", "b", "back"], url_of("Q"): []}
 

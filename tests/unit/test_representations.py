@@ -116,12 +116,20 @@ def test_only_what_depends_on_the_place_is_replaced_in_a_body():
     assert representations.summary("concept", body, mappings=[mapping])["mappings"] == [mapping]
 
 
+def test_a_detail_is_the_same_in_pieces_around_its_mappings():
+    whole = representations.detail(concept_body(), latest=False, mappings=[{"id": "m-17"}])
+    before, after = representations.detail_around(concept_body(), latest=False)
+    assert before + b'[{"id":"m-17"}]' + after == jsonio.dumps(whole)
+
+
 def test_the_versions_of_a_concept_are_linked_to_the_one_before():
     def row(number):
         body = representations.concept_body({**CONCEPT, "update_comment": f"c{number}"}, REPO, number, AT, "root")
         return Row(7, "concept", f"{REPO}concepts/1007/", "1007", number, LIVE, AT, False, body)
 
-    newest, middle, root = representations.concept_versions([row(5), row(3), row(1)])
+    newest = representations.concept_version(row(5), row(3), latest=True)
+    middle = representations.concept_version(row(3), row(1), latest=False)
+    root = representations.concept_version(row(1), None, latest=False)
 
     url = f"{REPO}concepts/1007/"
     assert newest == {
