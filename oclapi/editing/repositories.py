@@ -222,10 +222,10 @@ def _links(body: Json) -> Json:
 
 
 def check_links(store: Store, session: Transaction, repo: Json, version: str, body: Json) -> None:
-    """Raise Invalid where the previous or parent version is unknown or the version itself."""
+    """Raise Invalid where the previous or parent version is unknown or the version itself; those that there are stay until the commit."""
     for field, spoken in (("previous_version", "previousVersion"), ("parent_version", "parentVersion")):
         other = body.get(field)
-        if other and (other == version or store.versions.by_id(repo["_id"], other, session) is None):
+        if other and (other == version or store.versions.held(session, repo["_id"], other) is None):
             text = "a version can't follow itself" if other == version else f"there is no version {other[:80]}"
             raise Invalid({spoken: [text], field: [text]})
 

@@ -143,12 +143,16 @@ class Versions:
 
     def _locked(self, session: ClientSession, number: int, version: str) -> Json:
         """The version, held against other writers until the end of the transaction."""
-        found = self._db.versions.find_one_and_update(
-            {"repo": number, "id": version}, {"$inc": {"touched": 1}}, return_document=True, session=session
-        )
+        found = self.held(session, number, version)
         if found is None:
             raise NotFound("no such version")
         return found
+
+    def held(self, session: ClientSession, number: int, version: str) -> Json | None:
+        """As `by_id`; nobody else changes or deletes the version until the end of the transaction."""
+        return self._db.versions.find_one_and_update(
+            {"repo": number, "id": version}, {"$inc": {"touched": 1}}, return_document=True, session=session
+        )
 
 
 def revision_of(document: Json) -> Revision:

@@ -4,9 +4,11 @@ import pytest
 
 from oclapi import bodies, jsonio
 from oclapi.editing import repositories
-from oclapi.errors import NotFound, VersionExists
+from oclapi.errors import NotFound, RepositoryBusy, VersionExists
+from oclapi.store.database import Database
+from oclapi.store.store import Store
 from oclapi.store.users import extras_of
-from tests.editing.conftest import ROOT, Source, refused
+from tests.editing.conftest import KEY, ROOT, Source, refused
 
 
 def stored(source, version):
@@ -218,3 +220,25 @@ def test_a_frozen_detail_is_what_the_source_showed(store):
         "id": "LAB", "supported_locales": ["en", "fr"], "website": "https://terms.example.org/", "extras": {"$k": 1}, "active_concepts": 1,
         "versions": 2,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["previous_version", "parent_version"])
+def test_a_version_that_another_is_being_linked_to_is_not_deleted_meanwhile(source, prepared_mongo_url, monkeypatch, field):
+    for version in ("v1", "v2", "v3"):
+        source.release(version)
+    hasty = Store(Database(prepared_mongo_url, patience=0.05, client=source.store.database.client), KEY)
+    real, refusals = repositories.check_links, []
+
+    def check_and_delete(*how):
+        real(*how)
+        if not refusals:
+            with pytest.raises(RepositoryBusy) as refused:
+                hasty.versions.delete(source.number, "v1")
+            refusals.append(refused.value)
+
+    monkeypatch.setattr(repositories, "check_links", check_and_delete)
+    edit(source, "v3", **{field: "v1"})
+
+    assert stored(source, "v3")[field] == "v1"
+    hasty.versions.delete(source.number, "v1")
+    assert stored(source, "v3")[field] is None
