@@ -33,7 +33,11 @@ def test_nothing_is_the_password_where_there_is_none(kept):
         assert passwords.verified(password, kept) == (False, None)
 
 
-@pytest.mark.parametrize("kept", [pbkdf2("pass phrase"), PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("pass phrase")])
+@pytest.mark.parametrize(
+    "kept",
+    [pbkdf2("pass phrase"), PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("pass phrase")],
+    ids=["another algorithm", "a cheaper argon2"],
+)
 def test_a_hash_made_in_another_way_is_made_anew_when_the_password_is_right(kept):
     right, renewed = passwords.verified("pass phrase", kept)
 
