@@ -79,6 +79,13 @@ def order(spellings: Mapping[str, Field], default: tuple[Field, bool]) -> tuple[
     return found
 
 
+def no_order() -> None:
+    """Raise Invalid where the request names a field to sort by: this list has one order only."""
+    for name in ("sortAsc", "sortDesc"):
+        if text(name) is not None:
+            raise Invalid.field(name, "this list has one order, it can't be sorted by a field")
+
+
 def wants_facets() -> bool:
     """Did the request ask for facets beside the results?"""
     return request.headers.get("includeFacets", "").strip().lower() in ("true", "1")

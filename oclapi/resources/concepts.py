@@ -93,6 +93,7 @@ class ConceptMappings(ItemEndpoint):
     kind = "concept"
 
     def get(self, **path: str) -> Response:
+        asked.no_order()
         pages, wanted = paging.paging(self.settings), MappingsOf()
         with self.store.snapshot() as session:
             place, row = self.row(path, session)

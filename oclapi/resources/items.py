@@ -233,6 +233,7 @@ class ItemVersions(ItemEndpoint):
     """Every state of one item, newest first."""
 
     def get(self, **path: str) -> Response:
+        asked.no_order()
         pages, verbose = paging.paging(self.settings), bool(asked.flag("verbose"))
         with self.store.snapshot() as session:
             place, newest = self.row(path, session)
@@ -263,8 +264,10 @@ class MappingsOf:
     @classmethod
     def asked_for(cls, kind: Kind) -> "MappingsOf | None":
         """None where none are wanted."""
-        wanted = [asked.flag("includeMappings"), asked.flag("includeInverseMappings")]
-        return cls() if kind == "concept" and any(wanted) else None
+        if kind != "concept":
+            return None
+        wanted, found = asked.flag("includeMappings"), cls()  # both first: a bad value of any is told, also where no mappings are wanted
+        return found if wanted or found.inverse else None
 
     def of(self, endpoint: Endpoint, revision: Revision, concepts: Sequence[str], session: Session = None) -> dict[str, list[Json]]:
         """The mappings of each of these concepts as they stood at `revision`, by URL."""

@@ -39,6 +39,7 @@ class VersionList(VersionEndpoint):
     """HEAD, then the versions, newest first."""
 
     def get(self, **path: str) -> Response:
+        asked.no_order()
         pages, where, processing, verbose = paging.paging(self.settings), _where(), asked.flag("processing"), asked.flag("verbose")
         with self.store.snapshot() as session:
             repo = places.repo(self.store, path, self.caller, session)
@@ -102,6 +103,7 @@ class VersionChildren(VersionEndpoint):
     """The versions whose parent this one is (deprecated)."""
 
     def get(self, **path: str) -> Response:
+        asked.no_order()
         pages, verbose = paging.paging(self.settings), asked.flag("verbose")
         with self.store.snapshot() as session:
             place = places.place(self.store, path, self.caller, session)

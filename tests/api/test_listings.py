@@ -157,6 +157,25 @@ def test_a_bad_value_is_named(api, filled, rest, query, field):
     assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [field])
 
 
+LISTS_OF_ONE_ORDER = ["versions/", "v1/children/", "concepts/A/versions/", "concepts/A/mappings/", "mappings/m1/versions/"]
+
+
+@pytest.mark.parametrize("query", ["sortAsc=foo", "sortDesc=lastUpdate"])
+@pytest.mark.parametrize("rest", LISTS_OF_ONE_ORDER)
+def test_a_list_of_one_order_takes_no_field_to_sort_by(api, filled, rest, query):
+    answer = api.get(f"{filled.url}{rest}?{query}")
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [query.split("=")[0]])
+    assert api.get(f"{filled.url}{rest}?sortAsc=").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["verbose=x", "includeMappings=2", "includeInverseMappings=no", "includeRetired=maybe"])
+@pytest.mark.parametrize("rest", ["concepts/A/", "v1/concepts/A/", "concepts/A/{version}/"])
+def test_a_bad_value_is_named_for_one_concept_too(api, filled, rest, query):
+    version = good(api.get(f"{filled.url}concepts/A/")).get_json()["version"]
+    answer = api.get(f"{filled.url}{rest.replace('{version}', version)}?{query}")
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [query.split("=")[0]])
+
+
 @pytest.mark.parametrize("text", ["*:*", "{!term f=repo}1", '"', "a\x00b", "((", "x" * 9000, "fever OR repo:1", "ف", "\\", "%"])
 def test_any_text_is_safe(api, filled, text):
     answer = api.open("GET", f"{filled.url}concepts/", query_string={"q": text})
