@@ -15,6 +15,8 @@ from oclapi.resources import asked, listings, paging, places
 from oclapi.resources.answers import created, nothing, ok, ok_bytes
 from oclapi.resources.items import AllItems, ItemEndpoint, ItemList, ItemVersions, MappingsOf
 from search import fields
+from search.matching import Matcher, Texts
+from search.words import terms
 
 MOST_AT_ONCE = 500
 """Mappings of a concept that are put into its detail at once; more of them are streamed."""
@@ -115,7 +117,9 @@ class EntriesOfState(ItemEndpoint):
     text: ClassVar[str]
 
     def get(self, **path: str) -> Response:
-        return ok([entry for entry in self.entries(path) if self._chosen(entry)])
+        wanted = terms(asked.text("q") or "")
+        matcher = Matcher(wanted) if wanted else None
+        return ok([entry for entry in self.entries(path) if self._chosen(entry, matcher)])
 
     def entries(self, path: places.Path) -> Sequence[Json]:
         with self.store.snapshot() as session:
@@ -123,9 +127,8 @@ class EntriesOfState(ItemEndpoint):
         found: Sequence[Json] = jsonio.loads_own(row.body)[self.part]
         return found
 
-    def _chosen(self, entry: Json) -> bool:
-        words = fields.fold(asked.text("q") or "").split()
-        chosen = all(word in fields.fold(entry[self.text]) for word in words)
+    def _chosen(self, entry: Json, matcher: Matcher | None) -> bool:
+        chosen = matcher is None or matcher.rank(Texts([], [entry[self.text]], [])) is not None
         for field in ("locale", f"{self.text}_type"):
             wanted = asked.alternatives(field)
             if wanted is not None:

@@ -187,7 +187,8 @@ def test_the_last_name_stays(api, source):
         ("locale=de", ["Glukose"]),
         ("locale=DE,fr", ["Glukose", "GLU"]),
         ("name_type=short", ["GLU"]),
-        ("q=GLU", ["Serum glucose", "Glukose", "GLU"]),
+        ("q=GLU", ["GLU"]),
+        ("q=GLU*", ["Serum glucose", "Glukose", "GLU"]),
         ("q=glucose serum", ["Serum glucose"]),
         ('locale="de"&q=none', []),
     ],
@@ -201,6 +202,21 @@ def test_names_are_filtered(api, source, query, found):
     source.concept("A", names=names)
 
     assert [entry["name"] for entry in shown(source, f"concepts/A/names/?{query}")] == found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("fiev", []), ("fiev*", ["Fièvre jaune"]), ("fievre", ["Fièvre jaune"]), ('"jaune fievre"', []), ("jaune fievre", ["Fièvre jaune"]),
+        ("x-ray", ["X-ray of chest"]), ('"of chest"', ["X-ray of chest"]), ("*", ["Fièvre jaune", "X-ray of chest"]), ("jaune chest", []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("part", "text"), [("names", "name"), ("descriptions", "description")])
+def test_words_mean_the_same_for_the_entries_of_a_concept_as_for_lists(api, source, part, text, query, found):
+    entries = [{text: told, "locale": "en"} for told in ("Fièvre jaune", "X-ray of chest")]
+    source.concept("A", **{part: entries})
+    answer = good(api.open("GET", f"{source.url}concepts/A/{part}/", query_string={"q": query}))
+    assert [entry[text] for entry in answer.get_json()] == found
 
 
 def test_entries_of_older_states_are_read_only(api, source):
