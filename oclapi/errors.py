@@ -139,6 +139,7 @@ class SearchUnavailable(OclError):
     """No search engine could answer in time: it is down, or too slow."""
 
     retry_after = 5
+    refused = False  # the engine takes this very request for wrong: sent again, it fails again, others may not
 
 
 class SearchBehind(OclError):

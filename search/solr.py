@@ -57,10 +57,6 @@ _UNSPACED = re.compile("[\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf
 _STATUS = re.compile(r"\(HTTP (\d+)\)")
 
 
-class Refused(SearchUnavailable):
-    """Solr takes this request for wrong (400): sent again, it fails again."""
-
-
 class SolrIndex:
     """One index: a core, or on SolrCloud a collection behind an alias. Opens no connection before its first use.
 
@@ -97,10 +93,9 @@ class SolrIndex:
             self._check_schema()
             question = _Question(scope, query, self._store())
             return self._page(question, limit, skip, after, fresh)
-        except Refused:  # this question only
-            raise
-        except SearchUnavailable:
-            self._again = time.monotonic() + PAUSE
+        except SearchUnavailable as error:
+            if not error.refused:
+                self._again = time.monotonic() + PAUSE
             raise
         except (KeyError, TypeError, ValueError) as error:
             self._again = time.monotonic() + PAUSE
@@ -194,13 +189,11 @@ class SolrIndex:
         end = [marker_document(marker)] if marker else []
         if not documents and not end:
             return []
-        try:
-            self._post([*documents, *end], force)
+        if self._post([*documents, *end], force):
             return []
-        except Refused:
-            refused = self._sift(documents, force)
+        refused = self._sift(documents, force)
         if end:
-            self._post(end, force)
+            self._send(end, force)
         return refused
 
     def _sift(self, documents: Sequence[Json], force: bool) -> list[str]:
@@ -210,10 +203,7 @@ class SolrIndex:
         half = len(documents) // 2
         refused: list[str] = []
         for part in (documents[:half], documents[half:]) if half else (documents,):
-            try:
-                if part:
-                    self._post(part, force)
-            except Refused:
+            if part and not self._post(part, force):
                 refused += [part[0]["id"]] if len(part) == 1 else self._sift(part, force)
         return refused
 
@@ -229,7 +219,17 @@ class SolrIndex:
         """Return when searches see everything that was written before."""
         self._write.json("post", "update", {"commit": {"softCommit": True, "waitSearcher": True}})
 
-    def _post(self, documents: Sequence[Json], force: bool) -> None:
+    def _post(self, documents: Sequence[Json], force: bool) -> bool:
+        """Write; False when Solr refused them."""
+        try:
+            self._send(documents, force)
+        except SearchUnavailable as error:
+            if not error.refused:
+                raise
+            return False
+        return True
+
+    def _send(self, documents: Sequence[Json], force: bool) -> None:
         self._write.json("post", "update?update.chain=repair" if force else "update", documents)
 
     # Cores; on SolrCloud each name is an alias of a collection of its own
@@ -300,7 +300,7 @@ class _Http(pysolr.Solr):
         return _quiet
 
     def json(self, method: str, path: str, body: Any = None, **params: str | int) -> Json:
-        """Send, and read the answer. Raises Refused (HTTP 400), SearchUnavailable."""
+        """Send, and read the answer. Raises SearchUnavailable (`refused`: HTTP 400)."""
         path = f"{path}?{urlencode(params)}" if params else path
         sent = orjson.dumps(body) if body is not None else None
         for last in (False, True):
@@ -311,8 +311,9 @@ class _Http(pysolr.Solr):
                 lost = isinstance(error.__context__, requests.ConnectionError) and not isinstance(error.__context__, requests.Timeout)
                 if last or not lost:  # a connection kept open may have been closed meanwhile: once more with a new one
                     status = _STATUS.search(str(error))
-                    failure = Refused if status and status[1] == "400" else SearchUnavailable
-                    raise failure(f"the search engine failed: {str(error)[:500]}") from error
+                    failure = SearchUnavailable(f"the search engine failed: {str(error)[:500]}")
+                    failure.refused = bool(status and status[1] == "400")
+                    raise failure from error
             except (requests.RequestException, orjson.JSONDecodeError) as error:  # what pysolr lets through
                 raise SearchUnavailable(f"the search engine failed: {str(error)[:500]}") from error
         raise AssertionError("the last try returns or raises")
