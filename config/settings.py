@@ -77,7 +77,7 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        if self.root_token and not re.fullmatch(r"[0-9a-f]{40}", self.root_token):
+        if self.root_token and not re.fullmatch(r"[0-9a-fA-F]{40}", self.root_token):
             raise BadSetting("OCL_ROOT_TOKEN must be 40 hex characters")
         if self.secret_key and len(self.secret_key) < 32:
             raise BadSetting("OCL_SECRET_KEY must have at least 32 characters")
