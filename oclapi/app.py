@@ -15,7 +15,7 @@ from jobs.rates import RedisRates
 from oclapi import metrics
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
-from oclapi.resources import answers, errors, limits
+from oclapi.resources import answers, asked, errors, limits
 from oclapi.resources.auth import authenticate
 from oclapi.resources.paths import RawPaths
 from oclapi.resources.routes import add_routes
@@ -75,6 +75,7 @@ def create_app(services: Services) -> Flask:
 
     @app.after_request
     def finish(response: Response) -> Response:
+        asked.leave_nothing(settings.max_body)
         took = time.monotonic() - g.begun
         address = str(request.url_rule) if request.url_rule else None  # the path itself may hold a signed link
         metrics.count_request(request.method, address, response.status_code, took)

@@ -1,0 +1,117 @@
+"""What only a real web server can show: requests that are no HTTP, and answers that come before a large body was read."""
+
+import json
+import os
+import socket
+import subprocess
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from oclapi.local.run import WEB
+from oclapi.local.servers import Server, free_port, wait_until
+from tests.builders import KEY, TOKEN
+
+pytestmark = pytest.mark.servers
+
+ROOT = Path(__file__).parents[2]
+MOST = 2**20
+"""Bytes that a body may have."""
+
+
+def answers(server):
+    try:
+        urlopen(f"{server.url}/orgs/").close()
+    except URLError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def web(new_mongo_url, tmp_path_factory):
+    """One process of the real server; Redis is not needed here."""
+    folder, port = tmp_path_factory.mktemp("web"), free_port()
+    environ = {
+        "PATH": os.environ["PATH"], "PORT": str(port), "WEB_CONCURRENCY": "1", "OCL_HOME": str(folder), "MONGO_URL": new_mongo_url(),
+        "OCL_SECRET_KEY": KEY, "OCL_ROOT_TOKEN": TOKEN.upper(), "OCL_EXPORT_CACHE": str(folder / "exports"), "OCL_MAX_BODY": str(MOST),
+    }  # fmt: skip
+    with open(folder / "web.log", "wb") as log:
+        process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log)
+    server = Server("web", f"http://127.0.0.1:{port}", port, folder, process)
+    try:
+        wait_until(server, answers, 60)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def connection(web):
+    made = HTTPConnection("127.0.0.1", web.port, timeout=30)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /orgs/ HTTP/9.9\r\n\r\n", 400),
+        (b"GET /orgs/ HTTP/1.1\r\nHost: x\r\nBad Header: 1\r\n\r\n", 400),
+        (b"GET /orgs/ HTTP/1.1\r\nHost: x\r\nX-Large: " + b"x" * 17_000 + b"\r\n\r\n", 431),
+        (b"GET /orgs/ HTTP/1.1\r\n" + b"X-Many: 1\r\n" * 101 + b"\r\n", 431),
+        (b"GET /<script> HTTP/1.1 \"'\r\n\r\n", 400),
+    ],
+    ids=["no HTTP", "a version that is none", "a name with a space", "a header too long", "too many headers", "quotation marks"],
+)
+def test_what_the_web_server_refuses_itself_has_a_json_body_too(web, sent, status):
+    with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
+        caller.sendall(sent)
+        answer = HTTPResponse(caller)
+        answer.begin()
+        body = json.loads(answer.read())
+
+    assert answer.status == status
+    assert (answer.headers["Content-Type"], answer.headers["Connection"]) == ("application/json", "close")
+    assert len(answer.headers.get_all("Date")) == 1
+    assert body["detail"]
+
+
+EARLY = {
+    "no credentials": ("POST", "/orgs/", {}, 401),
+    "a bad token": ("POST", "/orgs/", {"Authorization": "Token x"}, 401),
+    "no such address": ("POST", "/nowhere/", {}, 404),
+    "a method that is not offered": ("DELETE", "/orgs/", {}, 405),
+    "a type that is not accepted": ("POST", "/orgs/", {"Authorization": f"Token {TOKEN}", "Content-Type": "text/csv"}, 415),
+}
+
+
+@pytest.mark.parametrize("why", EARLY)
+def test_an_answer_that_needs_no_body_reaches_who_sends_a_large_one(connection, why):
+    method, path, headers, status = EARLY[why]
+    for _ in range(2):  # on the same connection
+        connection.request(method, path, b"x" * (MOST - 1), headers)
+        local = connection.sock.getsockname()
+        answer = connection.getresponse()
+        assert (answer.status, bool(json.loads(answer.read()))) == (status, True)
+        assert not answer.will_close
+        assert connection.sock.getsockname() == local
+
+
+@pytest.mark.parametrize("body", [b"x" * (MOST + 50_000), [b"x" * 1000] * 1000], ids=["large", "chunked"])
+def test_a_body_over_the_limit_or_of_unknown_length_is_answered_and_the_connection_closed_as_told(connection, body):
+    connection.request("POST", "/orgs/", body, {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"})
+    answer = connection.getresponse()
+    assert answer.status == (413 if isinstance(body, bytes) else 400)
+    assert answer.will_close
+    assert json.loads(answer.read())["detail"]
+
+
+def test_the_first_superusers_token_may_be_written_in_capitals(connection):
+    for token in (TOKEN, TOKEN.upper()):
+        connection.request("GET", "/user/", headers={"Authorization": f"Token {token}"})
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["username"]) == (200, "root")
