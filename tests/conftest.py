@@ -1,4 +1,8 @@
-"""The real servers of a test run: started once, in a temporary folder, ended by process id."""
+"""The real servers of a test run: started once by each of its processes, in a temporary folder, ended by process id.
+
+`make test` gives the files of tests to several processes. So no file leans on another, and a case has the same name in each process:
+give `ids` where the values of a `parametrize` are random or depend on the moment.
+"""
 
 import itertools
 import os
