@@ -90,7 +90,10 @@ class Draft:
         self._store = store
         self._session = session
         self._heads = heads
-        self._repos: dict[str, Json | None] = {head.repo["url"]: head.repo for head in heads.values()}
+        # A commit of many lines holds what any of them names, also what the caller may not read.
+        self._repos: dict[str, Json | None] = {
+            head.repo["url"]: head.repo if may(caller, "read", head.repo) else None for head in heads.values()
+        }
         self._rows: dict[str, Row | None] = {}
         self._names: dict[str, str | None] = {}
         self._lists: dict[str, frozenset[str] | None] = {}

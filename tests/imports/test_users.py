@@ -4,7 +4,7 @@ import pytest
 
 from oclapi.access import Caller
 from oclapi.errors import NotAuthenticated
-from tests.imports.conftest import LAB, START, concept
+from tests.imports.conftest import LAB, REF, START, concept, mapping
 
 ASHA = {"type": "User", "username": "asha", "name": "Asha", "email": "asha@example.org"}
 HASH = "pbkdf2_sha256$1$salt$" + "A" * 43 + "="
@@ -74,6 +74,17 @@ def test_a_source_that_is_opened_takes_lines_of_others_but_stays_its_owners(lab,
     lab.run({**START[1], "public_access": "Edit"})
     others = [concept(1), {**START[1], "name": "Lab 2"}, {**START[1], "public_access": "None"}, {**START[1], "__action": "DELETE"}]
     assert lab.outcomes(*others, caller=asha) == ["created", "updated", "permission_denied", "permission_denied"]
+
+
+def test_lines_about_a_private_source_do_not_show_it_to_the_lines_beside_them(lab, asha):
+    own = "/users/asha/sources/OWN/"
+    source = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
+    assert lab.outcomes({**START[2], "public_access": "None"}, concept(7, REF), source, concept(1, own)) == ["updated"] + ["created"] * 3
+    lines = [concept(8, REF), mapping(1, 7, own, REF), mapping(1, 404, own, REF)]
+
+    assert lab.outcomes(*lines, caller=asha) == ["not_found", "failed", "failed"]
+    known, unknown = (result["errors"] for result in lab.results[1:])
+    assert known == {"to_concept_url": [unknown["to_concept_url"][0].replace("404", "7")]}
 
 
 def test_rights_that_end_in_the_middle_of_an_import_end_for_its_next_lines(imports, asha):
