@@ -1,4 +1,4 @@
-"""A worker: `python -m jobs.worker`. One process makes exports, one keeps the search index (where SOLR_URL names one), one ticks.
+"""A worker: `python -m jobs.worker`. One process makes exports, two keep the search index (where SOLR_URL names one), one ticks.
 
 This one starts them again when they die.
 The parent only waits. It opens no connection, so its children are born clean; all they need is imported before, so they are born fast.
@@ -30,6 +30,7 @@ from oclapi.services import Services
 log = logging.getLogger(__name__)
 
 TOLD_TO_END = (signal.SIGTERM, signal.SIGINT)
+INDEXERS = 2  # so that an edit does not wait behind the posts of an import
 PAUSE = 1.0  # seconds before a process that died is started again
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     app = create_app(services)
     roles = {"queue": lambda: run_queue(app, settings), "tick": lambda: run_tick(services)}
     if settings.solr_url:
-        roles["index"] = lambda: run_index(app, settings)
+        roles |= {f"index {number}": lambda: run_index(app, settings) for number in range(1, INDEXERS + 1)}
     keep_running(roles)
 
 

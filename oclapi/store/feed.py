@@ -115,7 +115,7 @@ class Feed:
         """
         for kind in KINDS:
             for news in self._stream(repo, kind, "from_rev", 0, upto, {"body": 0}):
-                yield news.row if news.row.to_rev <= upto else replace(news.row, to_rev=LIVE)
+                yield _as_of(news.row, upto)
 
     def sample(self, repo: int, upto: int, size: int) -> Iterator[Row]:
         """Some of these rows, chosen at random. Cost: a walk over the repository's index keys."""
@@ -123,8 +123,7 @@ class Feed:
         steps: list[Json] = [{"$match": asked}, {"$sample": {"size": size}}, {"$unset": "body"}]
         with self._db.snapshot() as session:
             for found in self._db.rows.aggregate(steps, hint="order", session=session):
-                row = row_of(found)
-                yield row if row.to_rev <= upto else replace(row, to_rev=LIVE)
+                yield _as_of(row_of(found), upto)
 
     def _stream(
         self, repo: int, kind: Kind, by: str, after: int, upto: int, only: Json | None = None
@@ -164,7 +163,12 @@ def _head_of(found: Json) -> RepoHead:
 def _news(found: Json, by: str, head: int) -> News:
     """An end that lies beyond the head belongs to an import that may still be given up."""
     row = row_of(found)
-    return News(found[by], row if row.to_rev <= head else replace(row, to_rev=LIVE), head)
+    return News(found[by], _as_of(row, head), head)
+
+
+def _as_of(row: Row, rev: int) -> Row:
+    """The row as a reader at that revision knows it: one that ends later lives."""
+    return replace(row, to_rev=LIVE) if rev < row.to_rev < LIVE else row
 
 
 def _behind(last: tuple[int, str] | None, by: str, after: int, upto: int) -> list[dict[str, Any]]:

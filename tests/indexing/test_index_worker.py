@@ -68,7 +68,7 @@ def environ(prepared_mongo_url, redis_url, solr, tmp_path):
 def worker(environ, solr):
     with subprocess.Popen([sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL) as process:
         family = psutil.Process(process.pid)
-        until(lambda: len(family.children()) == 3)
+        until(lambda: len(family.children()) == 4)
         until(lambda: solr.exists(CORE))
         yield process
         children = family.children(recursive=True) if process.poll() is None else []
