@@ -312,25 +312,28 @@ class Draft:
         self._set(self._keys, (number, _key(item.value)), item.url)
         self._join(number, _pair(item.value), item.url)
 
-    def changes(self, most: int | None = None) -> list[Change]:
+    def changes(self, most: int | None = None) -> Iterator[Change]:
         """Render what was put, and the mappings that show a concept which got another name. Called once, at the end of `build`.
 
         `most` is the rows that a commit of several edits may write. Where it is given, TooManyRows is raised when these are more, or
         the mappings more than any commit may write again; without it, for those, Invalid on `names`.
+
+        All that needs the session is done when this returns; each change is rendered when it is taken.
         """
         self._rename(most)
         if most and len(self._items) > most:
             raise TooManyRows(len(self._items))
-        guarded: set[int] = set()
-        made = []
+        used = (url for item in self._items.values() if item.kind == "mapping" for url in _uses(item))
+        guarded = {repo["_id"] for url in used if (repo := self._repos.get(_repo_of(url)))}
+        if guarded:
+            self._store.repos.guard(self._session, sorted(guarded))
+        return self._rendered()
+
+    def _rendered(self) -> Iterator[Change]:
         for item in self._items.values():
             change = self._render(item)
             item.body = change.body
-            made.append(change)
-            guarded.update(repo["_id"] for url in change.header.get("uses", ()) if (repo := self._repos.get(_repo_of(url))))
-        if guarded:
-            self._store.repos.guard(self._session, sorted(guarded))
-        return made
+            yield change
 
     def _rename(self, most: int | None) -> None:
         by_repo: dict[int, dict[str, str]] = {}
@@ -371,8 +374,7 @@ class Draft:
             number = item.row.header["number"] + 1 if item.row else 1
             body = representations.mapping_body(value, item.repo["url"], number, head.at, by)
             header = fields.mapping_header(value, number, by)
-            uses = [url for url in (value["from_concept_url"], value["to_concept_url"]) if url and not url.startswith(item.repo["url"])]
-            if uses:
+            if uses := _uses(item):
                 header["uses"] = uses
         return Change(item.repo["_id"], item.kind, item.url, value["id"], value["retired"], body, header, item.row)
 
@@ -388,6 +390,12 @@ def _key(mapping: Mapping[str, Any]) -> MappingKey:
 def _pair(mapping: Mapping[str, Any]) -> Pair | None:
     """The concepts between which an active mapping lies."""
     return None if mapping["retired"] else (mapping["from_concept_url"], mapping["to"])
+
+
+def _uses(mapping: Item) -> list[str]:
+    """The concepts of other repositories that the mapping leans on."""
+    ends = (mapping.value["from_concept_url"], mapping.value["to_concept_url"])
+    return [url for url in ends if url and not url.startswith(mapping.repo["url"])]
 
 
 def _repo_of(item_url: str) -> str:

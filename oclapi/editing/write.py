@@ -1,6 +1,6 @@
 """From edits to a commit: what a resource or an import calls."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from oclapi.access import Caller
@@ -28,7 +28,7 @@ def write(
     """
     result: list[Result] = []
 
-    def build(session: Transaction, heads: Mapping[int, Head]) -> list[Change]:
+    def build(session: Transaction, heads: Mapping[int, Head]) -> Iterator[Change]:
         draft = Draft(store, session, heads, caller)
         result[:] = [edit(draft)]
         return draft.changes(most)

@@ -1,8 +1,10 @@
 """The one way to write content: `commit`. A commit makes one new revision of each repository that it changes."""
 
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Any
@@ -17,7 +19,11 @@ from oclapi.store.database import Database, told
 
 Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change]]
 """Reads and validates through the session and returns the changes, at most one per item. May run again, so it has no
-side effect. Its heads are those of the repositories that the commit names, by number."""
+side effect. Its heads are those of the repositories that the commit names, by number. What it returns may make the changes as they are
+taken, if that does not use the session: the first ones are being written meanwhile."""
+
+PART = 250
+"""Changes that are written at once: while the server takes them, the next ones are made."""
 
 COUNTED = ("concepts", "mappings", "active_concepts", "active_mappings")
 MOVED = ("rev", "at", "content_at", "updated_on", "updated_by")
@@ -68,8 +74,7 @@ class Commits:
 
         def work(session: ClientSession) -> dict[int, Revision]:
             heads = {number: self.lock(session, number, sets) for number in sorted(set(repos))}
-            changes = list(build(session, heads))
-            self._store(session, heads, changes)
+            changes = self._store(session, heads, build(session, heads))
             if not changes and not beside:
                 session.abort_transaction()
                 return {}
@@ -139,7 +144,26 @@ class Commits:
         except PyMongoError:  # a note that is lost costs one longer wait; a store that is gone is told by the transaction itself
             return
 
-    def _store(self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change]) -> None:
+    def _store(self, session: ClientSession, heads: Mapping[int, Head], changes: Iterable[Change]) -> list[Change]:
+        """Write the changes, each part while the next one is made; return them all."""
+        stored: list[Change] = []
+        coming = iter(changes)
+        with ThreadPoolExecutor(1, thread_name_prefix="commit") as aside:
+            writing: Future[None] | None = None
+            while part := list(itertools.islice(coming, PART)):
+                if writing:
+                    writing.result()
+                stored += part
+                if len(part) < PART:  # the last: nothing is left to be made meanwhile
+                    writing = None
+                    self._write(session, heads, part)
+                else:
+                    writing = aside.submit(self._write, session, heads, part)
+            if writing:
+                writing.result()
+        return stored
+
+    def _write(self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change]) -> None:
         ended: dict[int, list[Any]] = {}
         for change in changes:
             if change.replaces:
@@ -150,8 +174,7 @@ class Commits:
             )
             if done.modified_count != len(keys):
                 raise _stale()
-        if changes:
-            self._db.rows.insert_many((row_document(change, heads[change.repo]) for change in changes), ordered=True, session=session)
+        self._db.rows.insert_many((row_document(change, heads[change.repo]) for change in changes), ordered=True, session=session)
 
     def _close(self, session: ClientSession, head: Head, changes: Sequence[Change], by: str, comment: str | None, token: str) -> None:
         """Name the revision in the log and move the repository's counts."""

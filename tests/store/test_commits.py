@@ -8,6 +8,7 @@ import pytest
 
 from oclapi.errors import Invalid, NotFound, RepositoryBusy
 from oclapi.model import LIVE, Counts, Revision
+from oclapi.store.commits import PART
 from oclapi.store.database import Database
 from oclapi.store.rows import Slice
 from oclapi.store.store import Store
@@ -100,6 +101,29 @@ def test_what_the_work_raises_leaves_no_trace(store, repo):
 
     assert repo.head().number == 0
     assert store.database.revisions.count_documents({}) == 0
+
+
+def test_changes_of_several_parts_are_one_commit(store, repo):
+    names = [f"A{number}" for number in range(2 * PART + 1)]
+    repo.commit(*names)
+
+    revision = repo.commit(*names, body=b'{"new": true}')
+
+    assert sorted(ids(store, revision)) == sorted(names)
+    assert ids(store, Revision(repo.number, 1)) == sorted(names)
+    assert store.database.rows.count_documents({"to_rev": LIVE}) == len(names)
+
+
+def test_what_making_a_change_raises_leaves_no_trace_of_those_written_before(store, repo):
+    def build(session, heads):
+        yield from (concept_change(repo.number, repo.concept_url(f"A{number}")) for number in range(2 * PART))
+        raise Invalid.field("names", "at least one name is needed")
+
+    with pytest.raises(Invalid):
+        store.commits.commit([repo.number], build, "amina")
+
+    assert repo.head().number == 0
+    assert store.database.rows.count_documents({}) == 0
 
 
 def test_a_row_that_was_ended_meanwhile_is_never_replaced(store, repo):
