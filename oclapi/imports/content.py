@@ -111,7 +111,8 @@ def _mapping(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Re
     outcome, url = _write_mapping(draft, repo, line.item, line.action, update_if_exists)
     if outcome == "invalid":
         return incomplete(line, line.item)
-    return line.result(outcome, errors=told(outcome, line), url=url)
+    deleted = line.action.startswith("DELETE") and url is not None and draft.exists(repo, "mapping", url)
+    return line.result(outcome, 204 if outcome == "unchanged" and deleted else None, told(outcome, line), url=url)
 
 
 def _write_mapping(draft: Draft, repo: Json, item: Item, action: str, update_if_exists: bool) -> tuple[Outcome, str | None]:
@@ -154,10 +155,12 @@ def incomplete(line: Line, item: Item) -> Result:
 
 def told(outcome: str, line: Line) -> Mapping[str, list[str]] | None:
     """Messages for the outcomes that come without an error."""
-    what = f"{(line.type or 'item').lower()} {line.url}" if line.url else f"such a {(line.type or 'item').lower()}"
+    noun = (line.type or "item").lower()
     if outcome == "exists":
-        return {"__all__": [f"{what} exists already"]}
-    return {"__all__": [f"there is no {what}"]} if outcome == "not_found" else None
+        return {"__all__": [f"{noun} {line.url} exists already" if line.url else f"such a {noun} exists already"]}
+    if outcome == "not_found":
+        return {"__all__": [f"there is no {noun} {line.url}" if line.url else f"there is no such {noun}"]}
+    return None
 
 
 # Fetching what the lines will look up: a handful of queries for a whole batch, and none line by line

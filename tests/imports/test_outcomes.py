@@ -259,3 +259,20 @@ def test_a_line_that_renames_what_too_many_mappings_show_fails_and_the_others_do
     assert list(lab.results[1]["errors"]) == ["names"]
     assert "4 mappings" in lab.results[1]["errors"]["names"][0]
     assert [row["from_concept_name"] for row in lab.rows() if "/1/" in row.get("from_concept_url", "")] == ["New 1"]
+
+
+@pytest.mark.parametrize("action", ["DELETE", "DELETE_IF_EXISTS"])
+def test_deleting_a_mapping_that_is_retired_has_the_status_of_a_direct_call(lab, action):
+    lab.run(concept(1), concept(2), mapping(1, 2, id="m"), mapping(1, 2, id="m", __action="DELETE"))
+    assert lab.outcomes(mapping(1, 2, id="m", __action=action)) == ["unchanged"]
+    assert lab.results[0]["status"] == 204
+
+
+def test_what_is_not_there_is_told_in_whole_words(lab):
+    lab.run(concept(1), concept(2))
+    assert lab.outcomes(mapping(1, 2, __action="UPDATE"), mapping(1, 2, id="m", __action="DELETE")) == ["not_found"] * 2
+    assert [result["errors"]["__all__"] for result in lab.results] == [
+        ["there is no such mapping"], [f"there is no mapping {LAB}mappings/m/"],
+    ]  # fmt: skip
+    assert lab.outcomes(mapping(1, 2, id="m", __action="DELETE_IF_EXISTS")) == ["unchanged"]
+    assert lab.results[0]["status"] == 200
