@@ -482,6 +482,12 @@ def test_a_link_with_a_slash_at_its_end_still_tells_the_one_without(ready):
     assert ready.api.anonymous.get(path + "/").headers["exportURL"] == f"http://localhost{path}"
 
 
+@pytest.mark.parametrize("header", ["Token", "Token x", f"Token {'f' * 40}", "Bearer x"])
+def test_a_link_serves_whatever_the_authorization_header_says(ready, header):
+    answer = ready.api.anonymous.get(link(ready), Authorization=header)
+    assert (answer.status_code, answer.data[:2]) == (200, b"\x1f\x8b")
+
+
 def test_a_link_needs_no_token(ready):
     path = link(ready)
     answer = ready.api.anonymous.get(path)
