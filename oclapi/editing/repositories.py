@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
-from oclapi.access import ANYBODY, Caller, may
+from oclapi.access import ANYBODY, Caller, may, need
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
 from oclapi.editing.values import changed
@@ -43,8 +43,9 @@ def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, cal
 def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
     """Change the metadata that is in `body`; return the repository.
 
-    Raises Invalid, with `failed_concept_validations` where its concepts break a new schema. Cost of setting the schema: reads them all,
-    also where an earlier try left their claims: it may have been cut off in the middle, or still be at it.
+    Raises Invalid, with `failed_concept_validations` where its concepts break a new schema; as access.need where its access was changed
+    in the meantime. Cost of setting the schema: reads them all, also where an earlier try left their claims: it may have been cut off in
+    the middle, or still be at it.
     """
     if body.get("id", repo["id"]) != repo["id"]:
         raise Invalid.field("id", "an id can't be changed")
@@ -54,6 +55,7 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
     def change(session: Transaction, head: Head) -> Json:
         before = {**head.repo, "extras": extras_of(head.repo)}
         given = {name: value for name, value in body.items() if name in before and name != "id"}
+        need(caller, "own" if given.get("public_access", before["public_access"]) != before["public_access"] else "write", head.repo)
         if "full_name" in given and not given["full_name"]:
             given["full_name"] = given.get("name", before["name"])
         if "supported_locales" in given and not given["supported_locales"]:

@@ -35,12 +35,13 @@ class ItemEndpoint(Endpoint):
     kind: ClassVar[Kind]
 
     def write(self, repo: Json, edit: Callable[[Draft, Json], Result]) -> Result:
-        """Commit one edit, which is given the repository as the transaction sees it."""
+        """Commit one edit, which is given the repository as the transaction sees it. Raises as access.need when it was closed by then."""
 
         def locked(draft: Draft) -> Result:
             there = draft.repo(repo["url"])
             if there is None:
-                raise NotFound("the repository is gone")
+                raise access.refusal(self.caller)
+            access.need(self.caller, "write", there)
             return edit(draft, there)
 
         return write.write(self.store, self.caller, [repo], locked)

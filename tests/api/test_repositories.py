@@ -2,6 +2,8 @@
 
 import pytest
 
+from oclapi.resources import asked
+from tests.api.people import People
 from tests.builders import concept_body, good, new_org, new_source
 
 
@@ -151,3 +153,35 @@ def test_closing_a_source_closes_its_versions(api, source):
 
     for rest in ("", "v1/", "v1/concepts/A/", "versions/"):
         assert api.anonymous.get(source.url + rest).status_code == 401
+
+
+@pytest.fixture
+def closing(services, api, monkeypatch):
+    """An open source that its owner closes when a stranger's request has been let in and is being read; the stranger's API beside it."""
+    people = People(services, api)
+    stranger, source = people.new(), new_source(api, public_access="Edit").url
+    read = asked.body
+
+    def body(settings):
+        found = read(settings)
+        repo = services.store.repos.by_url(source)
+        services.store.repos.edit(repo["_id"], lambda session, head: {"public_access": "None"}, "root")
+        return found
+
+    monkeypatch.setattr(asked, "body", body)
+    return stranger.api, source
+
+
+def test_who_was_let_in_before_a_source_is_closed_does_not_open_it_again(api, closing):
+    stranger, source = closing
+
+    assert stranger.put(source, {"public_access": "Edit", "name": "taken"}).status_code == 403
+    shown = api.get(source).get_json()
+    assert (shown["public_access"], shown["name"] == "taken") == ("None", False)
+
+
+def test_who_was_let_in_before_a_source_is_closed_writes_nothing_into_it(api, closing):
+    stranger, source = closing
+
+    assert stranger.post(f"{source}concepts/", concept_body("A")).status_code == 403
+    assert api.get(f"{source}concepts/").get_json() == []
