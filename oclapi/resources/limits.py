@@ -47,6 +47,8 @@ def network() -> str:
         found = ipaddress.ip_address(address)
     except ValueError:
         return address[:64]
+    if found.version == 6 and found.ipv4_mapped:  # a socket for both shows all of IPv4 in one network
+        return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address
 
 

@@ -84,6 +84,15 @@ def test_a_neighbourhood_of_ipv6_addresses_is_one_caller(limited):
     assert asked(nobody, "2001:db8:1:3::1").status_code == 200
 
 
+def test_addresses_of_ipv4_stay_apart_on_a_socket_for_both(limited):
+    nobody = limited().anonymous
+    for _ in range(4):
+        asked(nobody, "::ffff:203.0.113.5")
+
+    assert asked(nobody, "203.0.113.5").status_code == 429
+    assert asked(nobody, "::ffff:203.0.113.6").status_code == 200
+
+
 def test_a_rate_comes_back_with_time(redis_url):
     rates = RedisRates(redis_url, 600)  # one each 0.1 s
     passed = next(number for number in itertools.count() if rates.take("me"))
