@@ -13,7 +13,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from oclapi import jsonio, passwords
-from oclapi.editing.values import check_size
 from oclapi.errors import Invalid
 from oclapi.model import Json
 
@@ -322,10 +321,8 @@ _source_update = _checker(SourceChange)
 
 
 def concept_create(body: Json, *, in_import: bool = False) -> Json:
-    """In imports an integer id is read as its decimal text. Raises Invalid, also (`__all__`) when the whole is over its limit."""
-    checked = _concept_create(_text_id(body) if in_import else body)
-    check_size(checked)
-    return checked
+    """In imports an integer id is read as its decimal text. Raises Invalid."""
+    return _concept_create(_text_id(body) if in_import else body)
 
 
 def mapping_create(body: Json, *, in_import: bool = False) -> Json:

@@ -3,6 +3,7 @@
 A row's header holds them (`concept_header`, `mapping_header`), so an engine need not read bodies for anything but words.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b, sha256
 from typing import Any
@@ -20,6 +21,7 @@ def fold(text: str) -> str:
     return text.casefold()
 
 
+@functools.lru_cache(maxsize=8192)  # classes, locales, map types and codes come again and again
 def token(text: str) -> str:
     """A value as filters and sorts compare it: folded; a long one keeps its beginning and its sha256, so that only equal ones are equal."""
     folded = fold(text)

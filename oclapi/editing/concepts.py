@@ -78,7 +78,6 @@ def edit(
     change(value)
     if same(before, value):
         return item or Item(repo, "concept", url, before, row, row.body if row else b""), False
-    check_size(value)
     value["update_comment"] = comment
     return _put(draft, Item(repo, "concept", url, value, row), by_schema=by_schema), True
 
@@ -88,6 +87,7 @@ def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
     shown = naming.display_name(value["names"], repo["default_locale"], repo["supported_locales"])
     value["display_name"], value["display_locale"] = shown
     value["locale"] = naming.lookup_locale(value["names"])
+    check_size(value)
     if by_schema and repo["custom_validation_schema"] == "OpenMRS":
         check_openmrs(draft, item)
     draft.put(item)
@@ -127,7 +127,7 @@ def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json
         spare.setdefault(_content(old), []).append(old["uuid"])
     for entry in made:
         if entry["uuid"] is None:
-            twins = spare.get(_content(entry))
+            twins = spare.get(_content(entry)) if spare else None
             entry["uuid"] = twins.pop() if twins else new_uuid()
     return made
 

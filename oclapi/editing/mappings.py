@@ -6,7 +6,7 @@ from typing import Any
 from oclapi import urls
 from oclapi.editing.concepts import Edited
 from oclapi.editing.draft import Draft, Item, MappingKey
-from oclapi.editing.values import check_size, external_target, mapping_value, new_uuid, same, shown_concepts
+from oclapi.editing.values import external_target, mapping_value, new_uuid, same, shown_concepts
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
 
@@ -60,7 +60,6 @@ def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: boo
     if same(before, value):
         return item or Item(repo, "mapping", url, before, row, row.body if row else b""), False
     _refresh_names(draft, repo, value)
-    check_size(value)
     value["update_comment"] = body.get("update_comment")
     return _put(draft, Item(repo, "mapping", url, value, row), by_schema=by_schema), True
 

@@ -81,7 +81,7 @@ def changed(before: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
     return {name: value for name, value in given.items() if jsonio.dumps_sorted(before[name]) != jsonio.dumps_sorted(value)}
 
 
-def check_size(value: Mapping[str, Any]) -> None:
-    """Raise Invalid when an item grew over the limit by an edit that was small itself."""
-    if len(jsonio.dumps(value)) > MAX_ITEM:
+def check_size(concept: Mapping[str, Any]) -> None:
+    """Raise Invalid when a concept, as it is kept, is over the limit. The fields of a mapping are bounded to less than it in all."""
+    if len(jsonio.dumps(concept)) > MAX_ITEM:
         raise Invalid.field("__all__", f"one concept or mapping may have {MAX_ITEM} bytes in all")

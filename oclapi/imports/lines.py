@@ -13,7 +13,6 @@ from oclapi import bodies, jsonio, urls
 from oclapi.editing import mappings
 from oclapi.editing.draft import MappingKey
 from oclapi.editing.users import SHORTEST_PASSWORD
-from oclapi.editing.values import MAX_ITEM, check_size
 from oclapi.errors import Invalid
 from oclapi.imports.outcomes import STATUS, Outcome, Result, kept
 from oclapi.model import Json
@@ -172,6 +171,7 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
 
 
 _REQUIRED = "this field is required"
+NAMING = ("id", "username", "owner", "source")
 
 
 def _settled(line: Line, outcome: Outcome, errors: Mapping[str, list[str]] | None) -> Line:
@@ -181,8 +181,9 @@ def _settled(line: Line, outcome: Outcome, errors: Mapping[str, list[str]] | Non
 
 def _with_texts(given: Json) -> Json:
     """In imports an integer that names something is read as its decimal text."""
-    numbers = {name: str(given[name]) for name in ("id", "username", "owner", "source") if type(given.get(name)) is int}
-    return {**given, **numbers} if numbers else given
+    if int not in map(type, map(given.get, NAMING)):
+        return given
+    return {**given, **{name: str(given[name]) for name in NAMING if type(given.get(name)) is int}}
 
 
 def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
@@ -194,33 +195,32 @@ def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
         raise Invalid.field(named, _REQUIRED)
     if spoken is not None and not (isinstance(spoken, str) and _ID.fullmatch(spoken)):
         raise Invalid.field(named, "may hold 1 to 255 letters, digits and - . _ @")
-    item = _item(kind, given, spoken, line.size)
+    item = _item(kind, given, spoken)
     url = _url(kind, place, spoken)
-    inner = _inner(given, url, line.size) if kind == "Concept" and "DELETE" not in line.action else ()
+    inner = _inner(given, url) if kind == "Concept" and "DELETE" not in line.action else ()
     return Line(line.number, line.size, kind, line.action, place, url, item, inner)
 
 
-def _item(kind: str, given: Json, item_id: str | None, size: int) -> Item:
+def _item(kind: str, given: Json, item_id: str | None) -> Item:
     create, update = CHECKS[kind]
-    new = _checked(create, given, size)
+    new = _checked(create, given)
     # What is good for a new concept or mapping is good for an old one.
-    old = new if kind in ("Concept", "Mapping") and not isinstance(new, Invalid) else _checked(update, given, size)
-    missing = tuple(name for name in NEEDED[kind] if given.get(name) is None and not (name == "id" and item_id))
+    old = new if kind in ("Concept", "Mapping") and not isinstance(new, Invalid) else _checked(update, given)
+    missing: tuple[str, ...] = ()
+    if isinstance(new, Invalid):  # nothing is missing in what is good for a new item
+        missing = tuple(name for name in NEEDED[kind] if given.get(name) is None and not (name == "id" and item_id))
     key = mappings.key_of(old) if kind == "Mapping" and not isinstance(old, Invalid) else None
     return Item(item_id, new, old, missing, key)
 
 
-def _checked(check: Check, given: Json, size: int) -> Json | Invalid:
+def _checked(check: Check, given: Json) -> Json | Invalid:
     try:
-        body = check(given)
-        if size > MAX_ITEM:
-            check_size(body)
-        return body
+        return check(given)
     except Invalid as error:
         return error
 
 
-def _inner(given: Json, concept_url: str | None, size: int) -> tuple[Item, ...]:
+def _inner(given: Json, concept_url: str | None) -> tuple[Item, ...]:
     """The entries of a concept's own `mappings`. Raises Invalid."""
     entries = given.get("mappings") or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -237,7 +237,7 @@ def _inner(given: Json, concept_url: str | None, size: int) -> tuple[Item, ...]:
         item_id = body.get("id")
         if item_id is not None and not (isinstance(item_id, str) and _ID.fullmatch(item_id)):
             raise Invalid.field("mappings", f"mappings[{place}].id: may hold 1 to 255 letters, digits and - . _ @")
-        items.append(_item("Mapping", body, item_id, size))
+        items.append(_item("Mapping", body, item_id))
     return tuple(items)
 
 

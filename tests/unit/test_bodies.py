@@ -309,12 +309,6 @@ def test_numbers_in_extras_keep_their_type():
     assert [type(value) for value in kept.values()] == [int, float, bool, str]
 
 
-def test_one_concept_has_at_most_four_megabytes_in_all():
-    names = [{"name": "x" * 32_000, "locale": "en"}] * 130
-    assert len(bodies.concept_create({**CONCEPT, "names": names})["names"]) == 130
-    assert list(errors_of(bodies.concept_create, {**CONCEPT, "names": names * 2})) == ["__all__"]
-
-
 def test_half_a_surrogate_pair_is_no_text():
     assert errors_of(bodies.concept_update, {"datatype": "\ud800"}) == {"datatype": ["must be valid Unicode"]}
 
