@@ -82,7 +82,7 @@ def order(spellings: Mapping[str, Field], default: tuple[Field, bool]) -> tuple[
 def no_order() -> None:
     """Raise Invalid where the request names a field to sort by: this list has one order only."""
     for name in ("sortAsc", "sortDesc"):
-        if text(name) is not None:
+        if request.args.get(name):
             raise Invalid.field(name, "this list has one order, it can't be sorted by a field")
 
 

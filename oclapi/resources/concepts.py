@@ -82,9 +82,9 @@ class ConceptVersions(ItemVersions):
 
     kind = "concept"
 
-    def entries(self, rows: Iterable[Row], newest: Row, verbose: bool) -> Iterator[Json]:
-        if verbose:
-            return super().entries(rows, newest, verbose)
+    def entries(self, rows: Iterable[Row], newest: Row) -> Iterator[Json]:
+        if asked.flag("verbose"):
+            return super().entries(rows, newest)
         pairs = itertools.pairwise(itertools.chain(rows, [None]))
         return (representations.concept_version(row, before, latest=row.from_rev == newest.from_rev) for row, before in pairs if row)
 

@@ -235,7 +235,7 @@ class ItemVersions(ItemEndpoint):
 
     def get(self, **path: str) -> Response:
         asked.no_order()
-        pages, verbose = paging.paging(self.settings), bool(asked.flag("verbose"))
+        pages = paging.paging(self.settings)
         with self.store.snapshot() as session:
             place, newest = self.row(path, session)
             total = self.store.rows.history_count(session, place.revision, newest.url)
@@ -244,12 +244,12 @@ class ItemVersions(ItemEndpoint):
                 rows = self.store.rows.history(session, place.revision, newest.url, limit=pages.limit + 1, skip=skip)
         if pages.everything:
             batches = self.store.rows.history_batches(place.revision, newest.url)
-            stream = self.entries(itertools.chain.from_iterable(batches), newest, verbose)
+            stream = self.entries(itertools.chain.from_iterable(batches), newest)
             return ok_bytes(content.array([jsonio.dumps(entry)] for entry in stream), paging.headers(self.settings, pages, total, total))
-        part = list(itertools.islice(self.entries(rows, newest, verbose), pages.limit))
+        part = list(itertools.islice(self.entries(rows, newest), pages.limit))
         return ok(part, paging.headers(self.settings, pages, total, len(part)))
 
-    def entries(self, rows: Iterable[Row], newest: Row, verbose: bool) -> Iterator[Json]:
+    def entries(self, rows: Iterable[Row], newest: Row) -> Iterator[Json]:
         """The entries of these states, which are newest first."""
         return (representations.detail(row.body, latest=row.from_rev == newest.from_rev) for row in rows)
 
@@ -265,10 +265,8 @@ class MappingsOf:
     @classmethod
     def asked_for(cls, kind: Kind) -> "MappingsOf | None":
         """None where none are wanted."""
-        if kind != "concept":
-            return None
-        wanted, found = asked.flag("includeMappings"), cls()  # both first: a bad value of any is told, also where no mappings are wanted
-        return found if wanted or found.inverse else None
+        wanted, found = asked.flag("includeMappings"), cls()  # a bad value is told also where no mappings are wanted
+        return found if kind == "concept" and (wanted or found.inverse) else None
 
     def of(self, endpoint: Endpoint, revision: Revision, concepts: Sequence[str], session: Session = None) -> dict[str, list[Json]]:
         """The mappings of each of these concepts as they stood at `revision`, by URL."""
