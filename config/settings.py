@@ -35,7 +35,9 @@ class Settings:
     max_depth: int = _set("OCL_MAX_DEPTH", 64, "deepest nesting of a JSON body", low=40)
     max_request_line: int = _set("OCL_MAX_REQUEST_LINE", 16384, "longest request line", low=1024)
     rate_limit: int = _set("OCL_RATE_LIMIT", 0, "requests a minute of one user, or of one address without a token; 0: any number", low=0)
-    trusted_proxies: int = _set("OCL_TRUSTED_PROXIES", 0, "proxies before the server that add to X-Forwarded-For; 0: it is not believed", low=0)
+    trusted_proxies: int = _set(
+        "OCL_TRUSTED_PROXIES", 0, "proxies before the server that add to X-Forwarded-For; 0: it is not believed", low=0
+    )
     hsts: int = _set("OCL_HSTS", 0, "how long browsers shall insist on https once they came by it; 0: not told", low=0)
     signup_hosts: str = _set("OCL_SIGNUP_HOSTS", "", "hosts that those who sign up may be sent on to, with commas; empty: nobody can")
     mail: str = _set("OCL_MAIL", "var/mail", "folder for outgoing mail, or smtp://user:password@host:port (smtps:// for TLS)")
@@ -81,7 +83,7 @@ class Settings:
             raise BadSetting("OCL_ROOT_TOKEN must be 40 hex characters")
         if self.secret_key and len(self.secret_key) < 32:
             raise BadSetting("OCL_SECRET_KEY must have at least 32 characters")
-        if not re.fullmatch(r"[A-Za-z0-9._@-]{1,255}", self.root_user) or self.root_user in ("login", "signup"):
+        if not re.fullmatch(r"[A-Za-z0-9._@-]{1,255}", self.root_user) or self.root_user in ("login", "signup", ".", ".."):
             raise BadSetting("OCL_ROOT_USER must be a valid username")
         if self.signup_hosts and not self.base_url:
             raise BadSetting("OCL_BASE_URL is needed for sign-up: a link made of what the request says could lead anywhere")

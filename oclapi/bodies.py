@@ -68,6 +68,12 @@ def _address(value: str) -> str:
     return value
 
 
+def _addressable(value: str) -> str:
+    if value in (".", ".."):
+        raise ValueError("may not be . or .., which clients and proxies take out of an address")
+    return value
+
+
 def _not_a_place(value: str) -> str:
     if value in RESERVED_USERS:
         raise ValueError(f"the word {value} is reserved")
@@ -85,7 +91,7 @@ Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT)]
 Filled = Annotated[str, StringConstraints(strict=True, max_length=LINE, pattern=r"\S")]
 FilledText = Annotated[str, StringConstraints(strict=True, max_length=TEXT, pattern=r"\S")]
 Locale = Annotated[str, StringConstraints(strict=True, max_length=LOCALE, pattern=r"\S")]
-Id = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$")]
+Id = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$"), AfterValidator(_addressable)]
 Username = Annotated[Id, AfterValidator(_not_a_place)]
 Email = Annotated[str, StringConstraints(strict=True, max_length=320), AfterValidator(_address)]
 Hashed = Annotated[str, StringConstraints(strict=True, max_length=LINE), AfterValidator(passwords.check_form)]

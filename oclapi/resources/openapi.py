@@ -30,7 +30,8 @@ ABOUT = """Terminologies in the dialect of Open Concept Lab: organisations and u
 versions, and hospital systems subscribe to those releases.
 
 Every address also answers without its last slash, and HEAD wherever GET does. Unknown parameters and keys are ignored; a bad value of a \
-known one is refused with 400 and changes nothing. Every failure has the same shape. With the request header `Compress: true` an answer \
+known one is refused with 400 and changes nothing. Ids have 1 to 255 letters, digits and `-._@`, and are not `.` or `..`, which clients \
+and proxies take out of an address. Every failure has the same shape. With the request header `Compress: true` an answer \
 comes whole, as a ZIP."""
 
 ID: Json = {"type": "string", "pattern": r"^[A-Za-z0-9._@-]{1,255}$"}

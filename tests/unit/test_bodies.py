@@ -348,3 +348,17 @@ def test_no_long_input_is_repeated_in_a_message(field, text, kind):
                 check({field: value})
             except Invalid as error:
                 assert text[:81] not in json.dumps([error.errors, error.detail])
+
+
+@pytest.mark.parametrize("id", [".", ".."])
+@pytest.mark.parametrize("kind", ["concept", "mapping", "source", "org", "version"])
+def test_an_id_that_no_client_could_put_into_an_address_is_refused(kind, id):
+    create, _, body = FORMS[kind]
+    assert list(errors_of(create, {**body, "id": id})) == ["id"]
+    assert create({**body, "id": f"{id}-"})["id"] == f"{id}-"
+
+
+@pytest.mark.parametrize("username", [".", ".."])
+def test_a_username_that_no_client_could_put_into_an_address_is_refused(username):
+    body = {"username": username, "name": "A", "email": "a@example.org", "password": "long-enough"}
+    assert list(errors_of(bodies.user_create, body)) == ["username"]
