@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +20,6 @@ SLICE = 1.0  # seconds of work for one repository when others wait
 SLICE_ROWS = 10_000
 LONGEST = 5.0  # seconds of work when nobody waits: the worker may be told to end
 LEASE = timedelta(seconds=10)  # after it, somebody else may follow a repository whose job died
-KEEP = 2.0  # seconds from one renewal of the lease to the next
 
 COMPARE = 10.0  # seconds from one comparison of all markers with all heads to the next
 MARGIN = timedelta(seconds=15)  # how much later than its time a commit may become visible; the comparison finds even later ones
@@ -38,46 +36,33 @@ def index_repository(number: int) -> None:
     """
     belongs_to(job=f"index-{number}")
     s = services()
-    lease = Lease(s, number)
-    if s.solr is None or not lease.take():
+    if s.solr is None:
         return
+    with s.store.leases.holding(lease_of(number), LEASE) as ours:  # the index would be right without it, but the work would be done twice
+        if ours:
+            _follow(s, s.solr, number)
+
+
+def lease_of(number: int) -> str:
+    """The lease that a running job of this repository holds."""
+    return f"index-{number}"
+
+
+def _follow(s: Services, solr: SolrIndex, number: int) -> None:
     begun = time.monotonic()
     rows = 0
 
     def enough(sent: int) -> bool:
         nonlocal rows
         rows = sent
-        lease.keep()
         worked = time.monotonic() - begun
         return worked >= LONGEST or ((worked >= SLICE or sent >= SLICE_ROWS) and others_wait())
 
     try:
-        done = Follower(s.store, s.solr).follow(number, enough)
+        done = Follower(s.store, solr).follow(number, enough)
         log.info("indexed", extra={"repo": number, "rows": rows, "done": done, "seconds": round(time.monotonic() - begun, 3)})
     except (Overtaken, NotFound, SearchUnavailable) as error:
         log.info("index job stopped", extra={"repo": number, "rows": rows, "reason": error.detail})
-    finally:
-        lease.give_back()
-
-
-class Lease:
-    """Saves two jobs from doing the same work at once. The index would be right without it."""
-
-    def __init__(self, s: Services, number: int) -> None:
-        self._leases, self._name, self._holder = s.store.leases, f"index-{number}", uuid.uuid4().hex
-        self._taken = 0.0
-
-    def take(self) -> bool:
-        self._taken = time.monotonic()
-        return self._leases.take(self._name, self._holder, LEASE, datetime.now(UTC))
-
-    def keep(self) -> None:
-        """Renew it now and then. Raises Overtaken when it ran out and another has it."""
-        if time.monotonic() - self._taken > KEEP and not self.take():
-            raise Overtaken("another job follows this repository")
-
-    def give_back(self) -> None:
-        self._leases.give_back(self._name, self._holder)
 
 
 class Watch:
@@ -129,8 +114,12 @@ class Watch:
             marker = self._solr.marker(head.repo)
             if marker and (marker.rev, marker.store) == (head.rev, identity):
                 self._settled[head.repo] = head.rev, time.monotonic() + COMPARE
-            elif self._queue.enqueue(head.repo):
+            elif self._start(head.repo):
                 self._settled[head.repo] = head.rev, time.monotonic() + SETTLE
+
+    def _start(self, number: int) -> bool:
+        """Queue a job; False when one waits or runs already, which may see what is new or not."""
+        return not self._s.store.leases.taken(lease_of(number), datetime.now(UTC)) and self._queue.enqueue(number)
 
     def _compare(self, now: datetime) -> None:
         """All markers with all heads: start jobs for what is behind, drop what is gone, tell the lag."""
@@ -146,7 +135,7 @@ class Watch:
             log.info("forgot a deleted repository", extra={"repo": number})
             self._follower.forget_gone(number)
         for head in behind[:AT_ONCE]:
-            self._queue.enqueue(head.repo)
+            self._start(head.repo)
         self._compare_at = time.monotonic() + (COMPARE if len(behind) <= AT_ONCE else SETTLE)
         self._tell(behind, trusted, now)
 

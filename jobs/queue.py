@@ -23,7 +23,7 @@ KEEP_FAILED = 24 * 3600  # seconds; the reason is in the store as well
 HANDED_OVER = timedelta(seconds=30)  # from a worker taking a job to the job's first sign of life in the store
 
 
-INDEX_TURN = timedelta(seconds=10)  # an index job that runs for longer does no harm to one beside it
+INDEX_TURN = timedelta(seconds=10)  # the same for an index job; after that its lease tells
 
 
 class RQQueue:

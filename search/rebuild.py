@@ -7,13 +7,12 @@ index serving; what is left of the new one is removed by the next run.
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from oclapi.errors import IndexBusy, IndexIncomplete, NotFound, Overtaken, StoreUnavailable
+from oclapi.errors import IndexBusy, IndexIncomplete, NotFound, Overtaken
 from oclapi.store.feed import RepoHead
 from oclapi.store.store import Store
 from search.follow import Follower
@@ -177,24 +176,8 @@ def _swap(store: Store, index: SolrIndex, new: SolrIndex, follower: Follower) ->
 
 @contextmanager
 def _only_run(store: Store) -> Iterator[None]:
-    """Hold the lease of all who make an index again, however long that takes. Raises IndexBusy."""
-    holder, ended = uuid.uuid4().hex, threading.Event()
-
-    def take() -> bool:
-        return store.leases.take("reindex", holder, LEASE, datetime.now(UTC))
-
-    def keep() -> None:
-        while not ended.wait(LEASE.total_seconds() / 3):
-            with suppress(StoreUnavailable):  # the work itself will say so; else the next try is in time
-                take()
-
-    if not take():
-        raise IndexBusy(f"another reindex runs, or was killed less than {LEASE.total_seconds():.0f} s ago")
-    keeper = threading.Thread(target=keep, daemon=True)
-    keeper.start()
-    try:
+    """Be the only one that makes an index again. Raises IndexBusy."""
+    with store.leases.holding("reindex", LEASE) as ours:
+        if not ours:
+            raise IndexBusy(f"another reindex runs, or was killed less than {LEASE.total_seconds():.0f} s ago")
         yield
-    finally:
-        ended.set()
-        keeper.join()
-        store.leases.give_back("reindex", holder)

@@ -1,9 +1,14 @@
 """Leases: work that one process at a time does, without anyone being appointed."""
 
-from datetime import datetime, timedelta
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import DuplicateKeyError
 
+from oclapi.errors import StoreUnavailable
 from oclapi.store.database import Database, told
 
 
@@ -22,6 +27,33 @@ class Leases:
             except DuplicateKeyError:  # it is there and not free
                 return False
         return True
+
+    @contextmanager
+    def holding(self, name: str, life: timedelta) -> Iterator[bool]:
+        """Hold the lease while the block runs, however long that takes; False when another holds it. It ends `life` after a kill."""
+        holder, ended = uuid.uuid4().hex, threading.Event()
+
+        def keep() -> None:
+            while not ended.wait(life.total_seconds() / 3):
+                with suppress(StoreUnavailable):  # the work itself will say so; else the next try is in time
+                    self.take(name, holder, life, datetime.now(UTC))
+
+        if not self.take(name, holder, life, datetime.now(UTC)):
+            yield False
+            return
+        keeper = threading.Thread(target=keep, name=f"lease {name}", daemon=True)
+        keeper.start()
+        try:
+            yield True
+        finally:
+            ended.set()
+            keeper.join()
+            self.give_back(name, holder)
+
+    def taken(self, name: str, now: datetime) -> bool:
+        """Whether somebody holds the lease."""
+        with told():
+            return self._db.leases.find_one({"_id": name, "until": {"$gt": now}}) is not None
 
     def any_taken(self, prefix: str, now: datetime) -> bool:
         """Whether somebody holds a lease whose name begins so."""

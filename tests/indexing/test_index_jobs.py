@@ -8,7 +8,7 @@ from redis import Redis
 from rq import SimpleWorker
 
 from jobs import index as jobs_index
-from jobs.index import Lease, Watch, index_repository
+from jobs.index import Watch, index_repository, lease_of
 from jobs.queue import INDEX, RQIndexQueue
 from oclapi.errors import SearchUnavailable
 from search.documents import Marker
@@ -66,6 +66,15 @@ def test_one_job_of_a_repository_waits_however_often_one_looks(watch, queue, sou
         source.edit(new_concept(f"C{number}"))
         look(watch)
         look(watch, compare=True)
+    assert queue._queue.get_job_ids() == [f"index-{source.number}"]
+
+
+def test_a_job_that_runs_for_long_is_not_started_again(watch, queue, services, source):
+    source.edit(new_concept("A"))
+    with services.store.leases.holding(lease_of(source.number), jobs_index.LEASE):
+        look(watch, compare=True)
+    assert queue._queue.get_job_ids() == []
+    look(watch)
     assert queue._queue.get_job_ids() == [f"index-{source.number}"]
 
 
@@ -181,11 +190,9 @@ def test_work_on_a_large_repository_ends_where_others_wait(watch, queue, work, s
 
 def test_two_jobs_of_one_repository_do_not_do_the_same_work(watch, services, solr, source):
     source.edit(new_concept("A"))
-    first = Lease(services, source.number)
-    assert first.take()
-    index_repository(source.number)
-    assert held(solr, source) == []
-    first.give_back()
+    with services.store.leases.holding(lease_of(source.number), jobs_index.LEASE):
+        index_repository(source.number)
+        assert held(solr, source) == []
     index_repository(source.number)
     assert complete(solr, source)
 
