@@ -57,7 +57,12 @@ def claims(concept: Mapping[str, Any]) -> list[int]:
 
 def rivals(concept: Mapping[str, Any]) -> list[int]:
     """The claims of other concepts that are in conflict with this one's names."""
-    return sorted({other for claim in claims(concept) for other in ((claim, claim - 1) if claim % 2 else (claim + 1,))})
+    return against(claims(concept))
+
+
+def against(claims: Iterable[int]) -> list[int]:
+    """The claims that are in conflict with these."""
+    return sorted({other for claim in claims for other in ((claim, claim - 1) if claim % 2 else (claim + 1,))})
 
 
 def _claim(name: Mapping[str, Any]) -> int:

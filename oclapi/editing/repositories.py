@@ -1,7 +1,7 @@
 """Edits of repositories and of their versions: metadata, schema, deletion, releases."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
@@ -18,7 +18,10 @@ from oclapi.store.users import extras_of, stored
 
 SHOWN_USES = 20
 """How many collections and mappings a refused deletion names of each."""
-SEVERAL = "several concepts"
+SHOWN_FAILURES = 100
+"""How many concepts a refused schema names."""
+NOT_UNIQUE = {"names": ["a fully specified or preferred name must be unique in its locale"]}
+ACTIVE = Slice("concept", retired=False)
 
 
 def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, caller: Caller) -> Json:
@@ -51,6 +54,9 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
         raise Invalid.field("id", "an id can't be changed")
     if body.get("custom_validation_schema") == "OpenMRS" and repo["custom_validation_schema"] != "OpenMRS":
         store.rows.keep_claims(repo["_id"], _claims_of)
+        checked = _check_before(store, repo)
+    else:
+        checked = None
 
     def change(session: Transaction, head: Head) -> Json:
         before = {**head.repo, "extras": extras_of(head.repo)}
@@ -61,8 +67,8 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
         if "supported_locales" in given and not given["supported_locales"]:
             given["supported_locales"] = [given.get("default_locale", before["default_locale"])]
         sets = changed(before, given)
-        if sets.get("custom_validation_schema") == "OpenMRS":
-            check_schema(store, session, head)
+        if sets.get("custom_validation_schema") == "OpenMRS" and head.repo["rev"] != checked:
+            check_schema(_bodies_here(store, session, head.repo), _lists(store, session))
         return stored(sets)
 
     return store.repos.edit(repo["_id"], change, caller.by)
@@ -146,35 +152,65 @@ def _claims_of(body: bytes) -> list[int]:
     return openmrs.claims(jsonio.loads_own(body))
 
 
-def check_schema(store: Store, session: Transaction, head: Head) -> None:
-    """Raise Invalid with `failed_concept_validations` where active concepts break the schema OpenMRS. Cost: reads them all."""
-    repo = head.repo
+def _check_before(store: Store, repo: Json) -> int | None:
+    """Check the repository for the schema OpenMRS as it is now; return the revision that keeps to it. Raises as `check_schema`.
+
+    Done outside of the transaction that sets the schema: that one would keep other writers waiting and be ended after a minute. It
+    checks again only where somebody wrote meanwhile.
+    """
+    now = store.repos.by_number(repo["_id"])
+    if now is None:
+        return None
+    check_schema(store.rows.bodies(Revision(now["_id"], now["rev"]), ACTIVE), _lists(store))
+    return int(now["rev"])
+
+
+def _lists(store: Store, session: Transaction | None = None) -> openmrs.Lists:
+    """The lookup lists as they are now."""
     lists = {}
     for source in openmrs.LOOKUP_SOURCES:
         found = store.repos.by_url(f"/orgs/OCL/sources/{source}/", session)
         lists[source] = lookup_names(store, Revision(found["_id"], found["rev"])) if found else None
-    holders: dict[int, str] = {}
-    failed: dict[str, Json] = {}
-    for _ in range(2):  # first who claims what, then who is in conflict, so that memory holds no bodies
-        for body in _concepts(store, session, repo):
-            concept = jsonio.loads_own(body)
-            url = concept["url"]
-            errors = openmrs.concept_errors(concept, lists)
-            if any(holders.get(claim, url) != url for claim in openmrs.rivals(concept)):
-                errors.setdefault("names", []).append("a fully specified or preferred name must be unique in its locale")
-            for claim in openmrs.claims(concept):
-                if holders.setdefault(claim, url) != url:
-                    holders[claim] = SEVERAL
-            if errors:
-                failed[url] = {"mnemonic": concept["id"], "url": url, "errors": errors}
+    return lists
+
+
+def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
+    """Raise Invalid with `failed_concept_validations`, at most SHOWN_FAILURES of them, where active concepts break the schema OpenMRS.
+
+    Cost: one pass over the bodies; memory for a number and an address for each name.
+    """
+    holders: dict[int, list[str]] = {}
+    failed: dict[str, dict[str, list[str]]] = {}
+
+    def note(url: str, errors: Mapping[str, list[str]]) -> None:
+        kept = failed.setdefault(url, {})
+        if len(failed) <= SHOWN_FAILURES or kept:
+            for field, texts in errors.items():
+                kept[field] = list(dict.fromkeys([*kept.get(field, ()), *texts]))
+
+    for body in concepts:
+        concept = jsonio.loads_own(body)
+        url, claims = concept["url"], openmrs.claims(concept)
+        if errors := openmrs.concept_errors(concept, lists):
+            note(url, errors)
+        for claim in openmrs.against(claims):
+            for other in holders.get(claim, ()):
+                note(other, NOT_UNIQUE)
+                note(url, NOT_UNIQUE)
+            del holders.get(claim, [])[1:]  # they are noted; the first still tells others that somebody is there
+        for claim in claims:
+            holders.setdefault(claim, []).append(url)
     if failed:
-        text = f"{len(failed)} concepts break the schema OpenMRS"
-        raise Invalid({"custom_validation_schema": [text]}, {"failed_concept_validations": list(failed.values())})
+        more = f"; {SHOWN_FAILURES} of them are named" if len(failed) > SHOWN_FAILURES else ""
+        told = [{"mnemonic": url.split("/")[-2], "url": url, "errors": errors} for url, errors in list(failed.items())[:SHOWN_FAILURES]]
+        text = f"{len(failed)} concepts break the schema OpenMRS{more}"
+        raise Invalid({"custom_validation_schema": [text]}, {"failed_concept_validations": told})
 
 
-def _concepts(store: Store, session: Transaction, repo: Json) -> Iterator[bytes]:
+def _bodies_here(store: Store, session: Transaction, repo: Json) -> Iterator[bytes]:
+    """The active concepts as the transaction sees them."""
     after = None
-    while rows := store.rows.page(session, Revision(repo["_id"], repo["rev"]), Slice("concept"), limit=1000, after=after):
+    while rows := store.rows.page(session, Revision(repo["_id"], repo["rev"]), ACTIVE, limit=1000, after=after):
         yield from (row.body for row in rows)
         after = rows[-1].key
 

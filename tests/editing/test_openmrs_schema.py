@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pymongo.collection import Collection
 
-from oclapi.editing import concepts, mappings
+from oclapi.editing import concepts, mappings, repositories
 from oclapi.editing.draft import lookup_names
 from oclapi.errors import Invalid
 from oclapi.model import Revision
@@ -343,6 +343,38 @@ def test_a_refused_schema_names_each_concept_that_breaks_it_and_why(source, list
     }  # fmt: skip
     assert set(found["class"]["errors"]) == {"concept_class", "data_type", "datatype"}
     assert all(set(found[concept]["errors"]) == {"names"} for concept in ("one", "two", "three", "four"))
+
+
+def test_every_concept_that_carries_a_name_which_may_be_carried_once_is_named(source):
+    carriers = [new_concept(f"c{number}", names=[full(f"Name {number}"), named("Sugar")]) for number in range(3)]
+    source.edit(*carriers, new_concept("owner", names=[full("Sugar")]), new_concept("late", names=[full("Late"), named("Sugar")]))
+
+    assert set(failed(source)) == {"c0", "c1", "c2", "owner", "late"}
+
+
+def test_a_refused_schema_names_a_hundred_concepts_and_counts_all(source):
+    source.edit(*(new_concept(f"c{number}") for number in range(130)), new_concept("twin", names=[full("Name of c0")]))
+
+    with pytest.raises(Invalid) as caught:
+        source.update(custom_validation_schema="OpenMRS")
+
+    assert len(caught.value.extra["failed_concept_validations"]) == 100
+    assert caught.value.errors["custom_validation_schema"] == ["131 concepts break the schema OpenMRS; 100 of them are named"]
+
+
+def test_the_check_of_a_schema_keeps_nobody_waiting_and_misses_nothing_written_beside_it(source, monkeypatch):
+    check, runs = repositories.check_schema, []
+
+    def beside(concepts, lists):
+        check(concepts, lists)
+        if not runs:
+            source.concept("late")  # has no fully specified name
+        runs.append(1)
+
+    monkeypatch.setattr(repositories, "check_schema", beside)
+
+    assert set(failed(source)) == {"late"}
+    assert len(runs) == 1
 
 
 def test_a_source_without_the_schema_goes_on_as_before_after_a_refusal(source):
