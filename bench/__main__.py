@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import editing, exporting, loading, reading, releasing
+from bench import editing, exporting, loading, reading, releasing, searching
 from bench.measure import Effort, Figure, Sample, machine
 from bench.stage import Stage, Tell, stage, tell
 from oclapi.local.servers import LocalError
@@ -68,6 +68,7 @@ def take(on: Stage) -> list[Figure]:
     on.tell("reading")
     figures += reading.answers(on)
     figures += [reading.difference(on), reading.whole_source(on)]
+    figures += searching.searches(on)
     on.tell("editing")
     return figures + editing.edits(on)
 

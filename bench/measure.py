@@ -56,6 +56,7 @@ class Effort:
     requests: int = 300  # of each connection
     releases: int = 20
     seconds: float = 5.0  # of each measurement of editors
+    writes: int = 20  # that are waited for until words find them
 
 
 @contextmanager

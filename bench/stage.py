@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import URLError
@@ -27,6 +28,8 @@ from oclapi.store.store import Store
 CALLER = Caller("root", is_staff=True, is_superuser=True)
 WHOLE, TENTH, THOUSANDS, THOUSAND = "CIEL", "TENTH", "THOUSANDS", "THOUSAND"
 """The sources: of the size asked for, a tenth of it, 1,000 concepts with 1,000 mappings, and 1,000 rows in all."""
+
+NONE: Mapping[str, str] = {}
 
 Tell = Callable[[str], None]
 
@@ -88,7 +91,7 @@ def start_web(folder: Path, settings: Settings) -> Server:
 
 def environ(settings: Settings) -> Mapping[str, str]:
     return {
-        "MONGO_URL": settings.mongo_url, "REDIS_URL": settings.redis_url, "OCL_HOME": settings.home, "SOLR_URL": "",
+        "MONGO_URL": settings.mongo_url, "REDIS_URL": settings.redis_url, "OCL_HOME": settings.home, "SOLR_URL": settings.solr_url,
         "OCL_EXPORT_CACHE": settings.export_cache, "OCL_SECRET_KEY": settings.secret_key, "OCL_ROOT_TOKEN": settings.root_token,
     }  # fmt: skip
 
@@ -146,13 +149,17 @@ class Client:
 
     def send(self, method: str, path: str, body: object = None) -> bytes:
         """The whole answer's body."""
+        return self.answer(method, path, body)[1]
+
+    def answer(self, method: str, path: str, body: object = None, headers: Mapping[str, str] = NONE) -> tuple[Message, bytes]:
+        """The headers and the body."""
         content = None if body is None else jsonio.dumps(body)
-        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
-        self._connection.request(method, path, content, headers)
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        self._connection.request(method, path, content, {**self._headers, **kind, **headers})
         answer = self._connection.getresponse()
         read = answer.read()
         _check(answer.status, method, path, read)
-        return read
+        return answer.headers, read
 
     def first_byte(self, path: str) -> None:
         """Return when the first byte of the body is there. The connection can only be closed then."""

@@ -8,8 +8,10 @@ import tempfile
 import pytest
 
 import bench.__main__ as bench
-from bench import data
+from bench import data, searching
 from bench.measure import Effort, Figure, Sample, in_child, peak_memory, percentile, side_by_side
+from bench.stage import Stage
+from config.settings import Settings
 from oclapi.local.servers import LocalError
 from tests.folders import servers_folder
 
@@ -68,24 +70,30 @@ def test_data_of_any_size_begins_at_once():
 
 
 @pytest.fixture(scope="module")
-def result():
+def told():
+    """The lines that the small run told."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def result(told):
     """All figures of a small run."""
     with servers_folder() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", folder)
         try:
-            return bench.measure(1000, Effort(runs=1, requests=10, releases=3, seconds=0.5), lambda line: None)
+            return bench.measure(1000, Effort(runs=1, requests=10, releases=3, seconds=0.5, writes=2), told.append)
         except LocalError as error:
             pytest.skip(str(error))
 
 
 @pytest.mark.servers
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_small_run_takes_every_figure_and_its_limit(result):
     figures = {figure["name"]: figure for figure in result["figures"]}
     for figure in figures.values():
         assert figure["ours"]["median"] > 0, figure["name"]
-        assert figure["limit"] is not None or "memory" in figure["name"]
+        assert figure["limit"] is not None or figure["unit"] == "s" or "memory" in figure["name"]
     assert {name for name in figures if "export of" in name} == {
         "export of 350 rows: job", "export of 350 rows: peak memory", "export of 3,500 rows: job", "export of 3,500 rows: peak memory",
     }  # fmt: skip
@@ -93,9 +101,32 @@ def test_a_small_run_takes_every_figure_and_its_limit(result):
     assert "4 editors of one source beside a load: p95 wait" in figures
 
 
+@pytest.mark.solr
 @pytest.mark.servers
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
+def test_every_listing_from_solr_stands_beside_its_query_and_the_built_in_search(result, told):
+    for line in told:
+        if line.startswith("search is not measured"):
+            pytest.skip(line)
+    names = {figure["name"] for figure in result["figures"]}
+    for kind in ("page 1", "last page", "updatedSince", "filter of three", "q of two words", "q of a phrase", "q of a prefix", "facets"):
+        assert {f"{kind}, 1 connection: p50", f"{kind}, 8 connections: p95", f"{kind} by the built-in search: p50"} <= names
+    assert {"index of 3,500 rows", "load with indexing beside it", "a write until q finds it"} <= names
+
+
+def test_without_java_search_is_left_out_and_one_line_says_why(monkeypatch, tmp_path):
+    monkeypatch.setattr("oclapi.local.solr.shutil.which", lambda name: None)
+    told = []
+    nowhere = Stage(tmp_path, Settings(), None, None, 100, Effort(), told.append)
+    assert searching.searches(nowhere) == []
+    [line] = told
+    assert line.startswith("search is not measured: java is not on this machine")
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_results_are_kept_as_json_and_shown_as_markdown(result, tmp_path):
     file = bench.write(result, tmp_path / "results")
     kept = json.loads(file.read_text())
