@@ -35,7 +35,8 @@ def test_a_hash_that_is_given_again_changes_nothing(imports):
     ("fields", "outcome", "field"),
     [
         ({"username": None}, "invalid", "username"), ({"name": None}, "invalid", "name"), ({"email": "x"}, "failed", "email"),
-        ({"username": "a b"}, "failed", "username"), ({"username": "login"}, "failed", "username"), ({"password": "x"}, "failed", "password"),
+        ({"username": "a b"}, "failed", "username"), ({"username": "login"}, "failed", "username"),
+        ({"password": "x"}, "failed", "password"),
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_refused_on_its_field(imports, fields, outcome, field):
