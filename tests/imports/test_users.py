@@ -18,7 +18,8 @@ def asha(imports):
 
 
 def test_a_user_is_made_changed_left_and_deactivated(imports):
-    given = [ASHA, ASHA, {**ASHA, "company": "c"}, {**ASHA, "__action": "CREATE"}, {**ASHA, "__action": "DELETE"}, {**ASHA, "__action": "DELETE"},
+    deleted = {**ASHA, "__action": "DELETE"}
+    given = [ASHA, ASHA, {**ASHA, "company": "c"}, {**ASHA, "__action": "CREATE"}, deleted, deleted,
              {**ASHA, "__action": "DELETE_IF_EXISTS"}, {"type": "user", "username": "nobody", "__action": "UPDATE"}]  # fmt: skip
 
     assert imports.outcomes(*given) == ["created", "unchanged", "updated", "exists", "deleted", "not_found", "unchanged", "not_found"]
