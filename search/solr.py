@@ -294,6 +294,7 @@ class _Http(pysolr.Solr):
 
     def __init__(self, url: str, patience: float) -> None:
         super().__init__(url, timeout=patience)
+        self.get_session().trust_env = False  # reading the environment for proxies costs more than sending does, and no proxy knows Solr
 
     def _get_log(self) -> logging.Logger:
         """pysolr logs each failure with its stack; ours are told once, by whoever catches them."""

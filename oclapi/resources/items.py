@@ -120,8 +120,8 @@ class EntryList(ItemEndpoint):
         return {**paging.headers(self.settings, pages, answer.hits.total, returned, cursor), **engine}
 
     def _entries(self, listing: Listing, shape: Shape, keys: Sequence[Key], session: Session = None) -> Sequence[bytes]:
-        rows = self.store.rows.by_keys(session, [(key.repo, key.url, key.from_rev) for key in keys])
-        return self._shown(shape, [(listing.revisions[row.repo], row.body) for row in rows], session)
+        bodies = self.store.rows.bodies_of(session, [(key.repo, key.url, key.from_rev) for key in keys])
+        return self._shown(shape, [(listing.revisions[repo], body) for repo, body in bodies], session)
 
     def _shown(self, shape: Shape, entries: Sequence[tuple[Revision, bytes]], session: Session = None) -> Sequence[bytes]:
         """Stored bodies as the list shows them, each with the revision it is shown at: a detail without mappings is the body itself."""

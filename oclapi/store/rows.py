@@ -148,20 +148,21 @@ class Rows:
                     if there_is_more:
                         break
 
-    def by_keys(self, session: Session, keys: Sequence[tuple[int, str, int]]) -> list[Row]:
-        """The rows of these (repo, url, from_rev), in the same order; those that are gone with their repository are passed over.
+    def bodies_of(self, session: Session, keys: Sequence[tuple[int, str, int]]) -> list[tuple[int, bytes]]:
+        """The repositories and bodies of these (repo, url, from_rev), in the same order; those gone with their repository are passed over.
 
         A row's body never changes, so this is the same through any session. Cost: one query per repository.
         """
         wanted: dict[int, list[tuple[str, int]]] = {}
         for repo, url, from_rev in keys:
             wanted.setdefault(repo, []).append((url, from_rev))
-        found: dict[tuple[int, str, int], Row] = {}
+        only = {"_id": 0, "url": 1, "from_rev": 1, "body": 1}
+        found: dict[tuple[int, str, int], bytes] = {}
         for repo, places in wanted.items():
             asked = {"repo": repo, "url": {"$in": [url for url, _ in places]}, "from_rev": {"$in": sorted({born for _, born in places})}}
-            for row in map(row_of, self._db.rows.find(asked, hint="item", session=session)):
-                found[row.repo, row.url, row.from_rev] = row
-        return [found[key] for key in keys if key in found]
+            for row in self._db.rows.find(asked, only, hint="item", session=session).batch_size(LIST):
+                found[repo, row["url"], row["from_rev"]] = row["body"]
+        return [(key[0], found[key]) for key in keys if key in found]
 
     def removed(self, session: Session, revision: Revision, kind: Kind, since: int) -> list[str]:
         """URLs of entries that were there before commit `since` and are not at `revision`, by url."""
