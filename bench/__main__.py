@@ -3,7 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import editing, exporting, loading, reading, releasing, searching
-from bench.measure import Effort, Figure, Sample, machine
+from bench.measure import Effort, Figure, Sample, code, machine
 from bench.stage import Stage, Tell, stage, tell
 from oclapi.local.servers import LocalError
 
@@ -24,7 +25,7 @@ COLUMNS = ("figure", "ours", "limit", "ours ÷ limit", "goal", "holds")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 0 when everything was measured, whether goals hold or not; 1 when a server can't run."""
+    """Returns the exit code: 0 when everything was measured, whether goals hold or not; 1 when a server can't run or a part died."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--size", type=_size, default=SIZE, help=f"concepts, each with 2.5 mappings ({SIZE})")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
@@ -41,41 +42,54 @@ def main(arguments: Sequence[str]) -> int:
     else:
         Console(width=None if sys.stdout.isatty() else WIDTH).print(table(result))
     tell(f"written to {file}")
-    return 0
+    if result["died"]:
+        print(f"make bench: not everything was measured: {result['died']}", file=sys.stderr)
+    return 1 if result["died"] else 0
 
 
-def measure(size: int, effort: Effort, tell: Tell) -> dict[str, Any]:
-    """Take all figures; the result is what is written as JSON. Raises LocalError, AssertionError where the server answered wrongly."""
-    begun = datetime.now(UTC)
+def measure(size: int, effort: Effort, tell: Tell, take: Callable[[Stage], Iterator[Figure]] | None = None) -> dict[str, Any]:
+    """Take all figures; the result is what is written as JSON. Raises LocalError where the servers don't start.
+
+    `died`: what a part ended with that could not be measured to its end, None when all were. Those before it keep their figures.
+    """
+    begun, died = datetime.now(UTC), None
+    figures: list[Figure] = []
     with stage(size, effort, tell) as on:
-        told = machine(on.folder)
-        figures = take(on)
+        told, commit = machine(on.folder), code()
+        try:
+            for figure in (take or everything)(on):
+                figures.append(figure)
+        except Exception as error:  # noqa: BLE001 - whatever it was: what took minutes before it is worth keeping
+            traceback.print_exc()
+            died = f"{type(error).__name__}: {error}"
     return {
         "size": size, "rows": round(size * 3.5), "begun": begun.isoformat(timespec="seconds"),
-        "minutes": round((datetime.now(UTC) - begun).total_seconds() / 60, 1), "machine": told, "runs": effort.runs,
-        "figures": [{**asdict(figure), "ratio": figure.ratio} for figure in figures],
+        "minutes": round((datetime.now(UTC) - begun).total_seconds() / 60, 1), "machine": told, "code": commit, "runs": effort.runs,
+        "died": died, "figures": [{**asdict(figure), "ratio": figure.ratio} for figure in figures],
     }  # fmt: skip
 
 
-def take(on: Stage) -> list[Figure]:
+def everything(on: Stage) -> Iterator[Figure]:
     """All figures, in an order in which each finds what it needs."""
-    figures = [loading.bulk_load(on)]
+    yield loading.bulk_load(on)
     loading.other_sources(on)
     on.tell("creating versions")
-    figures += releasing.releases(on)
+    yield from releasing.releases(on)
     on.tell("exporting")
-    figures += exporting.exports(on)
+    yield from exporting.exports(on)
     on.tell("reading")
-    figures += reading.answers(on)
-    figures += [reading.difference(on), reading.whole_source(on)]
-    figures += searching.searches(on)
+    yield from reading.answers(on)
+    yield reading.difference(on)
+    yield reading.whole_source(on)
+    yield from searching.searches(on)
     on.tell("editing")
-    return figures + editing.edits(on)
+    yield from editing.edits(on)
 
 
 def write(result: dict[str, Any], folder: Path) -> Path:
+    """A result that lacks a part does not take the place of a whole one."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{result['size']}.json"
+    file = folder / f"{result['size']}{'-part' if result['died'] else ''}.json"
     file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return file
 
@@ -94,7 +108,8 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def _title(result: dict[str, Any]) -> str:
-    return f"{result['size']:,} concepts, {result['rows']:,} rows, on {result['machine']}, in {result['minutes']} minutes"
+    what = f"{result['size']:,} concepts, {result['rows']:,} rows, code {result['code']}"
+    return f"{what}, on {result['machine']}, in {result['minutes']} minutes"
 
 
 def _cells(result: dict[str, Any]) -> list[list[str]]:

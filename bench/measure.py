@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -115,6 +116,15 @@ def machine(folder: Path) -> str:
     model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     memory = round(psutil.virtual_memory().total / 2**30)
     return f"{psutil.cpu_count()} cores ({model}), {memory} GB of memory, {_disk(folder)}, Python {platform.python_version()}"
+
+
+def code() -> str:
+    """The commit that is measured, with `-dirty` where files differ from it; `unknown` outside of a git checkout."""
+    try:
+        told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "unknown"
+    return told.stdout.strip() or "unknown"
 
 
 def _disk(folder: Path) -> str:

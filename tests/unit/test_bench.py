@@ -3,13 +3,14 @@
 import hashlib
 import itertools
 import json
+import re
 import tempfile
 
 import pytest
 
 import bench.__main__ as bench
 from bench import data, searching
-from bench.measure import Effort, Figure, Sample, in_child, peak_memory, percentile, side_by_side
+from bench.measure import Effort, Figure, Sample, code, in_child, peak_memory, percentile, side_by_side
 from bench.stage import Stage
 from config.settings import Settings
 from oclapi.local.servers import LocalError
@@ -81,9 +82,11 @@ def result(told):
     with servers_folder() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", folder)
         try:
-            return bench.measure(1000, Effort(runs=1, requests=10, releases=3, seconds=0.5, writes=2), told.append)
+            result = bench.measure(1000, Effort(runs=1, requests=10, releases=3, seconds=0.5, writes=2), told.append)
         except LocalError as error:
             pytest.skip(str(error))
+    assert result["died"] is None
+    return result
 
 
 @pytest.mark.servers
@@ -133,7 +136,32 @@ def test_results_are_kept_as_json_and_shown_as_markdown(result, tmp_path):
     assert file.name == "1000.json" and kept == json.loads(json.dumps(result))
     lines = bench.markdown(kept).splitlines()
     assert len([line for line in lines if line.startswith("|")]) == 2 + len(result["figures"])
-    assert result["machine"] in lines[0]
+    assert result["machine"] in lines[0] and result["code"] in lines[0]
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+def test_what_was_measured_before_a_part_died_is_kept_beside_a_whole_result(tmp_path, capsys):
+    def take(on):
+        yield Figure("first", "s", Sample.of([3.0]))
+        raise AssertionError("the server answered wrongly")
+
+    whole = tmp_path / "100.json"
+    whole.write_text("{}")
+    try:
+        result = bench.measure(100, Effort(runs=1), lambda line: None, take)
+    except LocalError as error:
+        pytest.skip(str(error))
+    file = bench.write(result, tmp_path)
+
+    assert [figure["name"] for figure in json.loads(file.read_text())["figures"]] == ["first"]
+    assert result["died"] == "AssertionError: the server answered wrongly"
+    assert "answered wrongly" in capsys.readouterr().err
+    assert whole.read_text() == "{}"
+
+
+def test_the_code_that_is_measured_is_named_by_its_commit():
+    assert re.fullmatch(r"[0-9a-f]{7,40}(-dirty)?|unknown|\S+-g[0-9a-f]{7,}(-dirty)?", code())
 
 
 def test_percentiles_are_values_that_occurred():
