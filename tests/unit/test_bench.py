@@ -115,7 +115,7 @@ def test_every_listing_from_solr_stands_beside_its_query_and_the_built_in_search
     names = {figure["name"] for figure in result["figures"]}
     for kind in ("page 1", "last page", "updatedSince", "filter of three", "q of two words", "q of a phrase", "q of a prefix", "facets"):
         assert {f"{kind}, 1 connection: p50", f"{kind}, 8 connections: p95", f"{kind} by the built-in search: p50"} <= names
-    assert {"index of 3,500 rows", "load with indexing beside it", "a write until q finds it"} <= names
+    assert {"index of 3,600 rows", "load with indexing beside it", "a write until q finds it"} <= names  # 100 were changed by then
 
 
 def test_without_java_search_is_left_out_and_one_line_says_why(monkeypatch, tmp_path):
