@@ -249,6 +249,7 @@ def test_every_route_is_expected_here():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_every_cell_of_the_table_holds_at_every_address(world, nothing_is_stored, record_property, capsys):
     for pattern, _ in ROUTES:
         walk(world, pattern, with_head(EXPECTED[pattern]))

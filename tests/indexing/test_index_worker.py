@@ -14,6 +14,7 @@ from config.settings import Settings
 from oclapi.errors import SearchBehind, SearchUnavailable
 from oclapi.local.solr import solr_jars, start_solr
 from oclapi.model import Revision
+from oclapi.store.database import Database
 from search.base import Part, Query, Scope
 from search.choice import Search
 from search.mongo import MongoIndex
@@ -50,6 +51,15 @@ def kill(engine):
 
 def start_again(engine, tmp_path):
     engine.append(start_solr(tmp_path / "solr", engine[0].port, lib=solr_jars(JARS)))
+
+
+@pytest.fixture
+def prepared_mongo_url(mongo_url):
+    """This test's alone: what is left of a killed worker may go on for a moment."""
+    database = Database(mongo_url)
+    database.prepare()
+    database.client.close()
+    return mongo_url
 
 
 @pytest.fixture
