@@ -77,7 +77,7 @@ class Watch:
         self._follower = Follower(s.store, solr)
         self._newest: datetime | None = None  # time of the newest change seen
         self._settled: dict[int, tuple[int, float]] = {}  # by repository: a revision, and when to look at its marker again
-        self._trusted: set[Marker] = set()  # those whose commit was found in the log
+        self._trusted: dict[Marker, RepoHead] = {}  # those whose commit was found in the log, with the head of that moment
         self._compare_at = 0.0  # time.monotonic() of the next comparison
         self._away = False
         self._ask_at = 0.0  # time.monotonic() before which nothing is asked
@@ -127,7 +127,7 @@ class Watch:
             self._solr.ensure()
         markers = self._solr.markers()
         heads = self._s.store.feed.heads()
-        trusted = self._trust(markers)
+        trusted = self._trust(markers, heads)
         behind = [head for head in heads if (marker := trusted.get(head.repo)) is None or marker.rev < head.rev]
         self._newest = max((head.updated_on for head in heads), default=now)
         self._settled.clear()
@@ -139,14 +139,16 @@ class Watch:
         self._compare_at = time.monotonic() + (COMPARE if len(behind) <= AT_ONCE else SETTLE)
         self._tell(behind, trusted, now)
 
-    def _trust(self, markers: dict[int, Marker]) -> dict[int, Marker]:
-        """The markers that tell of this store's own log, by repository."""
+    def _trust(self, markers: dict[int, Marker], heads: Iterable[RepoHead]) -> dict[int, Marker]:
+        """The markers that tell of this store's own log, by repository. One is looked up again when its repository was written to:
+        a log that was put back from a backup has lost it, or has another commit of that number.
+        """
         identity = self._s.store.index_notes.identity()
-        ours = {repo: marker for repo, marker in markers.items() if marker.store == identity}
-        unknown = [marker for marker in ours.values() if marker not in self._trusted]
+        ours = {head: marker for head in heads if (marker := markers.get(head.repo)) and marker.store == identity}
+        unknown = [marker for head, marker in ours.items() if self._trusted.get(marker) != head]
         log_entries = self._s.store.feed.revisions([(marker.repo, marker.rev) for marker in unknown if marker.rev])
-        found = {marker for marker in unknown if marker.commit == (log_entries.get(marker.repo, NONE)["commit"] if marker.rev else "")}
-        self._trusted = {marker for marker in ours.values() if marker in self._trusted or marker in found}
+        strange = {marker for marker in unknown if marker.commit != (log_entries.get(marker.repo, NONE)["commit"] if marker.rev else "")}
+        self._trusted = {marker: head for head, marker in ours.items() if marker not in strange}
         return {marker.repo: marker for marker in self._trusted}
 
     def _tell(self, behind: list[RepoHead], markers: dict[int, Marker], now: datetime) -> None:

@@ -161,6 +161,26 @@ def test_a_database_put_back_from_a_backup_is_followed(watch, work, solr, source
     assert found(solr, source, "fire") == []
 
 
+@pytest.mark.parametrize("edits", [0, 1])
+def test_a_database_put_back_is_noticed_also_by_who_knew_the_marker(watch, work, solr, source, edits):
+    source.edit(new_concept("A"))
+    database = source.store.database
+    backup = {name: list(getattr(database, name).find()) for name in ("repos", "rows", "revisions")}
+    source.edit(new_concept("B", "Lost in the fire"))
+    look(watch)
+    work()
+    solr.commit()
+    look(watch, compare=True)  # finds the marker right
+    for name, documents in backup.items():
+        getattr(database, name).delete_many({})
+        getattr(database, name).insert_many(documents)
+    for _ in range(edits):
+        source.edit(new_concept("C"))  # the same revision number once more
+    look(watch, compare=True)
+    work()
+    assert complete(solr, source)
+
+
 def test_a_deleted_repository_leaves_the_index(watch, work, solr, source):
     source.edit(new_concept("A"))
     look(watch)
