@@ -17,7 +17,7 @@ SCHEMA = 1
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _LOOSE = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
 """Accents that no composed character has, and the points of Hebrew."""
-_DOTS = str.maketrans("\u0451\u0401", "\u0435\u0415")  # Cyrillic io, whose dots are seldom written
+_ALIKE = str.maketrans("\u0451\u0401\u00b5", "\u0435\u0415\u03bc")  # Cyrillic io, its dots seldom written; micro and mu
 _MARKS = str.maketrans(dict.fromkeys(".,:;_'\u2019\u00b7\u0387\u05f4\u2024\u2027\u203f\u2040\u2044\ufe52\uff0e\uff07\uff1a", " "))
 """What Solr's tokenizer would keep inside of a word or a number; the built-in search parts words there."""
 
@@ -132,7 +132,7 @@ def plain(text: str) -> str:
     """A text as Solr's analysis is given it: composed (NFC), without accents that stand alone and without control characters."""
     if text.isascii():
         return _CONTROL.sub(" ", text)
-    return _LOOSE.sub("", unicodedata.normalize("NFC", _CONTROL.sub(" ", text))).translate(_DOTS)
+    return _LOOSE.sub("", unicodedata.normalize("NFC", _CONTROL.sub(" ", text))).translate(_ALIKE)
 
 
 def parted(text: str) -> str:

@@ -6,6 +6,7 @@ Nothing that a client typed becomes a part of Solr's syntax unquoted: texts are 
 import logging
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -52,7 +53,7 @@ FEW = 16
 FEWER = 4
 """Nor is a word of one with more than these looked for in two parts."""
 _HYPHENS = re.compile("[-\u00ad\u2010-\u2015'\u2019]")
-_PIECES = re.compile(r"[^\W_]+")
+_JOINERS = "\u200c\u200d"
 _UNSPACED = re.compile("[\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 _STATUS = re.compile(r"\(HTTP (\d+)\)")
 
@@ -510,10 +511,16 @@ def _beginning(term: Term) -> list[str]:
 
 
 def _begins(field: str, weight: float, text: str) -> str:
-    *before, last = _PIECES.findall(plain(text)) or [text]
+    *before, last = _pieces(plain(text)) or [text]
     # pairs of characters stand for longer words in scripts without spaces: what begins with those holds them
     end = f"{field}:{_quoted(last)}" if len(last) > 2 and _UNSPACED.search(last) else f"{field}:{_escaped(last[:LONGEST])}*"
     return f"(+{' +'.join([*(f'{field}:{_quoted(piece)}' for piece in before), end])})^{weight}"
+
+
+def _pieces(text: str) -> list[str]:
+    """A text parted at its marks. Vowel signs (Hindi, Tamil, Arabic) and joiners stay in their words, as Solr's tokenizer leaves them."""
+    inside = (char if char.isalnum() or char in _JOINERS or unicodedata.category(char)[0] == "M" else " " for char in text)
+    return [piece for piece in "".join(inside).split() if any(map(str.isalnum, piece))]
 
 
 def _ways(term: Term, terms_in_all: int) -> list[str]:

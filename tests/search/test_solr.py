@@ -46,7 +46,8 @@ def texts(new_solr_index):
             concept("zh", "糖尿病の検査"), concept("ar", "مَلَارِيَا", "حمى"), concept("fa", "بيماري قلبي"), concept("gr", "Πυρετός"),
             concept("ru", "Жёлтая лихорадка"), concept("hi", "मलेरिया बुखार"), concept("ko", "당뇨병 검사"), concept("de", "Röntgenstraße"),
             concept("crohn", "Crohn's disease"), concept("A00.1", "Cholera, classic"), concept("marks", 'say "hi" \\ back'),
-            concept("long", "y" * 50_000), concept("digits", "Dose ٢٥ mg"), concept("id-part", "Something", external_id="EXT:9/b"),
+            concept("long", "y" * 50_000), concept("digits", "Dose ٢٥ mg", "Five \u00b5g"),
+            concept("id-part", "Something", external_id="EXT:9/b"),
         )  # fmt: skip
         yield index
 
@@ -66,6 +67,7 @@ def test_a_hyphenated_word_is_found_in_each_way_to_write_it(texts, text):
         ("rontgenstrasse", "de"), ("röntgen*", "de"), ("crohn", "crohn"), ("crohns", "crohn"), ("crohn's", "crohn"), ("Crohn’s", "crohn"),
         ("A00.1", "A00.1"), ("a00", "A00.1"), ("A00*", "A00.1"), ("A0", None), ("cholera classic", "A00.1"), ('"hi" back', "marks"),
         ("\\ say", "marks"), ("yyyy*", "long"), ("25", "digits"), ("ext:9/b", "id-part"), ("ext:*", "id-part"), ("e\u0301dema", "edema"),
+        ("मले*", "hi"), ("मलेरि*", "hi"), ("مَلَا*", "ar"), ("\u03bcg", "digits"), ("\u00b5g", "digits"),
     ],
 )  # fmt: skip
 def test_a_word_is_found_whatever_its_case_accents_spelling_and_script(texts, text, one):
