@@ -67,7 +67,7 @@ def import_(file: str, kind: str | None, source: str | None, no_update: bool, re
 def _import(settings: Settings, stream: IO[bytes], digest: str, total: int, options: Options, report_file: str | None) -> None:
     store = Store(Database(settings.mongo_url, patience=PATIENCE), settings.secret_key, settings.max_shown)
     store.database.prepare()
-    store.owners.ensure_first(settings.root_user, "")
+    store.owners.ensure_first(settings.root_user)
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
     task = task_key(digest, options, caller)
     with progress("import", total) as told:

@@ -169,7 +169,7 @@ def _site() -> Iterator[Site]:
         settings = Settings.from_environ(os.environ)
         store = Store(Database(settings.mongo_url), settings.secret_key)
         store.database.prepare()
-        store.owners.ensure_first(settings.root_user, "")
+        store.owners.ensure_first(settings.root_user)
         yield Site(store, settings, Caller(settings.root_user, is_staff=True, is_superuser=True))
     except BadSetting as error:
         raise click.ClickException(str(error)) from error

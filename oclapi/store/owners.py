@@ -113,10 +113,11 @@ class Owners:
 
         self._db.transaction(work, lambda: self.org(org) is None)
 
-    def ensure_first(self, root_user: str, root_token: str) -> None:
+    def ensure_first(self, root_user: str, root_token: str | None = None) -> None:
         """What every server has from its first start:
 
-        the first superuser, who holds `root_token` (and no other fixed token), and the organisation OCL.
+        the first superuser, who holds `root_token`, and the organisation OCL. No other fixed token is good afterwards; with an empty
+        `root_token` none at all. None leaves them as they are: for commands, whose settings need not be the server's.
         """
         now = now_ms()
         with told():
@@ -143,7 +144,7 @@ class Owners:
                 },
                 upsert=True,
             )  # fmt: skip
-        if root_token:
+        if root_token is not None:
             self._users.fix_token(root_user, root_token)
 
 

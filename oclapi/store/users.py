@@ -189,10 +189,14 @@ class Users:
         return token
 
     def fix_token(self, username: str, token: str) -> None:
-        """Let the user hold this token for good, and no other fixed one."""
+        """Let the user hold this token for good, and nobody another fixed one; none at all when it is empty. Cost: a look at every user."""
         kept = {"hash": self._hash(token), "fixed": True, "created_on": now_ms()}
         lacks = {"_id": username, "tokens.hash": {"$ne": kept["hash"]}}
+        others = {"tokens.fixed": True, **({"_id": {"$ne": username}} if token else {})}
         with told():
+            self._db.users.update_many(others, {"$pull": {"tokens": {"fixed": True}}})
+            if not token:
+                return
             self._db.users.update_one(lacks, {"$pull": {"tokens": {"fixed": True}}})
             self._db.users.update_one(lacks, {"$push": {"tokens": kept}})
 

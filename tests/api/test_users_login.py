@@ -10,7 +10,7 @@ import pytest
 from pymongo.read_concern import ReadConcern
 
 from oclapi import passwords
-from oclapi.app import create_app
+from oclapi.app import create_app, prepare
 from oclapi.store import attempts
 from oclapi.store.users import MOST_TOKENS
 from tests.api.people import PASSWORD, People
@@ -253,3 +253,38 @@ def test_failures_are_forgotten_by_the_database_itself(services, people):
     [index] = [one for one in services.store.database.attempts.list_indexes() if one["name"] == "over"]
     assert index["expireAfterSeconds"] == 0
     assert services.store.database.attempts.count_documents({"expires_at": {"$exists": False}}) == 0
+
+
+# The fixed token
+
+
+@pytest.fixture
+def restarted(services):
+    """Start the server again with other settings of the first superuser; afterwards as it was."""
+    yield lambda **settings: prepare(replace(services, settings=replace(services.settings, **settings)))
+    prepare(services)
+
+
+def test_an_emptied_setting_ends_the_fixed_token(api, restarted):
+    restarted(root_token="")
+
+    assert api.get("/user/").status_code == 401
+
+
+def test_another_first_superuser_takes_the_fixed_token_from_the_one_before(api, restarted):
+    restarted(root_user="keeper", root_token="f" * 40)
+
+    assert api.get("/user/").status_code == 401
+    assert good(api.by("f" * 40).get("/user/")).get_json()["username"] == "keeper"
+
+
+def test_the_token_that_stays_goes_over_to_another_first_superuser(api, restarted):
+    restarted(root_user="keeper")
+
+    assert good(api.get("/user/")).get_json()["username"] == "keeper"
+
+
+def test_a_start_leaves_the_tokens_of_log_ins(api, amina, restarted):
+    restarted(root_token="")
+
+    good(amina.api.get("/user/"))

@@ -191,3 +191,11 @@ def test_a_bad_setting_is_named(run, name, value):
 
 def test_the_commands_belong_to_the_command_line():
     assert CliRunner().invoke(cli, ["user", "--help"]).exit_code == 0
+
+
+def test_a_command_leaves_the_fixed_token_of_the_server(run, store):
+    store.owners.ensure_first("root", "f" * 40)
+
+    done(run("list", OCL_ROOT_USER="keeper"))
+
+    assert store.users.by_token("f" * 40).username == "root"
