@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -51,6 +53,16 @@ def kill(engine):
 
 def start_again(engine, tmp_path):
     engine.append(start_solr(tmp_path / "solr", engine[0].port, lib=solr_jars(JARS)))
+    until(lambda: loaded(engine[-1].url))
+
+
+def loaded(url):
+    """Whether the core answers; Solr does before its cores."""
+    try:
+        with urlopen(f"{url}/{CORE}/schema/name", timeout=5) as answer:
+            return answer.status == 200
+    except URLError:
+        return False
 
 
 @pytest.fixture
