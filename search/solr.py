@@ -98,7 +98,7 @@ class SolrIndex:
             if not error.refused:
                 self._again = time.monotonic() + PAUSE
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             self._again = time.monotonic() + PAUSE
             raise SearchUnavailable("what answers at SOLR_URL is not Solr") from error
 
@@ -290,6 +290,13 @@ class SolrIndex:
         return dict(self._admin.json("get", "admin/collections", action="LISTALIASES")["aliases"])
 
 
+class _Answer(Json):
+    """What Solr answered; without what was asked for, it is not Solr's."""
+
+    def __missing__(self, key: str) -> Any:
+        raise SearchUnavailable(f"what answers at SOLR_URL is not Solr: it tells no {key}")
+
+
 class _Http(pysolr.Solr):
     """pysolr's connection, with JSON both ways and our errors."""
 
@@ -307,8 +314,8 @@ class _Http(pysolr.Solr):
         sent = orjson.dumps(body) if body is not None else None
         for last in (False, True):
             try:
-                answer: Json = orjson.loads(self._send_request(method, path, sent, dict(_JSON)))
-                return answer
+                answer = orjson.loads(self._send_request(method, path, sent, dict(_JSON)))
+                return _Answer(answer if isinstance(answer, dict) else {})
             except pysolr.SolrError as error:
                 lost = isinstance(error.__context__, requests.ConnectionError) and not isinstance(error.__context__, requests.Timeout)
                 if last or not lost:  # a connection kept open may have been closed meanwhile: once more with a new one

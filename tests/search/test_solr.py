@@ -319,12 +319,20 @@ def send(handler, status, body):
     ("status", "body"),
     [
         (500, b'{"error": {"msg": "no"}}'), (503, b"<html>"), (404, b'{"error": {"msg": "no core"}}'), (200, b"not JSON"), (200, b"[]"),
-        (200, b"{}"), (200, b'{"name": "oclapi-1"}'),
+        (200, b"{}"), (200, b'{"name": "oclapi-1"}'), (200, b'{"name": "oclapi-1", "response": {"docs": [], "numFound": 0}, "facets": []}'),
     ],
 )  # fmt: skip
 def test_a_solr_that_answers_with_errors_is_unavailable(status, body):
     with answering(lambda handler: send(handler, status, body)) as index, pytest.raises(SearchUnavailable):
         index.find(None, AT_1, Query("concept"), limit=1)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"{}", b"<html>"])
+@pytest.mark.parametrize("ask", [SolrIndex.markers, SolrIndex.counts, SolrIndex.ensure, SolrIndex.swap])
+def test_what_is_not_solr_is_unavailable_to_jobs_too(body, ask):
+    names = ("one", "other") if ask is SolrIndex.swap else ()
+    with answering(lambda handler: send(handler, 200, body)) as index, pytest.raises(SearchUnavailable):
+        ask(index, *names)
 
 
 def test_a_solr_that_hangs_costs_one_search_its_time_and_the_next_nothing(monkeypatch):
