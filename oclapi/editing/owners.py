@@ -27,6 +27,7 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
         raise Invalid.field("id", "an id can't be changed")
 
     def change(session: Transaction, found: Json) -> Json:
+        need(caller, "edit org", found)
         given = {name: body[name] for name in ("name", "public_access", *OPTIONAL) if name in body}
         if given.get("public_access", found["public_access"]) != found["public_access"]:
             need(caller, "members", found)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
-from oclapi.access import ANYBODY, Caller, may, need
+from oclapi.access import Action, Caller, may, need
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
 from oclapi.editing.values import changed
@@ -76,23 +76,39 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
 
 def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) -> None:
     """Create or replace one key of the repository's extras. Raises Invalid when they grow over their limits."""
-    store.repos.edit(repo["_id"], lambda session, head: _with_extra(head.repo, key, value), caller.by)
+
+    def change(session: Transaction, head: Head) -> Json:
+        need(caller, "write", head.repo)
+        return _with_extra(head.repo, key, value)
+
+    store.repos.edit(repo["_id"], change, caller.by)
 
 
 def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
     """Remove one key of the repository's extras. Raises NotFound."""
-    store.repos.edit(repo["_id"], lambda session, head: stored({"extras": without(extras_of(head.repo) or {}, key)}), caller.by)
+
+    def change(session: Transaction, head: Head) -> Json:
+        need(caller, "write", head.repo)
+        return stored({"extras": without(extras_of(head.repo) or {}, key)})
+
+    store.repos.edit(repo["_id"], change, caller.by)
 
 
 def set_version_extra(store: Store, repo: Json, version: str, key: str, value: Any, caller: Caller) -> tuple[Json, bool]:
     """As `set_extra` for the version's record; returns the version and whether its export has to be made anew."""
-    return store.versions.edit(repo["_id"], version, lambda session, found: _with_extra(found, key, value), caller.by)
+
+    def change(session: Transaction, found: Json) -> Json:
+        _need_still(store, session, repo, "write", caller)
+        return _with_extra(found, key, value)
+
+    return store.versions.edit(repo["_id"], version, change, caller.by)
 
 
 def delete_version_extra(store: Store, repo: Json, version: str, key: str, caller: Caller) -> tuple[Json, bool]:
     """As `delete_extra` for the version's record; returns the version and whether its export has to be made anew."""
 
     def change(session: Transaction, found: Json) -> Json:
+        _need_still(store, session, repo, "write", caller)
         return stored({"extras": without(extras_of(found) or {}, key)})
 
     return store.versions.edit(repo["_id"], version, change, caller.by)
@@ -114,9 +130,15 @@ def without(extras: Json, key: str) -> Json:
     return {name: value for name, value in extras.items() if name != key}
 
 
-def delete(store: Store, repo: Json, caller: Caller = ANYBODY) -> None:
+def delete(store: Store, repo: Json, caller: Caller) -> None:
     """Delete a repository. Raises Invalid with `usage` (as far as the caller may read it) while others use its concepts or mappings."""
-    store.repos.delete(repo["_id"], unused(store, caller))
+    in_use = unused(store, caller)
+
+    def check(session: Transaction, head: Head) -> None:
+        need(caller, "own", head.repo)
+        in_use(session, head)
+
+    store.repos.delete(repo["_id"], check)
 
 
 def unused(store: Store, caller: Caller, beside: str | None = None) -> Callable[[Transaction, Head], None]:
@@ -215,6 +237,14 @@ def _bodies_here(store: Store, session: Transaction, repo: Json) -> Iterator[byt
         after = rows[-1].key
 
 
+def _need_still(store: Store, session: Transaction, repo: Json, action: Action, caller: Caller) -> None:
+    """As access.need, for the repository as the transaction sees it: who was let in may have waited while its access was changed."""
+    there = store.repos.by_number(repo["_id"], session)
+    if there is None:
+        raise NotFound("the repository is gone")
+    need(caller, action, there)
+
+
 # Versions
 
 
@@ -225,6 +255,7 @@ def create_version(store: Store, repo: Json, body: Json, caller: Caller, job: st
     """
 
     def fields(session: Transaction, head: Head) -> Json:
+        need(caller, "write", head.repo)
         newest = store.versions.newest(repo["_id"], session)
         given = {"previous_version": newest["id"] if newest else None, "parent_version": None, **_links(body)}
         check_links(store, session, repo, body["id"], body)
@@ -245,6 +276,7 @@ def update_version(store: Store, repo: Json, version: str, body: Json, caller: C
         raise Invalid.field("id", "an id can't be changed")
 
     def change(session: Transaction, found: Json) -> Json:
+        _need_still(store, session, repo, "write", caller)
         check_links(store, session, repo, version, body)
         given = {name: body[name] for name in ("description", "released", "retired", "extras") if name in body} | _links(body)
         if "version_external_id" in body or body.get("external_id", _frozen_external_id(found)) != _frozen_external_id(found):
@@ -252,6 +284,12 @@ def update_version(store: Store, repo: Json, version: str, body: Json, caller: C
         return stored(changed({**found, "extras": extras_of(found)}, given))
 
     return store.versions.edit(repo["_id"], version, change, caller.by)
+
+
+def delete_version(store: Store, repo: Json, version: str, caller: Caller) -> list[Json]:
+    """Delete the version; return those that followed it, whose exports have to be made anew. Raises NotFound."""
+    _, followers = store.versions.delete(repo["_id"], version, lambda session: _need_still(store, session, repo, "own", caller))
+    return followers
 
 
 def _links(body: Json) -> Json:

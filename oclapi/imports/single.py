@@ -105,7 +105,7 @@ def _version(store: Store, caller: Caller, line: Line, item: Item, update_if_exi
         return line.result("updated" if changed else "unchanged")
     if what == "delete" and version:
         need(caller, "own", source)
-        store.versions.delete(source["_id"], version["id"])
+        repositories.delete_version(store, source, version["id"], caller)
         return line.result("deleted")
     return _no_edit(line, what)
 

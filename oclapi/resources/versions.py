@@ -93,8 +93,7 @@ class Version(VersionEndpoint):
 
     def delete(self, **path: str) -> Response:
         place = self.editable(path, "own")
-        _, followers = self.store.versions.delete(place.repo["_id"], place.shown_version["id"])
-        for follower in followers:
+        for follower in repositories.delete_version(self.store, place.repo, place.shown_version["id"], self.caller):
             self.exports.begin(follower, datetime.now(UTC))
         return nothing()
 

@@ -118,14 +118,17 @@ class Versions:
 
         return self._db.transaction(work)
 
-    def delete(self, number: int, version: str) -> tuple[ObjectId, list[Json]]:
+    def delete(self, number: int, version: str, check: Callable[[ClientSession], None] | None = None) -> tuple[ObjectId, list[Json]]:
         """Remove the version and its export's state; its followers point to its own previous version.
 
-        Returns its key and the followers, whose exports have to be made anew. Raises NotFound.
+        Returns its key and the followers, whose exports have to be made anew. `check` may refuse by raising, in the same transaction.
+        Raises NotFound.
         """
 
         def work(session: ClientSession) -> tuple[ObjectId, list[Json]]:
             found = self._locked(session, number, version)
+            if check:
+                check(session)
             followers = []
             for field in ("previous_version", "parent_version"):
                 for follower in list(self._db.versions.find({"repo": number, field: version}, session=session)):

@@ -6,10 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from oclapi import bodies, jsonio
+from oclapi.access import Caller
 from oclapi.editing import owners, repositories
-from oclapi.errors import Invalid, NotFound
+from oclapi.errors import Forbidden, Invalid, NotFound
 from oclapi.store.users import extras_of
 from tests.editing.conftest import ROOT, Source, change_mapping, named, new_concept, new_mapping, refused
+
+
+STRANGER = Caller("stranger")
+MEMBER = Caller("amina", orgs=frozenset({"NorthLab"}))
 
 
 def make(store, **fields):
@@ -153,6 +158,72 @@ def test_an_organisation_is_changed_by_what_is_given(store):
         owners.update_org(store, "Nobody", {"name": "x"}, ROOT)
 
 
+# Rights that changed while a request waited
+
+
+WRITES = {
+    "create a version": lambda store, repo, by: repositories.create_version(store, repo, bodies.version_create({"id": "v2"}), by),
+    "edit a version": lambda store, repo, by: repositories.update_version(store, repo, "v1", {"description": "taken"}, by),
+    "set an extra": lambda store, repo, by: repositories.set_extra(store, repo, "a", 2, by),
+    "delete an extra": lambda store, repo, by: repositories.delete_extra(store, repo, "a", by),
+    "set an extra of a version": lambda store, repo, by: repositories.set_version_extra(store, repo, "v1", "a", 2, by),
+    "delete an extra of a version": lambda store, repo, by: repositories.delete_version_extra(store, repo, "v1", "a", by),
+}
+DELETIONS = {
+    "delete a version": lambda store, repo, by: repositories.delete_version(store, repo, "v1", by),
+    "delete": lambda store, repo, by: repositories.delete(store, repo, by),
+}
+
+
+def kept(store, number):
+    """All that an edit of the repository or its version could change."""
+    return store.repos.by_number(number), store.versions.listing(number, {}, limit=0, skip=0)
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_who_was_let_in_before_a_source_is_closed_changes_no_version_and_no_extra(store, write):
+    source = Source(store, "NEW", public_access="Edit", extras={"a": 1})
+    source.release("v1")
+    as_let_in = source.document
+    source.update(public_access="None")
+    before = kept(store, source.number)
+
+    with pytest.raises(Forbidden):
+        write(store, as_let_in, STRANGER)
+    assert kept(store, source.number) == before
+
+
+@pytest.mark.parametrize("write", [*WRITES.values(), *DELETIONS.values()], ids=[*WRITES, *DELETIONS])
+def test_a_source_that_is_hidden_with_its_owner_meanwhile_is_not_changed(store, write):
+    source = Source(store, "NEW", extras={"a": 1})
+    source.release("v1")
+    as_let_in = source.document
+    store.repos.edit(source.number, lambda session, head: {"hidden": True}, "root")
+    before = kept(store, source.number)
+
+    with pytest.raises(NotFound):
+        write(store, as_let_in, MEMBER)
+    assert kept(store, source.number) == before
+
+
+@pytest.mark.parametrize("write", DELETIONS.values(), ids=DELETIONS)
+def test_a_deletion_asks_for_the_right_itself(store, write):
+    source = Source(store, "NEW", public_access="Edit")
+    source.release("v1")
+
+    with pytest.raises(Forbidden):
+        write(store, source.document, STRANGER)
+    assert store.versions.by_id(source.number, "v1")
+
+
+def test_who_was_let_in_before_an_organisation_is_closed_does_not_edit_it(store):
+    owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "public_access": "View"}), ROOT)
+
+    with pytest.raises(Forbidden):
+        owners.update_org(store, "Org", {"company": "taken"}, STRANGER)
+    assert store.owners.org("Org")["company"] is None
+
+
 # Deleting
 
 
@@ -162,7 +233,7 @@ def gone(store, source):
 
 def use_of(store, source):
     with pytest.raises(Invalid) as caught:
-        repositories.delete(store, source.document)
+        repositories.delete(store, source.document, ROOT)
     assert list(caught.value.errors) == ["__all__"]
     return caught.value.extra["usage"]
 
@@ -176,7 +247,7 @@ def test_a_source_is_kept_while_a_mapping_elsewhere_points_to_it(store, source, 
 
     source.remap("m", to_concept_url=source.concept("B")["url"])
 
-    repositories.delete(store, other.document)
+    repositories.delete(store, other.document, ROOT)
     assert gone(store, other)
 
 
@@ -191,7 +262,7 @@ def test_external_mappings_and_its_own_do_not_keep_a_source(store, source, other
     source.concept("A")
     source.mapping("m", "A", to_source_url=other.url, to_concept_code="X")
 
-    repositories.delete(store, other.document)
+    repositories.delete(store, other.document, ROOT)
 
     assert gone(store, other)
     assert source.now(source.mapping_url("m"))["to_source_url"] == other.url
@@ -203,7 +274,7 @@ def test_a_source_whose_url_begins_alike_is_another(store, source, other):
     source.concept("A")
     source.mapping("m", "A", longer.concept_url("X"))
 
-    repositories.delete(store, other.document)
+    repositories.delete(store, other.document, ROOT)
 
     assert gone(store, other)
 
@@ -212,9 +283,9 @@ def test_a_mapping_whose_own_source_was_deleted_keeps_nothing(store, source, oth
     other.concept("X")
     source.concept("A")
     source.mapping("m", "A", other.concept_url("X"))
-    repositories.delete(store, source.document)
+    repositories.delete(store, source.document, ROOT)
 
-    repositories.delete(store, other.document)
+    repositories.delete(store, other.document, ROOT)
 
     assert gone(store, other)
 
@@ -229,7 +300,7 @@ def test_a_refusal_names_the_first_twenty_uses(store, source, other):
 def test_a_source_made_again_shares_nothing_with_the_one_before(store, source):
     source.concept("A")
     source.release("v1")
-    repositories.delete(store, source.document)
+    repositories.delete(store, source.document, ROOT)
 
     again = Source(store, "LAB")
 
@@ -237,7 +308,7 @@ def test_a_source_made_again_shares_nothing_with_the_one_before(store, source):
     assert (again.rev, again.rows(again.concept_url("A"))) == (0, [])
     assert store.versions.by_id(again.number, "v1") is None
     with pytest.raises(NotFound):
-        repositories.delete(store, {"_id": source.number})
+        repositories.delete(store, {"_id": source.number}, ROOT)
 
 
 @pytest.mark.parametrize("concept", ["X", "my-concepts"])
@@ -266,7 +337,7 @@ def test_of_a_mapping_and_the_deletion_of_its_target_at_once_only_one_succeeds(s
         def delete_it(start=start, document=document):
             start.wait()
             try:
-                repositories.delete(store, document)
+                repositories.delete(store, document, ROOT)
             except Invalid as error:
                 return sorted(error.errors)
             return "deleted"
