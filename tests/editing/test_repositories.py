@@ -12,7 +12,6 @@ from oclapi.errors import Forbidden, Invalid, NotFound
 from oclapi.store.users import extras_of
 from tests.editing.conftest import ROOT, Source, change_mapping, named, new_concept, new_mapping, refused
 
-
 STRANGER = Caller("stranger")
 MEMBER = Caller("amina", orgs=frozenset({"NorthLab"}))
 
