@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
@@ -24,21 +25,27 @@ NOT_UNIQUE = {"names": ["a fully specified or preferred name must be unique in i
 ACTIVE = Slice("concept", retired=False)
 
 
-def create(store: Store, kind: str, owner: Json, owner_url: str, body: Json, caller: Caller) -> Json:
-    """Add a repository under an owner (its document) and return it. Raises Invalid when the id is taken, NotFound without the owner."""
+def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) -> Json:
+    """Add a repository under an owner and return it; without an access given, that of a private owner is private.
+
+    Raises Invalid when the id is taken, NotFound without the owner, Forbidden when the caller is no longer a member of it.
+    """
     locale = body.get("default_locale", "en")
-    private = "None" if owner.get("public_access") == "None" else "View"
     fields = {
         "uuid": uuid.uuid4().hex, "name": body["name"], "full_name": body.get("full_name") or body["name"],
         **{name: body.get(name) for name in ("description", "website", "external_id", "source_type", "custom_validation_schema", "extras")},
-        "public_access": body.get("public_access", private), "default_locale": locale,
+        "default_locale": locale,
         "supported_locales": body.get("supported_locales") or [locale],
         "keeps_claims": body.get("custom_validation_schema") == "OpenMRS",
     }  # fmt: skip
 
     def make(session: Transaction) -> Json:
-        store.owners.hold(owner_url, session)
-        return stored(fields)
+        owner = store.owners.hold(owner_url, session)
+        if "members" in owner:  # the caller's own list is from before the wait for the transaction
+            member = caller.username in owner["members"]
+            need(replace(caller, orgs=frozenset({owner["_id"]} if member else ())), "create repository", {"owner_url": owner_url})
+        private = "None" if owner.get("public_access") == "None" else "View"
+        return {**stored(fields), "public_access": body.get("public_access", private)}
 
     return store.repos.create(kind, owner_url, body["id"], make, caller.by)
 

@@ -71,11 +71,11 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
     source = _readable(caller, store.repos.by_url(str(line.url)))
     what = verb(line.action, source is not None, update_if_exists)
     if what == "create":
-        owner = _owner(store, caller, line.place)
+        _check_owner(store, caller, line.place)
         need(caller, "create repository", {"owner_url": line.place})
         if item.missing:
             return incomplete(line, item)
-        repositories.create(store, "source", owner, line.place, _body(item.create), caller)
+        repositories.create(store, "source", line.place, _body(item.create), caller)
         return line.result("created")
     if what == "update" and source:
         body = _body(item.update)
@@ -120,14 +120,13 @@ def _readable(caller: Caller, repo: Json | None) -> Json | None:
     return repo if repo and may(caller, "read", repo) else None
 
 
-def _owner(store: Store, caller: Caller, url: str) -> Json:
-    """The document of the owner at this URL. Raises NotFound."""
+def _check_owner(store: Store, caller: Caller, url: str) -> None:
+    """Raise NotFound where no owner that the caller may know of is at this URL."""
     _, owners_of_kind, owner, _ = url.split("/")
     found = store.owners.org(owner) if owners_of_kind == "orgs" else store.users.get(owner)
     known = found and (found["active"] if owners_of_kind == "users" else may(caller, "read org", found))
     if not found or not known:
         raise NotFound(f"there is no owner {url}")
-    return found
 
 
 def _body(checked: Json | Invalid) -> Json:

@@ -36,11 +36,11 @@ class SourceList(AllSources):
         return {"owner_url": url}
 
     def post(self, **path: str) -> Response:
-        owner = places.owner(self.store, path, self.caller)
+        places.owner(self.store, path, self.caller)
         owner_url = places.owner_url(path, self.caller)
         access.need(self.caller, "create repository", {"owner_url": owner_url})
         body = bodies.source_create(asked.body(self.settings))
-        made = repositories.create(self.store, self.kind, owner, owner_url, body, self.caller)
+        made = repositories.create(self.store, self.kind, owner_url, body, self.caller)
         return created(jsonio.dumps(representations.repo_detail(made)), made["url"], self.settings)
 
 

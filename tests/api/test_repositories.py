@@ -185,3 +185,17 @@ def test_who_was_let_in_before_a_source_is_closed_writes_nothing_into_it(api, cl
 
     assert stranger.post(f"{source}concepts/", concept_body("A")).status_code == 403
     assert api.get(f"{source}concepts/").get_json() == []
+
+
+def test_a_source_is_private_whose_organisation_is_closed_while_it_is_made(services, api, monkeypatch):
+    org, read = new_org(api), asked.body
+
+    def body(settings):
+        found = read(settings)
+        services.store.owners.edit_org(org.split("/")[2], lambda session, found: {"public_access": "None"}, "root")
+        return found
+
+    monkeypatch.setattr(asked, "body", body)
+    made = good(api.post(f"{org}sources/", {"id": "NEW", "name": "x"})).get_json()
+
+    assert made["public_access"] == "None"

@@ -36,10 +36,8 @@ class Source:
 
     def __init__(self, store: Store, short_id: str = "LAB", org: str = "NorthLab", caller: Caller = ROOT, **fields: Any) -> None:
         self.store, self.caller = store, caller
-        owner = store.owners.org(org)
-        assert owner is not None
         body = bodies.source_create({"id": short_id, "name": short_id, **fields})
-        made = repositories.create(store, "source", owner, f"/orgs/{org}/", body, caller)
+        made = repositories.create(store, "source", f"/orgs/{org}/", body, caller)
         self.number, self.url = made["_id"], made["url"]
 
     @property

@@ -145,8 +145,7 @@ def test_who_may_read_a_private_source_may_map_to_it(filled, private):
 
 
 def test_a_collection_is_no_source_of_an_external_target(filled, store):
-    owner = store.owners.org("NorthLab")
-    made = repositories.create(store, "collection", owner, "/orgs/NorthLab/", {"id": "CORE", "name": "Core"}, filled.caller)
+    made = repositories.create(store, "collection", "/orgs/NorthLab/", {"id": "CORE", "name": "Core"}, filled.caller)
     with refused("to_source_url"):
         filled.mapping("m", "A", to_source_url=made["url"], to_concept_code="X")
 

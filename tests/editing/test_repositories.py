@@ -7,7 +7,7 @@ import pytest
 
 from oclapi import bodies, jsonio
 from oclapi.access import Caller
-from oclapi.editing import owners, repositories
+from oclapi.editing import owners, repositories, users
 from oclapi.errors import Forbidden, Invalid, NotFound
 from oclapi.store.users import extras_of
 from tests.editing.conftest import ROOT, Source, change_mapping, named, new_concept, new_mapping, refused
@@ -51,13 +51,12 @@ def test_an_id_is_taken_within_one_owner_and_kind(store, source):
         Source(store, "LAB")
     Source(store, "lab")
     Source(store, "LAB", "OCL")
-    owner = store.owners.org("NorthLab")
-    assert repositories.create(store, "collection", owner, "/orgs/NorthLab/", {"id": "LAB", "name": "x"}, ROOT)["kind"] == "collection"
+    assert repositories.create(store, "collection", "/orgs/NorthLab/", {"id": "LAB", "name": "x"}, ROOT)["kind"] == "collection"
 
 
 def test_an_owner_that_is_gone_gets_no_source(store):
     with pytest.raises(NotFound):
-        repositories.create(store, "source", {"_id": "Gone"}, "/orgs/Gone/", {"id": "A", "name": "A"}, ROOT)
+        repositories.create(store, "source", "/orgs/Gone/", {"id": "A", "name": "A"}, ROOT)
 
 
 def test_an_update_changes_what_it_names_and_makes_no_revision(source):
@@ -213,6 +212,17 @@ def test_a_deletion_asks_for_the_right_itself(store, write):
     with pytest.raises(Forbidden):
         write(store, source.document, STRANGER)
     assert store.versions.by_id(source.number, "v1")
+
+
+def test_who_was_let_in_as_a_member_and_is_none_any_more_creates_no_source(store):
+    body = bodies.source_create({"id": "NEW", "name": "x"})
+
+    with pytest.raises(Forbidden):
+        repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)
+    assert store.repos.by_url("/orgs/NorthLab/sources/NEW/") is None
+    users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
+    store.owners.add_member("NorthLab", "amina")
+    assert repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)["created_by"] == "amina"
 
 
 def test_who_was_let_in_before_an_organisation_is_closed_does_not_edit_it(store):

@@ -62,8 +62,8 @@ class Source:
 
     def __init__(self, services):
         self.services, self.store = services, services.store
-        org = owners.create_org(self.store, {"id": "NorthLab", "name": "North Lab"}, AMINA)
-        self.repo = repositories.create(self.store, "source", org, "/orgs/NorthLab/", {"id": "LABX", "name": "Lab X"}, AMINA)
+        owners.create_org(self.store, {"id": "NorthLab", "name": "North Lab"}, AMINA)
+        self.repo = repositories.create(self.store, "source", "/orgs/NorthLab/", {"id": "LABX", "name": "Lab X"}, AMINA)
 
     def commit(self, *ids, kind="concept", retired=False):
         """New states of these entries; their bodies hold little more than an id."""
