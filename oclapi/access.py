@@ -104,7 +104,7 @@ TABLE: Mapping[Action, Rule] = {
                                                                 "no",          "no",          "no",  "yes", "404"),
     "manage superusers": Rule("user", "Change a superuser's password",
                                                                 "no",          "no",          "yes", "if superuser"),
-    "grant roles": Rule("server", "Set `is_staff` and `is_superuser`; deactivate a superuser",
+    "grant roles": Rule("server", "Set `is_staff` and `is_superuser`; deactivate and reactivate a superuser",
                                                                 "no",          "no",          "no",  "if superuser"),
     "import": Rule("server", "Import (each line is checked with the user's rights)",
                                                                 "no",          "yes",         "yes", "yes"),

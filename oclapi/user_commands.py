@@ -136,7 +136,7 @@ def reactivate(name: str) -> None:
     """Show NAME again with all it owns."""
     with _site() as site:
         site.user(name)
-        site.store.users.activate(name, site.operator.by)
+        users.reactivate(site.store, name, site.operator)
         click.echo(f"{name} is active")
 
 

@@ -79,6 +79,16 @@ def deactivate(store: Store, username: str, caller: Caller) -> None:
     store.users.deactivate(username, check, caller.by)
 
 
+def reactivate(store: Store, username: str, caller: Caller) -> None:
+    """Show the user again with all it owns. Raises NotFound; Forbidden for a deactivated superuser where the caller is none."""
+
+    def check(user: Json) -> None:
+        if user["is_superuser"] and not user["active"]:
+            need(caller, "grant roles")
+
+    store.users.activate(username, caller.by, check=check)
+
+
 LAST = "this is the last superuser: without one nobody could grant roles"
 
 

@@ -55,7 +55,7 @@ class Reactivation(Endpoint):
 
     def put(self, **path: str) -> Response:
         access.need(self.caller, "manage users")
-        self.store.users.activate(path["user"], self.caller.by)
+        users.reactivate(self.store, path["user"], self.caller)
         return nothing()
 
 

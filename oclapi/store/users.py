@@ -135,14 +135,16 @@ class Users:
 
         self._db.transaction(work)
 
-    def activate(self, username: str, by: str, *, unverified: bool = False) -> None:
+    def activate(self, username: str, by: str, *, check: Callable[[Json], None] | None = None, unverified: bool = False) -> None:
         """Show the user again with what it owns; an active one stays so. `unverified`: only one who signed up, verified by this, or active.
 
-        Raises NotFound.
+        `check` may refuse by raising, given the user as it was, in the same transaction. Raises NotFound.
         """
 
         def work(session: ClientSession) -> None:
-            self._set({"_id": username, **(KNOWN if unverified else {})}, {"active": True}, by, session)
+            user = self._set({"_id": username, **(KNOWN if unverified else {})}, {"active": True}, by, session)
+            if check:
+                check(user)
             self._db.repos.update_many({"owner_url": f"/users/{username}/"}, {"$unset": {"hidden": ""}}, session=session)
             moved = {"$addToSet": {"members": username}, "$pull": {"away": username}}
             self._db.orgs.update_many({"away": username}, moved, session=session)

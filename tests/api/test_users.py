@@ -90,6 +90,17 @@ def test_only_staff_creates_deactivates_and_reactivates_users(api, amina, other,
     assert staff.api.open("PUT", f"{other.url}reactivate/").status_code == 204
 
 
+def test_a_superuser_is_brought_back_by_superusers_only(api, people, staff):
+    gone = people.new(is_superuser=True)
+    good(api.delete(gone.url))
+
+    assert staff.api.open("PUT", f"{gone.url}reactivate/").status_code == 403
+    assert gone.api.get("/user/").status_code == 401
+    assert api.open("PUT", f"{gone.url}reactivate/").status_code == 204
+    assert good(gone.api.get("/user/")).get_json()["is_superuser"] is True
+    good(api.put(gone.url, {"is_superuser": False}))  # other tests count superusers
+
+
 def test_roles_are_given_by_superusers_only(api, amina, staff):
     body = {"name": "x", "email": "x@example.org", "is_staff": True}
     assert staff.api.post("/users/", {"username": "escalated", **body}).status_code == 403
