@@ -42,7 +42,7 @@ def count(rates: Rates) -> None:
 
 def network() -> str:
     """The address that the request comes from; of IPv6 only the part that names a customer, who has 2**64 addresses to choose from."""
-    address = request.remote_addr or ""
+    address = _without_port(request.remote_addr or "")
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -50,6 +50,14 @@ def network() -> str:
     if found.version == 6 and found.ipv4_mapped:  # a socket for both shows all of IPv4 in one network
         return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address
+
+
+def _without_port(address: str) -> str:
+    """The address alone: some proxies write `a.b.c.d:port` or `[v6]:port`, and each connection has another port."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    host, _, port = address.rpartition(":")
+    return host if port.isdecimal() and host.count(".") == 3 and ":" not in host else address
 
 
 def protect(response: Response, settings: Settings) -> Response:

@@ -135,6 +135,22 @@ def test_the_client_is_who_the_trusted_proxies_say(limited, proxies, forwarded, 
     assert statuses == [200, 200, 200, 429 if same else 200]
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "other"),
+    [
+        ("198.51.100.7:{}", "198.51.100.8:4000"),
+        ("[2001:db8:1:2::7]:{}", "[2001:db8:1:3::7]:4000"),
+        ("[::ffff:198.51.100.7]:{}", "198.51.100.8"),
+    ],
+)
+def test_a_client_whose_port_the_proxy_tells_is_one_caller_on_all_of_them(limited, forwarded, other):
+    nobody = limited(trusted_proxies=1).anonymous
+    statuses = [asked(nobody, **{"X-Forwarded-For": forwarded.format(4000 + number)}).status_code for number in range(4)]
+
+    assert statuses == [200, 200, 200, 429]
+    assert asked(nobody, **{"X-Forwarded-For": other}).status_code == 200
+
+
 def test_a_proxy_can_not_change_the_links(limited):
     answer = limited(trusted_proxies=1).anonymous.get(
         "/orgs/?limit=1", **{"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
