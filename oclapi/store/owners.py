@@ -36,19 +36,30 @@ class Owners:
             return self._db.orgs.count_documents(where, hint=hint), list(cursor)
 
     def create_org(self, org: str, fields: Json, by: str) -> Json:
-        """Add an organisation with its creator as its member; return it. Raises Invalid (keys `mnemonic` and `id`) when the id is taken."""
+        """Add an organisation with its creator as its member; return it.
+
+        Raises Invalid (keys `mnemonic` and `id`) when the id is taken, NotFound when the creator is no active user.
+        """
         now = now_ms()
         made = {
             "_id": org, "uuid": uuid.uuid4().hex, "members": [by], **stored(fields),
             "created_on": now, "created_by": by, "updated_on": now, "updated_by": by,
         }  # fmt: skip
+        def work(session: ClientSession) -> Json:
+            self._users.hold(by, session)
+            if self.org(org, session):
+                raise _taken(org)
+            self._db.orgs.insert_one(made, session=session)
+            return made
+
+        def happened() -> bool:
+            found = self.org(org)
+            return found is not None and found["uuid"] == made["uuid"]
+
         try:
-            with told():
-                self._db.orgs.insert_one(made)
+            return self._db.transaction(work, happened)
         except DuplicateKeyError as error:
-            text = f"an organisation with the id {org} exists already"
-            raise Invalid({"mnemonic": [text], "id": [text]}) from error
-        return made
+            raise _taken(org) from error
 
     def edit_org(self, org: str, change: Callable[[ClientSession, Json], Json], by: str) -> Json | None:
         """Set what `change` returns, empty for nothing; return the organisation, None when there is none."""
@@ -146,6 +157,11 @@ class Owners:
             )  # fmt: skip
         if root_token is not None:
             self._users.fix_token(root_user, root_token)
+
+
+def _taken(org: str) -> Invalid:
+    text = f"an organisation with the id {org} exists already"
+    return Invalid({"mnemonic": [text], "id": [text]})
 
 
 def _no_org(org: str) -> NotFound:

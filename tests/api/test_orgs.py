@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from oclapi.resources import asked
 from tests.api.people import People
 from tests.builders import Api, good, new_org, new_source
 
@@ -43,6 +44,20 @@ def test_who_creates_an_organisation_becomes_its_member(api, amina, org):
     assert (shown["members"], shown["created_by"]) == (1, amina.name)
     assert members(api.anonymous, org) == [amina.name]
     assert api.anonymous.post("/orgs/", {"id": "x", "name": "x"}).status_code == 401
+
+
+def test_who_is_deactivated_while_it_makes_an_organisation_makes_none(services, api, amina, monkeypatch):
+    read = asked.body
+
+    def body(settings):
+        found = read(settings)
+        services.store.users.deactivate(amina.name, lambda session, user: None, "root")
+        return found
+
+    monkeypatch.setattr(asked, "body", body)
+
+    assert amina.api.post("/orgs/", {"id": "Orphan", "name": "x"}).status_code == 404
+    assert api.get("/orgs/Orphan/").status_code == 404
 
 
 def test_a_taken_id_is_told_under_both_of_its_names(amina, org):

@@ -62,6 +62,7 @@ class Source:
 
     def __init__(self, services):
         self.services, self.store = services, services.store
+        self.store.owners.ensure_first(AMINA.by)
         owners.create_org(self.store, {"id": "NorthLab", "name": "North Lab"}, AMINA)
         self.repo = repositories.create(self.store, "source", "/orgs/NorthLab/", {"id": "LABX", "name": "Lab X"}, AMINA)
 
