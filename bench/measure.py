@@ -60,14 +60,6 @@ class Effort:
     writes: int = 20  # that are waited for until words find them
 
 
-@contextmanager
-def timed(into: list[float]) -> Iterator[None]:
-    """Append the seconds that the block took."""
-    begun = time.perf_counter()
-    yield
-    into.append(time.perf_counter() - begun)
-
-
 def seconds(work: Callable[[], object]) -> float:
     """How long a call took."""
     begun = time.perf_counter()

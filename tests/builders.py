@@ -1,6 +1,9 @@
 """What tests talk to: a client that knows the superuser's token, and the shortest bodies that the contract takes."""
 
 import itertools
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +40,15 @@ class MemoryQueue:
     def reach(self) -> None:
         if self.down:
             raise QueueUnavailable("the job queue can't be reached; nothing was started")
+
+
+def until(condition: Callable[[], Any], patience: float = 60.0) -> Any:
+    """Return what the condition gives once that is true."""
+    end = time.monotonic() + patience
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        threading.Event().wait(0.02)
+    return found
 
 
 class Api:

@@ -9,8 +9,6 @@ from oclapi.resources import asked, content, listings, places
 from oclapi.resources.answers import created, nothing, ok
 from oclapi.resources.endpoint import Endpoint
 
-READ_ONLY = ("GET", "HEAD", "OPTIONS")
-
 
 class AllSources(Endpoint):
     """The sources of every owner that the caller may read."""

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import tarfile
-import threading
 import time
 import zipfile
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from oclapi.local.run import local_servers
 from oclapi.local.servers import free_port
 from oclapi.store.database import Database
 from oclapi.store.store import Store
+from tests.builders import until
 from tests.conftest import _started
 from tests.folders import servers_folder
 
@@ -194,15 +194,6 @@ def done(answer):
     """The answer, which must be a success."""
     assert answer.status < 300, (answer.status, answer.body[:2000])
     return answer
-
-
-def until(condition, patience=60.0):
-    """Return what the condition gives once that is true."""
-    end = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        threading.Event().wait(0.02)
-    return found
 
 
 def concept_body(concept, **fields):

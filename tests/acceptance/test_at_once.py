@@ -9,7 +9,8 @@ from rq import Queue
 
 from jobs.queue import EXPORTS
 from tests.acceptance.invariants import check_repository
-from tests.acceptance.site import COMPLETE, concept_body, document, done, running, until
+from tests.acceptance.site import COMPLETE, concept_body, document, done, running
+from tests.builders import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 

@@ -16,7 +16,8 @@ from oclapi import jsonio
 from oclapi.local import run
 from oclapi.local.servers import free_port
 from tests.acceptance.invariants import check_repository
-from tests.acceptance.site import COMPLETE, NO_ANSWER, NO_SOLR, Client, concept_body, document, done, files, running, until
+from tests.acceptance.site import COMPLETE, NO_ANSWER, NO_SOLR, Client, concept_body, document, done, files, running
+from tests.builders import until
 from tests.local.test_run import Launcher
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]

@@ -11,6 +11,7 @@ from oclapi.exports.cache import ExportCache
 from oclapi.services import Services
 from oclapi.store.database import Database
 from oclapi.store.store import Store
+from tests.api.people import People
 from tests.builders import KEY, TOKEN, Api, MemoryQueue, new_source
 
 
@@ -45,3 +46,23 @@ def api(app):
 @pytest.fixture
 def source(api):
     return new_source(api)
+
+
+@pytest.fixture
+def people(services, api):
+    return People(services, api)
+
+
+@pytest.fixture
+def amina(people):
+    return people.new()
+
+
+@pytest.fixture
+def other(people):
+    return people.new()
+
+
+@pytest.fixture
+def staff(people):
+    return people.new(is_staff=True)

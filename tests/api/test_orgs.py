@@ -5,28 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from oclapi.resources import asked
-from tests.api.people import People
 from tests.builders import Api, good, new_org, new_source
-
-
-@pytest.fixture
-def people(services, api):
-    return People(services, api)
-
-
-@pytest.fixture
-def amina(people):
-    return people.new()
-
-
-@pytest.fixture
-def other(people):
-    return people.new()
-
-
-@pytest.fixture
-def staff(people):
-    return people.new(is_staff=True)
 
 
 @pytest.fixture

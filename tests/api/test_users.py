@@ -2,32 +2,11 @@
 
 import pytest
 
-from tests.api.people import People
 from tests.builders import concept_body, good, new_org, new_source
 
 DETAIL = """type uuid username name email company location preferred_locale website extras is_staff is_superuser orgs public_collections
     public_sources url organizations_url orgs_url sources_url collections_url created_on updated_on created_by updated_by"""
 HASH = "A" * 43 + "="
-
-
-@pytest.fixture
-def people(services, api):
-    return People(services, api)
-
-
-@pytest.fixture
-def amina(people):
-    return people.new()
-
-
-@pytest.fixture
-def other(people):
-    return people.new()
-
-
-@pytest.fixture
-def staff(people):
-    return people.new(is_staff=True)
 
 
 def names(answer):

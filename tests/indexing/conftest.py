@@ -1,8 +1,6 @@
 """A store with a source, and an index in memory that follows it."""
 
 import itertools
-import threading
-import time
 
 import pytest
 
@@ -52,15 +50,6 @@ def services(store, solr, prepared_mongo_url, redis_url, tmp_path):
     made = Services(settings, store, ExportCache(cache), RQExportQueue(redis_url), solr)
     with in_context(made):
         yield made
-
-
-def until(condition, patience=60.0):
-    """Return what the condition gives once that is true."""
-    end = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        threading.Event().wait(0.02)
-    return found
 
 
 def held(solr, source):

@@ -22,8 +22,9 @@ from search.choice import Search
 from search.mongo import MongoIndex
 from search.rebuild import NEXT, rebuild_all
 from search.solr import SolrIndex
+from tests.builders import until
 from tests.editing.conftest import KEY, change_concept, new_concept
-from tests.indexing.conftest import complete, found, held, until
+from tests.indexing.conftest import complete, found, held
 from tests.indexing.memory import stored
 
 # Several start a Java machine three times.

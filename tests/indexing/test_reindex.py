@@ -14,8 +14,9 @@ from search.base import Part, Query, Scope
 from search.documents import document_id
 from search.follow import Follower
 from search.rebuild import NEXT, rebuild_all, rebuild_one
+from tests.builders import until
 from tests.editing.conftest import Source, change_concept, new_concept
-from tests.indexing.conftest import complete, found, held, until
+from tests.indexing.conftest import complete, found, held
 from tests.indexing.rebuilding import MOMENTS
 
 pytestmark = [pytest.mark.servers, pytest.mark.solr]

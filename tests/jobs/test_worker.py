@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 
 import psutil
 import pytest
 
+from tests.builders import until
 from tests.jobs.conftest import exported, now
 
 pytestmark = pytest.mark.servers
@@ -18,15 +17,6 @@ pytestmark = pytest.mark.servers
 @pytest.fixture
 def database_url(mongo_url):
     return mongo_url
-
-
-def until(condition, patience=60.0):
-    """Return what the condition gives once that is true."""
-    end = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        threading.Event().wait(0.05)
-    return found
 
 
 @pytest.fixture
