@@ -25,12 +25,15 @@ COMPARE = 10.0  # seconds from one comparison of all markers with all heads to t
 MARGIN = timedelta(seconds=15)  # how much later than its time a commit may become visible; the comparison finds even later ones
 SETTLE = 1.0  # seconds until what a job wrote can be seen by searches
 AT_ONCE = 200  # jobs that one comparison starts; the next one comes soon then
+EDIT = 100  # changes of a commit at most that is indexed before larger ones, and commits that are looked at for that
+MANY = 20  # markers that are asked for one by one
 AWAY = 2.0  # seconds until an engine or a queue that failed is asked again
 
 
-def index_repository(number: int) -> None:
+def index_repository(number: int, most: int | None = None) -> None:
     """RQ job: bring the search index of that repository further, for a while; the watch starts another while it is behind.
 
+    `most`: rows after which the job makes way whether others wait or not.
     Safe to run twice, late or beside itself: see search/follow.py. A repository that is gone is forgotten. An engine that is away ends
     the job without noise: the watch tells, and starts it again.
     """
@@ -40,7 +43,20 @@ def index_repository(number: int) -> None:
         return
     with s.store.leases.holding(lease_of(number), LEASE) as ours:  # the index would be right without it, but the work would be done twice
         if ours:
-            _follow(s, s.solr, number)
+            _follow(s, s.solr, number, most)
+
+
+def index_commits(number: int, revisions: list[int]) -> None:
+    """RQ job: let words find these commits of a repository whose earlier ones are still being indexed. Safe to lose, or to run twice."""
+    belongs_to(job=f"edits-{number}")
+    s = services()
+    if s.solr is None:
+        return
+    try:
+        Follower(s.store, s.solr).hurry(number, revisions)
+        log.info("indexed before its turn", extra={"repo": number, "revisions": len(revisions)})
+    except (Overtaken, NotFound, SearchUnavailable) as error:
+        log.info("index job stopped", extra={"repo": number, "rows": 0, "reason": error.detail})
 
 
 def lease_of(number: int) -> str:
@@ -48,13 +64,15 @@ def lease_of(number: int) -> str:
     return f"index-{number}"
 
 
-def _follow(s: Services, solr: SolrIndex, number: int) -> None:
+def _follow(s: Services, solr: SolrIndex, number: int, most: int | None) -> None:
     begun = time.monotonic()
     rows = 0
 
     def enough(sent: int) -> bool:
         nonlocal rows
         rows = sent
+        if most is not None:
+            return sent >= most
         worked = time.monotonic() - begun
         return worked >= LONGEST or ((worked >= SLICE or sent >= SLICE_ROWS) and others_wait())
 
@@ -66,17 +84,20 @@ def _follow(s: Services, solr: SolrIndex, number: int) -> None:
 
 
 class Watch:
-    """Sees which repositories the index is behind with, and queues a job for each.
+    """Sees which repositories the index is behind with, and queues a job for each: among the edits where there is little to do.
 
+    Where there is much, or a job runs already, small new commits get a job of their own, so that words find them soon.
     What was lost on the way (a job, a worker, the queue, the index itself) is seen by the next comparison. A failure of the engine or
     of the queue is logged once, not at each look.
     """
 
-    def __init__(self, s: Services, solr: SolrIndex, queue: RQIndexQueue) -> None:
-        self._s, self._solr, self._queue = s, solr, queue
+    def __init__(self, s: Services, solr: SolrIndex, queue: RQIndexQueue, edits: RQIndexQueue) -> None:
+        self._s, self._solr, self._queue, self._edits = s, solr, queue, edits
         self._follower = Follower(s.store, solr)
         self._newest: datetime | None = None  # time of the newest change seen
         self._settled: dict[int, tuple[int, float]] = {}  # by repository: a revision, and when to look at its marker again
+        self._hurried: dict[int, int] = {}  # by repository that is behind: the newest revision that was looked at for edits
+        self._compared = -1  # the last repository that a comparison started
         self._trusted: dict[Marker, RepoHead] = {}  # those whose commit was found in the log, with the head of that moment
         self._compare_at = 0.0  # time.monotonic() of the next comparison
         self._away = False
@@ -106,20 +127,44 @@ class Watch:
     def _attend(self, heads: Iterable[RepoHead]) -> None:
         """Start jobs for those of these repositories whose marker is not at the head."""
         identity = self._s.store.index_notes.identity()
-        for head in heads:
+        changed = [head for head in heads if not self._is_settled(head)]
+        markers = self._solr.markers() if len(changed) > MANY else None
+        for head in changed:
             self._newest = max(self._newest or head.updated_on, head.updated_on)
-            rev, again = self._settled.get(head.repo, (-1, 0.0))
-            if rev == head.rev and time.monotonic() < again:
-                continue
-            marker = self._solr.marker(head.repo)
+            marker = markers.get(head.repo) if markers is not None else self._solr.marker(head.repo)
             if marker and (marker.rev, marker.store) == (head.rev, identity):
                 self._settled[head.repo] = head.rev, time.monotonic() + COMPARE
-            elif self._start(head.repo):
+                continue
+            reached = marker.rev if marker else 0
+            little = self._is_little(head.repo, reached, head.rev)
+            busy = self._is_followed(head.repo)
+            if not busy and self._start(head.repo, little):
                 self._settled[head.repo] = head.rev, time.monotonic() + SETTLE
+            if busy or not little:
+                self._hurry(head, reached)
 
-    def _start(self, number: int) -> bool:
-        """Queue a job; False when one waits or runs already, which may see what is new or not."""
-        return not self._s.store.leases.taken(lease_of(number), datetime.now(UTC)) and self._queue.enqueue(number)
+    def _is_settled(self, head: RepoHead) -> bool:
+        rev, again = self._settled.get(head.repo, (-1, 0.0))
+        return rev == head.rev and time.monotonic() < again
+
+    def _is_little(self, repo: int, after: int, upto: int) -> bool:
+        return upto - after <= EDIT and sum(changes for _, changes in self._s.store.feed.sizes(repo, after, upto)) <= EDIT
+
+    def _hurry(self, head: RepoHead, reached: int) -> None:
+        """Queue the edits among the commits that came since the last look at this repository."""
+        after = max(self._hurried.get(head.repo, 0), reached, head.rev - EDIT)
+        small = [rev for rev, changes in self._s.store.feed.sizes(head.repo, after, head.rev) if changes <= EDIT]
+        if small:
+            self._edits.enqueue_commits(head.repo, small)
+        self._hurried[head.repo] = head.rev
+
+    def _is_followed(self, repo: int) -> bool:
+        """Whether a job runs: it may see what is new, or not."""
+        return self._s.store.leases.taken(lease_of(repo), datetime.now(UTC))
+
+    def _start(self, repo: int, little: bool) -> bool:
+        """Queue a job; False when one waits already."""
+        return self._edits.enqueue(repo, EDIT) if little else self._queue.enqueue(repo)
 
     def _compare(self, now: datetime) -> None:
         """All markers with all heads: start jobs for what is behind, drop what is gone, tell the lag."""
@@ -134,8 +179,11 @@ class Watch:
         for number in markers.keys() - {head.repo for head in heads}:
             log.info("forgot a deleted repository", extra={"repo": number})
             self._follower.forget_gone(number)
-        for head in behind[:AT_ONCE]:
-            self._start(head.repo)
+        self._hurried = {head.repo: rev for head in behind if (rev := self._hurried.get(head.repo)) is not None}
+        for head in ([head for head in behind if head.repo > self._compared] or behind)[:AT_ONCE]:  # each has its turn
+            if not self._is_followed(head.repo):
+                self._start(head.repo, little=False)
+            self._compared = head.repo
         self._compare_at = time.monotonic() + (COMPARE if len(behind) <= AT_ONCE else SETTLE)
         self._tell(behind, trusted, now)
 

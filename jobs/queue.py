@@ -1,8 +1,9 @@
 """The job queue on Redis, spoken through RQ."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -17,6 +18,8 @@ from oclapi.errors import QueueUnavailable
 
 EXPORTS = "exports"
 INDEX = "index"
+EDITS = "edits"
+"""Index jobs with little to do, which do not wait behind those with much."""
 PATIENCE = 2  # seconds for one answer of Redis
 LONGEST_JOB = 6 * 3600  # seconds
 KEEP_FAILED = 24 * 3600  # seconds; the reason is in the store as well
@@ -32,6 +35,7 @@ class RQQueue:
     def __init__(self, url: str, name: str) -> None:
         self._redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 1))
         self._queue = Queue(name, connection=self._redis)
+        self.name = name
 
     def reach(self) -> None:
         with _told():
@@ -93,14 +97,20 @@ class RQExportQueue(RQQueue):
 
 
 class RQIndexQueue(RQQueue):
-    """Jobs that bring the index of one repository up to date: at most one of a repository waits."""
+    """Jobs that bring the index of one repository up to date: at most one of a repository waits. INDEX or EDITS by name."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url, INDEX)
+    def enqueue(self, repo: int, most: int | None = None) -> bool:
+        """False when a job for that repository waits already or has just begun: it may see what is new, or not.
 
-    def enqueue(self, repo: int) -> bool:
-        """False when a job for that repository waits already or has just begun: it may see what is new, or not."""
-        token = f"index-{repo}"
+        `most`: as for the job.
+        """
+        return self._add(f"{self.name}-{repo}", "jobs.index.index_repository", repo, most)
+
+    def enqueue_commits(self, repo: int, revisions: Sequence[int]) -> bool:
+        """Have these commits indexed before their turn. False as for `enqueue`."""
+        return self._add(f"{self.name}-{repo}-{revisions[-1]}", "jobs.index.index_commits", repo, list(revisions))
+
+    def _add(self, token: str, function: str, repo: int, *more: Any) -> bool:
         if self.knows(token, INDEX_TURN):
             return False
         with _told():
@@ -108,8 +118,8 @@ class RQIndexQueue(RQQueue):
                 Job.fetch(token, connection=self._redis).delete()
             try:
                 self._queue.enqueue_call(
-                    "jobs.index.index_repository",
-                    (repo,),
+                    function,
+                    (repo, *more),
                     job_id=token,
                     timeout=LONGEST_JOB,
                     result_ttl=0,

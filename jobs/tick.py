@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from jobs.index import Watch
 from jobs.mail import send_mails
-from jobs.queue import RQIndexQueue
+from jobs.queue import EDITS, INDEX, RQIndexQueue
 from oclapi.errors import NotFound, QueueUnavailable
 from oclapi.exports.cache import token_of
 from oclapi.exports.state import ExportStates
@@ -72,7 +72,8 @@ def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] =
     """Tick about once a second until `ended`, while no other worker does. A fault is logged, and the next round tries again."""
     holder = uuid.uuid4().hex
     abandoned = Abandoned(s.store.database)
-    watch = Watch(s, s.solr, RQIndexQueue(s.settings.redis_url)) if s.solr else None
+    queues = [RQIndexQueue(s.settings.redis_url, name) for name in (INDEX, EDITS)]
+    watch = Watch(s, s.solr, *queues) if s.solr else None
     cleaned = -CLEANING_PACE
     while not ended():
         appointed = False

@@ -1,4 +1,4 @@
-"""A worker: `python -m jobs.worker`. One process makes exports, two keep the search index (where SOLR_URL names one), one ticks.
+"""A worker: `python -m jobs.worker`. One process makes exports and one ticks; two keep the search index where SOLR_URL names one.
 
 This one starts them again when they die.
 The parent only waits. It opens no connection, so its children are born clean; all they need is imported before, so they are born fast.
@@ -23,14 +23,13 @@ import jobs.index  # noqa: F401 - a job's process is a copy of this one: what is
 from config.logging import configure
 from config.settings import BadSetting, Settings
 from jobs import tick
-from jobs.queue import EXPORTS, INDEX
+from jobs.queue import EDITS, EXPORTS, INDEX
 from oclapi.app import build_services, create_app
 from oclapi.services import Services
 
 log = logging.getLogger(__name__)
 
 TOLD_TO_END = (signal.SIGTERM, signal.SIGINT)
-INDEXERS = 2  # so that an edit does not wait behind the posts of an import
 PAUSE = 1.0  # seconds before a process that died is started again
 
 
@@ -59,7 +58,7 @@ def main() -> None:
     app = create_app(services)
     roles = {"queue": lambda: run_queue(app, settings), "tick": lambda: run_tick(services)}
     if settings.solr_url:
-        roles |= {f"index {number}": lambda: run_index(app, settings) for number in range(1, INDEXERS + 1)}
+        roles |= {"index": lambda: run_index(app, settings, INDEX), "edits": lambda: run_index(app, settings, EDITS)}
     keep_running(roles)
 
 
@@ -69,10 +68,10 @@ def run_queue(app: Flask, settings: Settings) -> None:
         PatientWorker([EXPORTS], connection=Redis.from_url(settings.redis_url)).work()
 
 
-def run_index(app: Flask, settings: Settings) -> None:
+def run_index(app: Flask, settings: Settings, queue: str) -> None:
     """Keep the search index, one repository after the other."""
     with app.app_context():
-        IndexWorker([INDEX], connection=Redis.from_url(settings.redis_url)).work()
+        IndexWorker([queue], connection=Redis.from_url(settings.redis_url)).work()
 
 
 def run_tick(services: Services) -> None:

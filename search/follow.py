@@ -6,8 +6,9 @@ Only emptying a copy, or putting another in its place, beside someone who writes
 there. So these end the others' turn first (`IndexNotes`), and who finds that after a post takes the marker away again.
 """
 
+import itertools
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -79,6 +80,22 @@ class Follower:
             if enough(sent):
                 break
         return after >= head.rev
+
+    def hurry(self, number: int, revisions: Sequence[int]) -> None:
+        """Write the rows of these revisions before their turn, so that words find them beside a load that is still being followed.
+
+        They lie beyond the marker, which stays; `follow` writes them again when it comes there. Does nothing for a copy without a marker,
+        or one that someone holds. Raises as `follow`.
+        """
+        turn, head = self._turn(number), self._feed.head(number)
+        if (self._heed and turn.held) or head is None or not self._begun(head):
+            return
+        news = itertools.chain.from_iterable(self._feed.news(number, rev - 1, rev) for rev in revisions)
+        self._post(number, turn, Post([document(one.row, one.head, head.url) for one in news], None))
+
+    def _begun(self, head: RepoHead) -> bool:
+        reached = self._reached(head)
+        return reached is not None and reached >= 0
 
     def forget(self, number: int) -> None:
         """Empty the copy of a repository.

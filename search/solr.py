@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import orjson
 import pysolr
 import requests
+import urllib3
 
 from oclapi.errors import SearchBehind, SearchUnavailable
 from oclapi.model import LIVE, Json
@@ -37,6 +38,9 @@ DEEP = 1000
 """A page behind more rows than these is read from the nearer end of the listing; its rows are counted first."""
 BATCH = 2000
 """Rows of one step of `keys`."""
+PIECE = 2**18
+LARGEST = 2**28
+"""Bytes of an answer of Solr: of one piece that is read, and of the whole; markers of a million repositories are half of that."""
 LONGEST = 255
 """Characters that count of the beginning of a word; words of the index have no more, and Lucene refuses 1,000."""
 
@@ -297,12 +301,38 @@ class _Answer(Json):
         raise SearchUnavailable(f"what answers at SOLR_URL is not Solr: it tells no {key}")
 
 
+class _Connection(requests.Session):
+    """Reads an answer within its time-out: alone, the library begins to count anew with each byte that comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False  # reading the environment for proxies costs more than sending does, and no proxy knows Solr
+
+    def send(self, request: requests.PreparedRequest, **how: Any) -> requests.Response:
+        """Takes at most twice the time-out: until the answer begins, and until it ends."""
+        answer = super().send(request, **{**how, "stream": True})
+        begun, parts, size = time.monotonic(), list[bytes](), 0
+        try:
+            while part := answer.raw.read1(PIECE, decode_content=True):
+                parts.append(part)
+                size += len(part)
+                if time.monotonic() - begun > how["timeout"] or size > LARGEST:
+                    raise requests.Timeout("the answer did not end")
+        except urllib3.exceptions.TimeoutError as error:
+            raise requests.Timeout(error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.ConnectionError(error) from error
+        finally:
+            answer.close()  # what was read to its end has given its connection back before
+        answer._content = b"".join(parts)  # where the library keeps what it reads itself
+        return answer
+
+
 class _Http(pysolr.Solr):
     """pysolr's connection, with JSON both ways and our errors."""
 
     def __init__(self, url: str, patience: float) -> None:
-        super().__init__(url, timeout=patience)
-        self.get_session().trust_env = False  # reading the environment for proxies costs more than sending does, and no proxy knows Solr
+        super().__init__(url, timeout=patience, session=_Connection())
 
     def _get_log(self) -> logging.Logger:
         """pysolr logs each failure with its stack; ours are told once, by whoever catches them."""

@@ -1,6 +1,6 @@
 """Edits of organisations."""
 
-from oclapi.access import Caller, need
+from oclapi.access import Caller, as_member, may, need
 from oclapi.editing.repositories import unused
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
@@ -27,10 +27,11 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
         raise Invalid.field("id", "an id can't be changed")
 
     def change(session: Transaction, found: Json) -> Json:
-        need(caller, "edit org", found)
+        now = as_member(caller, found)
+        need(now, "edit org", found)
         given = {name: body[name] for name in ("name", "public_access", *OPTIONAL) if name in body}
         if given.get("public_access", found["public_access"]) != found["public_access"]:
-            need(caller, "members", found)
+            need(now, "members", found)
         return changed({**found, "extras": extras_of(found)}, given)
 
     edited = store.owners.edit_org(org, change, caller.by)
@@ -39,6 +40,28 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
     return edited
 
 
+def add_member(store: Store, org: str, username: str, caller: Caller) -> None:
+    """Make the user a member; one who is a member stays so. Raises NotFound for an unknown user or organisation, and as access.need."""
+    store.owners.add_member(org, username, lambda found: need(as_member(caller, found), "members", found))
+
+
+def remove_member(store: Store, org: str, username: str, caller: Caller) -> None:
+    """End the user's membership. Raises NotFound when there is none; Invalid for the last member, which not everybody may remove; and
+
+    as access.need.
+    """
+
+    def check(found: Json) -> None:
+        need(as_member(caller, found), "members", found)
+        if found["members"] == [username] and not may(caller, "remove last member"):
+            raise Invalid.field("__all__", f"{username} is the last member of {org}")
+
+    store.owners.remove_member(org, username, check)
+
+
 def delete_org(store: Store, org: str, caller: Caller) -> None:
-    """Delete the organisation with its repositories. Raises NotFound; Invalid with `usage` while repositories of others use one of them."""
-    store.owners.delete_org(org, unused(store, caller, beside=f"/orgs/{org}/"))
+    """Delete the organisation with its repositories. Raises NotFound; Invalid with `usage` while repositories of others use one of them;
+    as access.need.
+    """
+    in_use = unused(store, caller, beside=f"/orgs/{org}/")
+    store.owners.delete_org(org, lambda found: need(as_member(caller, found), "delete org", found), in_use)

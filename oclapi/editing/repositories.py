@@ -2,11 +2,10 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
-from oclapi.access import Action, Caller, may, need
+from oclapi.access import Action, Caller, as_member, may, need
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
 from oclapi.editing.values import changed
@@ -42,8 +41,7 @@ def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) 
     def make(session: Transaction) -> Json:
         owner = store.owners.hold(owner_url, session)
         if "members" in owner:  # the caller's own list is from before the wait for the transaction
-            member = caller.username in owner["members"]
-            need(replace(caller, orgs=frozenset({owner["_id"]} if member else ())), "create repository", {"owner_url": owner_url})
+            need(as_member(caller, owner), "create repository", {"owner_url": owner_url})
         private = "None" if owner.get("public_access") == "None" else "View"
         return {**stored(fields), "public_access": body.get("public_access", private)}
 

@@ -83,13 +83,12 @@ class Member(Endpoint):
 
     def put(self, **path: str) -> Response:
         self._org(path)
-        self.store.owners.add_member(path["org"], path["user"])
+        owners.add_member(self.store, path["org"], path["user"], self.caller)
         return nothing()
 
     def delete(self, **path: str) -> Response:
         self._org(path)
-        even_last = access.may(self.caller, "remove last member")
-        self.store.owners.remove_member(path["org"], path["user"], even_last=even_last)
+        owners.remove_member(self.store, path["org"], path["user"], self.caller)
         return nothing()
 
     def _org(self, path: places.Path) -> Json:

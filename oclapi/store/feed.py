@@ -81,6 +81,12 @@ class Feed:
                 found |= {one["repo"]: one for one in self._db.revisions.find({"$or": asked}, {"repo": 1, "at": 1, "commit": 1})}
         return found
 
+    def sizes(self, repo: int, after: int, upto: int) -> list[tuple[int, int]]:
+        """The revisions in (after, upto], oldest first, each with the number of its changes. Cost: one document each."""
+        asked = {"repo": repo, "rev": {"$gt": after, "$lte": upto}}
+        with told():
+            return [(found["rev"], found["changes"]) for found in self._db.revisions.find(asked, {"rev": 1, "changes": 1}).sort("rev", 1)]
+
     def count(self, repo: int, upto: int, session: Session = None) -> int:
         """How many rows, ended ones too, the commits up to that revision wrote. Cost: a walk over their index keys."""
         asked = {"repo": repo, "kind": {"$in": KINDS}, "from_rev": {"$lte": upto}}

@@ -75,27 +75,27 @@ class Owners:
         with told():
             return [found["_id"] for found in self._db.orgs.find(where, {"_id": 1})]
 
-    def add_member(self, org: str, username: str) -> None:
-        """Make the user a member; one who is a member stays so. Raises NotFound for an unknown user or organisation."""
+    def add_member(self, org: str, username: str, check: Callable[[Json], None]) -> None:
+        """Make the user a member; one who is a member stays so. `check` may refuse by raising, given the organisation as it is.
+
+        Raises NotFound for an unknown user or organisation.
+        """
 
         def work(session: ClientSession) -> None:
+            check(self._hold_org(org, session))
             self._users.hold(username, session)
-            if not self._db.orgs.update_one({"_id": org}, {"$addToSet": {"members": username}}, session=session).matched_count:
-                raise _no_org(org)
+            self._db.orgs.update_one({"_id": org}, {"$addToSet": {"members": username}}, session=session)
 
         self._db.transaction(work)
 
-    def remove_member(self, org: str, username: str, *, even_last: bool) -> None:
-        """End the user's membership. Raises NotFound when there is none; Invalid for the last member unless `even_last`."""
+    def remove_member(self, org: str, username: str, check: Callable[[Json], None]) -> None:
+        """End the user's membership. `check` as for `add_member`. Raises NotFound when there is none."""
 
         def work(session: ClientSession) -> None:
-            found = self._db.orgs.find_one_and_update({"_id": org}, {"$inc": {"touched": 1}}, session=session)
-            if found is None:
-                raise _no_org(org)
+            found = self._hold_org(org, session)
+            check(found)
             if username not in found["members"]:
                 raise NotFound(f"{username} is not a member of {org}")
-            if found["members"] == [username] and not even_last:
-                raise Invalid.field("__all__", f"{username} is the last member of {org}")
             self._db.orgs.update_one({"_id": org}, {"$pull": {"members": username}}, session=session)
 
         self._db.transaction(work)
@@ -105,22 +105,26 @@ class Owners:
         _, kind, key, _ = owner_url.split("/")
         if kind == "users":
             return self._users.hold(key, session)
-        found = self._db.orgs.find_one_and_update({"_id": key}, {"$inc": {"touched": 1}}, return_document=True, session=session)
+        return self._hold_org(key, session)
+
+    def _hold_org(self, org: str, session: ClientSession) -> Json:
+        found = self._db.orgs.find_one_and_update({"_id": org}, {"$inc": {"touched": 1}}, return_document=True, session=session)
         if found is None:
-            raise _no_org(key)
+            raise _no_org(org)
         return found
 
-    def delete_org(self, org: str, check: Callable[[ClientSession, Head], None]) -> None:
-        """Remove the organisation and all its repositories in one transaction; see Repos.remove. Raises NotFound, and what `check` raises.
+    def delete_org(self, org: str, check: Callable[[Json], None], check_repo: Callable[[ClientSession, Head], None]) -> None:
+        """Remove the organisation and all its repositories in one transaction; see Repos.remove. Raises NotFound, and what `check`, given
+        the organisation as it is, and `check_repo` raise.
 
         Cost: some writes for each repository; their content is purged later.
         """
 
         def work(session: ClientSession) -> None:
-            if not self._db.orgs.delete_one({"_id": org}, session=session).deleted_count:
-                raise _no_org(org)
+            check(self._hold_org(org, session))
+            self._db.orgs.delete_one({"_id": org}, session=session)
             owned = self._db.repos.find({"owner_url": f"/orgs/{org}/"}, {"_id": 1}, session=session)
-            self._repos.remove(session, [found["_id"] for found in owned], check)
+            self._repos.remove(session, [found["_id"] for found in owned], check_repo)
 
         self._db.transaction(work, lambda: self.org(org) is None)
 

@@ -124,8 +124,9 @@ class Repos:
 
     def reached(self, numbers: Sequence[int], session: Session = None) -> int:
         """The sum of the newest revisions of these repositories: it grows with every commit to one of them."""
+        steps: list[Json] = [{"$match": {"_id": {"$in": list(numbers)}}}, {"$group": {"_id": None, "revs": {"$sum": "$rev"}}}]
         with told():
-            return sum(found["rev"] for found in self._db.repos.find({"_id": {"$in": list(numbers)}}, {"rev": 1}, session=session))
+            return sum(found["revs"] for found in self._db.repos.aggregate(steps, session=session))
 
     def count(self, where: Json) -> int:
         """How many repositories match."""

@@ -221,7 +221,7 @@ def test_who_was_let_in_as_a_member_and_is_none_any_more_creates_no_source(store
         repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)
     assert store.repos.by_url("/orgs/NorthLab/sources/NEW/") is None
     users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
-    store.owners.add_member("NorthLab", "amina")
+    store.owners.add_member("NorthLab", "amina", lambda org: None)
     assert repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)["created_by"] == "amina"
 
 
@@ -231,6 +231,37 @@ def test_who_was_let_in_before_an_organisation_is_closed_does_not_edit_it(store)
     with pytest.raises(Forbidden):
         owners.update_org(store, "Org", {"company": "taken"}, STRANGER)
     assert store.owners.org("Org")["company"] is None
+
+
+MEMBERS_WRITES = {
+    "edit": lambda store, by: owners.update_org(store, "NorthLab", {"company": "taken"}, by),
+    "close": lambda store, by: owners.update_org(store, "NorthLab", {"public_access": "None"}, by),
+    "add a member": lambda store, by: owners.add_member(store, "NorthLab", "amina", by),
+    "remove a member": lambda store, by: owners.remove_member(store, "NorthLab", "root", by),
+    "delete": lambda store, by: owners.delete_org(store, "NorthLab", by),
+}
+
+
+@pytest.mark.parametrize("write", MEMBERS_WRITES.values(), ids=MEMBERS_WRITES)
+def test_who_was_let_in_as_a_member_and_is_none_any_more_changes_no_organisation(store, write):
+    users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
+    before = store.owners.org("NorthLab")
+
+    with pytest.raises(Forbidden):
+        write(store, MEMBER)
+    assert store.owners.org("NorthLab") == before
+
+
+def test_who_became_a_member_meanwhile_may_write_as_one(store):
+    users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
+    as_let_in = Caller("amina")
+    owners.add_member(store, "NorthLab", "amina", ROOT)
+
+    owners.remove_member(store, "NorthLab", "root", as_let_in)
+    assert store.owners.org("NorthLab")["members"] == ["amina"]
+    with refused("__all__"):
+        owners.remove_member(store, "NorthLab", "amina", as_let_in)
+    owners.remove_member(store, "NorthLab", "amina", ROOT)
 
 
 # Deleting

@@ -9,7 +9,7 @@ from rq import SimpleWorker
 
 from jobs import index as jobs_index
 from jobs.index import Watch, index_repository, lease_of
-from jobs.queue import INDEX, RQIndexQueue
+from jobs.queue import EDITS, INDEX, RQIndexQueue
 from oclapi.errors import SearchUnavailable
 from search.documents import Marker
 from tests.editing.conftest import Source, change_concept, new_concept
@@ -20,23 +20,28 @@ pytestmark = [pytest.mark.servers, pytest.mark.solr]
 
 @pytest.fixture
 def queue(redis_url):
-    return RQIndexQueue(redis_url)
+    return RQIndexQueue(redis_url, INDEX)
 
 
 @pytest.fixture
-def watch(services, solr, queue):
-    made = Watch(services, solr, queue)
+def edits(redis_url):
+    return RQIndexQueue(redis_url, EDITS)
+
+
+@pytest.fixture
+def watch(services, solr, queue, edits):
+    made = Watch(services, solr, queue, edits)
     look(made)  # the first look makes the core
     return made
 
 
 @pytest.fixture
 def work(redis_url):
-    """Do what waits in the queue."""
+    """Do what waits in the queues."""
 
-    def work():
+    def work(*names):
         with Redis.from_url(redis_url) as connection:
-            SimpleWorker([INDEX], connection=connection).work(burst=True, logging_level="ERROR")
+            SimpleWorker(names or [EDITS, INDEX], connection=connection).work(burst=True, logging_level="ERROR")
 
     return work
 
@@ -61,33 +66,111 @@ def test_what_is_written_is_found(watch, work, solr, source):
     assert (found(solr, source, "high"), found(solr, source, "low")) == ([], ["A"])
 
 
-def test_one_job_of_a_repository_waits_however_often_one_looks(watch, queue, source):
-    for number in range(3):
-        source.edit(new_concept(f"C{number}"))
+def waiting(queue):
+    return queue._queue.get_job_ids()
+
+
+@pytest.mark.parametrize(("concepts", "name"), [(2, "edits"), (3, "index")])
+def test_one_job_of_a_repository_waits_however_often_one_looks(watch, queue, edits, source, monkeypatch, concepts, name):
+    monkeypatch.setattr(jobs_index, "EDIT", 2)
+    source.edit(*[new_concept(f"C{number}") for number in range(concepts)])
+    for _ in range(3):
         look(watch)
-        look(watch, compare=True)
-    assert queue._queue.get_job_ids() == [f"index-{source.number}"]
+        watch._settled.clear()
+    assert waiting(queue) + waiting(edits) == [f"{name}-{source.number}"]
 
 
-def test_a_job_that_runs_for_long_is_not_started_again(watch, queue, services, source):
+def test_a_job_that_runs_for_long_is_not_started_again(watch, queue, edits, services, source, monkeypatch):
+    monkeypatch.setattr(jobs_index, "EDIT", 0)
     source.edit(new_concept("A"))
     with services.store.leases.holding(lease_of(source.number), jobs_index.LEASE):
         look(watch, compare=True)
-    assert queue._queue.get_job_ids() == []
+        look(watch)
+    assert waiting(queue) + waiting(edits) == []
     look(watch)
-    assert queue._queue.get_job_ids() == [f"index-{source.number}"]
+    assert waiting(queue) == [f"index-{source.number}"]
 
 
-def test_a_repository_that_is_up_to_date_gets_no_job(watch, queue, work, solr, source, other):
+def test_a_repository_that_is_up_to_date_gets_no_job(watch, queue, edits, work, solr, source, other):
     source.edit(new_concept("A"))
     look(watch)
     work()
     solr.commit()
     look(watch, compare=True)
-    assert queue._queue.get_job_ids() == []
+    assert waiting(queue) + waiting(edits) == []
     other.edit(new_concept("B"))
     look(watch)
-    assert queue._queue.get_job_ids() == [f"index-{other.number}"]
+    assert waiting(queue) + waiting(edits) == [f"edits-{other.number}"]
+
+
+def test_an_edit_is_found_although_a_load_of_its_source_is_still_being_followed(watch, edits, work, services, solr, source):
+    source.edit(new_concept("A", "High fever"))
+    look(watch)
+    work()
+    solr.commit()
+    source.edit(*[new_concept(f"C{number}", "Cough") for number in range(jobs_index.EDIT + 1)])
+    with services.store.leases.holding(lease_of(source.number), jobs_index.LEASE):
+        look(watch)
+        source.edit(change_concept("A", names=[{"name": "Low blood pressure", "locale": "en"}]))
+        look(watch)
+        look(watch)
+        assert waiting(edits) == [f"edits-{source.number}-3"]
+        work()
+    solr.commit()
+    assert (found(solr, source, "pressure"), found(solr, source, "fever"), found(solr, source, "cough")) == (["A"], [], [])
+    assert solr.marker(source.number).rev == 1
+    look(watch, compare=True)
+    work()
+    assert complete(solr, source)
+
+
+def test_an_edit_does_not_wait_behind_a_load_of_its_source(watch, queue, work, solr, source):
+    source.edit(new_concept("A", "High fever"))
+    look(watch)
+    work()
+    solr.commit()
+    source.edit(*[new_concept(f"C{number}", "Cough") for number in range(jobs_index.EDIT + 1)])
+    look(watch)
+    source.edit(new_concept("B", "Low blood pressure"))
+    look(watch)
+    work(EDITS)
+    solr.commit()
+    assert found(solr, source, "pressure") == ["B"]
+    assert waiting(queue) == [f"index-{source.number}"]
+
+
+def test_commits_are_not_hurried_into_a_copy_that_has_not_begun(watch, edits, work, services, solr, source):
+    source.edit(*[new_concept(f"C{number}", "Cough") for number in range(jobs_index.EDIT + 1)])
+    source.edit(new_concept("B"))
+    look(watch)
+    assert waiting(edits) == [f"edits-{source.number}-2"]
+    work(EDITS)
+    solr.commit()
+    assert solr.count(source.number) == 0
+    look(watch, compare=True)
+    work()
+    assert complete(solr, source)
+
+
+def test_markers_of_many_repositories_are_asked_for_at_once(watch, work, solr, source, other, monkeypatch):
+    monkeypatch.setattr(jobs_index, "MANY", 1)
+    monkeypatch.setattr(solr, "marker", None)
+    source.edit(new_concept("A"))
+    other.edit(new_concept("B"))
+    look(watch)
+    monkeypatch.undo()
+    work()
+    assert complete(solr, source)
+    assert complete(solr, other)
+
+
+def test_each_repository_has_its_turn_of_a_comparison(watch, queue, source, other, monkeypatch):
+    monkeypatch.setattr(jobs_index, "AT_ONCE", 1)
+    source.edit(new_concept("A"))
+    other.edit(new_concept("B"))
+    for _ in range(2):
+        look(watch, compare=True)
+    assert waiting(queue) == [f"index-{source.number}", f"index-{other.number}"]
 
 
 def test_a_lost_queue_is_filled_again(watch, queue, redis_url, work, solr, source):
@@ -103,7 +186,7 @@ def test_a_lost_queue_is_filled_again(watch, queue, redis_url, work, solr, sourc
 def test_a_job_whose_worker_died_is_started_again(watch, queue, monkeypatch, solr, source, work):
     monkeypatch.setattr("jobs.queue.INDEX_TURN", jobs_index.timedelta(0))
     source.edit(new_concept("A"))
-    look(watch)
+    look(watch, compare=True)
     job = queue._queue.fetch_job(f"index-{source.number}")
     queue._queue.connection.lpop(queue._queue.key)  # as a worker that took it, began and was killed
     job.started_at = datetime.now(UTC)
@@ -161,8 +244,8 @@ def test_a_database_put_back_from_a_backup_is_followed(watch, work, solr, source
     assert found(solr, source, "fire") == []
 
 
-@pytest.mark.parametrize("edits", [0, 1])
-def test_a_database_put_back_is_noticed_also_by_who_knew_the_marker(watch, work, solr, source, edits):
+@pytest.mark.parametrize("commits", [0, 1])
+def test_a_database_put_back_is_noticed_also_by_who_knew_the_marker(watch, work, solr, source, commits):
     source.edit(new_concept("A"))
     database = source.store.database
     backup = {name: list(getattr(database, name).find()) for name in ("repos", "rows", "revisions")}
@@ -174,7 +257,7 @@ def test_a_database_put_back_is_noticed_also_by_who_knew_the_marker(watch, work,
     for name, documents in backup.items():
         getattr(database, name).delete_many({})
         getattr(database, name).insert_many(documents)
-    for _ in range(edits):
+    for _ in range(commits):
         source.edit(new_concept("C"))  # the same revision number once more
     look(watch, compare=True)
     work()
@@ -198,7 +281,7 @@ def test_work_on_a_large_repository_ends_where_others_wait(watch, queue, work, s
     for number in range(4):
         source.edit(new_concept(f"C{number}"), new_concept(f"D{number}"))
     other.edit(new_concept("E"))
-    look(watch)
+    look(watch, compare=True)
     work()
     assert complete(solr, other)
     assert not complete(solr, source)

@@ -350,6 +350,58 @@ def test_a_solr_that_hangs_costs_one_search_its_time_and_the_next_nothing(monkey
     assert took[1] < 0.1
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_solr_whose_answer_drips_costs_two_time_outs_at_most(chunked):
+    release = threading.Event()
+
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", "100000")))
+        handler.end_headers()
+        while not release.wait(0.05):
+            handler.wfile.write(b"1\r\n \r\n" if chunked else b" ")
+
+    with answering(drip) as index:
+        begun = time.monotonic()
+        with pytest.raises(SearchUnavailable):
+            index.find(None, AT_1, Query("concept"), limit=1)
+        took = time.monotonic() - begun
+        release.set()
+    assert took < 10  # the patience is one second
+
+
+def test_an_answer_without_an_end_is_not_kept(monkeypatch):
+    monkeypatch.setattr(search.solr, "LARGEST", 1000)
+    endless = b'{"name": "' + b"x" * 1000 + b'"}'
+    with answering(lambda handler: send(handler, 200, endless)) as index, pytest.raises(SearchUnavailable, match="did not end"):
+        index._check_schema()
+
+
+def test_answers_share_a_connection():
+    seen = set()
+
+    def answer(handler):
+        seen.add(handler.client_address)
+        send(handler, 200, b'{"name": "oclapi-0"}')
+
+    with answering(answer) as index:
+        for _ in range(3):
+            with pytest.raises(SearchUnavailable, match="oclapi-0"):
+                index._check_schema()
+    assert len(seen) == 1
+
+
+def test_an_answer_that_breaks_off_is_a_failure():
+    def break_off(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100")
+        handler.end_headers()
+        handler.wfile.write(b"{}")
+
+    with answering(break_off) as index, pytest.raises(SearchUnavailable, match="failed"):
+        index._check_schema()
+
+
 def test_a_solr_that_is_gone_is_unavailable_and_is_used_again_when_it_is_back(index, monkeypatch):
     monkeypatch.setattr(search.solr, "PAUSE", 0.0)
     fill(index, concept("A"))
