@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from bench.data import concept_url, source_url
 from bench.loading import database
 from bench.measure import Figure, Sample, children, percentile, seconds, side_by_side
-from bench.stage import THOUSANDS, WHOLE, Client, Stage, open_store, repo_of
+from bench.stage import THOUSANDS, WHOLE, Client, Stage, open_store, repo_of, start_web
 from config.settings import Settings
 from oclapi import jsonio, times
 from oclapi.model import LIVE, Json
@@ -49,7 +49,24 @@ def answers(stage: Stage) -> list[Figure]:
         Read("page of 100 concepts", "GET", [f"{source_url(WHOLE)}concepts/?limit=100"], "raw_page", 10),
     )
     with children(1) as start:
-        return [figure for read in reads for connections in (1, 8) for figure in _answer(stage, start, read, connections)]
+        return [
+            *empty(stage, start),
+            *(figure for read in reads for connections in (1, 8) for figure in _answer(stage, start, read, connections)),
+        ]
+
+
+def empty(stage: Stage, start: Start) -> list[Figure]:
+    """p50 and p95 of an answer that reads nothing: what HTTP alone takes of each of the others."""
+    web = start_web(stage.folder / "empty", stage.settings, "bench.empty:app")
+    try:
+        read = Read("an answer of Flask that reads nothing", "GET", ["/"], "", 0)
+        runs = [start(ask_web, web.port, stage.token, read, 1, stage.effort.requests).result() for _ in range(stage.effort.runs)]
+    finally:
+        web.stop()
+    return [
+        Figure(f"{read.name}, 1 connection: {label}", "ms", Sample.of([percentile(run, part) * 1000 for run in runs]))
+        for label, part in (("p50", 0.5), ("p95", 0.95))
+    ]
 
 
 def _answer(stage: Stage, start: Start, read: Read, connections: int) -> list[Figure]:

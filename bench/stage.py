@@ -76,10 +76,10 @@ def stage(size: int, effort: Effort, tell: Tell) -> Iterator[Stage]:
         yield Stage(folder, settings, mongod, web, size, effort, tell)
 
 
-def start_web(folder: Path, settings: Settings) -> Server:
-    """gunicorn with the configuration of `make run`."""
+def start_web(folder: Path, settings: Settings, app: str = WEB[-1]) -> Server:
+    """gunicorn with the configuration of `make run`, and its application or another."""
     port = free_port()
-    process = launch("web", WEB, folder, environ={**os.environ, **environ(settings), "PORT": str(port)}, cwd=ROOT, port=port)
+    process = launch("web", [*WEB[:-1], app], folder, environ={**os.environ, **environ(settings), "PORT": str(port)}, cwd=ROOT, port=port)
     server = Server("web", f"http://{HOST}:{port}", port, folder, process)
     try:
         wait_until(server, _serves, patience=60)

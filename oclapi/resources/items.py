@@ -146,7 +146,7 @@ class ItemList(EntryList):
 
     def get(self, **path: str) -> Response:
         wanted, shape, pages = queries.query(self.kind), self.shape(), paging.paging(self.settings)
-        name = f"{self.kind}:{path.get('version', 'HEAD')}"
+        name = f"{self.kind}:{path.get('version', 'HEAD')}:{asked.flag('released')}"  # all that chooses a revision
         with self.store.snapshot() as session:
             place = places.place(self.store, path, self.caller, session)
             given = Cursors(self.settings).given(name, place.repo["_id"])

@@ -135,8 +135,9 @@ def test_a_cursor_fits_no_other_list(api, seven):
     cursor = good(api.get(f"{seven.url}concepts/?limit=2")).headers["next"].split("cursor=")[1]
     seven.release("v1")
     other = new_source(api)
-    for url in (f"{seven.url}mappings/", f"{seven.url}v1/concepts/", f"{other.url}concepts/", f"{seven.url}?includeConcepts=true&"):
-        answer = api.get(f"{url}{'' if '?' in url else '?'}cursor={cursor}")
+    urls = ("mappings/?", "v1/concepts/?", "?includeConcepts=true&", "concepts/?released=true&", "concepts/?released=false&")
+    for url in (*(f"{seven.url}{url}" for url in urls), f"{other.url}concepts/?"):
+        answer = api.get(f"{url}cursor={cursor}")
         assert answer.status_code == 400
         assert "cursor" in answer.get_json()["errors"]
     assert api.get(f"/orgs/?cursor={cursor}").status_code == 200
