@@ -1,7 +1,7 @@
 """Lists of owners, repositories and versions: few documents, answered from the store always (contract 5.4)."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +108,16 @@ class _Asked:
         return not (self.matcher or self.filters or self.facets) and about.sorts.get(self.sort) == about.sorts[about.order[0]]
 
 
-def answer(settings: Settings, listing: Listing, where: Json, present: Callable[[Json], Any], about: About) -> Response:
+Present = Callable[[Sequence[Json]], list[Any]]
+"""How the documents of a page are shown, all at once: what is counted for them takes one query."""
+
+
+def each(present: Callable[[Json], Any]) -> Present:
+    """Each shown by itself."""
+    return lambda documents: [present(document) for document in documents]
+
+
+def answer(settings: Settings, listing: Listing, where: Json, present: Present, about: About) -> Response:
     """One page of the documents that match `where` and the request's parameters, with facets where they are asked for.
 
     Cost: one index range for the list's own order; words, filters, facets and other sorts read all documents that match `where`.
@@ -117,11 +126,11 @@ def answer(settings: Settings, listing: Listing, where: Json, present: Callable[
     skip = min(pages.offset, FAR)
     if wanted.is_plain(about):
         total, found = listing(where, limit=pages.limit, skip=skip, oldest_first=not wanted.descending)
-        return ok([present(document) for document in found], paging.headers(settings, pages, total, len(found)))
+        return ok(present(found), paging.headers(settings, pages, total, len(found)))
     _, everything = listing(where, limit=0, skip=0)
     chosen = _chosen(everything, wanted, about)
     part = chosen if pages.everything else chosen[skip : skip + pages.limit]
-    shown: Any = [present(document) for document in part]
+    shown: Any = present(part)
     if wanted.facets:
         shown = {"results": shown, "facets": queries.shown_facets(_facets(chosen, about))}
     return ok(shown, paging.headers(settings, pages, len(chosen), len(part)))

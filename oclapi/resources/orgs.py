@@ -1,5 +1,8 @@
 """Organisations and their members (contract section 7)."""
 
+from collections.abc import Sequence
+from functools import partial
+
 from flask import Response
 
 from oclapi import access, bodies, jsonio, representations
@@ -16,15 +19,12 @@ class OrgsOfUser(Endpoint):
 
     def get(self, **path: str) -> Response:
         where = {**self.where(path), **access.readable_orgs(self.caller)}
-        present = self.detail if asked.flag("verbose") else representations.org_summary
+        present = partial(details, self) if asked.flag("verbose") else listings.each(representations.org_summary)
         return listings.answer(self.settings, self.store.owners.orgs, where, present, listings.ORGS)
 
     def where(self, path: places.Path) -> Json:
         """The filter that the path adds."""
         return {"members": places.user(self.store, path, self.caller)["_id"]}
-
-    def detail(self, org: Json) -> Json:
-        return representations.org_detail(org, *users.public_repos(self, f"/orgs/{org['_id']}/"))
 
 
 class OrgList(OrgsOfUser):
@@ -37,7 +37,7 @@ class OrgList(OrgsOfUser):
         access.need(self.caller, "create org")
         body = bodies.org_create(asked.body(self.settings))
         made = owners.create_org(self.store, body, self.caller)
-        return created(jsonio.dumps(self.detail(made)), f"/orgs/{made['_id']}/", self.settings)
+        return created(jsonio.dumps(details(self, [made])[0]), f"/orgs/{made['_id']}/", self.settings)
 
 
 class Org(Endpoint):
@@ -60,7 +60,7 @@ class Org(Endpoint):
         return nothing()
 
     def _shown(self, org: Json) -> Response:
-        return ok(representations.org_detail(org, *users.public_repos(self, f"/orgs/{org['_id']}/")))
+        return ok(details(self, [org])[0])
 
 
 class MemberList(Endpoint):
@@ -96,3 +96,9 @@ class Member(Endpoint):
         org = places.org(self.store, path)
         access.need(self.caller, "members", org)
         return org
+
+
+def details(endpoint: Endpoint, orgs: Sequence[Json]) -> list[Json]:
+    """The organisations with the numbers of their public repositories."""
+    repos = users.public_repos(endpoint, [f"/orgs/{org['_id']}/" for org in orgs])
+    return [representations.org_detail(org, *counts) for org, counts in zip(orgs, repos, strict=True)]

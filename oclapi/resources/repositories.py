@@ -17,7 +17,7 @@ class AllSources(Endpoint):
 
     def get(self, **path: str) -> Response:
         where = {"kind": self.kind, **self.of_owner(path), **access.readable(self.caller)}
-        present = representations.repo_detail if asked.flag("verbose") else representations.repo_summary
+        present = listings.each(representations.repo_detail if asked.flag("verbose") else representations.repo_summary)
         return listings.answer(self.settings, self.store.repos.listing, where, present, listings.SOURCES)
 
     def of_owner(self, path: places.Path) -> Json:

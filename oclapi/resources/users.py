@@ -1,5 +1,8 @@
 """Users (contract section 6)."""
 
+from collections.abc import Sequence
+from functools import partial
+
 from flask import Response
 
 from oclapi import access, bodies, jsonio, representations
@@ -76,23 +79,27 @@ class CollectionsOfUserOrgs(SourcesOfUserOrgs):
 
 def answer_list(endpoint: Endpoint, where: Json) -> Response:
     """The users that match and are not deactivated."""
-    present = (lambda user: detail(endpoint, user)) if asked.flag("verbose") else representations.user_summary
+    present = partial(details, endpoint) if asked.flag("verbose") else listings.each(representations.user_summary)
     return listings.answer(endpoint.settings, endpoint.store.users.listing, {"active": True, **where}, present, listings.USERS)
 
 
 def detail(endpoint: Endpoint, user: Json) -> Json:
-    """The user as the caller may see it. Cost: three counts."""
-    caller = endpoint.caller
-    orgs = endpoint.store.owners.count({"members": user["_id"], **access.readable_orgs(caller)})
-    email, roles = access.may(caller, "read email", user), access.may(caller, "read roles")
-    repos = public_repos(endpoint, f"/users/{user['_id']}/")
-    return representations.user_detail(user, orgs, *repos, email=email, roles=roles)
+    """The user as the caller may see it."""
+    return details(endpoint, [user])[0]
 
 
-def public_repos(endpoint: Endpoint, owner_url: str) -> tuple[int, int]:
-    """How many public sources and collections an owner has."""
-    public = access.readable(access.ANYBODY)
-    sources, collections = (
-        endpoint.store.repos.count({"owner_url": owner_url, "kind": kind, **public}) for kind in ("source", "collection")
-    )
-    return sources, collections
+def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
+    """The same of several. Cost: two queries for all of them."""
+    caller, roles = endpoint.caller, access.may(endpoint.caller, "read roles")
+    orgs = endpoint.store.owners.memberships([user["_id"] for user in users], access.readable_orgs(caller))
+    repos = public_repos(endpoint, [f"/users/{user['_id']}/" for user in users])
+    return [
+        representations.user_detail(user, orgs[user["_id"]], *counts, email=access.may(caller, "read email", user), roles=roles)
+        for user, counts in zip(users, repos, strict=True)
+    ]
+
+
+def public_repos(endpoint: Endpoint, owner_urls: Sequence[str]) -> list[tuple[int, int]]:
+    """How many public sources and collections each of these owners has. Cost: one query."""
+    found = endpoint.store.repos.counts(owner_urls, access.readable(access.ANYBODY))
+    return [(found[owner_url, "source"], found[owner_url, "collection"]) for owner_url in owner_urls]

@@ -1,5 +1,6 @@
 """Repositories: the documents that hold a source's (or collection's) metadata, clock, newest revision and counts."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -128,10 +129,14 @@ class Repos:
         with told():
             return sum(found["revs"] for found in self._db.repos.aggregate(steps, session=session))
 
-    def count(self, where: Json) -> int:
-        """How many repositories match."""
+    def counts(self, owner_urls: Iterable[str], where: Json) -> Counter[tuple[str, str]]:
+        """How many repositories that match these owners have, by owner's URL and kind. Cost: one query."""
+        steps: list[Json] = [
+            {"$match": {**where, "owner_url": {"$in": list(owner_urls)}}},
+            {"$group": {"_id": {"owner": "$owner_url", "kind": "$kind"}, "n": {"$sum": 1}}},
+        ]
         with told():
-            return self._db.repos.count_documents(where)
+            return Counter({(found["_id"]["owner"], found["_id"]["kind"]): found["n"] for found in self._db.repos.aggregate(steps)})
 
     def purge(self) -> Iterator[int]:
         """Remove what deleted repositories left behind, in batches; yields how many documents each step removed. Safe to stop anywhere."""

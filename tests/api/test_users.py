@@ -233,3 +233,25 @@ def test_a_profile_counts_public_sources(api, amina):
     new_source(amina.api, amina.url, public_access="None")
 
     assert good(amina.api.get(amina.url)).get_json()["public_sources"] == 1
+
+
+# Counts, last: what is private here others don't count
+
+
+def test_a_list_of_details_counts_for_each_what_its_reader_may_see(api, amina, other):
+    for person, sources in ((amina, ("View", "View", "None")), (other, ("View",))):
+        for access in sources:
+            new_source(person.api, person.url, public_access=access)
+    for access, members in (("View", (amina, other)), ("None", (amina,))):
+        org = new_org(api, public_access=access)
+        for person in members:
+            good(api.open("PUT", f"{org}members/{person.name}/"))
+        new_source(api, org)
+
+    for reader in (api, amina.api, other.api, api.anonymous):
+        shown = {user["username"]: user for user in good(reader.get("/users/?limit=0&verbose=true")).get_json()}
+        assert {name: good(reader.get(f"/users/{name}/")).get_json() for name in shown} == shown
+        orgs = good(reader.get("/orgs/?limit=0&verbose=true")).get_json()
+        assert [good(reader.get(org["url"])).get_json() for org in orgs] == orgs
+    counted = [(shown[one.name]["public_sources"], shown[one.name]["orgs"]) for one in (amina, other)]
+    assert counted == [(2, 1), (1, 1)]  # as anybody sees it
