@@ -13,9 +13,7 @@ from oclapi.errors import Invalid, NotAuthenticated, NotFound
 from oclapi.model import Json
 from oclapi.store.repos import now_ms
 from oclapi.store.store import Store
-
-LINK_LIFE = 2 * 24 * 3600
-"""Seconds for which the link in a mail is good."""
+from oclapi.store.users import UNVERIFIED
 
 
 def log_in(store: Store, username: str, password: str, address: str, *, life: int) -> str:
@@ -96,7 +94,7 @@ class SignUps:
             raise NotFound("this link is not one of ours") from error
         if not (leads_to(success, self.hosts) and leads_to(failure, self.hosts)):
             raise NotFound("this link leads to a host that is not allowed any more")
-        if (now_ms() - made).total_seconds() > LINK_LIFE:
+        if now_ms() - made > UNVERIFIED:
             return str(failure)
         try:
             store.users.activate(username, username, unverified=True)

@@ -18,6 +18,8 @@ from oclapi.model import Json
 from oclapi.store.database import Database, Session, told
 from oclapi.store.repos import now_ms
 
+UNVERIFIED = timedelta(days=2)
+"""How long somebody who signed up has to verify the address; after that the name is free for the next."""
 MOST_TOKENS = 50
 """Tokens of one user that are kept; with the next one the oldest goes."""
 KNOWN = {"$or": [{"active": True}, {"unverified": True}]}
@@ -79,9 +81,9 @@ class Users:
             return self._db.users.count_documents(where)
 
     def create(self, username: str, fields: Json, by: str, beside: Callable[[ClientSession], None] | None = None) -> Json:
-        """Add a user and return it; `beside` writes what must be stored together with it.
+        """Add a user and return it, in the place of one of this name who signed up and was not verified in time.
 
-        Raises Invalid (keys `mnemonic` and `username`) when the name is taken.
+        `beside` writes what must be stored together with it. Raises Invalid (keys `mnemonic` and `username`) when the name is taken.
         """
         now = now_ms()
         made = {
@@ -90,8 +92,11 @@ class Users:
         }  # fmt: skip
 
         def work(session: ClientSession) -> Json:
-            if self.get(username, session):
+            found = self.get(username, session)
+            if found and not (found.get("unverified") and found["created_on"] < now - UNVERIFIED):
                 raise _taken(username)
+            if found:
+                self._db.users.delete_one({"_id": username}, session=session)
             self._db.users.insert_one(made, session=session)
             if beside:
                 beside(session)

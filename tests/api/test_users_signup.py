@@ -66,6 +66,21 @@ def test_sign_up_is_off_unless_hosts_are_set(api):
     assert api.get("/users/early/").status_code == 404
 
 
+def test_a_name_that_nobody_verified_in_time_is_free_again(site, open_services, mailbox):
+    good(site.post("/users/signup/", body("wanjiru", email="first@example.org")))
+    assert site.post("/users/signup/", body("wanjiru")).status_code == 400
+    users, made = open_services.store.database.users, datetime.now(UTC) - timedelta(days=2, seconds=1)
+    users.update_one({"_id": "wanjiru"}, {"$set": {"created_on": made}})
+
+    good(site.post("/users/signup/", body("wanjiru", email="second@example.org")))
+    assert open_services.store.users.get("wanjiru")["email"] == "second@example.org"
+    sent = {mail["To"]: mail.get_content() for mail in mails(open_services, mailbox)}
+    path = re.search(rf"{BASE}(/users/signup/verify-email/\S+/)", sent["second@example.org"])[1]
+    assert site.get(path).headers["Location"] == SUCCESS
+    users.update_one({"_id": "wanjiru"}, {"$set": {"created_on": made}})
+    assert site.post("/users/signup/", body("wanjiru")).status_code == 400
+
+
 def test_who_signs_up_is_there_after_opening_the_link(site, api, open_services, mailbox):
     made = site.post("/users/signup/", body("asha", is_staff=True, is_superuser=True))
 
