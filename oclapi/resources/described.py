@@ -68,6 +68,11 @@ QUERY: dict[str, tuple[Schema, str]] = {
         ("conceptSource", "fromConceptSource", "toConceptSource", "conceptOwner", "fromConceptOwner", "toConceptOwner"),
         (TEXT, "Only mappings whose concepts (both, or the one named) are of these: ids with commas between them."),
     ),
+    "extras": (
+        {"type": "object", "propertyNames": {"pattern": "^extras__"}, "additionalProperties": TEXT},
+        "Not a parameter of this name, but any number of these: `extras__a__b=value` for what `extras` hold at `a`, `b`; "
+        "alternatives with commas between them; `extras__a__b!=value` for none of them.",
+    ),
     "format": ({"enum": ["zip", "tgz"]}, "The container; wins over `Accept`. Both hold one entry, `export.json`."),
 }
 """Schema and meaning of every query parameter that is not a mere filter."""
@@ -75,11 +80,12 @@ QUERY: dict[str, tuple[Schema, str]] = {
 PAGE = ("limit", "page", "offset")
 LISTING = (*PAGE, "verbose", "sortAsc", "sortDesc", "updatedSince")
 WORDS = ("q", *LISTING)
-OF_REPOSITORIES = (*WORDS, "sourceType", "locale", "owner", "ownerType", "customValidationSchema", "user", "org")
-OF_OWNERS = (*WORDS, "company", "location")
+OF_REPOSITORIES = (*WORDS, "sourceType", "locale", "owner", "ownerType", "customValidationSchema", "user", "org", "extras")
+OF_USERS = (*WORDS, "company", "location")
+OF_ORGS = (*OF_USERS, "extras")
 CONTENT = ("includeConcepts", "includeMappings", "includeRetired", "updatedSince", "includeRemoved", *PAGE, "cursor")
 ENTRIES: Mapping[Kind, tuple[str, ...]] = {
-    kind: (*WORDS, "includeRetired", "retired", "released", *filters) for kind, filters in FILTERS.items()
+    kind: (*WORDS, "includeRetired", "retired", "released", *filters, "extras") for kind, filters in FILTERS.items()
 }
 CONCEPTS = (*ENTRIES["concept"], "dataType")
 MAPPINGS = ENTRIES["mapping"]
@@ -146,20 +152,20 @@ TOLD: dict[str, Told] = {
         noun="organisation",
         gives=Listing(shapes.OrgSummary, shapes.Org),
         makes=shapes.Org,
-        query=OF_OWNERS,
+        query=OF_ORGS,
         takes={"post": bodies.Org},
         example=examples.NEW_ORG,
     ),
     "orgs.Org": Told(
         tag="Organisations", noun="organisation", gives=shapes.Org, takes={"put": bodies.OrgChange}, example=examples.CHANGED_ORG
     ),
-    "orgs.MemberList": Told(tag="Organisations", gives=Listing(shapes.UserSummary, shapes.User), query=OF_OWNERS),
+    "orgs.MemberList": Told(tag="Organisations", gives=Listing(shapes.UserSummary, shapes.User), query=OF_USERS),
     "orgs.Member": Told(
         tag="Organisations", noun="member", answers={"get": {204: None}, "put": {204: None}}, also={"delete": (400,)},
         does={"get": "Whether the user is a member", "put": "Make the user a member", "delete": "End the membership"},
     ),
     "users.UserList": Told(
-        tag="Users", noun="user", gives=Listing(shapes.UserSummary, shapes.User), makes=shapes.User, query=OF_OWNERS,
+        tag="Users", noun="user", gives=Listing(shapes.UserSummary, shapes.User), makes=shapes.User, query=OF_USERS,
         takes={"post": bodies.User}, forms=True, example=examples.NEW_USER,
     ),
     "login.LogIn": Told(
@@ -177,7 +183,7 @@ TOLD: dict[str, Told] = {
     ),
     "users.Reactivation": Told(tag="Users", answers={"put": {204: None}}, does={"put": "Show a deactivated user again with all it owns"}),
     "users.Self": Told(tag="Users", noun="profile", gives=shapes.User, takes={"put": bodies.UserChange}, forms=True),
-    "orgs.OrgsOfUser": Told(tag="Users", gives=Listing(shapes.OrgSummary, shapes.Org), query=OF_OWNERS),
+    "orgs.OrgsOfUser": Told(tag="Users", gives=Listing(shapes.OrgSummary, shapes.Org), query=OF_ORGS),
     "users.SourcesOfUserOrgs": Told(tag="Users", gives=Listing(shapes.RepositorySummary, shapes.Source), query=OF_REPOSITORIES),
     "users.CollectionsOfUserOrgs": Told(tag="Users", gives=Listing(shapes.RepositorySummary), query=OF_REPOSITORIES),
     "repositories.AllSources": Told(tag="Sources", gives=Listing(shapes.RepositorySummary, shapes.Source), query=OF_REPOSITORIES),

@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from oclapi.resources import asked, described, examples, openapi, shapes
+from oclapi.resources import asked, described, examples, openapi, queries, shapes
 from tests.builders import good
 
 
@@ -129,7 +129,13 @@ def read(monkeypatch, app):
             found[asked.request.url_rule.endpoint].add(name)
         return plain(name)
 
+    def extras():
+        found[asked.request.url_rule.endpoint].add("extras")
+        return plain_extras()
+
+    plain_extras = queries.extras
     monkeypatch.setattr(asked, "text", text)
+    monkeypatch.setattr(queries, "extras", extras)
     return found
 
 
