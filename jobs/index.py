@@ -53,8 +53,10 @@ def index_commits(number: int, revisions: list[int]) -> None:
     if s.solr is None:
         return
     try:
-        Follower(s.store, s.solr).hurry(number, revisions)
-        log.info("indexed before its turn", extra={"repo": number, "revisions": len(revisions)})
+        with s.store.leases.holding(f"{lease_of(number)}-edits", LEASE) as ours:  # a reindex waits for whoever writes
+            if ours:
+                Follower(s.store, s.solr).hurry(number, revisions)
+                log.info("indexed before its turn", extra={"repo": number, "revisions": len(revisions)})
     except (Overtaken, NotFound, SearchUnavailable) as error:
         log.info("index job stopped", extra={"repo": number, "rows": 0, "reason": error.detail})
 
@@ -79,7 +81,7 @@ def _follow(s: Services, solr: SolrIndex, number: int, most: int | None) -> None
     try:
         done = Follower(s.store, solr).follow(number, enough)
         log.info("indexed", extra={"repo": number, "rows": rows, "done": done, "seconds": round(time.monotonic() - begun, 3)})
-    except (Overtaken, NotFound, SearchUnavailable) as error:
+    except (Overtaken, NotFound, SearchUnavailable, QueueUnavailable) as error:
         log.info("index job stopped", extra={"repo": number, "rows": rows, "reason": error.detail})
 
 

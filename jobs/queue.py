@@ -24,8 +24,6 @@ PATIENCE = 2  # seconds for one answer of Redis
 LONGEST_JOB = 6 * 3600  # seconds
 KEEP_FAILED = 24 * 3600  # seconds; the reason is in the store as well
 HANDED_OVER = timedelta(seconds=30)  # from a worker taking a job to the job's first sign of life in the store
-
-
 INDEX_TURN = timedelta(seconds=10)  # the same for an index job; after that its lease tells
 
 

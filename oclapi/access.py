@@ -5,7 +5,7 @@ an item named anywhere else (a body, a listing, a count, an error text) that `ma
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from oclapi.errors import Forbidden, NotAuthenticated, NotFound
@@ -44,12 +44,6 @@ ANYBODY = Caller()
 def caller_of(user: Json, orgs: Iterable[str] = ()) -> Caller:
     """The caller that a user's document stands for, a member of these organisations."""
     return Caller(user["_id"], user["is_staff"], user["is_superuser"], frozenset(orgs))
-
-
-def as_member(caller: Caller, org: Json) -> Caller:
-    """The caller with what this organisation's document says of its membership there: inside of a transaction `orgs` may be old."""
-    others = caller.orgs - {org["_id"]}
-    return replace(caller, orgs=others | {org["_id"]} if caller.username in org["members"] else others)
 
 
 @dataclass(frozen=True, slots=True)

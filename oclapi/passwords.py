@@ -33,7 +33,7 @@ MOST_ITERATIONS = 2_000_000
 
 def hashed(password: str) -> str:
     """The hash to keep. Raises TooManyRequests."""
-    with _turn():
+    with place(), _computing:
         return HASHER.hash(_bytes(password))
 
 
@@ -48,9 +48,9 @@ def check_form(given: str) -> str:
 def verified(password: str, kept: str | None) -> tuple[bool, str | None]:
     """Is it the password of this hash? And a new hash to keep, where the old one was made in another way than hashes are made now.
 
-    Takes as long without a hash as with one of argon2. Raises TooManyRequests.
+    Takes as long without a hash as with one of argon2. Called in a `place`.
     """
-    with _turn():
+    with _computing:
         right = _is_right(password, kept)
         old = right and kept is not None and (not kept.startswith("$argon2") or HASHER.check_needs_rehash(kept))
         return right, HASHER.hash(_bytes(password)) if old else None
@@ -91,11 +91,11 @@ def _bytes(password: str) -> bytes:
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def place() -> Iterator[None]:
+    """One of the places for those who compute a hash or wait to. Raises TooManyRequests when all are taken."""
     if not _places.acquire(blocking=False):
         raise TooManyRequests(1)
     try:
-        with _computing:
-            yield
+        yield
     finally:
         _places.release()

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from oclapi.errors import NotFound, Overtaken
 from oclapi.model import Json
-from oclapi.store.feed import RepoHead
+from oclapi.store.feed import News, RepoHead
 from oclapi.store.index_notes import Turn
 from oclapi.store.store import Store
 from search.documents import Marker, document
@@ -43,6 +43,13 @@ class _Batch:
 
     documents: list[Json] = field(default_factory=list)
     size: int = 0  # bytes of their rows' bodies
+
+    def add(self, news: News, url: str) -> None:
+        self.documents.append(document(news.row, news.head, url))
+        self.size += len(news.row.body)
+
+    def is_full(self) -> bool:
+        return len(self.documents) >= ROWS or self.size >= BYTES
 
 
 class Follower:
@@ -90,8 +97,13 @@ class Follower:
         turn, head = self._turn(number), self._feed.head(number)
         if (self._heed and turn.held) or head is None or not self._begun(head):
             return
-        news = itertools.chain.from_iterable(self._feed.news(number, rev - 1, rev) for rev in revisions)
-        self._post(number, turn, Post([document(one.row, one.head, head.url) for one in news], None))
+        batch = _Batch()
+        for news in itertools.chain.from_iterable(self._feed.news(number, rev - 1, rev) for rev in revisions):
+            batch.add(news, head.url)
+            if batch.is_full():
+                self._post(number, turn, Post(batch.documents, None))
+                batch = _Batch()
+        self._post(number, turn, Post(batch.documents, None))
 
     def _begun(self, head: RepoHead) -> bool:
         reached = self._reached(head)
@@ -128,11 +140,10 @@ class Follower:
                 if whole.documents:
                     yield Post(whole.documents, done)
                     whole = _Batch()
-                if len(part.documents) >= ROWS or part.size >= BYTES:
+                if part.is_full():
                     yield Post(part.documents, None)
                     part = _Batch()
-            part.documents.append(document(news.row, news.head, head.url))
-            part.size += len(news.row.body)
+            part.add(news, head.url)
         yield Post(whole.documents + part.documents, head.rev)
 
     def _reached(self, head: RepoHead) -> int | None:

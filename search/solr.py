@@ -27,6 +27,8 @@ from search.documents import SCHEMA, Marker, marker_document, marker_id, parted,
 from search.spellings import in_two, spellings
 from search.words import Term, terms
 
+log = logging.getLogger(__name__)
+
 CONFIGSET = "oclapi"
 """The name under which Solr keeps config/solr/configset."""
 
@@ -76,7 +78,7 @@ class SolrIndex:
         self._store, self._patience = store, patience
         self._search = _Http(f"{self.url}/{core}", patience)
         self._write = _Http(f"{self.url}/{core}", WRITE_PATIENCE)
-        self._admin = _Http(self.url, WRITE_PATIENCE)
+        self._admin = _Http(self.url, WRITE_PATIENCE, once=True)
         self._fits = False  # the core's schema is known to be ours
         self._again = 0.0  # time.monotonic() before which searches fail at once
 
@@ -94,15 +96,16 @@ class SolrIndex:
             return Hits((), 0, dict.fromkeys(FACETS[query.kind], ()) if query.facets else {})
         if time.monotonic() < self._again:
             raise SearchUnavailable("the search engine failed a moment ago")
+        question = _Question(scope, query, self._store())
         try:
             self._check_schema()
-            question = _Question(scope, query, self._store())
             return self._page(question, limit, skip, after, fresh)
         except SearchUnavailable as error:
             if not error.refused:
                 self._again = time.monotonic() + PAUSE
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
+            log.warning("an answer of the search engine was not understood", extra={"reason": repr(error)[:500]})
             self._again = time.monotonic() + PAUSE
             raise SearchUnavailable("what answers at SOLR_URL is not Solr") from error
 
@@ -302,14 +305,14 @@ class _Answer(Json):
 
 
 class _Connection(requests.Session):
-    """Reads an answer within its time-out: alone, the library begins to count anew with each byte that comes."""
+    """Reads a body within its time-out: alone, the library begins to count anew with each byte that comes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trust_env = False  # reading the environment for proxies costs more than sending does, and no proxy knows Solr
 
     def send(self, request: requests.PreparedRequest, **how: Any) -> requests.Response:
-        """Takes at most twice the time-out: until the answer begins, and until it ends."""
+        """Takes at most twice the time-out from the end of the answer's head on."""
         answer = super().send(request, **{**how, "stream": True})
         begun, parts, size = time.monotonic(), list[bytes](), 0
         try:
@@ -331,8 +334,10 @@ class _Connection(requests.Session):
 class _Http(pysolr.Solr):
     """pysolr's connection, with JSON both ways and our errors."""
 
-    def __init__(self, url: str, patience: float) -> None:
+    def __init__(self, url: str, patience: float, *, once: bool = False) -> None:
+        """`once`: what is sent does something else when it is sent twice, so each request has a new connection and is not repeated."""
         super().__init__(url, timeout=patience, session=_Connection())
+        self._once = once
 
     def _get_log(self) -> logging.Logger:
         """pysolr logs each failure with its stack; ours are told once, by whoever catches them."""
@@ -342,7 +347,9 @@ class _Http(pysolr.Solr):
         """Send, and read the answer. Raises SearchUnavailable (`refused`: HTTP 400)."""
         path = f"{path}?{urlencode(params)}" if params else path
         sent = orjson.dumps(body) if body is not None else None
-        for last in (False, True):
+        if self._once:
+            self.get_session().close()
+        for last in (self._once, True):
             try:
                 answer = orjson.loads(self._send_request(method, path, sent, dict(_JSON)))
                 return _Answer(answer if isinstance(answer, dict) else {})

@@ -11,6 +11,7 @@ from oclapi.access import ANYBODY
 from oclapi.editing import users
 from oclapi.errors import Invalid, NotAuthenticated, NotFound
 from oclapi.model import Json
+from oclapi.store.attempts import Attempt
 from oclapi.store.repos import now_ms
 from oclapi.store.store import Store
 from oclapi.store.users import UNVERIFIED
@@ -22,19 +23,20 @@ def log_in(store: Store, username: str, password: str, address: str, *, life: in
     An unknown name, a wrong password and a deactivated user are told by the same answer after the same time.
     Raises NotAuthenticated; TooManyRequests when failures before this one make it wait.
     """
-    store.attempts.begin_log_in(username, address)
-    user = store.users.get(username)
-    right, renewed = passwords.verified(password, _kept(user))
+    with passwords.place():  # first: an attempt that is not looked at must not count as a failed one
+        attempt = store.attempts.begin_log_in(username, address)
+        user = store.users.get(username)
+        right, renewed = passwords.verified(password, _kept(user))
     if user and right and renewed:
         store.users.renew_password(username, user["password"], renewed)
-    return _admitted(store, user, right, renewed, address, life)
+    return _admitted(store, attempt, user, right, renewed, life)
 
 
 def log_in_by_hash(store: Store, username: str, given: str, address: str, *, life: int) -> str:
     """As `log_in`, by the hash that was given when the user was made; once the user has logged in by password it is of no use any more."""
-    store.attempts.begin_log_in(username, address)
+    attempt = store.attempts.begin_log_in(username, address)
     user = store.users.get(username)
-    return _admitted(store, user, passwords.is_same_hash(given, _kept(user)), None, address, life)
+    return _admitted(store, attempt, user, passwords.is_same_hash(given, _kept(user)), None, life)
 
 
 def _kept(user: Json | None) -> str | None:
@@ -42,11 +44,11 @@ def _kept(user: Json | None) -> str | None:
     return user.get("password") if user else None
 
 
-def _admitted(store: Store, user: Json | None, right: bool, renewed: str | None, address: str, life: int) -> str:
+def _admitted(store: Store, attempt: Attempt, user: Json | None, right: bool, renewed: str | None, life: int) -> str:
     wrong = NotAuthenticated("the username or the password is wrong")
     if user is None or not right or not (user["active"] or user.get("unverified")):
         raise wrong
-    store.attempts.succeed(user["_id"], address)
+    store.attempts.succeed(attempt)
     if not user["active"]:
         raise NotAuthenticated("the e-mail address is not verified yet: open the link in the mail")
     try:

@@ -1,6 +1,8 @@
 """Edits of organisations."""
 
-from oclapi.access import Caller, as_member, may, need
+from collections.abc import Callable
+
+from oclapi.access import Action, Caller, may, need
 from oclapi.editing.repositories import unused
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
@@ -19,15 +21,12 @@ def create_org(store: Store, body: Json, caller: Caller) -> Json:
 
 
 def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
-    """Change the fields that are in `body`; return the organisation. Raises NotFound, Invalid; Forbidden where the caller may not
-
-    change `public_access`.
-    """
+    """Change the fields that are in `body`; return the organisation. Raises NotFound, Invalid, and as access.need."""
     if body.get("id", org) != org:
         raise Invalid.field("id", "an id can't be changed")
 
     def change(session: Transaction, found: Json) -> Json:
-        now = as_member(caller, found)
+        now = store.users.still(caller, session)
         need(now, "edit org", found)
         given = {name: body[name] for name in ("name", "public_access", *OPTIONAL) if name in body}
         if given.get("public_access", found["public_access"]) != found["public_access"]:
@@ -42,17 +41,16 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
 
 def add_member(store: Store, org: str, username: str, caller: Caller) -> None:
     """Make the user a member; one who is a member stays so. Raises NotFound for an unknown user or organisation, and as access.need."""
-    store.owners.add_member(org, username, lambda found: need(as_member(caller, found), "members", found))
+    store.owners.add_member(org, username, _still(store, caller, "members"))
 
 
 def remove_member(store: Store, org: str, username: str, caller: Caller) -> None:
-    """End the user's membership. Raises NotFound when there is none; Invalid for the last member, which not everybody may remove; and
-
+    """End the user's membership. Raises NotFound when there is none; Invalid for the last member, unless the caller may remove that one;
     as access.need.
     """
 
-    def check(found: Json) -> None:
-        need(as_member(caller, found), "members", found)
+    def check(session: Transaction, found: Json) -> None:
+        need(store.users.still(caller, session), "members", found)
         if found["members"] == [username] and not may(caller, "remove last member"):
             raise Invalid.field("__all__", f"{username} is the last member of {org}")
 
@@ -64,4 +62,9 @@ def delete_org(store: Store, org: str, caller: Caller) -> None:
     as access.need.
     """
     in_use = unused(store, caller, beside=f"/orgs/{org}/")
-    store.owners.delete_org(org, lambda found: need(as_member(caller, found), "delete org", found), in_use)
+    store.owners.delete_org(org, _still(store, caller, "delete org"), in_use)
+
+
+def _still(store: Store, caller: Caller, action: Action) -> Callable[[Transaction, Json], None]:
+    """A check that the caller may do it in the moment of the transaction: a membership may have ended while the request waited."""
+    return lambda session, org: need(store.users.still(caller, session), action, org)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
-from oclapi.access import Action, Caller, as_member, may, need
+from oclapi.access import Action, Caller, may, need
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
 from oclapi.editing.values import changed
@@ -40,8 +40,7 @@ def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) 
 
     def make(session: Transaction) -> Json:
         owner = store.owners.hold(owner_url, session)
-        if "members" in owner:  # the caller's own list is from before the wait for the transaction
-            need(as_member(caller, owner), "create repository", {"owner_url": owner_url})
+        need(store.users.still(caller, session), "create repository", {"owner_url": owner_url})
         private = "None" if owner.get("public_access") == "None" else "View"
         return {**stored(fields), "public_access": body.get("public_access", private)}
 
@@ -66,7 +65,8 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
     def change(session: Transaction, head: Head) -> Json:
         before = {**head.repo, "extras": extras_of(head.repo)}
         given = {name: value for name, value in body.items() if name in before and name != "id"}
-        need(caller, "own" if given.get("public_access", before["public_access"]) != before["public_access"] else "write", head.repo)
+        action: Action = "own" if given.get("public_access", before["public_access"]) != before["public_access"] else "write"
+        need(store.users.still(caller, session), action, head.repo)
         if "full_name" in given and not given["full_name"]:
             given["full_name"] = given.get("name", before["name"])
         if "supported_locales" in given and not given["supported_locales"]:
@@ -83,7 +83,7 @@ def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) ->
     """Create or replace one key of the repository's extras. Raises Invalid when they grow over their limits."""
 
     def change(session: Transaction, head: Head) -> Json:
-        need(caller, "write", head.repo)
+        need(store.users.still(caller, session), "write", head.repo)
         return _with_extra(head.repo, key, value)
 
     store.repos.edit(repo["_id"], change, caller.by)
@@ -93,7 +93,7 @@ def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
     """Remove one key of the repository's extras. Raises NotFound."""
 
     def change(session: Transaction, head: Head) -> Json:
-        need(caller, "write", head.repo)
+        need(store.users.still(caller, session), "write", head.repo)
         return stored({"extras": without(extras_of(head.repo) or {}, key)})
 
     store.repos.edit(repo["_id"], change, caller.by)
@@ -140,7 +140,7 @@ def delete(store: Store, repo: Json, caller: Caller) -> None:
     in_use = unused(store, caller)
 
     def check(session: Transaction, head: Head) -> None:
-        need(caller, "own", head.repo)
+        need(store.users.still(caller, session), "own", head.repo)
         in_use(session, head)
 
     store.repos.delete(repo["_id"], check)
@@ -243,11 +243,11 @@ def _bodies_here(store: Store, session: Transaction, repo: Json) -> Iterator[byt
 
 
 def _need_still(store: Store, session: Transaction, repo: Json, action: Action, caller: Caller) -> None:
-    """As access.need, for the repository as the transaction sees it: who was let in may have waited while its access was changed."""
+    """As access.need, for the repository and the caller as the transaction sees them: who was let in may have waited meanwhile."""
     there = store.repos.by_number(repo["_id"], session)
     if there is None:
         raise NotFound("the repository is gone")
-    need(caller, action, there)
+    need(store.users.still(caller, session), action, there)
 
 
 # Versions
@@ -260,7 +260,7 @@ def create_version(store: Store, repo: Json, body: Json, caller: Caller, job: st
     """
 
     def fields(session: Transaction, head: Head) -> Json:
-        need(caller, "write", head.repo)
+        need(store.users.still(caller, session), "write", head.repo)
         newest = store.versions.newest(repo["_id"], session)
         given = {"previous_version": newest["id"] if newest else None, "parent_version": None, **_links(body)}
         check_links(store, session, repo, body["id"], body)

@@ -24,12 +24,13 @@ def write(
 
     `edit` may run again, on a new draft, so it has no effect but through it. What it raises leaves no trace.
     Stores nothing, and raises what `Draft.changes` tells, where too many mappings show a concept's new name, or the rows are over `most`.
-    Rights are the caller's business: ask `access.need` for each repository before.
+    Rights are the caller's business: ask `access.need` for each repository before, and again inside with `draft.caller`, whose
+    memberships are those of the transaction.
     """
     result: list[Result] = []
 
     def build(session: Transaction, heads: Mapping[int, Head]) -> Iterator[Change]:
-        draft = Draft(store, session, heads, caller)
+        draft = Draft(store, session, heads, store.users.still(caller, session))
         result[:] = [edit(draft)]
         return draft.changes(most)
 

@@ -41,7 +41,7 @@ class ItemEndpoint(Endpoint):
             there = draft.repo(repo["url"])
             if there is None:
                 raise access.refusal(self.caller)
-            access.need(self.caller, "write", there)
+            access.need(draft.caller, "write", there)
             return edit(draft, there)
 
         return write.write(self.store, self.caller, [repo], locked)

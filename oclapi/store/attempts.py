@@ -35,6 +35,15 @@ NAME = Limit("name", 100, 15)  # does not hold where the user logged in before: 
 SIGN_UPS = Limit("sign-ups of an address", 10, 300)
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One that was counted: the keys of its counts, and that of the note which a good one leaves."""
+
+    pair: str
+    others: tuple[str, ...]
+    known: str
+
+
 class Attempts:
     """The `attempts` collection, the same for all processes of a server. A document goes by itself when it is over.
 
@@ -45,24 +54,25 @@ class Attempts:
         self._attempts = database.attempts.with_options(read_concern=ReadConcern("local"), write_concern=WriteConcern(1))
         self._key = secret_key.encode()
 
-    def begin_log_in(self, username: str, address: str) -> None:
+    def begin_log_in(self, username: str, address: str) -> Attempt:
         """Count an attempt to log in as failed, until `succeed` says otherwise: so attempts at once are counted too.
 
         Raises TooManyRequests, without counting, where an earlier failure makes this one wait.
         """
-        limits = [(PAIR, self._id(PAIR.kind, username, address)), (ADDRESS, self._id(ADDRESS.kind, address))]
+        pair, known = self._id(PAIR.kind, username, address), self._id("known", username, address)
+        others = [(ADDRESS, self._id(ADDRESS.kind, address))]
         with told():
-            known = self._attempts.find_one({"_id": self._id("known", username, address)}, {"_id": 1})
-        self._begin(limits if known else [*limits, (NAME, self._id(NAME.kind, username))])
+            if self._attempts.find_one({"_id": known}, {"_id": 1}) is None:
+                others.append((NAME, self._id(NAME.kind, username)))
+        self._begin([(PAIR, pair), *others])
+        return Attempt(pair, tuple(key for _, key in others), known)
 
-    def succeed(self, username: str, address: str) -> None:
+    def succeed(self, attempt: Attempt) -> None:
         """Take the attempt back: the user is who it says to be."""
         with told():
-            self._attempts.delete_one({"_id": self._id(PAIR.kind, username, address)})
-            others = [self._id(ADDRESS.kind, address), self._id(NAME.kind, username)]
-            self._attempts.update_many({"_id": {"$in": others}}, {"$inc": {"failures": -1}})
-            over = {"$set": {"expires_at": now_ms() + TRUST}}
-            self._attempts.update_one({"_id": self._id("known", username, address)}, over, upsert=True)
+            self._attempts.delete_one({"_id": attempt.pair})
+            self._attempts.update_many({"_id": {"$in": attempt.others}}, {"$inc": {"failures": -1}})
+            self._attempts.update_one({"_id": attempt.known}, {"$set": {"expires_at": now_ms() + TRUST}}, upsert=True)
 
     def begin_sign_up(self, address: str) -> None:
         """Count a sign-up. Raises TooManyRequests as `begin_log_in`."""

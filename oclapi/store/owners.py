@@ -46,6 +46,7 @@ class Owners:
             "_id": org, "uuid": uuid.uuid4().hex, "members": [by], **stored(fields),
             "created_on": now, "created_by": by, "updated_on": now, "updated_by": by,
         }  # fmt: skip
+
         def work(session: ClientSession) -> Json:
             self._users.hold(by, session)
             if self.org(org, session):
@@ -82,25 +83,25 @@ class Owners:
         with told():
             return [found["_id"] for found in self._db.orgs.find(where, {"_id": 1})]
 
-    def add_member(self, org: str, username: str, check: Callable[[Json], None]) -> None:
+    def add_member(self, org: str, username: str, check: Callable[[ClientSession, Json], None]) -> None:
         """Make the user a member; one who is a member stays so. `check` may refuse by raising, given the organisation as it is.
 
         Raises NotFound for an unknown user or organisation.
         """
 
         def work(session: ClientSession) -> None:
-            check(self._hold_org(org, session))
+            check(session, self._hold_org(org, session))
             self._users.hold(username, session)
             self._db.orgs.update_one({"_id": org}, {"$addToSet": {"members": username}}, session=session)
 
         self._db.transaction(work)
 
-    def remove_member(self, org: str, username: str, check: Callable[[Json], None]) -> None:
+    def remove_member(self, org: str, username: str, check: Callable[[ClientSession, Json], None]) -> None:
         """End the user's membership. `check` as for `add_member`. Raises NotFound when there is none."""
 
         def work(session: ClientSession) -> None:
             found = self._hold_org(org, session)
-            check(found)
+            check(session, found)
             if username not in found["members"]:
                 raise NotFound(f"{username} is not a member of {org}")
             self._db.orgs.update_one({"_id": org}, {"$pull": {"members": username}}, session=session)
@@ -120,7 +121,9 @@ class Owners:
             raise _no_org(org)
         return found
 
-    def delete_org(self, org: str, check: Callable[[Json], None], check_repo: Callable[[ClientSession, Head], None]) -> None:
+    def delete_org(
+        self, org: str, check: Callable[[ClientSession, Json], None], check_repo: Callable[[ClientSession, Head], None]
+    ) -> None:
         """Remove the organisation and all its repositories in one transaction; see Repos.remove. Raises NotFound, and what `check`, given
         the organisation as it is, and `check_repo` raise.
 
@@ -128,7 +131,7 @@ class Owners:
         """
 
         def work(session: ClientSession) -> None:
-            check(self._hold_org(org, session))
+            check(session, self._hold_org(org, session))
             self._db.orgs.delete_one({"_id": org}, session=session)
             owned = self._db.repos.find({"owner_url": f"/orgs/{org}/"}, {"_id": 1}, session=session)
             self._repos.remove(session, [found["_id"] for found in owned], check_repo)
@@ -136,10 +139,10 @@ class Owners:
         self._db.transaction(work, lambda: self.org(org) is None)
 
     def ensure_first(self, root_user: str, root_token: str | None = None) -> None:
-        """What every server has from its first start:
+        """Make what every server has from its first start: the first superuser, who holds `root_token`, and the organisation OCL.
 
-        the first superuser, who holds `root_token`, and the organisation OCL. No other fixed token is good afterwards; with an empty
-        `root_token` none at all. None leaves them as they are: for commands, whose settings need not be the server's.
+        No other fixed token is good afterwards; with an empty `root_token` none at all. None leaves them as they are: for commands, whose
+        settings need not be the server's.
         """
         now = now_ms()
         with told():

@@ -115,8 +115,9 @@ class Repos:
     def listing(self, where: Json, *, limit: int, skip: int, oldest_first: bool = False, session: Session = None) -> tuple[int, list[Json]]:
         """How many repositories match, and one page of them: newest change first, then url. `limit` 0: all."""
         way = 1 if oldest_first else -1
-        cursor = self._db.repos.find(where, session=session).sort([("updated_on", way), ("url", way)]).skip(skip).limit(limit)
-        return self._db.repos.count_documents(where, session=session), list(cursor)
+        with told():
+            cursor = self._db.repos.find(where, session=session).sort([("updated_on", way), ("url", way)]).skip(skip).limit(limit)
+            return self._db.repos.count_documents(where, session=session), list(cursor)
 
     def heads(self, where: Json, session: Session = None) -> list[Json]:
         """Number, URL and newest revision (`_id`, `url`, `rev`) of every repository that matches, in no order."""

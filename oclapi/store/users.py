@@ -5,6 +5,7 @@ import hmac
 import secrets
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,12 +57,24 @@ class Users:
                 return None
             return self._as_caller(found)
 
+    def still(self, caller: Caller, session: ClientSession) -> Caller:
+        """The caller with the memberships of this moment: those that a request began with may have ended while it waited.
+
+        Cost: an index seek; none for staff.
+        """
+        if caller.username is None or caller.is_staff or caller.is_superuser:
+            return caller
+        return replace(caller, orgs=frozenset(self._orgs_of(caller.username, session)))
+
     def _as_caller(self, user: Json | None) -> Caller | None:
         if user is None:
             return None
         if user["is_staff"] or user["is_superuser"]:  # they may do all that members may
             return caller_of(user)
-        return caller_of(user, [org["_id"] for org in self._db.orgs.find({"members": user["_id"]}, {"_id": 1}, hint="members")])
+        return caller_of(user, self._orgs_of(user["_id"]))
+
+    def _orgs_of(self, username: str, session: Session = None) -> list[str]:
+        return [org["_id"] for org in self._db.orgs.find({"members": username}, {"_id": 1}, hint="members", session=session)]
 
     def listing(self, where: Json, *, limit: int, skip: int, oldest_first: bool = True) -> tuple[int, list[Json]]:
         """How many users match, and one page of them in the order in which they joined, then by name. `limit` 0: all."""
@@ -102,15 +115,19 @@ class Users:
                 beside(session)
             return made
 
+        def happened() -> bool:
+            found = self.get(username)
+            return found is not None and found["uuid"] == made["uuid"]
+
         try:
-            return self._db.transaction(work)
+            return self._db.transaction(work, happened)
         except DuplicateKeyError as error:
             raise _taken(username) from error
 
     def edit(self, username: str, change: Callable[[ClientSession, Json], Json], by: str) -> Json | None:
-        """Set what `change` returns, empty for nothing; return the user, None when there is none. A new password ends the user's tokens,
+        """Set what `change` returns, empty for nothing; return the user, None when there is none.
 
-        but for the fixed one of the first superuser.
+        A new password ends the user's tokens, but for the fixed one of the first superuser.
         """
 
         def sets(session: ClientSession, found: Json) -> Json:

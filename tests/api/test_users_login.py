@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -237,6 +238,26 @@ def test_many_addresses_together_are_slowed_but_not_the_one_that_the_owner_uses(
 
     assert log_in(api, amina.name, address="203.0.113.250").status_code == 429
     token_of(log_in(api, amina.name, address="198.51.100.1"))
+
+
+def test_log_ins_from_a_trusted_address_do_not_make_up_for_failures_elsewhere(services, api, amina):
+    for _ in range(3):
+        token_of(log_in(api, amina.name, address="198.51.100.1"))
+    for number in range(attempts.NAME.free):
+        services.store.attempts.begin_log_in(amina.name, f"203.0.113.{number}")
+        if number % 25 == 0:
+            token_of(log_in(api, amina.name, address="198.51.100.1"))
+
+    assert log_in(api, amina.name, address="203.0.113.250").status_code == 429
+
+
+def test_attempts_that_a_full_server_did_not_look_at_do_not_count(api, amina):
+    with ExitStack() as places:
+        for _ in range(passwords.AT_ONCE + passwords.WAITING):
+            places.enter_context(passwords.place())
+        for _ in range(attempts.PAIR.free + 1):
+            assert log_in(api, amina.name).status_code == 429
+    token_of(log_in(api, amina.name))
 
 
 def test_one_address_that_tries_many_names_is_slowed(services, api, amina):

@@ -221,7 +221,7 @@ def test_who_was_let_in_as_a_member_and_is_none_any_more_creates_no_source(store
         repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)
     assert store.repos.by_url("/orgs/NorthLab/sources/NEW/") is None
     users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
-    store.owners.add_member("NorthLab", "amina", lambda org: None)
+    store.owners.add_member("NorthLab", "amina", lambda session, org: None)
     assert repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)["created_by"] == "amina"
 
 
@@ -231,6 +231,17 @@ def test_who_was_let_in_before_an_organisation_is_closed_does_not_edit_it(store)
     with pytest.raises(Forbidden):
         owners.update_org(store, "Org", {"company": "taken"}, STRANGER)
     assert store.owners.org("Org")["company"] is None
+
+
+@pytest.mark.parametrize("write", [*WRITES.values(), *DELETIONS.values()], ids=[*WRITES, *DELETIONS])
+def test_who_was_let_in_as_a_member_and_is_none_any_more_changes_no_source(store, write):
+    source = Source(store, "NEW", public_access="View", extras={"a": 1})
+    source.release("v1")
+    before = kept(store, source.number)
+
+    with pytest.raises(Forbidden):
+        write(store, source.document, MEMBER)
+    assert kept(store, source.number) == before
 
 
 MEMBERS_WRITES = {

@@ -92,7 +92,7 @@ def test_lines_about_a_private_source_do_not_show_it_to_the_lines_beside_them(la
 def test_rights_that_end_in_the_middle_of_an_import_end_for_its_next_lines(imports, asha):
     imports.run(*START[:2], caller=asha)
     imports.run({"type": "Organization", "id": "NorthLab", "__action": "UPDATE", "name": "x"})
-    imports.store.owners.remove_member("NorthLab", "asha", lambda org: None)
+    imports.store.owners.remove_member("NorthLab", "asha", lambda session, org: None)
     assert imports.outcomes(concept(1), caller=asha) == ["permission_denied"]
 
 

@@ -8,7 +8,7 @@ from redis import Redis
 from rq import SimpleWorker
 
 from jobs import index as jobs_index
-from jobs.index import Watch, index_repository, lease_of
+from jobs.index import Watch, index_commits, index_repository, lease_of
 from jobs.queue import EDITS, INDEX, RQIndexQueue
 from oclapi.errors import SearchUnavailable
 from search.documents import Marker
@@ -150,6 +150,27 @@ def test_commits_are_not_hurried_into_a_copy_that_has_not_begun(watch, edits, wo
     look(watch, compare=True)
     work()
     assert complete(solr, source)
+
+
+def test_commits_are_hurried_in_posts_of_limited_size_while_a_reindex_waits(watch, services, solr, source, monkeypatch):
+    source.edit(new_concept("A"))
+    index_repository(source.number)
+    solr.commit()
+    monkeypatch.setattr("search.follow.ROWS", 2)
+    for number in range(5):
+        source.edit(new_concept(f"C{number}", "Cough"))
+    posts = []
+    write = solr.write
+
+    def seen(documents, marker=None):
+        posts.append((len(documents), marker, services.store.leases.any_taken("index-", datetime.now(UTC))))
+        return write(documents, marker)
+
+    monkeypatch.setattr(solr, "write", seen)
+    index_commits(source.number, list(range(2, 7)))
+    solr.commit()
+    assert posts == [(2, None, True), (2, None, True), (1, None, True)]
+    assert len(found(solr, source, "cough")) == 5
 
 
 def test_markers_of_many_repositories_are_asked_for_at_once(watch, work, solr, source, other, monkeypatch):

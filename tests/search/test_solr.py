@@ -432,6 +432,21 @@ def test_a_connection_that_solr_closed_meanwhile_is_opened_again():
     assert len(asked) == 3
 
 
+def test_cores_that_may_have_changed_names_do_not_change_them_back():
+    asked = []
+
+    def answer(handler):
+        asked.append(handler.path.partition("?")[0])
+        if asked[-1].endswith("cores"):
+            handler.close_connection = True  # the names may have changed: nobody can tell
+        else:
+            send(handler, 200, b'{"mode": "std"}')
+
+    with answering(answer) as index, pytest.raises(SearchUnavailable):
+        index.swap("one", "other")
+    assert asked == ["/solr/admin/info/system", "/solr/admin/cores"]
+
+
 def test_an_index_with_an_old_schema_is_not_asked(index, monkeypatch):
     monkeypatch.setattr(search.solr, "SCHEMA", 99)
     with pytest.raises(SearchUnavailable, match="make reindex"):
