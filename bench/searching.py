@@ -20,7 +20,7 @@ from pymongo import MongoClient
 
 from bench import data
 from bench.data import concept_url, source_url
-from bench.editing import FOREVER, running
+from bench.editing import FOREVER, load_web, running
 from bench.loading import database
 from bench.measure import Figure, Sample, children, percentile, seconds, side_by_side
 from bench.stage import CALLER, TENTH, WHOLE, Client, Stage, environ, load, open_store, repo_of, start_web, write_lines
@@ -442,7 +442,11 @@ def delays(stage: Stage) -> list[Figure]:
         alone = waits()
         with running(load_new, stage.settings):
             beside = waits()
-    for name, found in (("a write until q finds it", alone), ("the same beside a load", beside)):
+        caught_up(stage)
+        with running(load_web, stage.settings):
+            among = waits()
+    told = ("a write until q finds it", alone), ("the same beside a load", beside), ("the same beside a load of the same source", among)
+    for name, found in told:
         figures.append(Figure(name, "s", Sample.of(found), None, "at most 2 s, the longest too", max(found) <= 2))
     return figures
 

@@ -30,10 +30,10 @@ MANY = 20  # markers that are asked for one by one
 AWAY = 2.0  # seconds until an engine or a queue that failed is asked again
 
 
-def index_repository(number: int, most: int | None = None) -> None:
+def index_repository(number: int, upto: int | None = None) -> None:
     """RQ job: bring the search index of that repository further, for a while; the watch starts another while it is behind.
 
-    `most`: rows after which the job makes way whether others wait or not.
+    `upto`: the revision that it ends with, for jobs that others wait behind.
     Safe to run twice, late or beside itself: see search/follow.py. A repository that is gone is forgotten. An engine that is away ends
     the job without noise: the watch tells, and starts it again.
     """
@@ -43,7 +43,7 @@ def index_repository(number: int, most: int | None = None) -> None:
         return
     with s.store.leases.holding(lease_of(number), LEASE) as ours:  # the index would be right without it, but the work would be done twice
         if ours:
-            _follow(s, s.solr, number, most)
+            _follow(s, s.solr, number, upto)
 
 
 def index_commits(number: int, revisions: list[int]) -> None:
@@ -66,20 +66,18 @@ def lease_of(number: int) -> str:
     return f"index-{number}"
 
 
-def _follow(s: Services, solr: SolrIndex, number: int, most: int | None) -> None:
+def _follow(s: Services, solr: SolrIndex, number: int, upto: int | None) -> None:
     begun = time.monotonic()
     rows = 0
 
     def enough(sent: int) -> bool:
         nonlocal rows
         rows = sent
-        if most is not None:
-            return sent >= most
         worked = time.monotonic() - begun
         return worked >= LONGEST or ((worked >= SLICE or sent >= SLICE_ROWS) and others_wait())
 
     try:
-        done = Follower(s.store, solr).follow(number, enough)
+        done = Follower(s.store, solr).follow(number, enough, upto)
         log.info("indexed", extra={"repo": number, "rows": rows, "done": done, "seconds": round(time.monotonic() - begun, 3)})
     except (Overtaken, NotFound, SearchUnavailable, QueueUnavailable) as error:
         log.info("index job stopped", extra={"repo": number, "rows": rows, "reason": error.detail})
@@ -140,7 +138,7 @@ class Watch:
             reached = marker.rev if marker else 0
             little = self._is_little(head.repo, reached, head.rev)
             busy = self._is_followed(head.repo)
-            if not busy and self._start(head.repo, little):
+            if not busy and (self._edits.enqueue(head.repo, head.rev) if little else self._queue.enqueue(head.repo)):
                 self._settled[head.repo] = head.rev, time.monotonic() + SETTLE
             if busy or not little:
                 self._hurry(head, reached)
@@ -164,10 +162,6 @@ class Watch:
         """Whether a job runs: it may see what is new, or not."""
         return self._s.store.leases.taken(lease_of(repo), datetime.now(UTC))
 
-    def _start(self, repo: int, little: bool) -> bool:
-        """Queue a job; False when one waits already."""
-        return self._edits.enqueue(repo, EDIT) if little else self._queue.enqueue(repo)
-
     def _compare(self, now: datetime) -> None:
         """All markers with all heads: start jobs for what is behind, drop what is gone, tell the lag."""
         if self._newest is None:
@@ -184,7 +178,7 @@ class Watch:
         self._hurried = {head.repo: rev for head in behind if (rev := self._hurried.get(head.repo)) is not None}
         for head in ([head for head in behind if head.repo > self._compared] or behind)[:AT_ONCE]:  # each has its turn
             if not self._is_followed(head.repo):
-                self._start(head.repo, little=False)
+                self._queue.enqueue(head.repo)
             self._compared = head.repo
         self._compare_at = time.monotonic() + (COMPARE if len(behind) <= AT_ONCE else SETTLE)
         self._tell(behind, trusted, now)

@@ -97,12 +97,12 @@ class RQExportQueue(RQQueue):
 class RQIndexQueue(RQQueue):
     """Jobs that bring the index of one repository up to date: at most one of a repository waits. INDEX or EDITS by name."""
 
-    def enqueue(self, repo: int, most: int | None = None) -> bool:
+    def enqueue(self, repo: int, upto: int | None = None) -> bool:
         """False when a job for that repository waits already or has just begun: it may see what is new, or not.
 
-        `most`: as for the job.
+        `upto`: as for the job.
         """
-        return self._add(f"{self.name}-{repo}", "jobs.index.index_repository", repo, most)
+        return self._add(f"{self.name}-{repo}", "jobs.index.index_repository", repo, upto)
 
     def enqueue_commits(self, repo: int, revisions: Sequence[int]) -> bool:
         """Have these commits indexed before their turn. False as for `enqueue`."""

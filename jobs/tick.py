@@ -18,7 +18,7 @@ from oclapi.store.abandoned import Abandoned
 log = logging.getLogger(__name__)
 
 PACE = 1.0  # seconds from one tick to the next
-LOOKS = 4  # at the search index from one tick to the next
+LOOKS = 8  # at the search index from one tick to the next
 CLEANING_PACE = 60.0  # seconds; a walk over the cache is dearer than a tick
 LEASE = timedelta(seconds=10)
 PURGE_TIME = 0.5  # seconds of one tick

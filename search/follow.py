@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from oclapi.errors import NotFound, Overtaken
@@ -59,9 +59,10 @@ class Follower:
         self._store, self._index, self._heed = store, index, heed
         self._notes, self._feed = store.index_notes, store.feed
 
-    def follow(self, number: int, enough: Callable[[int], bool] = lambda rows: False) -> bool:
+    def follow(self, number: int, enough: Callable[[int], bool] = lambda rows: False, upto: int | None = None) -> bool:
         """Bring the copy up to the repository's head, also to one that it gets meanwhile; True when there is nothing left to do.
 
+        `upto`: or up to that revision, and no further than the end of the post that reaches it.
         `enough` is asked after each post with the rows written so far, and may end the work after the next whole revision. False too when
         someone holds the copy. A repository that is gone is forgotten. Reading goes on while Solr takes the post before.
         Raises SearchUnavailable, StoreUnavailable, Overtaken (the copy was emptied or replaced meanwhile), NotFound.
@@ -79,9 +80,12 @@ class Follower:
             turn, after = self._turn(number), -1
         sent = 0
         while head.rev > after:
-            with closing(self.posts(head, max(after, 0))) as posts:
-                sent, after = self._send(head, turn, posts, enough, sent)
-            if after < head.rev:
+            goal = replace(head, rev=min(head.rev, upto)) if upto is not None else head
+            if goal.rev <= after:
+                return False
+            with closing(self.posts(goal, max(after, 0))) as posts:
+                sent, after = self._send(goal, turn, posts, enough, sent)
+            if after < goal.rev:
                 return False
             head = self._feed.head(number) or head
             if enough(sent):

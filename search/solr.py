@@ -34,6 +34,9 @@ CONFIGSET = "oclapi"
 
 PAUSE = 1.5
 """Seconds for which a process does not ask a Solr again that has just failed: its time-out is not paid by every listing."""
+SMALL = 200
+SOON = 100
+"""Documents of a post that somebody may be waiting for, and milliseconds until searches see them; others take up to half a second."""
 WRITE_PATIENCE = 120
 """Seconds that a write, a soft commit or a core's creation may take."""
 DEEP = 1000
@@ -190,8 +193,8 @@ class SolrIndex:
     def write(self, documents: Sequence[Json], marker: Marker | None = None, *, force: bool = False) -> list[str]:
         """Write rows, then the marker, in one request; return the ids that Solr refused: the others and the marker are stored.
 
-        A document replaces one that was made at an older head, or, with `force`, any. Found by searches half a second later.
-        Safe to send again. Cost: one request; some more when a document is refused.
+        A document replaces one that was made at an older head, or, with `force`, any. Searches find them half a second later, and a few
+        sooner. Safe to send again. Cost: one request; some more when a document is refused.
         """
         self._check_schema()
         end = [marker_document(marker)] if marker else []
@@ -238,7 +241,10 @@ class SolrIndex:
         return True
 
     def _send(self, documents: Sequence[Json], force: bool) -> None:
-        self._write.json("post", "update?update.chain=repair" if force else "update", documents)
+        params: dict[str, str | int] = {"update.chain": "repair"} if force else {}
+        if len(documents) <= SMALL:
+            params["commitWithin"] = SOON
+        self._write.json("post", "update", documents, **params)
 
     # Cores; on SolrCloud each name is an alias of a collection of its own
 

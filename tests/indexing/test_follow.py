@@ -293,3 +293,13 @@ def test_an_engine_that_is_away_ends_the_work(index, follower, source):
     index.before_write = away
     with pytest.raises(SearchUnavailable):
         follower.follow(source.number)
+
+
+def test_a_copy_is_followed_up_to_a_revision(store, index, source, follower):
+    for name in "ABCD":
+        source.edit(*concepts(name))
+    assert not follower.follow(source.number, upto=2)
+    assert index.marker(source.number).rev == 2
+    assert not follower.follow(source.number, upto=2)
+    assert follower.follow(source.number, upto=9)
+    right(store, index, source)
