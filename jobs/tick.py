@@ -74,10 +74,13 @@ def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] =
     abandoned = Abandoned(s.store.database)
     queues = [RQIndexQueue(s.settings.redis_url, name) for name in (INDEX, EDITS)]
     watch = Watch(s, s.solr, *queues) if s.solr else None
-    cleaned = -CLEANING_PACE
+    cleaned, prepared = -CLEANING_PACE, False
     while not ended():
         appointed = False
         try:
+            if not prepared:  # the web server may still be on its way
+                s.store.database.prepare()
+                prepared = True
             now = datetime.now(UTC)
             appointed = s.store.leases.take("tick", holder, LEASE, now)
             if appointed:

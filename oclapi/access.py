@@ -180,6 +180,11 @@ def _role(caller: Caller, rule: Rule, target: Json) -> Role:
     return "owner" if OWNS[rule.of](caller, target) else "user"
 
 
+def leans_on_memberships(caller: Caller) -> bool:
+    """Whether memberships change what the caller may do: staff may do all that members may, and nobody is no member."""
+    return caller.username is not None and not _is_staff(caller)
+
+
 def _is_staff(caller: Caller) -> bool:
     return caller.is_staff or caller.is_superuser
 

@@ -3,7 +3,8 @@
 Whoever is stopped on any line leaves a copy that is right up to its marker, and rows beyond it that no reader asks for and that
 are written again. Two who follow the same repository do no harm either: Solr keeps what was read at the newer revision.
 Only emptying a copy, or putting another in its place, beside someone who writes to it could leave a marker above rows that are not
-there. So these end the others' turn first (`IndexNotes`), and who finds that after a post takes the marker away again.
+there. So these end the others' turn first (`IndexNotes`), and who finds that after a post takes the marker away again. So does who
+finds that a row from before the post is gone: somebody emptied the engine itself.
 """
 
 import itertools
@@ -52,6 +53,13 @@ class _Batch:
         return len(self.documents) >= ROWS or self.size >= BYTES
 
 
+@dataclass(slots=True)
+class _Witness:
+    """A row that was in the copy before the post that is being written, None when there was none."""
+
+    row: str | None
+
+
 class Follower:
     """Fills one index from one store. `heed`: stop where someone else holds the copy (`IndexNotes.hold`)."""
 
@@ -78,13 +86,13 @@ class Follower:
         if after is None:
             self.forget(number)
             turn, after = self._turn(number), -1
-        sent = 0
+        sent, witness = 0, _Witness(self._index.some_row(number) if after > 0 else None)
         while head.rev > after:
             goal = replace(head, rev=min(head.rev, upto)) if upto is not None else head
             if goal.rev <= after:
                 return False
             with closing(self.posts(goal, max(after, 0))) as posts:
-                sent, after = self._send(goal, turn, posts, enough, sent)
+                sent, after = self._send(goal, turn, posts, enough, sent, witness)
             if after < goal.rev:
                 return False
             head = self._feed.head(number) or head
@@ -101,13 +109,13 @@ class Follower:
         turn, head = self._turn(number), self._feed.head(number)
         if (self._heed and turn.held) or head is None or not self._begun(head):
             return
-        batch = _Batch()
+        batch, nobody = _Batch(), _Witness(None)
         for news in itertools.chain.from_iterable(self._feed.news(number, rev - 1, rev) for rev in revisions):
             batch.add(news, head.url)
             if batch.is_full():
-                self._post(number, turn, Post(batch.documents, None))
+                self._post(number, turn, Post(batch.documents, None), nobody)
                 batch = _Batch()
-        self._post(number, turn, Post(batch.documents, None))
+        self._post(number, turn, Post(batch.documents, None), nobody)
 
     def _begun(self, head: RepoHead) -> bool:
         reached = self._reached(head)
@@ -160,7 +168,9 @@ class Follower:
         log.warning("the index has another history of a repository and begins it again", extra={"repo": head.repo, "rev": marker.rev})
         return None
 
-    def _send(self, head: RepoHead, turn: Turn, posts: Iterator[Post], enough: Callable[[int], bool], sent: int) -> tuple[int, int]:
+    def _send(
+        self, head: RepoHead, turn: Turn, posts: Iterator[Post], enough: Callable[[int], bool], sent: int, witness: "_Witness"
+    ) -> tuple[int, int]:
         """Write until `enough`; the number of rows written so far, and the revision that the copy has reached."""
         reached = -1
         with ThreadPoolExecutor(1) as poster:
@@ -168,7 +178,7 @@ class Follower:
             for post in posts:
                 if posting and not posting.result():
                     return sent, reached
-                posting = poster.submit(self._post, head.repo, turn, post)
+                posting = poster.submit(self._post, head.repo, turn, post, witness)
                 sent += len(post.documents)
                 if enough(sent) and post.reached is not None:
                     break
@@ -176,7 +186,7 @@ class Follower:
                 reached = post.reached
         return sent, reached
 
-    def _post(self, number: int, turn: Turn, post: Post) -> bool:
+    def _post(self, number: int, turn: Turn, post: Post, witness: "_Witness") -> bool:
         """Write one post; False when someone holds the copy from now on."""
         marker = None
         if post.reached is not None:
@@ -195,6 +205,10 @@ class Follower:
         if now.number != turn.number:
             self.forget(number)
             raise Overtaken("the copy was emptied or replaced while it was written")
+        if marker and witness.row and not self._index.holds(number, witness.row):
+            self.forget(number)
+            raise Overtaken("the index was emptied while it was written")
+        witness.row = witness.row or next((one["id"] for one in post.documents if one["id"] not in refused), None)
         return not (self._heed and now.held)
 
     def _turn(self, number: int) -> Turn:

@@ -37,6 +37,8 @@ PAUSE = 1.5
 SMALL = 200
 SOON = 100
 """Documents of a post that somebody may be waiting for, and milliseconds until searches see them; others take up to half a second."""
+LOOK_PATIENCE = 10
+"""Seconds that a look at a marker may take: the tick waits for it, which does other things too."""
 WRITE_PATIENCE = 120
 """Seconds that a write, a soft commit or a core's creation may take."""
 DEEP = 1000
@@ -80,6 +82,7 @@ class SolrIndex:
         self.url, self.core = url.rstrip("/"), core
         self._store, self._patience = store, patience
         self._search = _Http(f"{self.url}/{core}", patience)
+        self._look = _Http(f"{self.url}/{core}", LOOK_PATIENCE)
         self._write = _Http(f"{self.url}/{core}", WRITE_PATIENCE)
         self._admin = _Http(self.url, WRITE_PATIENCE, once=True)
         self._fits = False  # the core's schema is known to be ours
@@ -148,7 +151,7 @@ class SolrIndex:
 
     def _markers(self, query: str, rows: int) -> dict[int, Marker]:
         asked = {"query": query, "fields": ["repo", "rev", "commit", "store"], "limit": rows}
-        found = (_marker(document) for document in self._write.json("post", "query", asked)["response"]["docs"])
+        found = (_marker(document) for document in self._look.json("post", "query", asked)["response"]["docs"])
         return {marker.repo: marker for marker in found}
 
     def keys(self, repo: int) -> Iterator[tuple[Key, int, bool]]:
@@ -171,8 +174,19 @@ class SolrIndex:
 
     def count(self, repo: int) -> int:
         """How many rows the index has of a repository, ended ones too."""
-        found = self._write.json("post", "query", {"query": f"+repo:{repo} -kind:marker", "limit": 0})
+        found = self._look.json("post", "query", {"query": f"+repo:{repo} -kind:marker", "limit": 0})
         return int(found["response"]["numFound"])
+
+    def some_row(self, repo: int) -> str | None:
+        """The id of a row that searches find of a repository, None when there is none."""
+        asked = {"query": f"+repo:{repo} -kind:marker", "fields": ["id"], "limit": 1}
+        found = self._look.json("post", "query", asked)["response"]["docs"]
+        return str(found[0]["id"]) if found else None
+
+    def holds(self, repo: int, row: str) -> bool:
+        """Whether the repository's marker and that row are there now, seen by searches or not. Cost: one request."""
+        wanted = urlencode([("id", marker_id(repo)), ("id", row), ("fl", "id")])
+        return len(self._look.json("get", f"get?{wanted}")["response"]["docs"]) == 2
 
     def counts(self) -> dict[int, int]:
         """The same of every repository that it has rows of, known to the store or not. Cost: one request."""
@@ -416,10 +430,11 @@ class _Question:
         }
 
     def hits(self, answer: Json, fresh: bool, backward: bool = False) -> Hits:
-        """Read an answer. Raises SearchBehind when it has to be fresh and is not."""
+        """Read an answer. Raises SearchBehind when it has to be fresh and is not, or when the index has nothing of the one repository."""
         documents, facets = answer["response"]["docs"], answer["facets"]
-        behind = self._distance(facets.get("marks", {}))
-        if behind and fresh:
+        marks = facets.get("marks", {})
+        behind, nothing = self._distance(marks), self._one and not marks["count"]
+        if behind and (fresh or nothing):
             raise SearchBehind(f"the search engine has still to learn of {behind} revisions")
         if backward:
             documents.reverse()

@@ -13,7 +13,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from oclapi import jsonio
-from oclapi.access import Caller, caller_of
+from oclapi.access import Caller, caller_of, leans_on_memberships
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
 from oclapi.store.database import Database, Session, told
@@ -62,9 +62,7 @@ class Users:
 
         Cost: an index seek; none for staff.
         """
-        if caller.username is None or caller.is_staff or caller.is_superuser:
-            return caller
-        return replace(caller, orgs=frozenset(self._orgs_of(caller.username, session)))
+        return replace(caller, orgs=frozenset(self._orgs_of(caller.by, session))) if leans_on_memberships(caller) else caller
 
     def _as_caller(self, user: Json | None) -> Caller | None:
         if user is None:

@@ -6,6 +6,7 @@ import pytest
 
 from config.settings import Settings
 from jobs.queue import RQExportQueue
+from oclapi.errors import SearchBehind
 from oclapi.exports.cache import ExportCache
 from oclapi.model import Revision
 from oclapi.services import Services
@@ -66,8 +67,11 @@ def complete(solr, source):
 
 
 def found(solr, source, text):
-    """The ids of the living concepts that `q` finds."""
+    """The ids of the living concepts that `q` finds; none where Solr has nothing of the source, and leaves it to MongoDB."""
     part = Part(Revision(source.number, source.rev))
     with source.store.snapshot() as session:
-        hits = solr.find(session, Scope((part,)), Query("concept", text=text), limit=100, fresh=False)
+        try:
+            hits = solr.find(session, Scope((part,)), Query("concept", text=text), limit=100, fresh=False)
+        except SearchBehind:
+            return []
     return [key.url.split("/")[-2] for key in hits.keys]

@@ -43,6 +43,12 @@ class MemoryIndex:
     def count(self, repo):
         return sum(document["repo"] == str(repo) for document in self.documents.values())
 
+    def some_row(self, repo):
+        return next((key for key, document in self.documents.items() if document["repo"] == str(repo)), None)
+
+    def holds(self, repo, row):
+        return repo in self.marks and row in self.documents
+
     def commit(self):
         """Everything is seen at once."""
 

@@ -303,3 +303,27 @@ def test_a_copy_is_followed_up_to_a_revision(store, index, source, follower):
     assert not follower.follow(source.number, upto=2)
     assert follower.follow(source.number, upto=9)
     right(store, index, source)
+
+
+@pytest.mark.parametrize("when", ["before_write", "after_write"])
+@pytest.mark.parametrize("followed", [False, True])
+def test_an_engine_emptied_beside_a_writer_gets_no_false_marker(store, index, follower, source, small_posts, when, followed):
+    for name in "ABCD":
+        source.edit(*concepts(name))
+    if followed:
+        follower.follow(source.number)
+        source.edit(*concepts("E"))
+    else:
+        source.edit(*concepts("E", "F"))
+
+    def empty(documents, marker):
+        if followed or index.writes:  # there was something
+            index.documents, index.marks = {}, {}
+
+    setattr(index, when, empty)
+    with pytest.raises(Overtaken):
+        follower.follow(source.number)
+    assert index.marker(source.number) is None
+    index.before_write = index.after_write = lambda documents, marker: None
+    follower.follow(source.number)
+    right(store, index, source)

@@ -231,6 +231,28 @@ def test_an_emptied_index_is_filled_again(watch, work, solr, source):
     assert complete(solr, source)
 
 
+def test_an_index_emptied_while_a_job_writes_is_filled_again(watch, work, solr, source, monkeypatch):
+    source.edit(new_concept("A"), new_concept("B"))
+    look(watch)
+    work()
+    solr.commit()
+    source.edit(new_concept("C"))
+    write = solr.write
+
+    def emptied_before(documents, marker=None):
+        solr._write.json("post", "update?commit=true", {"delete": {"query": "*:*"}})
+        monkeypatch.undo()
+        return write(documents, marker)
+
+    monkeypatch.setattr(solr, "write", emptied_before)
+    look(watch)
+    work()
+    assert solr.marker(source.number) is None
+    look(watch, compare=True)
+    work()
+    assert complete(solr, source)
+
+
 @pytest.mark.parametrize("strange", ["commit", "store", "rev"])
 def test_a_marker_of_another_history_is_noticed(watch, work, solr, source, strange):
     source.edit(new_concept("A"))
@@ -324,7 +346,8 @@ def test_two_jobs_of_one_repository_do_not_do_the_same_work(watch, services, sol
 def test_an_engine_that_is_away_is_told_once_and_followed_when_it_is_back(watch, work, solr, source, caplog, monkeypatch):
     source.edit(new_concept("A"))
     with monkeypatch.context() as patch, caplog.at_level(logging.INFO, "jobs.index"):
-        patch.setattr(solr._write, "url", "http://127.0.0.1:9/solr/none")
+        for http in (solr._write, solr._look):
+            patch.setattr(http, "url", "http://127.0.0.1:9/solr/none")
         patch.setattr(solr._admin, "url", "http://127.0.0.1:9/solr")
         for _ in range(3):
             look(watch, compare=True)
