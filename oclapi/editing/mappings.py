@@ -130,9 +130,13 @@ def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
     """
     given = {field: body[field] for field in TARGET_FIELDS if body.get(field)}
     name = {"to_concept_name": body["to_concept_name"]} if "to_concept_name" in body else {}
-    emptied = value["to_concept_url"] and "to_concept_url" in body and not body["to_concept_url"]
+    emptied = [field for field in TARGET_FIELDS if field in body and not body[field] and value[field]]
+    internal = bool(value["to_concept_url"])
+    if internal and "to_concept_url" not in emptied:  # then its source and code are only shown
+        emptied = []
     if emptied or not _names_target(given, value):
-        if not given:
+        half = internal and not emptied and "to_concept_url" not in given and len(given) == 1
+        if not given or half or (not internal and emptied and "to_concept_url" not in given):
             raise Invalid.field("__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code")
         kept = {} if "to_concept_url" in given else {field: value[field] for field in ("to_source_url", "to_concept_code")}
         _set_target(draft, value, {**kept, **given, **name})

@@ -171,18 +171,17 @@ class ItemList(EntryList):
         """
         released = asked.flag("released")
         mark = queries.mark(wanted, asked.text("updatedSince"), released)
-        if given:
-            same = given.filters == mark
-            since = given.since[self.kind] if same else content.first_since(self, session, given.repo)
-            return Part(Revision(given.repo, given.rev), since), mark
-        revision, since = place.revision, content.first_since(self, session, place.revision.repo)
+        revision = Revision(given.repo, given.rev) if given else place.revision
+        if given and given.filters == mark:
+            return Part(revision, given.since[self.kind]), mark
+        since = content.first_since(self, session, revision.repo)
         if released is not None and place.version is None:
             release = self.store.versions.latest(place.repo["_id"], session)
             number = release["rev"] if release else 0
-            if released:
-                revision = Revision(revision.repo, number)
-            else:
+            if not released:
                 since = max(since, number + 1)
+            elif not given:
+                revision = Revision(revision.repo, number)
         return Part(revision, since), mark
 
 

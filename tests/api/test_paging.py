@@ -131,6 +131,16 @@ def test_a_cursor_with_another_page_jumps_at_its_revision(api, seven):
     assert ids_of(api.get(next_url + "&sortAsc=lastUpdate")) == ["C", "D"]
 
 
+def test_a_cursor_of_what_is_not_released_stays_there_when_it_is_sorted_anew(api, source):
+    source.concepts(*"ABC")
+    source.release("v1", released=True)
+    source.concepts(*"DEF")
+    next_url = good(api.get(f"{source.url}concepts/?released=false&limit=1")).headers["next"]
+    for more in ("&sortAsc=id", "&includeRetired=true"):
+        answer = good(api.get(next_url.replace("limit=1", "limit=9").replace("page=2", "page=1") + more))
+        assert sorted(ids_of(answer)) == ["D", "E", "F"]
+
+
 def test_a_cursor_fits_no_other_list(api, seven):
     cursor = good(api.get(f"{seven.url}concepts/?limit=2")).headers["next"].split("cursor=")[1]
     seven.release("v1")

@@ -371,6 +371,28 @@ def test_a_target_is_not_emptied_without_another(filled):
         filled.remap("m", to_concept_url=None)
 
 
+@pytest.mark.parametrize(
+    "emptied",
+    [{"to_concept_code": ""}, {"to_concept_code": None}, {"to_source_url": None}, {"to_source_url": "", "to_concept_code": None},
+     {"to_source_url": None, "to_concept_code": "Q"}],
+)  # fmt: skip
+def test_an_external_target_is_not_emptied_without_another(filled, other, emptied):
+    filled.mapping("m", "A", to_source_url=other.url, to_concept_code="Z")
+    with refused("__all__"):
+        filled.remap("m", **emptied)
+
+    nulls = {"to_source_url": None, "to_concept_code": None}
+    assert filled.remap("m", to_concept_url=filled.concept_url("B"), **nulls)["to_concept_url"] == filled.concept_url("B")
+    assert filled.remap("m", **nulls)["to_concept_url"] == filled.concept_url("B")  # shown with it, but not what it is made of
+
+
+def test_half_an_external_target_does_not_replace_an_internal_one(filled, other):
+    filled.mapping("m", "A", "B")
+    for half in ({"to_concept_code": "Q"}, {"to_source_url": other.url}):
+        with refused("__all__"):
+            filled.remap("m", **half)
+
+
 def test_an_update_with_two_targets_that_differ_is_refused(filled, other):
     filled.mapping("m", "A", "B")
     for given in (
