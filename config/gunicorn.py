@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +12,10 @@ from typing import Any
 from gunicorn import util
 
 bind = f"127.0.0.1:{os.environ.get('PORT') or 8000}"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+_asked = os.environ.get("WEB_CONCURRENCY") or "2"
+if not re.fullmatch("[1-9][0-9]{0,2}", _asked):
+    sys.exit("oclapi: WEB_CONCURRENCY must be a number from 1 to 999")
+workers = int(_asked)
 worker_class = "gthread"
 threads = 8
 timeout = 300  # seconds without a sign of life from a worker process; a long download does not count, threads serve it

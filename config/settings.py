@@ -69,7 +69,7 @@ class Settings:
                 continue
             if setting.type is int or setting.type == "int":
                 low = setting.metadata["low"]
-                if not re.fullmatch(r"\d{1,12}", text) or (low is not None and int(text) < low):
+                if not re.fullmatch(r"[0-9]{1,12}", text) or (low is not None and int(text) < low):
                     raise BadSetting(f"{name} must be a whole number of at least {low}")
                 values[setting.name] = int(text)
             else:
@@ -87,13 +87,27 @@ class Settings:
             raise BadSetting("OCL_ROOT_USER must be a valid username")
         if self.signup_hosts and not self.base_url:
             raise BadSetting("OCL_BASE_URL is needed for sign-up: a link made of what the request says could lead anywhere")
-        if "://" in self.mail and urlsplit(self.mail).scheme not in ("smtp", "smtps"):
-            raise BadSetting("OCL_MAIL must be a folder, smtp://... or smtps://...")
-        if urlsplit(self.mongo_url).scheme not in ("mongodb", "mongodb+srv") or not urlsplit(self.mongo_url).path.strip("/"):
-            raise BadSetting("MONGO_URL must be a mongodb:// address with a database name")
-        if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
+        if "://" in self.mail and not _names_hosts(self.mail, "smtp", "smtps"):
+            raise BadSetting("OCL_MAIL must be a folder, smtp://host:port or smtps://host:port")
+        if not _names_hosts(self.mongo_url, "mongodb", "mongodb+srv") or not urlsplit(self.mongo_url).path.strip("/"):
+            raise BadSetting("MONGO_URL must be a mongodb:// address with a host and a database name, and ports from 1 to 65535")
+        if not self.redis_url.startswith("unix:///") and not _names_hosts(self.redis_url, "redis", "rediss"):
+            raise BadSetting("REDIS_URL must be redis://host:port/number, rediss://... or unix:///...")
+        if self.solr_url and not _names_hosts(self.solr_url, "http", "https"):
+            raise BadSetting("SOLR_URL must be an http:// or https:// address")
+        if self.base_url and not _names_hosts(self.base_url, "http", "https"):
             raise BadSetting("OCL_BASE_URL must be an http:// or https:// address")
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", self.solr_core):
             raise BadSetting("OCL_SOLR_CORE must be a name of letters, digits, dots, hyphens and underscores")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise BadSetting("OCL_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+
+
+def _names_hosts(address: str, *schemes: str) -> bool:
+    """Is this an address of one of the schemes, with one host or several with commas, and ports that can be?"""
+    try:
+        parts = urlsplit(address)
+        hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+        return parts.scheme in schemes and all(host.hostname and host.port != 0 for host in hosts)
+    except ValueError:  # a port that is no number, or too large; half an IPv6 address
+        return False

@@ -9,14 +9,16 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
+from typing import Any
 
 from flask import Flask
 from redis import Redis
 from rq import SimpleWorker, Worker
-from rq.worker import BaseWorker
+from rq.worker import BaseWorker, WorkerStatus
 
 import jobs.export
 import jobs.index  # noqa: F401 - a job's process is a copy of this one: what is imported here costs it nothing
@@ -31,12 +33,37 @@ log = logging.getLogger(__name__)
 
 TOLD_TO_END = (signal.SIGTERM, signal.SIGINT)
 PAUSE = 1.0  # seconds before a process that died is started again
+LAST_CALL = 2.0  # seconds between two looks at a worker that was told to end and has no job
 
 
 class Patient(BaseWorker):
-    """Finds a queue that was away soon after it is back."""
+    """Finds a queue that was away soon after it is back, and ends when it is told to.
+
+    RQ ends a worker that waits for a job by an exception out of its signal handler. One that comes while a destructor runs is swallowed
+    there, and the worker would wait on for ever: so a thread looks whether it came.
+    """
 
     max_connection_wait_time = 2.0
+    told_to_end = False
+
+    def work(self, *args: Any, **kwargs: Any) -> bool:
+        ended = threading.Event()
+        threading.Thread(target=self._make_sure, args=(ended,), name="end", daemon=True).start()
+        try:
+            return bool(super().work(*args, **kwargs))
+        finally:
+            ended.set()
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        self.told_to_end = True
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def _make_sure(self, ended: threading.Event) -> None:
+        idle = 0
+        while not ended.wait(LAST_CALL):
+            idle = idle + 1 if self.told_to_end and self.get_state() != WorkerStatus.BUSY else 0
+            if idle == 2:  # at the first look it may be on its way out
+                os._exit(0)
 
 
 class PatientWorker(Patient, Worker):

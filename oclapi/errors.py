@@ -124,7 +124,7 @@ class RepositoryBusy(OclError):
 
 
 class StoreUnavailable(OclError):
-    """The database can't be reached."""
+    """The database, or the archives of exports, can't be reached."""
 
     retry_after = 5
 

@@ -2,11 +2,13 @@
 
 import itertools
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import FrameType
 
 import click
 
@@ -151,8 +153,13 @@ def _many(number: int, one: str, many: str) -> str:
 
 @contextmanager
 def _opened() -> Iterator[tuple[Store, SolrIndex]]:
-    """The store and the index that the environment names. Failures end the command with one line."""
+    """The store and the index that the environment names. Failures and signals end the command with one line, and give its lease back."""
     configure("ERROR")
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         settings = Settings.from_environ(os.environ)
         if not settings.solr_url:
@@ -166,3 +173,5 @@ def _opened() -> Iterator[tuple[Store, SolrIndex]]:
     except KeyboardInterrupt:
         click.echo("stopped; the index in use goes on serving", err=True)
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before)

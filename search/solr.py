@@ -377,12 +377,21 @@ class _Http(pysolr.Solr):
                 lost = isinstance(error.__context__, requests.ConnectionError) and not isinstance(error.__context__, requests.Timeout)
                 if last or not lost:  # a connection kept open may have been closed meanwhile: once more with a new one
                     status = _STATUS.search(str(error))
-                    failure = SearchUnavailable(f"the search engine failed: {str(error)[:500]}")
+                    failure = SearchUnavailable(_said(error, error.__context__))
                     failure.refused = bool(status and status[1] == "400")
                     raise failure from error
             except (requests.RequestException, orjson.JSONDecodeError) as error:  # what pysolr lets through
-                raise SearchUnavailable(f"the search engine failed: {str(error)[:500]}") from error
+                raise SearchUnavailable(_said(error, error)) from error
         raise AssertionError("the last try returns or raises")
+
+
+def _said(error: Exception, cause: BaseException | None) -> str:
+    """What failed, in words for an operator: the libraries' own hold addresses of objects."""
+    if isinstance(cause, requests.Timeout):
+        return "the search engine's answer did not come or did not end in time"
+    if isinstance(cause, requests.ConnectionError):
+        return "the search engine can't be reached, or cut the connection"
+    return f"the search engine failed: {str(error)[:500]}"
 
 
 _quiet = logging.Logger("pysolr, unheard")

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import BinaryIO, cast
 
 from fsspec.core import url_to_fs
@@ -57,7 +58,12 @@ class ExportCache:
 
     def holds(self, name: str) -> bool:
         """Whether the archive is there. Cost: one look at the folder, or one request."""
-        return bool(self._files.isfile(f"{self._root}/{name}"))
+        if not self._local:
+            return bool(self._files.isfile(f"{self._root}/{name}"))
+        try:
+            return S_ISREG(Path(self._root, name).stat().st_mode)  # which tells a folder that can't be entered from a missing file
+        except FileNotFoundError:
+            return False
 
     def delete(self, name: str) -> None:
         """Remove one file; nothing happens when it is gone already."""

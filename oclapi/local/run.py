@@ -32,6 +32,7 @@ from oclapi.local.servers import (
     LocalError,
     Server,
     ServerFailed,
+    check_port,
     database_url,
     launch,
     start_mongod,
@@ -88,11 +89,13 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
     or is done without. Raises BadSetting; LocalError when a part can't run, after stopping those that did.
     """
     settings = Settings.from_environ(environ)
-    port = _port(environ)
+    port = _number(environ, "PORT", 8000, 65535)
+    _number(environ, "WEB_CONCURRENCY", 2, 999)  # told before the databases start
     home = Path(settings.home).resolve()
     with ExitStack() as stack:
         home.mkdir(0o700, parents=True, exist_ok=True)
         stack.enter_context(_only_run(home))
+        check_port(port, "web")  # again when web starts; now, since nobody should wait for three databases to hear it
         parts: list[Part] = []
 
         def add(start: Callable[[int | None], Server], vital: bool = False, patience: float = 30.0) -> Server:
@@ -191,10 +194,11 @@ def _works(server: Server, redis_url: str) -> bool:
         return False
 
 
-def _port(environ: Mapping[str, str]) -> int:
-    text = environ.get("PORT") or "8000"
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65536:
-        raise BadSetting("PORT must be a number from 1 to 65535")
+def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """A variable that is not the app's but of how it is run. Raises BadSetting."""
+    text = environ.get(name) or str(default)
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(most)) or not 0 < int(text) <= most:
+        raise BadSetting(f"{name} must be a number from 1 to {most}")
     return int(text)
 
 

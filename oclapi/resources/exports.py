@@ -1,5 +1,6 @@
 """Exports of versions, and the signed links to them (contract section 14)."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from flask import Response, after_this_request, request
 
 from oclapi import access, jsonio, times
-from oclapi.errors import ExportFailed, Invalid, MethodNotOffered, NotFound, OclError
+from oclapi.errors import ExportFailed, Invalid, MethodNotOffered, NotFound, OclError, StoreUnavailable
 from oclapi.exports.archive import LAYOUT, Format, layout
 from oclapi.exports.links import ExportLinks
 from oclapi.exports.state import ExportState, File
@@ -16,6 +17,8 @@ from oclapi.resources import asked, places
 from oclapi.resources.answers import absolute, nothing
 from oclapi.resources.download import respond, select
 from oclapi.resources.endpoint import Endpoint
+
+log = logging.getLogger(__name__)
 
 FORMATS: dict[str, Format] = {"zip": "zip", "tgz": "tgz"}
 MEDIA_TYPES: dict[Format, str] = {"zip": "application/zip", "tgz": "application/gzip"}
@@ -31,12 +34,19 @@ class ArchiveEndpoint(Endpoint):
         return ExportLinks(self.settings.secret_key, self.settings.export_link_life)
 
     def serve(self, file: File, form: Format, name: str, url: str) -> Response | None:
-        """The archive, or the part of it that the request asks for; None when the cache lost it. `name`: without its ending."""
+        """The archive, or the part of it that the request asks for; None when the cache lost it. `name`: without its ending.
+
+        Raises StoreUnavailable where the cache can't tell.
+        """
         content = layout(file.archive, form)
         etag = f'"{file.archive.sha256[:32]}-{form}{LAYOUT}"'
         selected = select(request.method, dict(request.headers), content.size, etag, file.made_at)
-        there = self.services.cache.holds(file.name) if request.method == "HEAD" or selected.status == 304 else None
-        stream = self.services.cache.open(file.name) if there is None else None
+        try:
+            there = self.services.cache.holds(file.name) if request.method == "HEAD" or selected.status == 304 else None
+            stream = self.services.cache.open(file.name) if there is None else None
+        except OSError as error:  # it may well be there: nothing is made again for that
+            log.error("the export cache can't be read", extra={"archive": file.name, "reason": str(error)})
+            raise StoreUnavailable("the archives can't be read at the moment") from error
         if not (there or stream):
             return None
         answer = respond(request.method, selected, content, stream, etag, file.made_at, MEDIA_TYPES[form], f"{name}.{form}")

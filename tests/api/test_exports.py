@@ -8,6 +8,7 @@ import json
 import tarfile
 import zipfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -468,6 +469,18 @@ def test_looking_at_an_archive_that_vanished_starts_nothing(ready):
         ready.services.cache.delete(name)
     answer = ready.api.head(ready.url)
     assert (answer.status_code, answer.headers["exportStatus"], ready.jobs) == (204, "missing", 0)
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_archives_that_can_not_be_read_for_now_are_503_and_not_made_again(ready, method):
+    folder = Path(ready.services.cache._root)
+    aside = folder.rename(folder.with_name("aside"))
+    folder.touch()
+    answer = getattr(ready.api, method)(ready.url)
+    assert (answer.status_code, answer.headers["Retry-After"], ready.jobs) == (503, "5", 0)
+    folder.unlink()
+    aside.rename(folder)
+    assert getattr(ready.api, method)(ready.url).status_code == 200
 
 
 # Signed links

@@ -1,11 +1,14 @@
 """The commands that look after the index, as they are typed."""
 
+import os
 import re
-from datetime import timedelta
+import signal
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 
+from oclapi import index_commands
 from oclapi.__main__ import cli
 from search.documents import Marker, document, document_id
 from search.follow import Follower
@@ -191,3 +194,22 @@ def test_an_engine_that_is_away_is_one_line(run, monkeypatch):
     monkeypatch.setenv("SOLR_URL", "http://127.0.0.1:9/solr")
     code, output = run("index-status")
     assert (code, output.count("\n")) == (1, 1)
+
+
+def test_a_reindex_that_is_told_to_end_says_so_and_gives_its_lease_back(run, store, filled, monkeypatch):
+    whole = index_commands.rebuild_all
+
+    def told_to_end(store, index, told):
+        return whole(store, index, lambda rows: os.kill(os.getpid(), signal.SIGTERM))
+
+    monkeypatch.setattr(index_commands, "rebuild_all", told_to_end)
+    handler = signal.getsignal(signal.SIGTERM)
+    code, said = run("reindex")
+    assert (code, said.splitlines()[-1]) == (130, "stopped; the index in use goes on serving")
+    assert not store.leases.taken("reindex", datetime.now(UTC))
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_a_solr_that_does_not_answer_is_one_plain_line(run, filled, monkeypatch):
+    monkeypatch.setenv("SOLR_URL", "http://127.0.0.1:1/solr")
+    assert run("index-status") == (1, "Error: the search engine can't be reached, or cut the connection\n")

@@ -7,6 +7,8 @@ import sys
 
 import psutil
 import pytest
+import rq
+from redis import Redis
 
 from tests.builders import until
 from tests.jobs.conftest import exported, now
@@ -83,3 +85,28 @@ def test_a_bad_setting_is_one_line(environ):
     environ["OCL_EXPORT_SILENCE"] = "soon"
     done = subprocess.run([sys.executable, "-m", "jobs.worker"], env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "oclapi: OCL_EXPORT_SILENCE must be a whole number of at least 1\n")
+
+
+DEAF = """
+import sys
+from redis import Redis
+from jobs import worker
+
+class Deaf(worker.IndexWorker):
+    def _shutdown(self):  # as where RQ's exception comes while a destructor runs
+        pass
+
+worker.LAST_CALL = 0.1
+Deaf(["nothing"], connection=Redis.from_url(sys.argv[1])).work()
+"""
+
+
+def test_a_worker_ends_also_where_the_exception_that_ends_it_is_swallowed(settings):
+    with subprocess.Popen([sys.executable, "-c", DEAF, settings.redis_url], stderr=subprocess.DEVNULL) as process:
+        with Redis.from_url(settings.redis_url) as connection:
+            until(lambda: any(worker.pid == process.pid for worker in rq.Worker.all(connection=connection)))
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()

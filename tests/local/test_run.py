@@ -170,6 +170,7 @@ def test_a_port_in_use_is_one_line_and_nothing_stays_behind(launched, environ):
         first = launched().ready()
         second = Launcher({**environ, "OCL_HOME": other})
         code, errors = second.result()
+        assert not Path(other, "mongo").exists()  # nobody waits for databases to hear it
     assert (code, errors) == (1, f"make run: port {environ['PORT']} for web is in use or not allowed: Address already in use\n")
     assert first.process.poll() is None
 
@@ -178,6 +179,8 @@ def test_a_port_in_use_is_one_line_and_nothing_stays_behind(launched, environ):
     ("bad", "said"),
     [
         ({"PORT": "web"}, "PORT must be a number"),
+        ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY must be a number"),
+        ({"REDIS_URL": "foo"}, "REDIS_URL must be"),
         ({"OCL_ROOT_TOKEN": "abc"}, "OCL_ROOT_TOKEN must be"),
         ({"OCL_HOME": "/proc/x"}, "/proc/x"),
     ],

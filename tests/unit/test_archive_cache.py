@@ -187,3 +187,11 @@ def test_a_link_signed_with_another_secret_is_refused():
 
 def test_a_link_is_a_plain_path():
     assert not set(links().sign(*LINK, NOW)) & set("?#%&= ")
+
+
+def test_a_folder_that_can_not_be_entered_is_no_missing_archive(tmp_path):
+    (tmp_path / "exports").touch()
+    cache = ExportCache(str(tmp_path / "exports"))
+    for look in (cache.open, cache.holds):
+        with pytest.raises(NotADirectoryError):
+            look("orgs/x.tgz")
