@@ -387,11 +387,12 @@ class _Http(pysolr.Solr):
 
 def _said(error: Exception, cause: BaseException | None) -> str:
     """What failed, in words for an operator: the libraries' own hold addresses of objects."""
+    reason = str(error)[:500]
     if isinstance(cause, requests.Timeout):
-        return "the search engine's answer did not come or did not end in time"
-    if isinstance(cause, requests.ConnectionError):
-        return "the search engine can't be reached, or cut the connection"
-    return f"the search engine failed: {str(error)[:500]}"
+        reason = "its answer did not come or did not end in time"
+    elif isinstance(cause, requests.ConnectionError):
+        reason = "it can't be reached, or cut the connection"
+    return f"the search engine failed: {reason}"
 
 
 _quiet = logging.Logger("pysolr, unheard")
