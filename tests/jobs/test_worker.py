@@ -7,8 +7,6 @@ import sys
 
 import psutil
 import pytest
-import rq
-from redis import Redis
 
 from tests.builders import until
 from tests.jobs.conftest import exported, now
@@ -93,6 +91,10 @@ from redis import Redis
 from jobs import worker
 
 class Deaf(worker.IndexWorker):
+    def _install_signal_handlers(self):  # RQ tells its queue of a worker before it listens to signals
+        super()._install_signal_handlers()
+        print("listens", flush=True)
+
     def _shutdown(self):  # as where RQ's exception comes while a destructor runs
         pass
 
@@ -102,11 +104,11 @@ Deaf(["nothing"], connection=Redis.from_url(sys.argv[1])).work()
 
 
 def test_a_worker_ends_also_where_the_exception_that_ends_it_is_swallowed(settings):
-    with subprocess.Popen([sys.executable, "-c", DEAF, settings.redis_url], stderr=subprocess.DEVNULL) as process:
-        with Redis.from_url(settings.redis_url) as connection:
-            until(lambda: any(worker.pid == process.pid for worker in rq.Worker.all(connection=connection)))
-        process.send_signal(signal.SIGTERM)
+    command = [sys.executable, "-c", DEAF, settings.redis_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
+            until(lambda: process.stdout.readline() == "listens\n")
+            process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=30) == 0
         finally:
             process.kill()
