@@ -64,6 +64,13 @@ def test_deleting_a_mapping_retires_it_and_deleting_a_version_or_source_removes_
     assert lab.store.repos.by_url(REF) is None
 
 
+def test_lines_after_their_source_was_deleted_or_made_again_go_where_it_is_then(lab):
+    deleted = {**START[1], "__action": "DELETE"}
+    given = [concept(1), deleted, concept(2), START[1], concept(3), concept(3)]
+    assert lab.outcomes(*given) == ["created", "deleted", "not_found", "created", "created", "unchanged"]
+    assert [row["id"] for row in lab.rows()] == ["3"]
+
+
 def test_a_line_that_lacks_what_a_new_item_needs_is_invalid_and_a_wrong_value_failed(lab):
     given = [
         {"type": "Concept", "source_url": LAB, "id": "1"},
