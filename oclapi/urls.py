@@ -12,8 +12,9 @@ LONGEST = 4096
 """Characters of an item's URL, server address included; its five ids have 255 at most."""
 _REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"
 _BELOW = "versions|concepts|mappings|references|extras|export"  # what stands there is no version
+_INSIDE = "versions|mappings|names|descriptions|extras"  # of an item: no version of it either
 _PLACE = rf"(?P<repo>{_REPO})(?:(?:versions/)?(?!(?:{_BELOW})/)(?P<version>{ID})/)?"
-_CONTENT = re.compile(rf"{_PLACE}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?P<item_version>{ID})/)?")
+_CONTENT = re.compile(rf"{_PLACE}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?!(?:{_INSIDE})/)(?P<item_version>{ID})/)?")
 _REPO_ONLY = re.compile(_PLACE)
 
 

@@ -95,8 +95,7 @@ class VersionExport(ArchiveEndpoint):
     def delete(self, **path: str) -> Response:
         with telling() as told:
             now = datetime.now(UTC)
-            place, version, _ = self._place(path, told, now, "start export", "own")
-            access.need(self.caller, "own", place.repo)
+            _, version, _ = self._place(path, told, now, "own")
             deleted = self.exports.delete(version, now)
             told(self.exports.of(version, now))
             if not deleted:
@@ -104,18 +103,20 @@ class VersionExport(ArchiveEndpoint):
             return nothing()
 
     def _place(
-        self, path: places.Path, told: "Telling", now: datetime, action: access.Action = "read", then: access.Action = "read"
+        self, path: places.Path, told: "Telling", now: datetime, action: access.Action = "read"
     ) -> tuple[places.Place, Json, ExportState]:
         """The version that the path names, its document, and how its export stands, which `told` puts on the answer.
 
-        `then`: the right that is needed once the export's state is known. Raises as places.place, access.need; MethodNotOffered for HEAD.
+        Who may read the version is told that also where they lack the right to act.
+        Raises as places.place, access.need; MethodNotOffered for HEAD.
         """
         place, document = places.exported(self.store, path, self.caller)
-        access.need(self.caller, action, place.repo)
         if place.version is None:
-            access.need(self.caller, then, place.repo)
+            access.need(self.caller, action, place.repo)
             raise MethodNotOffered("HEAD has no export, since it changes with every commit: export a version", ["OPTIONS"])
-        return place, place.version, told(self.exports.of(place.version, now, document))
+        state = told(self.exports.of(place.version, now, document))
+        access.need(self.caller, action, place.repo)
+        return place, place.version, state
 
     def _archive(self, repo: Json, version: Json, file: File, form: Format, now: datetime) -> Response | None:
         name = f"{repo['id']}_{version['id']}.{file.content_at:%Y%m%d%H%M%S}"

@@ -76,6 +76,7 @@ def test_options_tells_the_methods(api, source, rest, methods):
 
     assert answer.status_code == 200
     assert set(answer.headers["Allow"].split(", ")) == methods
+    assert (answer.data, "Content-Type" in answer.headers) == (b"", False)
 
 
 def test_a_method_that_an_address_never_offers_is_405_at_once(api):

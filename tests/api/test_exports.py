@@ -176,6 +176,7 @@ def test_anonymous_callers_start_and_delete_nothing(export, monkeypatch, state, 
     export.bring(state, monkeypatch)
     answer = export.api.anonymous.open(method, export.url)
     assert (answer.status_code, export.status) == (401, state)
+    assert answer.headers["exportStatus"] == state
 
 
 @pytest.mark.parametrize(
@@ -229,8 +230,9 @@ def test_other_methods_are_not_offered(export, method):
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 def test_a_private_export_is_for_those_who_may_read(ready, reader, method):
     good(ready.api.put(ready.source.url, {"public_access": "None"}))
-    assert ready.api.anonymous.open(method, ready.url).status_code == 401
-    assert reader.open(method, ready.url).status_code == 403
+    for caller, status in ((ready.api.anonymous, 401), (reader, 403)):
+        answer = caller.open(method, ready.url)
+        assert (answer.status_code, "exportStatus" in answer.headers) == (status, False)
     assert ready.status == "ready"
 
 

@@ -12,6 +12,7 @@ IDS = st.text("abcXYZ019-._@", min_size=1, max_size=12) | st.sampled_from(
     ["concepts", "mappings", "versions", "HEAD", "my-concepts", "..."]
 )
 VERSIONS = IDS.filter(lambda version: version not in ("concepts", "mappings", "versions"))
+ITEM_VERSIONS = IDS.filter(lambda version: version not in ("mappings", "versions"))
 REPOS = st.builds("/{}/{}/{}/{}/".format, st.sampled_from(["orgs", "users"]), IDS, st.sampled_from(["sources", "collections"]), IDS)
 
 
@@ -49,6 +50,9 @@ def test_this_is_the_url_of_an_item(url, found):
         f"{REPO}concept/1/",
         f"{REPO}v1/v2/concepts/1/",
         f"{REPO}concepts/1/2/3/",
+        f"{REPO}concepts/1/versions/",
+        f"{REPO}v1/concepts/1/mappings/",
+        f"{REPO}concepts/1/names",
         f"{REPO}concepts//1/",
         f"{REPO}concepts/a b/",
         f"{REPO}concepts/é/",
@@ -91,7 +95,7 @@ def test_this_names_none(url):
     assert urls.repo(url) is None
 
 
-@given(REPOS, st.sampled_from(["concept", "mapping"]), IDS, st.none() | VERSIONS, st.none() | IDS)
+@given(REPOS, st.sampled_from(["concept", "mapping"]), IDS, st.none() | VERSIONS, st.none() | ITEM_VERSIONS)
 def test_what_is_put_together_is_taken_apart_again(repo, kind, item, version, item_version):
     url = f"{repo}{f'{version}/' if version else ''}{kind}s/{item}/{f'{item_version}/' if item_version else ''}"
     found = urls.item(url)
