@@ -33,9 +33,7 @@ class Search:
     def __init__(self, store: Store, builtin: SearchIndex, solr: SearchIndex | None = None) -> None:
         self._store, self._builtin, self._solr = store, builtin, solr
 
-    def find(
-        self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None
-    ) -> Answer:
+    def find(self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None) -> Answer:
         """As SearchIndex.find. Listings and filters see every finished write; words and facets may miss the last.
 
         Raises SearchUnavailable when no engine can answer.
@@ -46,9 +44,7 @@ class Search:
         metrics.listings.labels(engine=answer.engine).inc()
         return answer
 
-    def built_in(
-        self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None
-    ) -> Answer:
+    def built_in(self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None) -> Answer:
         """As `find`, from the store itself."""
         hits = self._builtin.find(session, scope, query, limit=limit, skip=skip, after=after)
         metrics.listings.labels(engine=self._builtin.name).inc()

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import search.solr
+import search.solr_http
+import search.solr_query
 from oclapi.errors import SearchBehind, SearchUnavailable
 from oclapi.model import Revision
 from search.base import Filter, Part, Query, Scope
@@ -371,7 +373,7 @@ def test_a_solr_whose_answer_drips_costs_two_time_outs_at_most(chunked):
 
 
 def test_an_answer_without_an_end_is_not_kept(monkeypatch):
-    monkeypatch.setattr(search.solr, "LARGEST", 1000)
+    monkeypatch.setattr(search.solr_http, "LARGEST", 1000)
     endless = b'{"name": "' + b"x" * 1000 + b'"}'
     with answering(lambda handler: send(handler, 200, endless)) as index, pytest.raises(SearchUnavailable, match="did not end"):
         index._check_schema()
@@ -457,7 +459,7 @@ def test_an_index_with_an_old_schema_is_not_asked(index, monkeypatch):
 
 def test_a_question_that_solr_refuses_does_not_stop_the_others(index, monkeypatch):
     fill(index, concept("A"))
-    monkeypatch.setattr(search.solr, "_asked", lambda wanted: "((")
+    monkeypatch.setattr(search.solr_query, "words", lambda wanted: "((")
     with pytest.raises(SearchUnavailable):
         index.find(None, AT_1, Query("concept"), limit=1)
     monkeypatch.undo()
