@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.builders import good
+from tests.builders import concept_body, good
 
 
 def shown(source, rest):
@@ -93,24 +93,47 @@ def test_a_version_of_the_source_shows_its_concepts_as_they_were(api, source):
     assert api.get(f"{source.url}v1/concepts/B/").status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("method", "rest"),
-    [
-        ("POST", "concepts/"), ("PUT", "concepts/A/"), ("DELETE", "concepts/A/"), ("POST", "concepts/A/names/"),
-        ("PUT", "concepts/A/extras/x/"), ("POST", "mappings/"),
-    ],
+NEW_NAME = {"name": "Another", "locale": "fr"}
+NEW_DESCRIPTION = {"description": "Another", "locale": "fr"}
+WRITES = (
+    ("POST", "concepts/", concept_body("B")), ("PUT", "concepts/A/", {"datatype": "Text"}), ("PATCH", "concepts/A/", {"datatype": "Text"}),
+    ("POST", "concepts/A/", {"datatype": "Text"}), ("DELETE", "concepts/A/", {}),
+    ("POST", "concepts/A/names/", NEW_NAME), ("PUT", "concepts/A/names/:name/", NEW_NAME), ("DELETE", "concepts/A/names/:name/", {}),
+    ("POST", "concepts/A/descriptions/", NEW_DESCRIPTION), ("PUT", "concepts/A/descriptions/:description/", {"description": "Changed"}),
+    ("DELETE", "concepts/A/descriptions/:description/", {}),
+    ("PUT", "concepts/A/extras/k/", {"k": 2}), ("DELETE", "concepts/A/extras/k/", {}),
+    ("POST", "mappings/", {"id": "za"}), ("PUT", "mappings/az/", {"map_type": "NARROWER-THAN"}), ("DELETE", "mappings/az/", {}),
 )  # fmt: skip
-def test_a_version_is_frozen_and_its_head_is_not(api, source, method, rest):
-    source.concept("A")
+"""What changes content: bodies that HEAD takes. `:name` and `:description` stand for uuids."""
+
+
+@pytest.mark.parametrize(("method", "rest", "body"), WRITES, ids=[f"{method} {rest}" for method, rest, _ in WRITES])
+def test_a_version_is_frozen_and_its_head_is_not(api, source, services, method, rest, body):
+    source.concept("Z")
+    made = source.concept("A", extras={"k": 1}, names=[NEW_NAME, {"name": "A", "locale": "en"}], descriptions=[NEW_DESCRIPTION]).get_json()
+    source.mapping("az", "A", "Z")
     source.release("v1")
+    rest = rest.replace(":name", made["names"][1]["uuid"]).replace(":description", made["descriptions"][0]["uuid"])
+    if rest == "mappings/":
+        body = source.mapping_body("za", "Z", "A")
+    before = stored(services.store, source)
 
-    frozen = api.open(method, f"{source.url}v1/{rest}", json={})
-    live = api.open(method, f"{source.url}HEAD/{rest}", json={})
+    for version in ("v1", "versions/v1", "latest"):
+        frozen = api.open(method, f"{source.url}{version}/{rest}", json=body)
 
-    assert frozen.status_code == 405
-    assert "frozen" in frozen.get_json()["detail"]
-    assert frozen.headers["Allow"] == "GET, HEAD, OPTIONS"
-    assert live.status_code != 405
+        assert frozen.status_code == 405
+        assert "frozen" in frozen.get_json()["detail"]
+        assert frozen.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert stored(services.store, source) == before
+    good(api.open(method, f"{source.url}HEAD/{rest}", json=body))
+    assert stored(services.store, source) != before
+
+
+def stored(store, source):
+    """The source, its rows and versions, as the database holds them."""
+    repo = store.repos.by_url(source.url)
+    rows = list(store.database.rows.find({"repo": repo["_id"]}).sort([("url", 1), ("from_rev", 1)]))
+    return repo, rows, list(store.database.versions.find({"repo": repo["_id"]}).sort("id", 1))
 
 
 def test_mappings_are_shown_inside_concepts_when_asked_for(api, source):

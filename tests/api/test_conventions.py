@@ -92,7 +92,9 @@ def test_every_answer_can_be_read_by_pages_of_other_sites(api):
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
         assert "includeFacets" in answer.headers["Access-Control-Allow-Headers"]
-        assert "num_found" in answer.headers["Access-Control-Expose-Headers"]
+        exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+        assert {"num_found", "num_returned", "next", "previous", "offset", "pages", "page_number", "Link"} <= set(exposed)
+        assert {"lastUpdated", "Last-Updated", "exportStatus", "exportError", "exportURL", "Location", "Retry-After"} <= set(exposed)
         assert answer.headers["Vary"] == "Authorization, Accept-Encoding"
 
 

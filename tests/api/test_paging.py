@@ -1,8 +1,10 @@
 """Pages, cursors, differences and content inside details over HTTP (contract 5)."""
 
+import time
 from datetime import datetime, timedelta
 
 import pytest
+from itsdangerous import TimestampSigner
 
 from oclapi.store import rows
 from tests.builders import good, new_source
@@ -152,6 +154,17 @@ def test_a_cursor_fits_no_other_list(api, seven):
         assert "cursor" in answer.get_json()["errors"]
     assert api.get(f"/orgs/?cursor={cursor}").status_code == 200
     assert api.get(f"{seven.url}versions/?cursor=nonsense").status_code == 200
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(86_300, 200), (86_500, 400)])
+def test_a_cursor_is_good_for_a_day(api, seven, monkeypatch, seconds, status):
+    following = good(api.get(f"{seven.url}concepts/?limit=2")).headers["next"]
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda signer: int(time.time()) + seconds)
+
+    answer = api.get(following)
+
+    assert answer.status_code == status
+    assert status == 200 or list(answer.get_json()["errors"]) == ["cursor"]
 
 
 # Which entries

@@ -1,5 +1,8 @@
 """Two clients at once (contract 17): each answer is true, and nothing is lost between them."""
 
+import io
+import json
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -101,3 +104,28 @@ def test_a_complete_list_is_of_one_revision_while_others_write(source, clients, 
         good(clients[1].delete(f"{source.url}concepts/{concept}/"))
 
     assert [concept["id"] for concept in streamed.get_json()] == before
+
+
+@pytest.mark.parametrize("rest", ["concepts/?sortAsc=lastUpdate", "concepts/?sortAsc=lastUpdate&verbose=true", "?includeConcepts=true"])
+def test_a_packed_answer_is_of_one_revision_while_others_write(source, clients, monkeypatch, rest):
+    monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (5,))
+    source.concepts(*(f"C{number}" for number in range(30)))
+    before = source.ids()
+    read = rows.Rows.body_batches
+
+    def interrupted(*asked, **how):
+        batches = read(*asked, **how)
+        yield next(batches)
+        for concept in before:
+            good(clients[1].delete(f"{source.url}concepts/{concept}/"))
+        source.concept("new")
+        yield from batches
+
+    monkeypatch.setattr(rows.Rows, "body_batches", interrupted)
+    packed = good(clients[0].get(f"{source.url}{rest}", Compress="true"))
+
+    with zipfile.ZipFile(io.BytesIO(packed.data)) as archive:
+        found = json.loads(archive.read("export.json"))
+    entries = found["concepts"] if rest.startswith("?") else found
+    assert [entry["id"] for entry in entries] == before
+    assert not any(entry["retired"] for entry in entries)
