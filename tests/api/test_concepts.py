@@ -1,5 +1,7 @@
 """Concepts, their names, descriptions and extras over HTTP (contract 10, 11)."""
 
+from typing import Any
+
 import pytest
 
 from tests.builders import concept_body, good
@@ -93,9 +95,9 @@ def test_a_version_of_the_source_shows_its_concepts_as_they_were(api, source):
     assert api.get(f"{source.url}v1/concepts/B/").status_code == 404
 
 
-NEW_NAME = {"name": "Another", "locale": "fr"}
-NEW_DESCRIPTION = {"description": "Another", "locale": "fr"}
-WRITES = (
+NEW_NAME: dict[str, Any] = {"name": "Another", "locale": "fr"}
+NEW_DESCRIPTION: dict[str, Any] = {"description": "Another", "locale": "fr"}
+WRITES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("POST", "concepts/", concept_body("B")), ("PUT", "concepts/A/", {"datatype": "Text"}), ("PATCH", "concepts/A/", {"datatype": "Text"}),
     ("POST", "concepts/A/", {"datatype": "Text"}), ("DELETE", "concepts/A/", {}),
     ("POST", "concepts/A/names/", NEW_NAME), ("PUT", "concepts/A/names/:name/", NEW_NAME), ("DELETE", "concepts/A/names/:name/", {}),
