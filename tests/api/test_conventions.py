@@ -6,6 +6,8 @@ import json
 import zipfile
 
 import pytest
+from pymongo.client_session import ClientSession
+from pymongo.errors import AutoReconnect
 
 from oclapi.app import create_app
 from tests.builders import TOKEN, Api, concept_body, good, new_org, new_source
@@ -291,6 +293,22 @@ def test_a_fault_is_told_without_its_reasons(services, monkeypatch):
 
     assert answer.status_code == 500
     assert answer.get_json() == {"detail": "the server made a mistake; the request was not answered"}
+
+
+def test_a_write_that_the_database_never_confirmed_is_503_and_of_unknown_outcome(api, source, services, monkeypatch):
+    def lost(session):
+        error = AutoReconnect("connection closed")
+        error._add_error_label("UnknownTransactionCommitResult")
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(services.store.database, "patience", 0.1)
+        broken.setattr(ClientSession, "commit_transaction", lost)
+        answer = api.post(f"{source.url}concepts/", concept_body("A"))
+
+    assert answer.status_code == 503
+    assert "unknown" in answer.get_json()["detail"]
+    assert source.ids() == []
 
 
 def test_head_of_a_zip_tells_no_wrong_length(api, source):

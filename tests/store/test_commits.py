@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
+from pymongo.client_session import ClientSession
+from pymongo.errors import AutoReconnect
 
-from oclapi.errors import Invalid, NotFound, RepositoryBusy
+from oclapi.errors import Invalid, NotFound, OutcomeUnknown, RepositoryBusy
 from oclapi.model import LIVE, Counts, Revision
 from oclapi.store.commits import PART
 from oclapi.store.database import Database
@@ -245,3 +247,81 @@ def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(store, repo
         with ThreadPoolExecutor(3) as pool:
             assert max(pool.map(refused, range(3))) < 1.75 * patience
         other.abort_transaction()
+
+
+# When the database's answer to a commit is lost
+
+
+class Line:
+    """The connection over which commits go: each of the next answers is lost, before or after the database has done the work."""
+
+    def __init__(self, monkeypatch):
+        self._real = ClientSession.commit_transaction
+        self.lost, self.does, self.asked = 0, True, 0
+        monkeypatch.setattr(ClientSession, "commit_transaction", lambda session: self._commit(session))
+
+    def _commit(self, session):
+        self.asked += 1
+        if self.does:
+            self._real(session)
+        if self.asked <= self.lost:
+            error = AutoReconnect("connection closed")
+            error._add_error_label("UnknownTransactionCommitResult")
+            raise error
+
+
+@pytest.fixture
+def hasty(prepared_mongo_url, repo):
+    """The source through a store that soon gives up."""
+    database = Database(prepared_mongo_url, patience=0.1)
+    repo.store = Store(database, KEY)
+    yield repo
+    database.client.close()
+
+
+@pytest.fixture
+def line(monkeypatch, hasty):
+    return Line(monkeypatch)
+
+
+def test_a_commit_whose_answer_was_lost_is_asked_for_again(hasty, line):
+    hasty.store.database.patience = 60
+    line.lost = 2
+
+    assert hasty.commit("A").number == 1
+
+    assert line.asked == 3
+    assert (hasty.head().number, ids(hasty.store, hasty.head())) == (1, ["A"])
+
+
+def test_a_commit_that_was_never_confirmed_is_looked_up(hasty, line):
+    line.lost = 10**6
+
+    assert hasty.commit("A").number == 1
+
+    assert line.asked > 1
+    assert (hasty.head().number, ids(hasty.store, hasty.head())) == (1, ["A"])
+    line.lost = 0
+    assert hasty.commit("B").number == 2
+
+
+def test_a_commit_that_is_not_found_afterwards_is_of_unknown_outcome_and_not_called_done(hasty, line):
+    line.lost, line.does = 10**6, False
+
+    with pytest.raises(OutcomeUnknown):
+        hasty.commit("A")
+
+    line.lost, line.does = 0, True
+    assert (hasty.head().number, ids(hasty.store, hasty.head())) == (0, [])
+    assert hasty.commit("B").number == 1
+
+
+def test_a_commit_that_can_not_even_be_looked_up_is_of_unknown_outcome(hasty, line, monkeypatch):
+    line.lost = 10**6
+
+    def gone(collection, *asked, **how):
+        raise AutoReconnect("connection closed")
+
+    monkeypatch.setattr(type(hasty.store.database.revisions), "find_one", gone)
+    with pytest.raises(OutcomeUnknown):
+        hasty.commit("A")
