@@ -55,7 +55,11 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
         "kind": index("kind", "updated_on", "url"),
         "changed": index("updated_on"),
     },
-    "orgs": {"newest": index("updated_on", "_id"), "members": index("members", "_id"), "away": index("away", **present("away"))},
+    "orgs": {
+        "newest": index("updated_on", "_id"),
+        "memberships": index("members", "updated_on", "_id"),
+        "away": index("away", **present("away")),
+    },
     "versions": {"id": index("repo", "id", unique=True), "newest": index("repo", "at")},
     "revisions": {
         "rev": index("repo", "rev", unique=True),
@@ -64,7 +68,7 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
         "commit": index("commit"),
     },
     "exports": {"wanted": index("wanted", **present("wanted")), "job": index("job.token", **present("job.token"))},
-    "users": {"tokens": index("tokens.hash"), "joined": index("created_on", "_id")},
+    "users": {"tokens": index("tokens.hash"), "active": index("active", "created_on", "_id")},
     "attempts": {"over": index("expires_at", expireAfterSeconds=0)},
     "mails": {"due": index("due")},
     "tasks": {"finished": index("finished_at")},

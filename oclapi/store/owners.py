@@ -31,7 +31,7 @@ class Owners:
 
     def orgs(self, where: Json, *, limit: int, skip: int, oldest_first: bool = False) -> tuple[int, list[Json]]:
         """How many organisations match, and one page of them, newest change first, then id. `limit` 0: all."""
-        way, hint = 1 if oldest_first else -1, "members" if "members" in where else "newest"
+        way, hint = 1 if oldest_first else -1, "memberships" if "members" in where else "newest"
         with told():
             cursor = self._db.orgs.find(where, hint=hint).sort([("updated_on", way), ("_id", way)]).skip(skip).limit(limit)
             return self._db.orgs.count_documents(where, hint=hint), list(cursor)

@@ -72,7 +72,7 @@ class Users:
         return caller_of(user, self._orgs_of(user["_id"]))
 
     def _orgs_of(self, username: str, session: Session = None) -> list[str]:
-        return [org["_id"] for org in self._db.orgs.find({"members": username}, {"_id": 1}, hint="members", session=session)]
+        return [org["_id"] for org in self._db.orgs.find({"members": username}, {"_id": 1}, hint="memberships", session=session)]
 
     def listing(self, where: Json, *, limit: int, skip: int, oldest_first: bool = True) -> tuple[int, list[Json]]:
         """How many users match, and one page of them in the order in which they joined, then by name. `limit` 0: all."""

@@ -2,16 +2,21 @@
 
 import contextlib
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient, monitoring
 
+from oclapi.access import Caller, readable, readable_orgs
 from oclapi.model import Revision
 from oclapi.store.database import Database
 from oclapi.store.rows import Slice
 from oclapi.store.store import Store
 from tests.store.conftest import KEY, Repo, mapping_change
 
+BOUNDS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+"""The ends of a range in a plan may be moments that Python has no value for."""
 READS = ("find", "count", "aggregate", "findAndModify", "update")
 
 
@@ -68,7 +73,8 @@ def plans(store, reads, read):
     read()
     sent = [command for command in reads.commands if "getMore" not in command]
     assert sent, "nothing was read"
-    client = MongoClient(store.database.client.address[0], store.database.client.address[1], directConnection=True)
+    host, port = store.database.client.address
+    client = MongoClient(host, port, directConnection=True)
     found = set()
     with contextlib.closing(client):
         for command in sent:
@@ -86,7 +92,7 @@ def plans(store, reads, read):
                     "cursor" if "find" in command else "",
                 )
             }
-            plan = client[store.database.rows.database.name].command("explain", asked, verbosity="queryPlanner")
+            plan = client[store.database.rows.database.name].command("explain", asked, verbosity="queryPlanner", codec_options=BOUNDS)
             found |= set(stages(plan))
     return found
 
@@ -135,6 +141,14 @@ CONTENT = {
         store.rows.of_concept(session, repo.head(), repo.concept_url("C9"), limit=10, inverse=True))),
     "a concept's mappings as a stream": ("from", lambda store, repo, session: (
         list(store.rows.of_concept_batches(repo.head(), repo.concept_url("C1"))))),
+    "the mappings of several concepts": ("to", lambda store, repo, session: (
+        store.rows.of_concepts(session, repo.head(), [repo.concept_url("C1")], inverse=True))),
+    "bodies by their keys": ("item", lambda store, repo, session: (
+        store.rows.bodies_of(session, [(repo.number, repo.concept_url("C1"), 1)]))),
+    "the time of a revision": ("rev", lambda store, repo, session: store.rows.content_at(session, repo.head())),
+    "names": ("ends", lambda store, repo, session: store.rows.living_names(session, repo.number, [repo.concept_url("C1")])),
+    "mappings between two concepts": ("from", lambda store, repo, session: (
+        store.rows.living_between(session, repo.number, [(repo.concept_url("C1"), repo.concept_url("C5"))]))),
     "living rows": ("ends", lambda store, repo, session: store.rows.living(session, repo.number, "concept", [repo.concept_url("C1")])),
     "what is mapped already": ("from", lambda store, repo, session: (
         store.rows.living_mappings(session, repo.number, [(repo.concept_url("C1"), "SAME-AS", repo.concept_url("C5"))]))),
@@ -158,17 +172,49 @@ CONTENT = {
         store.repos.listing({"owner_url": "/orgs/NorthLab/", "kind": "source"}, limit=10, skip=0))),
     "all repositories of a kind": ("kind", lambda store, repo, session: store.repos.listing({"kind": "source"}, limit=10, skip=0)),
     "the organisations": ("newest", lambda store, repo, session: store.owners.orgs({}, limit=10, skip=0)),
-    "the organisations of a caller": ("members", lambda store, repo, session: store.owners.ids({"members": "amina"})),
+    "an owner's repositories that a caller may read": ("owner", lambda store, repo, session: (
+        store.repos.listing({"owner_url": "/orgs/NorthLab/", "kind": "source", **readable(Caller("ben"))}, limit=10, skip=0))),
+    "repositories changed since a moment": ("kind", lambda store, repo, session: (
+        store.repos.listing({"kind": "source", "updated_on": {"$gte": MOMENT}}, limit=10, skip=0))),
+    "the versions": ("newest", lambda store, repo, session: store.versions.listing(repo.number, {}, limit=10, skip=0)),
+    "the released versions": ("newest", lambda store, repo, session: (
+        store.versions.listing(repo.number, {"released": True}, limit=10, skip=0))),
+    "the latest releases of several": ("newest", lambda store, repo, session: store.versions.latest_of([repo.number])),
+    "the organisations of a member": ("memberships", lambda store, repo, session: (
+        store.owners.orgs({"members": "amina", **readable_orgs(Caller("ben"))}, limit=10, skip=0))),
+    "the users": ("active", lambda store, repo, session: store.users.listing({"active": True}, limit=10, skip=0)),
+    "how many repositories owners have": ("owner", lambda store, repo, session: store.repos.counts(["/orgs/NorthLab/"], {})),
+    "how many organisations users are in": ("memberships", lambda store, repo, session: store.owners.memberships(["amina"], {})),
+    "the outcomes of a task": ("task", lambda store, repo, session: list(store.tasks.results("t"))),
+    "the organisations of a caller": ("memberships", lambda store, repo, session: store.owners.ids({"members": "amina"})),
     "a mail that is due": ("due", lambda store, repo, session: store.mails.next(datetime.now(UTC))),
     "the holder of a token": ("tokens", lambda store, repo, session: store.users.by_token("0" * 40)),
 }  # fmt: skip
+
+
+ALONE = ("rev", "at", "shown", "url", "id", "newest", "owner", "kind", "tokens", "active", "memberships", "task", "due")
+"""Indexes of reads outside of a repository's content, which need no session."""
+STEADY = ("a history as a stream", "a concept's mappings as a stream")
+"""Reads of content by indexes whose keys never move, which may outlive a snapshot: test_snapshots.py shows that they lose nothing."""
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("name", [name for name, (index, _) in CONTENT.items() if index not in ALONE and name not in STEADY])
+def test_every_read_of_content_is_a_snapshot_read(store, reads, source, name):
+    reads.commands.clear()
+    with store.snapshot() as session:
+        CONTENT[name][1](store, source, session)
+
+    asked = [command for command in reads.commands if command.get("find", command.get("aggregate")) == "rows"]
+    assert asked
+    assert {command["readConcern"]["level"] for command in asked} == {"snapshot"}
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize(("index", "read"), CONTENT.values(), ids=CONTENT)
 def test_a_read_uses_its_index_and_neither_scans_nor_sorts(store, reads, source, index, read):
     def run():
-        if index in ("rev", "at", "shown", "url", "id", "newest", "owner", "kind", "tokens"):
+        if index in ALONE:
             return read(store, source, None)
         with store.snapshot() as session:
             return read(store, source, session)
