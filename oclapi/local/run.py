@@ -46,6 +46,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WEB: Sequence[str] = (sys.executable, "-m", "gunicorn", "--config", str(ROOT / "config" / "gunicorn.py"), "wsgi:app")
 WORKER: Sequence[str] = (sys.executable, "-m", "jobs.worker")
 
+SECRETS, ADDRESSES = "secrets.json", "addresses.env"
 RUN_CACHE_GB = 1.0
 PAUSES = (1, 2, 4, 8, 15, 30)  # seconds before a restart: the next one at each death, from the first again after STEADY seconds of life
 STEADY = 120.0  # more than a start may take
@@ -95,6 +96,8 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
     with ExitStack() as stack:
         home.mkdir(0o700, parents=True, exist_ok=True)
         stack.enter_context(_only_run(home))
+        for left in (*home.glob(f".{SECRETS}.*"), *home.glob(f".{ADDRESSES}.*")):  # of a run that was killed while it wrote one
+            left.unlink()
         check_port(port, "web")  # again when web starts; now, since nobody should wait for three databases to hear it
         parts: list[Part] = []
 
@@ -219,7 +222,7 @@ def _only_run(home: Path) -> Iterator[None]:
 def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The superuser's token and the signing key: the environment's, else those of `home`/secrets.json, made at the first run."""
     made = {"OCL_ROOT_TOKEN": secrets.token_hex(20), "OCL_SECRET_KEY": secrets.token_hex(32)}
-    file = home / "secrets.json"
+    file = home / SECRETS
     if not file.exists():
         _write_private(file, json.dumps(made, indent=1) + "\n")
     try:
@@ -234,7 +237,7 @@ def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def _addresses(home: Path, ours: Mapping[str, str]) -> Iterator[None]:
     """While the run lasts `home`/addresses.env tells a shell where its servers are; what is set there already wins."""
-    file = home / "addresses.env"
+    file = home / ADDRESSES
     _write_private(file, "".join(f'{name}="${{{name}:-{value}}}"\n' for name, value in ours.items() if name != "OCL_ROOT_TOKEN"))
     try:
         yield

@@ -14,6 +14,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
+
 from oclapi.local.servers import HOST, LocalError, MissingTool, Server, ServerFailed, launch, start_and_wait
 
 PARTS = Path(__file__).resolve().parents[2] / "config" / "solr"
@@ -48,6 +50,9 @@ def solr_jars(folder: Path, tell: Callable[[str], None] = lambda line: None) -> 
     """
     pom = PARTS / "pom.xml"
     lib = folder / f"lib-{hashlib.sha256(pom.read_bytes()).hexdigest()[:8]}"
+    for left in folder.glob("lib-*.*"):
+        if not psutil.pid_exists(int(left.suffix[1:])):  # of a fetch that was killed
+            shutil.rmtree(left, ignore_errors=True)
     if lib.is_dir():
         return lib
     _java()

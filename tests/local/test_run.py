@@ -158,11 +158,15 @@ def test_data_and_token_survive_a_kill_of_the_launcher(launched, environ):
     with database(environ) as db, db.client.start_session() as session, session.start_transaction():
         db.things.insert_one({"name": "kept"}, session=session)
     assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    half_written = [Path(environ["OCL_HOME"], f".{name}.half") for name in ("secrets.json", "addresses.env")]
+    for file in half_written:
+        file.touch()
     second = launched()
     assert second.line("token") == token
     second.ready()
     with database(environ) as db:
         assert [thing["name"] for thing in db.things.find()] == ["kept"]
+    assert not any(file.exists() for file in half_written)
 
 
 def test_a_second_start_finds_all_that_an_orderly_end_left(launched, environ):
@@ -303,6 +307,13 @@ def test_a_web_server_that_ends_at_once_is_one_line_with_its_reason(launched):
     assert code == 1
     assert errors.startswith("make run: web ended with code 3: Error: no such module")
     assert errors.count("\n") == 1
+
+
+def test_what_a_killed_fetch_of_solr_left_is_removed_and_a_living_one_is_not(tmp_path, solr_lib):
+    for name in (solr_lib.name, "lib-0.99999999", f"lib-0.{os.getpid()}"):
+        (tmp_path / name).mkdir()
+    assert solr.solr_jars(tmp_path) == tmp_path / solr_lib.name
+    assert sorted(os.listdir(tmp_path)) == sorted([solr_lib.name, f"lib-0.{os.getpid()}"])
 
 
 def test_secrets_are_made_once_and_only_for_us(tmp_path):
