@@ -1,16 +1,29 @@
 """The demo: what it makes of ICD-10-CM, how it checks archives, and the whole way on a part of it with real servers."""
 
+import hashlib
 import io
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from oclapi import jsonio
 from oclapi.imports.lines import Options, line_of
-from oclapi.local import demo, icd10cm
+from oclapi.local import demo, icd10cm, progress
 from oclapi.local.demo import DemoFailed, Hashed, Text
 from oclapi.local.run import local_servers
-from oclapi.local.servers import LocalError, free_port
+from oclapi.local.servers import free_port
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +60,11 @@ def test_titles_inclusion_terms_and_notes_become_names_and_descriptions(listed):
     }  # fmt: skip
     assert {"description": "brittle diabetes (mellitus)", "locale": "en", "description_type": "Includes"} in diabetes["descriptions"]
     assert {entry["description_type"] for entry in diabetes["descriptions"]} == {"Includes", "Excludes1"}
+    [botulism] = [icd10cm.concept(code) for code in listed if code.id == "A05.1"]
+    assert [(name["name"], name["name_type"]) for name in botulism["names"]] == [
+        ("Botulism food poisoning", "FULLY_SPECIFIED"), ("Botulism NOS", "Synonym"),
+        ("Classical foodborne intoxication due to Clostridium botulinum", "Synonym"),
+    ]  # fmt: skip
 
 
 def test_every_line_is_one_that_an_import_takes(listed):
@@ -83,49 +101,166 @@ def test_a_document_that_ends_early_is_refused():
         list(text.entries())
 
 
-def archive_of(folder, part, *, active=None, leave_out=0, rename=None):
-    names = [(code.id, rename or icd10cm.concept(code)["names"][0]["name"]) for code in part][leave_out:]
-    pairs = demo.mapped(part)
+@pytest.fixture(scope="module")
+def part(listed):
+    """Enough for every kind of content: synonyms, descriptions, extras, and the parents of all."""
+    wanted = {"4", "E08-E13", "E10", "E10.1", "E10.10", "E10.32", "E10.321", "E10.3"}
+    return [code for number, code in enumerate(listed) if number < 150 or code.id in wanted]
+
+
+def archive_of(folder, part, change=lambda document: None):
     document = {
-        "id": "2026", "released": True, "active_concepts": active or len(part),
-        "concepts": [{"id": code, "display_name": name} for code, name in names],
+        "id": "2026", "released": True, "active_concepts": len(part),
+        "concepts": [
+            {"extras": {}, **icd10cm.concept(code), "display_name": icd10cm.concept(code)["names"][0]["name"]} for code in part
+        ],
         "mappings": [
-            {"id": end, "map_type": "PARENT-OF", "from_concept_code": start, "to_concept_code": end} for start, end in sorted(pairs)
+            {"id": end, "map_type": "PARENT-OF", "from_concept_code": start, "to_concept_code": end}
+            for start, end in sorted(demo.mapped(part))
         ],
     }  # fmt: skip
+    document = jsonio.loads_own(jsonio.dumps(document))
+    change(document)
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr("export.json", jsonio.dumps(document))
     return folder / "a.zip"
 
 
-def test_an_archive_is_compared_entry_by_entry(listed, tmp_path):
-    part = listed[:40]
-    assert len(demo.check(archive_of(tmp_path, part), part)) == 64
-    with pytest.raises(DemoFailed, match="lacks 1 concepts"):
-        demo.check(archive_of(tmp_path, part, leave_out=1), part)
-    with pytest.raises(DemoFailed, match="not as it was loaded"):
-        demo.check(archive_of(tmp_path, part, rename="?"), part)
-    with pytest.raises(DemoFailed, match="does not say"):
-        demo.check(archive_of(tmp_path, part, active=1), part)
+def concept_with(document, field, more_than=0):
+    return next(concept for concept in document["concepts"] if len(concept[field]) > more_than)
+
+
+CHANGES = {
+    "a concept less": (lambda document: document["concepts"].pop(), "lacks 1 concepts"),
+    "a concept twice": (lambda document: document["concepts"].append(document["concepts"][0]), "not as it was loaded"),
+    "another title": (lambda document: document["concepts"][3].update(display_name="?"), "not as it was loaded"),
+    "another name": (lambda document: document["concepts"][3]["names"][0].update(name="?"), "not as it was loaded"),
+    "another class": (lambda document: document["concepts"][3].update(concept_class="?"), "not as it was loaded"),
+    "a synonym less": (lambda document: concept_with(document, "names", 1)["names"].pop(), "not as it was loaded"),
+    "a note less": (lambda document: concept_with(document, "descriptions")["descriptions"].pop(), "not as it was loaded"),
+    "other extras": (lambda document: concept_with(document, "extras").update(extras={}), "not as it was loaded"),
+    "a mapping less": (lambda document: document["mappings"].pop(), "lacks 0 concepts and 1 mappings"),
+    "another map type": (lambda document: document["mappings"][0].update(map_type="?"), "not as it was loaded"),
+    "other counts": (lambda document: document.update(active_concepts=1), "does not say"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "said"), [(lambda document: None, ""), *CHANGES.values()], ids=["no change", *CHANGES])
+def test_an_archive_is_compared_entry_by_entry(part, tmp_path, change, said):
+    file = archive_of(tmp_path, part, change)
+    loaded = {code.id: demo.content(icd10cm.concept(code)) for code in part}, demo.mapped(part)
+    if not said:
+        assert len(demo.check(file, *loaded)) == 64
+        return
+    with pytest.raises(DemoFailed, match=said):
+        demo.check(file, *loaded)
+
+
+# The whole way
+
+
+MAIN = """import os, sys
+from oclapi.local import demo, icd10cm, progress
+wanted = set(sys.argv[1].split(","))
+icd10cm.codes = lambda real=icd10cm.codes: [code for code in real() if code.id in wanted]
+sys.exit(demo.main(os.environ))
+"""
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return {"OCL_HOME": str(tmp_path / "var"), "PORT": str(free_port()), "SOLR_URL": "http://127.0.0.1:9/solr", "PATH": "/usr/bin:/bin"}
+
+
+def start(environ, part):
+    command = [sys.executable, "-c", MAIN, ",".join(code.id for code in part)]
+    return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process):
+    out, errors = process.communicate(timeout=120)
+    return process.returncode, out, errors
 
 
 @pytest.mark.servers
+@pytest.mark.usefixtures("mongo_server", "redis_server")  # they tell whether this machine can run them
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_the_whole_way_twice_the_second_time_changes_nothing(listed, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(icd10cm, "codes", lambda: listed[:1500])
-    environ = {"OCL_HOME": str(tmp_path), "PORT": str(free_port()), "SOLR_URL": "http://127.0.0.1:9/solr", "PATH": "/usr/bin:/bin"}
-    try:
-        with local_servers(environ, lambda line: None) as server:
-            demo.demo(server)
-            first = capsys.readouterr().out
-            demo.demo(server)
-            second = capsys.readouterr().out
-    except LocalError as error:
-        pytest.skip(str(error))
-    total = 2 + 1500 + len(demo.mapped(listed[:1500]))
+def test_the_whole_way_twice_the_second_time_changes_nothing(part, environ):
+    code, first, errors = ended(start(environ, part))
+    assert (code, errors) == (0, "")
+    code, second, errors = ended(start(environ, part))
+    assert (code, errors) == (0, "")
+
+    total = 2 + len(part) + len(demo.mapped(part))
     assert f"{total} processed: {total} created" in first
+    assert f"loading: {total:,} of {total:,}, " in first
+    assert f"exporting: {total - 2:,} of {total - 2:,}, " in first
+    assert re.search(r"[\d.]+ s, [\d,]+ rows/s\n", first)
     assert "2026 made" in first
+    assert "nothing has changed" not in first
+    archives = re.findall(r"archive   (\S+)  ([\d,]+) bytes(.*)\n +sha256 ([0-9a-f]{64})", first)
+    assert [Path(file).suffix for file, *_ in archives] == [".zip", ".tgz"]
+    for file, size, again, sha256 in archives:
+        data = Path(file).read_bytes()
+        assert (f"{len(data):,}", again, hashlib.sha256(data).hexdigest()) == (size, "", sha256)
+        assert f"bytes: {len(data):,} of {len(data):,}, " in first
+
     assert f"{total} processed: {total} unchanged" in second
-    assert "nothing has changed" in second
-    assert len(list((tmp_path / "demo").glob("ICD-10-CM_2026.*"))) == 2
+    assert "2026 was there already" in second
+    assert "nothing has changed: all of it was there already" in second
+    assert re.findall("sha256 ([0-9a-f]{64})", first) == re.findall("sha256 ([0-9a-f]{64})", second)
+    assert len(list(Path(environ["OCL_HOME"], "demo").iterdir())) == 2
+
+    assert "\nmake run   " in second
+    tried = re.findall(r"^  curl (?:-OJ )?'?([^'\n]+?)'?$", second, re.MULTILINE)
+    assert len(tried) == 5
+    with local_servers(environ, lambda line: None) as server:
+        for url in tried:
+            with urlopen(url) as answer:
+                assert answer.status == 200
+        with urlopen(f"{server.url}{icd10cm.SOURCE_URL}") as answer:
+            source = json.load(answer)
+        assert (source["active_concepts"], source["active_mappings"], source["versions"]) == (len(part), total - 2 - len(part), 2)
+
+
+@pytest.mark.servers
+@pytest.mark.usefixtures("mongo_server", "redis_server")  # they tell whether this machine can run them
+def test_a_demo_that_is_stopped_says_so_and_one_that_can_not_start_why(part, environ):
+    stopped = start(environ, part)
+    assert stopped.stdout.readline() == "starting the servers\n"
+    stopped.send_signal(signal.SIGINT)
+    assert ended(stopped) == (130, "stopped; make demo goes on from there\n", "")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(environ["PORT"])))
+        taken.listen()
+        code, _, errors = ended(start(environ, part))
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.startswith(f"make demo: port {environ['PORT']} for web is in use")
+
+
+# How far a work is
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then_and_one_at_the_end(monkeypatch, capsys):
+    moments = iter([0, 1, 4.9, 5, 5, 6, 7, 7])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(moments))
+    with progress.progress("loading", 3000) as told:
+        for done in (100, 500, 1000, 2000, 3000):
+            told(done)
+    assert capsys.readouterr().out == "loading: 1,000 of 3,000, 200/s\nloading: 3,000 of 3,000, 429/s\n"
+
+
+def test_on_a_terminal_progress_is_a_bar(monkeypatch):
+    ours, theirs = pty.openpty()
+    with open(theirs, "w") as terminal:
+        monkeypatch.setattr("sys.stdout", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        with progress.progress("loading", 3000) as told:
+            told(1000)
+            told(3000)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "loading" in shown
+    assert "\u2501" in shown
+    assert "3000/3000" in shown
