@@ -270,7 +270,7 @@ def like_theirs(site, data):
     return json.loads(document(site.exported(f"{source}v1/").body)), theirs
 
 
-@pytest.mark.parametrize("part", ["top", "source", "concept", "name"])
+@pytest.mark.parametrize("part", ["top", "source", "concept", "name", "description"])
 def test_readers_of_a_later_server_find_their_keys_and_types(part, like_theirs):
     check_shape(part, *like_theirs)
 

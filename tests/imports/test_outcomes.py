@@ -283,3 +283,10 @@ def test_what_is_not_there_is_told_in_whole_words(lab):
     ]  # fmt: skip
     assert lab.outcomes(mapping(1, 2, id="m", __action="DELETE_IF_EXISTS")) == ["unchanged"]
     assert lab.results[0]["status"] == 200
+
+
+def test_content_is_written_in_commits_of_a_thousand_rows(lab):
+    lab.run(*(concept(number) for number in range(2500)))
+    number = lab.store.repos.by_url(LAB)["_id"]
+    commits = lab.store.database.revisions.find({"repo": number}).sort("rev", 1)
+    assert [commit["changes"] for commit in commits] == [1000, 1000, 500]
