@@ -27,8 +27,9 @@ def log_in(store: Store, username: str, password: str, address: str, *, life: in
         attempt = store.attempts.begin_log_in(username, address)
         user = store.users.get(username)
         right, renewed = passwords.verified(password, _kept(user))
-    if user and right and renewed:
-        store.users.renew_password(username, user["password"], renewed)
+        while user and renewed and not store.users.renew_password(username, user["password"], renewed):
+            user = store.users.get(username)  # another log-in of this moment was faster, or the password is another one by now
+            right, renewed = passwords.verified(password, _kept(user))
     return _admitted(store, attempt, user, right, renewed, life)
 
 

@@ -167,12 +167,12 @@ class Rows:
     def removed(self, session: Session, revision: Revision, kind: Kind, since: int) -> list[str]:
         """URLs of entries that were there before commit `since` and are not at `revision`, by url."""
         ended = {"repo": revision.repo, "kind": kind, "to_rev": {"$gte": since, "$lte": revision.number}, "from_rev": {"$lt": since}}
-        urls = {found["url"] for found in self._db.rows.find(ended, {"url": 1}, hint="ends", session=session)}
-        left = [
-            row_of(found)
-            for found in self._db.rows.find({**_at(revision), "url": {"$in": sorted(urls)}}, {"body": 0}, hint="item", session=session)
-        ]
-        return sorted(urls - {row.url for row in left})
+        urls = sorted({found["url"] for found in self._db.rows.find(ended, {"_id": 0, "url": 1}, hint="ends", session=session)})
+        left: set[str] = set()
+        for start in range(0, len(urls), LIST):  # a difference can name more than one command may hold
+            there = {**_at(revision), "url": {"$in": urls[start : start + LIST]}}
+            left.update(found["url"] for found in self._db.rows.find(there, {"_id": 0, "url": 1}, hint="item", session=session))
+        return [url for url in urls if url not in left]
 
     def counts(self, session: Session, revision: Revision) -> Counts:
         """The numbers of entries at `revision`. Cost: one index seek."""

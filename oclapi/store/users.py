@@ -135,10 +135,11 @@ class Users:
 
         return edit(self._db, "users", username, sets, by)
 
-    def renew_password(self, username: str, before: str, after: str) -> None:
-        """Put another hash of the same password in the place of the one that was `before`."""
+    def renew_password(self, username: str, before: str, after: str) -> bool:
+        """Put another hash of the same password in the place of the one that was `before`; False where another one is there by now."""
         with told():
-            self._db.users.update_one({"_id": username, "password": before}, {"$set": {"password": after}})
+            done = self._db.users.update_one({"_id": username, "password": before}, {"$set": {"password": after}})
+        return done.matched_count == 1
 
     def deactivate(self, username: str, check: Callable[[ClientSession, Json], None], by: str) -> None:
         """Hide the user, all it owns, and it among the members of organisations. `check` may refuse by raising.

@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 from pymongo.read_concern import ReadConcern
@@ -52,6 +54,23 @@ def test_each_log_in_gives_another_token_and_earlier_ones_stay(api, amina):
     assert first != second
     for token in (first, second, first.upper()):
         assert good(api.by(token).get("/user/")).get_json()["username"] == amina.name
+
+
+def test_two_first_log_ins_at_once_are_both_good(services, app, people, monkeypatch):
+    user = people.new(hashed_password=given_hash(PASSWORD))
+    both, renew = Barrier(2), type(services.store.users).renew_password
+
+    def together(*given):
+        if both.n_waiting < 2 and not both.broken:
+            both.wait(timeout=30)
+        return renew(*given)
+
+    monkeypatch.setattr(type(services.store.users), "renew_password", together)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda client: log_in(Api(client), user.name), [app.test_client(), app.test_client()]))
+
+    for answer in answers:
+        assert good(app.test_client().get("/user/", headers={"Authorization": f"Token {token_of(answer)}"})).status_code == 200
 
 
 def test_a_form_logs_in_too(api, amina):
@@ -266,6 +285,29 @@ def test_one_address_that_tries_many_names_is_slowed(services, api, amina):
 
     assert log_in(api, amina.name, address="203.0.113.77").status_code == 429
     token_of(log_in(api, amina.name))
+
+
+def test_who_logs_in_rightly_makes_nobody_else_at_the_address_wait(services, api, people, amina):
+    other = people.new(password=PASSWORD)
+    for number in range(attempts.ADDRESS.free):
+        services.store.attempts.begin_log_in(f"name{number}", "203.0.113.78")
+    services.store.database.attempts.update_many({}, {"$unset": {"until": ""}})  # that wait is over
+
+    token_of(log_in(api, amina.name, address="203.0.113.78"))
+    token_of(log_in(api, other.name, address="203.0.113.78"))
+    assert log_in(api, other.name, "wrong", address="203.0.113.78").status_code == 401
+    assert log_in(api, amina.name, address="203.0.113.78").status_code == 429
+
+
+def test_failures_of_an_address_are_counted_anew_a_quarter_of_an_hour_after_the_first(services, people):
+    kept = services.store.database.attempts.with_options(read_concern=ReadConcern("local"))
+    for number in range(3):
+        services.store.attempts.begin_log_in(f"name{number}", "203.0.113.79")
+    before = kept.find_one({"failures": 3})
+
+    services.store.attempts.begin_log_in("name3", "203.0.113.79")
+
+    assert kept.find_one({"_id": before["_id"]}) == {**before, "failures": 4}
 
 
 def test_failures_are_forgotten_by_the_database_itself(services, people):

@@ -7,6 +7,7 @@ import pytest
 from mongomock.collection import Collection
 
 from oclapi.model import LIVE, Change, Counts, Head, Revision
+from oclapi.store import rows
 from oclapi.store.commits import row_document
 from oclapi.store.database import INDEXES, Database
 from oclapi.store.rows import Slice
@@ -145,6 +146,19 @@ def test_what_left_since_a_commit_is_named(store, log):
     assert store.rows.removed(None, revision, "concept", 2) == [url_of("B")]
     assert store.rows.removed(None, revision, "concept", 3) == []
     assert store.rows.removed(None, Revision(NUMBER, 1), "concept", 1) == []
+
+
+def test_what_left_is_asked_for_in_parts_that_a_command_can_hold(store, log, monkeypatch):
+    log.commit(*"ABCDE")
+    for gone in "BD":
+        store.database.rows.update_one({"url": url_of(gone)}, {"$set": {"to_rev": 2}})
+    revision = log.commit("A", "C", "E")
+    asked, find = [], Collection.find
+    monkeypatch.setattr(rows, "LIST", 2)
+    monkeypatch.setattr(Collection, "find", lambda self, where, *how, **named: (asked.append(where), find(self, where, *how, **named))[1])
+
+    assert store.rows.removed(None, revision, "concept", 2) == [url_of("B"), url_of("D")]
+    assert [len(where["url"]["$in"]) for where in asked if "url" in where] == [2, 2, 1]
 
 
 def test_counts_and_times_are_those_of_the_revision(store, log):
