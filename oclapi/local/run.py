@@ -1,21 +1,23 @@
 """`make run`: databases, worker and web server of one folder, started in order, watched, and stopped in reverse order.
 
-The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ log/, secrets.json (made once, mode 0600), addresses.env (while it
-runs: where the servers are, for the command line) and lock (one run per folder). The app's answers to Ctrl-C and to crashes are
-ours and not a process manager's: honcho, say, ends everything at the first death and kills a database after five seconds.
+The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ mail/ log/, secrets.json (made once, mode 0600), addresses.env (while
+it runs: where the servers are and how they are set, for the command line) and lock (one run per folder). The app's answers to Ctrl-C
+and to crashes are ours and not a process manager's: honcho, say, ends everything at the first death and kills a database after five
+seconds.
 """
 
 import fcntl
 import json
 import os
 import secrets
+import shlex
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -111,6 +113,7 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
         ours = _secrets(home, environ)
         ours["OCL_HOME"] = str(home)
         ours["OCL_EXPORT_CACHE"] = environ.get("OCL_EXPORT_CACHE") or str(home / "exports")
+        ours["OCL_MAIL"] = environ.get("OCL_MAIL") or str(home / "mail")
         ours["PORT"] = str(port)
         log = home / "log"
         if not environ.get("MONGO_URL"):
@@ -124,7 +127,7 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
             except LocalError as error:
                 tell(f"no local Solr, the built-in search serves: {error}")
         given = {**environ, **ours, "PYTHONUNBUFFERED": "1"}
-        stack.enter_context(_addresses(home, ours))
+        stack.enter_context(_addresses(home, given))
         redis_url = given["REDIS_URL"]
         add(lambda at: _start_program("worker", WORKER, log, given, 0, lambda server: _works(server, redis_url), alone=False), patience=10)
         add(lambda at: _start_program("web", WEB, log, given, port, _serves))
@@ -235,10 +238,15 @@ def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _addresses(home: Path, ours: Mapping[str, str]) -> Iterator[None]:
-    """While the run lasts `home`/addresses.env tells a shell where its servers are; what is set there already wins."""
+def _addresses(home: Path, given: Mapping[str, str]) -> Iterator[None]:
+    """While the run lasts `home`/addresses.env tells a shell where its servers are and how they are set; what is set there already wins.
+
+    Not what no command needs and others must not have: the superuser's token, and the way out for mail, which may hold a password.
+    """
     file = home / ADDRESSES
-    _write_private(file, "".join(f'{name}="${{{name}:-{value}}}"\n' for name, value in ours.items() if name != "OCL_ROOT_TOKEN"))
+    told = {setting.metadata["env"] for setting in fields(Settings)} - {"OCL_ROOT_TOKEN", "OCL_MAIL"}
+    lines = (f'[ -n "${{{name}:-}}" ] || {name}={shlex.quote(value)}\n' for name, value in given.items() if name in told and value)
+    _write_private(file, "".join(lines))
     try:
         yield
     finally:

@@ -83,8 +83,8 @@ def test_a_server_is_run_filled_and_stopped_as_the_readme_says(checkout, environ
         assert second.returncode == 0, second.stderr
         listed = made(checkout, environ, "user", "ARGS=list")
         assert "root" in listed.stdout, listed.stderr
-        addresses = (checkout / "var" / "addresses.env").read_text()
-        url = addresses.split("MONGO_URL:-")[1].split("}")[0]
+        asked = ["sh", "-c", '. var/addresses.env; printf %s "$MONGO_URL"']
+        url = subprocess.run(asked, cwd=checkout, env=environ, capture_output=True, text=True, check=True).stdout
         with MongoClient(url) as client:
             assert client.get_default_database().rows.find_one({"id": "A"})["url"] == "/orgs/HOME/sources/S/concepts/A/"
 

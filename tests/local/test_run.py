@@ -195,6 +195,8 @@ def test_databases_of_ones_own_are_used_and_left_running(launched, environ, mong
     launcher.ready()
     done(client.post("/orgs/", {"id": "HOME", "name": "Home"}))
     assert set(launcher.children()) == {"gunicorn", "rq.cli"}
+    with database(environ) as ours:  # what the command line is told
+        assert ours.orgs.find_one({"_id": "HOME"})
     with redis.Redis.from_url(redis_url) as queue:
         assert [worker.pid for worker in rq.Worker.all(connection=queue)] == [launcher.children()["rq.cli"].pid]
 
@@ -314,6 +316,25 @@ def test_what_a_killed_fetch_of_solr_left_is_removed_and_a_living_one_is_not(tmp
         (tmp_path / name).mkdir()
     assert solr.solr_jars(tmp_path) == tmp_path / solr_lib.name
     assert sorted(os.listdir(tmp_path)) == sorted([solr_lib.name, f"lib-0.{os.getpid()}"])
+
+
+def test_the_command_line_is_told_every_setting_as_it_is_and_keeps_its_own(tmp_path):
+    odd = "a $HOME `id` \"quoted\" 'too' \\ }"
+    given = {
+        "OCL_SECRET_KEY": odd,
+        "OCL_SOLR_CORE": "x",
+        "MONGO_URL": "mongodb://h/db?a=1&b=2",
+        "OCL_ROOT_USER": "admin",
+        "OCL_MAX_SHOWN": "7",
+    }
+    with run._addresses(tmp_path, {**given, "OCL_ROOT_TOKEN": "secret", "OCL_MAIL": "smtp://u:p@h:1", "PATH": "/bin", "OCL_HSTS": ""}):
+        file = tmp_path / "addresses.env"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        script = f'set -eua; . {file}; exec "$0" -c "import json, os; print(json.dumps(dict(os.environ)))"'
+        told = subprocess.run(["sh", "-c", script, sys.executable], env={"OCL_ROOT_USER": "mine"}, capture_output=True, check=True).stdout
+    assert not file.exists()
+    found = json.loads(told)
+    assert {name: value for name, value in found.items() if name.startswith(("OCL_", "MONGO"))} == {**given, "OCL_ROOT_USER": "mine"}
 
 
 def test_secrets_are_made_once_and_only_for_us(tmp_path):
