@@ -11,8 +11,13 @@ class BadSetting(Exception):
     """An environment variable has a value that can't be used; the text names the variable."""
 
 
-def _set(variable: str, default: Any, help: str, *, low: int | None = None) -> Any:
-    return field(default=default, metadata={"env": variable, "help": help, "low": low})
+MOST = 10**9
+"""The largest number: as seconds 31 years, as bytes a gigabyte."""
+LONGEST_WAIT = 3600
+
+
+def _set(variable: str, default: Any, help: str, *, low: int | None = None, high: int = MOST) -> Any:
+    return field(default=default, metadata={"env": variable, "help": help, "low": low, "high": high})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +56,16 @@ class Settings:
     whole_second_margin: int = _set("OCL_WHOLE_SECOND_MARGIN", 2, "how much earlier an updatedSince in whole seconds is read", low=0)
     whole_second_reach: int = _set("OCL_WHOLE_SECOND_REACH", 100, "how old the one commit before that may be to be repeated too", low=0)
     max_shown: int = _set("OCL_MAX_SHOWN", 10000, "most mappings of its source that may show a concept's name if that shall change", low=1)
-    commit_patience: int = _set("OCL_COMMIT_PATIENCE", 20, "how long a write waits for other writers before it answers 503", low=1)
+    commit_patience: int = _set(
+        "OCL_COMMIT_PATIENCE", 20, "how long a write waits for other writers before it answers 503", low=1, high=LONGEST_WAIT
+    )
 
-    search_patience: int = _set("OCL_SEARCH_PATIENCE", 2, "how long a listing waits for Solr before MongoDB answers it", low=1)
-    builtin_patience: int = _set("OCL_BUILTIN_PATIENCE", 10, "how long the built-in search may read for one answer before it is 503", low=1)
+    search_patience: int = _set(
+        "OCL_SEARCH_PATIENCE", 2, "how long a listing waits for Solr before MongoDB answers it", low=1, high=LONGEST_WAIT
+    )
+    builtin_patience: int = _set(
+        "OCL_BUILTIN_PATIENCE", 10, "how long the built-in search may read for one answer before it is 503", low=1, high=LONGEST_WAIT
+    )
     export_link_life: int = _set("OCL_EXPORT_LINK_LIFE", 3600, "how long an exportURL can be used", low=1)
     export_silence: int = _set("OCL_EXPORT_SILENCE", 60, "a running export job silent for longer counts as dead", low=1)
     export_failure_pause: int = _set("OCL_EXPORT_FAILURE_PAUSE", 300, "how long GET tells of a failed export before it tries again", low=0)
@@ -68,9 +79,9 @@ class Settings:
             if not text:
                 continue
             if setting.type is int or setting.type == "int":
-                low = setting.metadata["low"]
-                if not re.fullmatch(r"[0-9]{1,12}", text) or (low is not None and int(text) < low):
-                    raise BadSetting(f"{name} must be a whole number of at least {low}")
+                low, high = setting.metadata["low"], setting.metadata["high"]
+                if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+                    raise BadSetting(f"{name} must be a whole number from {low} to {high}")
                 values[setting.name] = int(text)
             else:
                 values[setting.name] = text

@@ -4,7 +4,9 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from jobs.index import Watch
 from jobs.mail import send_mails
@@ -27,9 +29,8 @@ IDLE = 5.0  # seconds without a step after which a transaction counts as abandon
 
 def tick(s: Services, now: datetime) -> None:
     """One round. Running it twice at once, or not for a while, does no harm."""
-    heal_exports(s, now)
-    purge_trash(s)
-    send_mails(s, now)
+    _try("exports are not healed", heal_exports, s, now)
+    _try("what was deleted is not purged", purge_trash, s)
 
 
 def heal_exports(s: Services, now: datetime) -> None:
@@ -75,6 +76,8 @@ def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] =
     queues = [RQIndexQueue(s.settings.redis_url, name) for name in (INDEX, EDITS)]
     watch = Watch(s, s.solr, *queues) if s.solr else None
     cleaned, prepared = -CLEANING_PACE, False
+    mailing, sending = ThreadPoolExecutor(1, thread_name_prefix="mail"), Future[None]()
+    sending.set_result(None)
     while not ended():
         appointed = False
         try:
@@ -87,22 +90,30 @@ def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] =
                 if left := abandoned.end(IDLE):
                     log.warning("ended transactions of killed processes", extra={"transactions": left})
                 tick(s, now)
+                if sending.done():  # a mail server that hangs holds up nothing else
+                    sending = mailing.submit(_try, "mails are not sent", send_mails, s, now)
                 if time.monotonic() - cleaned >= CLEANING_PACE:
                     clean_cache(s, now)
                     cleaned = time.monotonic()
-        except Exception:  # healing must outlive every fault: a store that restarts, a cache that is away
+        except Exception:  # as in `_try`
             log.exception("tick failed")
         for _ in range(LOOKS):
             if appointed and watch:
                 look(watch)
             if not ended():
                 pause(PACE / LOOKS)
+    mailing.shutdown()
     s.store.leases.give_back("tick", holder)
+
+
+def _try(otherwise: str, duty: Callable[..., None], *given: Any) -> None:
+    """One duty, whose fault keeps no other from being done."""
+    try:
+        duty(*given)
+    except Exception:  # healing must outlive every fault: a store that restarts, a cache that is away
+        log.exception(otherwise)
 
 
 def look(watch: Watch) -> None:
     """See whether the index is behind."""
-    try:
-        watch.look(datetime.now(UTC))
-    except Exception:  # as in `run`
-        log.exception("look at the index failed")
+    _try("look at the index failed", watch.look, datetime.now(UTC))

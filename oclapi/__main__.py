@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -70,12 +70,13 @@ def _import(settings: Settings, stream: IO[bytes], digest: str, total: int, opti
     store.owners.ensure_first(settings.root_user)
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
     task = task_key(digest, options, caller)
-    with progress("import", total) as told:
-        report = run(store, caller, split(stream), options, task, lambda so_far, results: told(results[-1].line))
-    _tell(store, report, report_file)
+    with open(report_file, "wb") if report_file else nullcontext() as out:  # first: an import that is done can't be told of again
+        with progress("import", total) as told:
+            report = run(store, caller, split(stream), options, task, lambda so_far, results: told(results[-1].line))
+        _tell(store, report, out)
 
 
-def _tell(store: Store, report: Report, report_file: str | None) -> None:
+def _tell(store: Store, report: Report, out: IO[bytes] | None) -> None:
     if report.continued:
         click.echo(f"went on after line {report.continued}, which an earlier run had reached")
     if report.refused:
@@ -84,10 +85,9 @@ def _tell(store: Store, report: Report, report_file: str | None) -> None:
             click.echo(f"line {result['line']}: {result['outcome']}: {_reasons(result)}")
         if report.refused > SHOWN:
             click.echo(f"... and {report.refused - SHOWN} more lines were refused; --report FILE writes them all")
-    if report_file:
-        with open(report_file, "wb") as out:
-            for result in store.tasks.results(report.task):
-                out.write(jsonio.dumps(result) + b"\n")
+    if out:
+        for result in store.tasks.results(report.task):
+            out.write(jsonio.dumps(result) + b"\n")
     click.echo(f"{report.message} ({report.seconds:.1f} s)")
 
 

@@ -320,20 +320,10 @@ log_in = _checker(LogIn)
 log_in_by_hash = _checker(LogInByHash)
 version_create = _checker(Version)
 version_update = _checker(VersionChange)
-_concept_create = _checker(Concept)
-_mapping_create = _checker(Mapping)
+concept_create = _checker(Concept)
+mapping_create = _checker(Mapping)
 _source_create = _checker(Source)
 _source_update = _checker(SourceChange)
-
-
-def concept_create(body: Json, *, in_import: bool = False) -> Json:
-    """In imports an integer id is read as its decimal text. Raises Invalid."""
-    return _concept_create(_text_id(body) if in_import else body)
-
-
-def mapping_create(body: Json, *, in_import: bool = False) -> Json:
-    """As `concept_create`."""
-    return _mapping_create(_text_id(body) if in_import else body)
 
 
 def source_create(body: Json) -> Json:
@@ -344,11 +334,6 @@ def source_create(body: Json) -> Json:
 def source_update(body: Json) -> Json:
     """As `source_create`."""
     return _with_short_code(_source_update, body)
-
-
-def _text_id(body: Json) -> Json:
-    given = body.get("id")
-    return {**body, "id": str(given)} if type(given) is int else body
 
 
 def _with_short_code(check: Callable[[Json], Json], body: Json) -> Json:

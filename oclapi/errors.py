@@ -14,7 +14,8 @@ OclError
   RangeNotSatisfiable     a byte range outside the archive
   ExportFailed            the last export job of a version failed a moment ago
   RepositoryBusy          other writers kept this one waiting too long; nothing was written
-  StoreUnavailable, QueueUnavailable
+  StoreUnavailable, QueueUnavailable, SearchUnavailable
+  SearchBehind            the search engine has still to learn of what is asked for
   IndexBusy, IndexIncomplete   why a command could not make the search index again
   OutcomeUnknown          the store's answer to a commit was lost: it may or may not have happened
   Overtaken               a job whose token is no longer the export's: another one owns it now
@@ -72,7 +73,7 @@ class Frozen(OclError):
 
 
 class MethodNotOffered(OclError):
-    """The address exists, the method is not offered there. `extra["allow"]` is not used; `allow` names what is."""
+    """The address exists, the method is not offered there; `allow` names those that are."""
 
     def __init__(self, detail: str, allow: Sequence[str] = ()) -> None:
         super().__init__(detail)

@@ -19,7 +19,6 @@ requests = Histogram(
 )
 
 listings = Counter("oclapi_listings", "Listings by the engine that found their rows (solr, mongodb).", ("engine",))
-"""For the one who chooses the engine: `listings.labels(engine=index.name).inc()`."""
 
 
 Gauge = tuple[str, str, Mapping[tuple[tuple[str, str], ...], float]]

@@ -83,8 +83,8 @@ def _mapping(made: Json, row: Row, body: Json) -> None:
     header = row.header
     made |= _ends("/".join(header["from"].split("/", 5)[:5]) + "/", "/".join(header["to"].split("/", 5)[:5]) + "/")
     made["is_mapType"], made["facet_mapType"] = header["type"], fields.shown(header["map_type"])
-    made["is_fromConcept"] = [_token(header["from"]), *header["from_is"]]
-    made["is_toConcept"] = [_token(header["to"]), *header["to_is"]]
+    made["is_fromConcept"] = [fields.token(header["from"]), *header["from_is"]]
+    made["is_toConcept"] = [fields.token(header["to"]), *header["to_is"]]
     made["q_code"] = [plain(code) for code in (body["from_concept_code"], body["to_concept_code"]) if code]
     made["q_names"] = [parted(name) for name in (body["from_concept_name"], body["to_concept_name"]) if name]
     made["q_external"] = [plain(code) for code in (row.id, body["external_id"]) if code]
@@ -121,11 +121,6 @@ def marker_document(marker: Marker) -> Json:
 
 def store_name(store: str) -> str:
     return f"{store}/{SCHEMA}"
-
-
-@functools.lru_cache(maxsize=4096)  # ids, classes and types: few values, each in thousands of rows
-def _token(value: str) -> str:
-    return fields.token(value)
 
 
 def plain(text: str) -> str:

@@ -312,7 +312,7 @@ def _texts(row: Row) -> Texts:
         codes = (body["id"], body["from_concept_code"], body["to_concept_code"])
         names = (body["from_concept_name"], body["to_concept_name"])
         return Texts(codes, [name for name in names if name], [body["external_id"] or ""])
-    external = [body["external_id"], *(name["external_id"] for name in body["names"])]
+    external = [part["external_id"] for part in (body, *body["names"], *body["descriptions"])]
     others = [*filter(None, external), *(text["description"] for text in body["descriptions"])]
     return Texts([body["id"]], [name["name"] for name in body["names"]], others)
 

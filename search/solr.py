@@ -75,7 +75,7 @@ class SolrIndex:
                 self._again = time.monotonic() + PAUSE
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            log.warning("an answer of the search engine was not understood", extra={"reason": repr(error)[:500]})
+            log.warning("an answer of the search engine was not understood", extra={"reason": repr(error)[:500]}, exc_info=True)
             self._again = time.monotonic() + PAUSE
             raise SearchUnavailable("what answers at SOLR_URL is not Solr") from error
 

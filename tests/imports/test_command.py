@@ -56,6 +56,13 @@ def test_a_load_prints_its_counts_and_refusals_and_writes_its_report(small, mong
     assert "6 unchanged" in load(small, mongo_url=mongo_url).stdout.decode()
 
 
+def test_a_report_that_can_not_be_written_is_told_before_anything_is_loaded(small, mongo_url, tmp_path):
+    done = load(small, "--report", str(tmp_path / "nowhere" / "report"), mongo_url=mongo_url)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"nowhere" in done.stderr
+    assert "6 created" in load(small, mongo_url=mongo_url).stdout.decode()
+
+
 def test_standard_input_is_read_and_known_again(mongo_url):
     given = b"".join(jsonio.dumps(line) + b"\n" for line in [*START, concept(1)])
     assert b"4 created" in load("-", mongo_url=mongo_url, given=given).stdout

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 import redis
@@ -186,6 +187,30 @@ def test_a_tick_outlives_a_fault_and_gives_its_lease_back(services, monkeypatch)
     monkeypatch.setattr(tick, "tick", broken)
     tick.run(services, lambda: len(rounds) == 3, lambda seconds: None)
     assert services.store.leases.take("tick", "another", tick.LEASE, now())
+
+
+def test_a_duty_that_fails_and_a_mail_server_that_hangs_hold_up_no_other_duty(services, monkeypatch):
+    purged, sent, hanging = [], Event(), Event()
+
+    def broken(s, moment):
+        raise RuntimeError("a fault")
+
+    def hangs(s, moment):
+        sent.set()
+        assert hanging.wait(30)
+
+    monkeypatch.setattr(tick, "heal_exports", broken)
+    monkeypatch.setattr(tick, "purge_trash", purged.append)
+    monkeypatch.setattr(tick, "send_mails", hangs)
+
+    def ended():
+        if len(purged) == 3:
+            assert sent.wait(30)
+            hanging.set()
+        return len(purged) == 3
+
+    tick.run(services, ended, lambda seconds: None)
+    assert len(purged) == 3
 
 
 def test_of_two_workers_one_ticks(services, monkeypatch):

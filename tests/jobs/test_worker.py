@@ -82,7 +82,7 @@ def test_the_processes_of_a_killed_worker_end(worker):
 def test_a_bad_setting_is_one_line(environ):
     environ["OCL_EXPORT_SILENCE"] = "soon"
     done = subprocess.run([sys.executable, "-m", "jobs.worker"], env=environ, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "oclapi: OCL_EXPORT_SILENCE must be a whole number of at least 1\n")
+    assert (done.returncode, done.stderr) == (1, "oclapi: OCL_EXPORT_SILENCE must be a whole number from 1 to 1000000000\n")
 
 
 DEAF = """

@@ -85,7 +85,12 @@ def filled(store: Store) -> Library:
     lab.edit(
         new_concept("A1", "Serum glucose", concept_class="Test", datatype="Numeric", extras={"units": "mmol/L", "a": {"b": 1}}),
         new_concept("A2", "High fever", concept_class="Diagnosis", names=[named("High fever"), named("Forte fièvre", "fr")]),
-        new_concept("a10", "X-ray of chest", concept_class="Procedure", descriptions=[{"description": "A picture", "locale": "en"}]),
+        new_concept(
+            "a10",
+            concept_class="Procedure",
+            names=[named("X-ray of chest", external_id="NAME-5")],
+            descriptions=[{"description": "A picture", "locale": "en", "external_id": "NOTE-9"}],
+        ),
     )
     lab.edit(
         new_concept("B1", "Yellow fever", concept_class="diagnosis", external_id="EXT-77", extras={"units": "none", "list": ["x", "y"]}),

@@ -193,6 +193,8 @@ WORDS = {
     "a code": ("b1", {"B1"}),
     "the start of a code": ("b*", {"B1", "B2"}),
     "an external id": ("EXT-77", {"B1"}),
+    "an external id of a name": ("NAME-5", {"a10"}),
+    "an external id of a description": ("NOTE-9", {"a10"}),
     "a hyphen": ("x-ray", {"a10"}),
     "words of a description": ("picture", {"a10"}),
     "Chinese": ("糖尿病", {"B2"}),

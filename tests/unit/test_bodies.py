@@ -142,11 +142,9 @@ def test_the_reserved_words_are_those_of_the_contract():
 
 
 @pytest.mark.parametrize(("check", "body"), [(bodies.concept_create, CONCEPT), (bodies.mapping_create, MAPPING)])
-def test_only_in_an_import_an_integer_is_read_as_an_id(check, body):
-    assert check({**body, "id": 1007}, in_import=True)["id"] == "1007"
-    assert list(errors_of(check, {**body, "id": 1007})) == ["id"]
-    assert list(errors_of(check, {**body, "id": True}, in_import=True)) == ["id"]
-    assert list(errors_of(check, {**body, "id": 10.0}, in_import=True)) == ["id"]
+@pytest.mark.parametrize("given", [1007, True, 10.0])
+def test_a_number_is_no_id(check, body, given):
+    assert list(errors_of(check, {**body, "id": given})) == ["id"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def test_a_fixed_token_that_no_header_could_hold_is_refused(token):
         ("SOLR_URL", "http://:8983/solr"), ("MONGO_URL", "mongodb://127.0.0.1:99999/oclapi"), ("MONGO_URL", "mongodb:///oclapi"),
         ("MONGO_URL", "mongodb://a:1,b:0/oclapi"), ("MONGO_URL", "mongodb://host"), ("OCL_MAIL", "smtp://"), ("OCL_MAIL", "smtp://host:99999"),
         ("OCL_BASE_URL", "https://"), ("OCL_BASE_URL", "http://[::1/"), ("OCL_PAGE_LIMIT", "\u0661\u0662"),
+        ("OCL_TOKEN_LIFE", "999999999999"), ("OCL_COMMIT_PATIENCE", "3601"), ("OCL_EXPORT_LINK_LIFE", "0"),
     ],
 )  # fmt: skip
 def test_an_address_or_number_that_can_not_be_is_refused_by_name(name, value):
