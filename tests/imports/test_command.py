@@ -18,6 +18,7 @@ from oclapi.model import LIVE
 from oclapi.store.abandoned import Abandoned
 from oclapi.store.database import Database
 from oclapi.store.store import Store
+from tests.acceptance.invariants import check_repository
 from tests.folders import servers_folder
 from tests.imports.conftest import LAB, START, Imports, concept, counted, mapping
 
@@ -134,6 +135,7 @@ def test_an_import_killed_again_and_again_goes_on_without_duplicates(mongo_url, 
     assert counted(results[3:]) == {"created": len(MANY) - 3}
     urls = [row["url"] for row in store.database.rows.find({}, {"url": 1})]
     assert len(urls) == len(set(urls)) == len(MANY) - 3
+    check_repository(store, store.repos.by_url(LAB)["_id"])
     store.database.client.close()
 
 
@@ -165,6 +167,7 @@ def test_a_load_goes_on_when_the_database_is_killed_and_started_again(own_folder
         said = {result["url"] for result in results[3:] if result["outcome"] == "created"}
         assert said == {row["url"] for row in store.database.rows.find({"to_rev": LIVE}, {"url": 1})}
         assert len(said) == len(MANY) - 3
+        check_repository(store, store.repos.by_url(LAB)["_id"])
     finally:
         process.kill()
         process.communicate()

@@ -290,3 +290,24 @@ def test_content_is_written_in_commits_of_a_thousand_rows(lab):
     number = lab.store.repos.by_url(LAB)["_id"]
     commits = lab.store.database.revisions.find({"repo": number}).sort("rev", 1)
     assert [commit["changes"] for commit in commits] == [1000, 1000, 500]
+
+
+OTHERS = (
+    {"type": "Organization", "id": "Later", "name": "Later"},
+    {"type": "Source", "owner": "NorthLab", "id": "LATER", "name": "Later"},
+    {"type": "Source Version", "source_url": LAB, "id": "v1"},
+    {"type": "User", "username": "asha", "name": "Asha", "email": "asha@example.org"},
+)
+
+
+@pytest.mark.parametrize("line", OTHERS, ids=lambda line: line["type"])
+def test_what_was_done_and_not_noted_when_an_import_was_killed_is_found_by_the_next(lab, line, monkeypatch):
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run._Run, "_note", killed)
+        with pytest.raises(KeyboardInterrupt):
+            lab.run(line, task="cut")
+
+    assert lab.outcomes(line, task="cut") == ["unchanged"]

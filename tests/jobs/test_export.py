@@ -150,6 +150,23 @@ def test_an_edit_while_a_job_runs_is_in_the_archive_of_the_next(services, states
     assert states.file(version, first.token) == first
 
 
+def test_content_that_changes_while_a_job_runs_is_not_in_its_archive(services, states, source, monkeypatch):
+    ids = [f"C{number:04}" for number in range(2500)]
+    source.commit(*ids)
+    source.commit("m1", kind="mapping")
+    version = source.release("v1")
+    undisturbed = containers(services, make(services, states, version))
+    states.recreate(version, now())
+
+    def write(number):
+        source.commit(*ids[:1500], f"new{number}", retired=True)
+        source.commit("m1", f"n{number}", kind="mapping")
+
+    after_batch(monkeypatch, write)
+    build_export(key(version), token(services, version))
+    assert containers(services, states.of(version, now()).file) == undisturbed
+
+
 def test_an_edit_while_a_job_waits_is_in_its_archive(services, states, source, version):
     states.ask(version, now())
     source.edit(version, description="in time")
