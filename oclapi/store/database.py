@@ -71,7 +71,7 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
     "users": {"tokens": index("tokens.hash"), "active": index("active", "created_on", "_id")},
     "attempts": {"over": index("expires_at", expireAfterSeconds=0)},
     "mails": {"due": index("due")},
-    "tasks": {"finished": index("finished_at")},
+    "tasks": {"finished": index("finished_at"), "touched": index("touched_at")},
     "task_results": {"task": index("task", "line")},
     "index_refusals": {"repo": index("repo")},
 }

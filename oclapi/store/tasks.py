@@ -14,6 +14,8 @@ from oclapi.store.repos import now_ms
 
 KEPT = timedelta(days=3)
 """How long a finished task can be asked for."""
+WAITED_FOR = timedelta(days=30)
+"""How long one that was cut off can be continued after its last step."""
 
 
 class Tasks:
@@ -29,16 +31,19 @@ class Tasks:
         """The unfinished task of this key, to be continued after its `lines`; else a new one at line 0.
 
         Its `run` is this run's alone: an earlier run that still works gets Overtaken at its next step. Also forgets tasks that ended
-        more than KEPT ago.
+        more than KEPT ago, and ends those that nobody continued for WAITED_FOR.
         """
         run = uuid.uuid4().hex
         with told():
             self._forget()
-            found = self._db.tasks.find_one_and_update({"_id": task, "state": "STARTED"}, {"$set": {"run": run}}, return_document=True)
+            now = now_ms()
+            mine = {"$set": {"run": run, "touched_at": now}}
+            found = self._db.tasks.find_one_and_update({"_id": task, "state": "STARTED"}, mine, return_document=True)
             if found:
                 return found
             self._db.task_results.delete_many({"task": task})
-            made = {"_id": task, "username": by, "state": "STARTED", "run": run, "lines": 0, "counts": {}, "started_at": now_ms()}
+            begun: Json = {"started_at": now, "touched_at": now}
+            made = {"_id": task, "username": by, "state": "STARTED", "run": run, "lines": 0, "counts": {}, **begun}
             self._db.tasks.replace_one({"_id": task}, made, upsert=True)
             return made
 
@@ -49,7 +54,7 @@ class Tasks:
 
         Raises Overtaken when the task has another run by now, or has ended.
         """
-        moved = {"$set": {"lines": lines, "counts": dict(counts)}}
+        moved = {"$set": {"lines": lines, "counts": dict(counts), "touched_at": now_ms()}}
         done = self._db.tasks.update_one({"_id": task, "run": run, "state": "STARTED"}, moved, session=session)
         if done.matched_count == 0:
             raise Overtaken("another run has taken over this import")
@@ -68,6 +73,9 @@ class Tasks:
                 yield from jsonio.loads_own(step["results"])
 
     def _forget(self) -> None:
-        for old in list(self._db.tasks.find({"finished_at": {"$lt": now_ms() - KEPT}}, {"_id": 1})):
+        now = now_ms()
+        given_up = {"state": "STARTED", "touched_at": {"$lt": now - WAITED_FOR}}
+        self._db.tasks.update_many(given_up, {"$set": {"state": "FAILURE", "finished_at": now}})
+        for old in list(self._db.tasks.find({"finished_at": {"$lt": now - KEPT}}, {"_id": 1})):
             self._db.task_results.delete_many({"task": old["_id"]})
             self._db.tasks.delete_one({"_id": old["_id"], "finished_at": {"$exists": True}})

@@ -1,5 +1,7 @@
 """Each line has exactly one outcome of the contract, and leaves what it says."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from oclapi.access import Caller
@@ -311,3 +313,21 @@ def test_what_was_done_and_not_noted_when_an_import_was_killed_is_found_by_the_n
             lab.run(line, task="cut")
 
     assert lab.outcomes(line, task="cut") == ["unchanged"]
+
+
+def test_tasks_are_kept_for_days_after_their_end_and_for_weeks_when_they_were_cut_off(lab):
+    tasks, results = lab.store.database.tasks, lab.store.database.task_results
+    ages = (("old", "finished_at", 4), ("young", "finished_at", 2), ("cut", "touched_at", 31), ("waits", "touched_at", 29))
+    for name, field, days in ages:
+        lab.run(concept(1), task=name)
+        moved = {field: datetime.now(UTC) - timedelta(days=days)}
+        cut = {"$set": {**moved, "state": "STARTED"}, "$unset": {"finished_at": ""}}
+        tasks.update_one({"_id": name}, {"$set": moved} if field == "finished_at" else cut)
+
+    lab.run(concept(2), task="next")
+
+    assert {task["_id"]: task["state"] for task in tasks.find({"_id": {"$in": ["old", "young", "cut", "waits"]}})} == {
+        "young": "SUCCESS", "cut": "FAILURE", "waits": "STARTED",
+    }  # fmt: skip
+    assert results.count_documents({"task": "old"}) == 0
+    assert all(results.count_documents({"task": name}) for name in ("young", "cut", "waits"))
