@@ -51,7 +51,7 @@ def solr_jars(folder: Path, tell: Callable[[str], None] = lambda line: None) -> 
     pom = PARTS / "pom.xml"
     lib = folder / f"lib-{hashlib.sha256(pom.read_bytes()).hexdigest()[:8]}"
     for left in folder.glob("lib-*.*"):
-        if not psutil.pid_exists(int(left.suffix[1:])):  # of a fetch that was killed
+        if left.suffix[1:].isdecimal() and not psutil.pid_exists(int(left.suffix[1:])):  # of a fetch that was killed
             shutil.rmtree(left, ignore_errors=True)
     if lib.is_dir():
         return lib

@@ -51,6 +51,7 @@ def test_a_load_prints_its_counts_and_refusals_and_writes_its_report(small, mong
     text = done.stdout.decode()
     assert done.returncode == 0, done.stderr
     assert "7 processed: 6 created, 1 failed" in text
+    assert "import: 7 of 7, " in text
     assert "line 7: failed: to_concept_url: there is no concept" in text
     report = [json.loads(line) for line in (tmp_path / "report").read_bytes().splitlines()]
     assert [entry["line"] for entry in report] == list(range(1, 8))

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from jobs import export, tick
 from jobs.export import build_export
 from oclapi.errors import NotFound
+from oclapi.exports import archive
 from oclapi.exports.cache import folder_of
+from oclapi.store import rows
 from oclapi.store.exports import Exports
 from oclapi.store.rows import Rows
 from tests.jobs.conftest import cached, containers, exported, key, now, token
@@ -165,6 +168,27 @@ def test_content_that_changes_while_a_job_runs_is_not_in_its_archive(services, s
     after_batch(monkeypatch, write)
     build_export(key(version), token(services, version))
     assert containers(services, states.of(version, now()).file) == undisturbed
+
+
+def test_a_job_holds_some_batches_however_large_the_version(services, states, source, monkeypatch):
+    monkeypatch.setattr(rows, "LIST", 100)
+    monkeypatch.setattr(archive, "READ", 2**16)
+
+    def peak(name):
+        version = source.release(name)
+        states.ask(version, now())
+        tracemalloc.start()
+        try:
+            build_export(key(version), token(services, version))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    source.commit(*[f"C{number:05}" for number in range(2000)])
+    peak("v1")  # what is made once is made now
+    small = peak("v2")
+    source.commit(*[f"D{number:05}" for number in range(18_000)])
+    assert peak("v3") < 1.5 * small
 
 
 def test_an_edit_while_a_job_waits_is_in_its_archive(services, states, source, version):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import zipfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -249,6 +250,21 @@ def test_without_a_terminal_progress_is_a_line_now_and_then_and_one_at_the_end(m
         for done in (100, 500, 1000, 2000, 3000):
             told(done)
     assert capsys.readouterr().out == "loading: 1,000 of 3,000, 200/s\nloading: 3,000 of 3,000, 429/s\n"
+
+
+def test_the_wait_for_an_export_tells_what_the_server_tells(monkeypatch):
+    told = []
+    answers = iter([(208, b""), (208, b'{"processed": 3}'), (208, b""), (208, b'{"processed": null}'), (200, b"")])
+
+    @contextmanager
+    def call(*asked):
+        status, body = next(answers)
+        yield status, {"Retry-After": "0"}, io.BytesIO(body)
+
+    monkeypatch.setattr(demo, "call", call)
+    monkeypatch.setattr(demo, "progress", lambda title, total: nullcontext(told.append))
+    assert demo.wait_for_export(None, 10) >= 0
+    assert told == [3, 0, 10]
 
 
 def test_on_a_terminal_progress_is_a_bar(monkeypatch):

@@ -312,10 +312,10 @@ def test_a_web_server_that_ends_at_once_is_one_line_with_its_reason(launched):
 
 
 def test_what_a_killed_fetch_of_solr_left_is_removed_and_a_living_one_is_not(tmp_path, solr_lib):
-    for name in (solr_lib.name, "lib-0.99999999", f"lib-0.{os.getpid()}"):
+    for name in (solr_lib.name, "lib-0.99999999", f"lib-0.{os.getpid()}", "lib-0.old"):
         (tmp_path / name).mkdir()
     assert solr.solr_jars(tmp_path) == tmp_path / solr_lib.name
-    assert sorted(os.listdir(tmp_path)) == sorted([solr_lib.name, f"lib-0.{os.getpid()}"])
+    assert sorted(os.listdir(tmp_path)) == sorted([solr_lib.name, f"lib-0.{os.getpid()}", "lib-0.old"])
 
 
 def test_the_command_line_is_told_every_setting_as_it_is_and_keeps_its_own(tmp_path):
