@@ -37,6 +37,7 @@ class Settings:
     log_level: str = _set("OCL_LOG_LEVEL", "INFO", "least severe level that is logged")
 
     max_body: int = _set("OCL_MAX_BODY", 16 * 2**20, "largest request body", low=1024)
+    body_silence: int = _set("OCL_BODY_SILENCE", 20, "how long the next bytes of a body may take to come", low=1, high=LONGEST_WAIT)
     max_depth: int = _set("OCL_MAX_DEPTH", 64, "deepest nesting of a JSON body", low=40)
     max_request_line: int = _set("OCL_MAX_REQUEST_LINE", 16384, "longest request line", low=1024)
     rate_limit: int = _set("OCL_RATE_LIMIT", 0, "requests a minute of one user, or of one address without a token; 0: any number", low=0)

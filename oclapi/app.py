@@ -77,7 +77,7 @@ def create_app(services: Services) -> Flask:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        asked.leave_nothing(settings.max_body)
+        asked.leave_nothing(settings)
         took = time.monotonic() - g.begun
         address = str(request.url_rule) if request.url_rule else None  # the path itself may hold a signed link
         metrics.count_request(request.method, address, response.status_code, took)

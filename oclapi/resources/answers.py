@@ -79,7 +79,7 @@ def finish(response: Response) -> Response:
         _as_gzip(response)
     response.headers["Vary"] = ", ".join(dict.fromkeys(["Authorization", "Accept-Encoding", *response.vary]))
     response.headers.update(CORS)
-    if request.method == "OPTIONS":  # Flask's own answer, which has no body and says that it is HTML
+    if request.method == "OPTIONS" and response.status_code == 200:  # Flask's own answer, which has no body and says that it is HTML
         response.headers.pop("Content-Type", None)
     return response
 

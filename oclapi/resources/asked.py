@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
@@ -93,12 +94,12 @@ def wants_facets() -> bool:
 
 def body(settings: Settings) -> Json:
     """The request's JSON object. Raises Invalid, BodyTypeNotAccepted, BodyTooLarge."""
-    return _object(_raw(settings.max_body), settings)
+    return _object(_raw(settings), settings)
 
 
 def optional_body(settings: Settings) -> Json:
     """As `body`; an empty one is {}."""
-    raw = _raw(settings.max_body)
+    raw = _raw(settings)
     return _object(raw, settings) if raw else {}
 
 
@@ -106,7 +107,7 @@ def flat_body(settings: Settings) -> Json:
     """As `body`, for bodies without lists and objects in them: a form is taken too. Of a key given twice the first counts."""
     if request.mimetype not in FORMS:
         return body(settings)
-    raw = _raw(settings.max_body)
+    raw = _raw(settings)
     try:
         reader = FormDataParser(max_form_parts=FORM_PARTS, silent=False)
         _, fields, _ = reader.parse(io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params)
@@ -121,40 +122,60 @@ def _object(raw: bytes, settings: Settings) -> Json:
     return jsonio.object_of(raw, settings.max_depth)
 
 
-def _raw(most: int) -> bytes:
+def _raw(settings: Settings) -> bytes:
     """The body as it came, read no further than the limit. Werkzeug's own limit cuts a body of untold length without a word."""
+    most = settings.max_body
     too_large = BodyTooLarge(f"the body has more than {most} bytes")
     if (request.content_length or 0) > most:
         raise too_large
     pieces, left = [], most
-    while piece := _piece(min(left + 1, PIECE)):
+    while piece := _piece(min(left + 1, PIECE), settings):
         left -= len(piece)
         if left < 0:
             raise too_large
         pieces.append(piece)
-    return b"".join(pieces)
+    raw = b"".join(pieces)
+    if len(raw) < (request.content_length or 0):  # what was cut off on its way can be whole JSON, or a whole form, all the same
+        raise Invalid.field("__all__", f"the body has {len(raw)} bytes, {request.content_length} were announced")
+    return raw
 
 
-def leave_nothing(most: int) -> None:
-    """Read what is left of the body before the answer is sent, but no more than `most` bytes.
+def leave_nothing(settings: Settings) -> None:
+    """Read what is left of the body before the answer is sent, but no more than a body may have.
 
     Many clients send the whole body before they look for an answer, and see a broken connection in place of a 401 or 413.
     """
-    left = most
+    left = settings.max_body
     try:
-        while left > 0 and (piece := _piece(min(left, PIECE))):
+        while left > 0 and (piece := _piece(min(left, PIECE), settings)):
             left -= len(piece)
     except (Invalid, HTTPException):  # what is wrong with the body does not change the answer
         return
 
 
-def _piece(most: int) -> bytes:
+def _piece(most: int, settings: Settings) -> bytes:
     try:
-        return request.stream.read(most)
+        with _patience(settings.body_silence):
+            return request.stream.read(most)
     except HTTPException:
         raise
     except Exception as error:  # servers have errors of their own, of no common kind, for a body that is cut off or badly framed
         raise Invalid.field("__all__", "the body can't be read to its end") from error
+
+
+@contextmanager
+def _patience(silence: int) -> Iterator[None]:
+    """Wait so many seconds for the next bytes of a body, not for ever: whoever sends none holds a thread of the server."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None:
+        yield
+        return
+    before = connection.gettimeout()
+    connection.settimeout(silence)
+    try:
+        yield
+    finally:
+        connection.settimeout(before)
 
 
 def alternatives(name: str) -> list[str] | None:

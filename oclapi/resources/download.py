@@ -43,7 +43,7 @@ def select(method: str, asked: Mapping[str, str], size: int, etag: str, last_mod
     if "If-None-Match" in asked:
         if _none_match_fails(asked["If-None-Match"], etag):
             return Selected(304)
-    elif (since := parse_date(asked.get("If-Modified-Since"))) and _second(last_modified) <= since:
+    elif (since := _date(asked.get("If-Modified-Since"))) and _second(last_modified) <= since:
         return Selected(304)
     if method == "GET" and "Range" in asked and _if_range_holds(asked.get("If-Range"), etag, last_modified):
         found = one_range(asked["Range"], size)
@@ -129,7 +129,15 @@ def _if_range_holds(header: str | None, etag: str, last_modified: datetime) -> b
     header = header.strip()
     if header.startswith(('"', "W/")):
         return header == etag
-    return parse_date(header) == _second(last_modified)
+    return _date(header) == _second(last_modified)
+
+
+def _date(header: str | None) -> datetime | None:
+    """A date of HTTP; None for what is none, also for one that no calendar holds."""
+    try:
+        return parse_date(header)
+    except OverflowError:
+        return None
 
 
 def _second(moment: datetime) -> datetime:

@@ -81,6 +81,13 @@ def test_options_tells_the_methods(api, source, rest, methods):
     assert (answer.data, "Content-Type" in answer.headers) == (b"", False)
 
 
+def test_an_options_that_is_refused_tells_why_as_json(api):
+    answer = api.open("OPTIONS", "/nothing/")
+
+    assert (answer.status_code, answer.mimetype) == (404, "application/json")
+    assert answer.get_json()["detail"]
+
+
 def test_a_method_that_an_address_never_offers_is_405_at_once(api):
     answer = api.anonymous.open("POST", "/sources/")
 

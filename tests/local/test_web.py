@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.error import URLError
@@ -37,6 +38,7 @@ def web(new_mongo_url, tmp_path_factory):
     environ = {
         "PATH": os.environ["PATH"], "PORT": str(port), "WEB_CONCURRENCY": "1", "OCL_HOME": str(folder), "MONGO_URL": new_mongo_url(),
         "OCL_SECRET_KEY": KEY, "OCL_ROOT_TOKEN": TOKEN.upper(), "OCL_EXPORT_CACHE": str(folder / "exports"), "OCL_MAX_BODY": str(MOST),
+        "OCL_BODY_SILENCE": "1",
     }  # fmt: skip
     with open(folder / "web.log", "wb") as log:
         process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log)
@@ -108,6 +110,39 @@ def test_a_body_over_the_limit_or_of_unknown_length_is_answered_and_the_connecti
     assert answer.status == (413 if isinstance(body, bytes) else 400)
     assert answer.will_close
     assert json.loads(answer.read())["detail"]
+
+
+def begun(web, length=100, sent=b"{", token=TOKEN):
+    """A connection over which the beginning of a body has come."""
+    caller = socket.create_connection(("127.0.0.1", web.port), timeout=30)
+    head = f"POST /orgs/ HTTP/1.1\r\nHost: x\r\nAuthorization: Token {token}\r\nContent-Length: {length}\r\n\r\n"
+    caller.sendall(head.encode() + sent)
+    return caller
+
+
+def answer_to(caller):
+    with caller:
+        answer = HTTPResponse(caller)
+        answer.begin()
+        return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.parametrize(("token", "status"), [(TOKEN, 400), ("x", 401)])
+def test_clients_that_never_finish_their_bodies_do_not_keep_others_out(web, connection, token, status):
+    with ExitStack() as open_ones:
+        held = [open_ones.enter_context(begun(web, token=token)) for _ in range(8)]  # as many as the server has threads
+        connection.request("GET", "/orgs/")
+        assert connection.getresponse().status == 200
+        assert [answer_to(caller)[0] for caller in held] == [status] * 8
+
+
+def test_a_body_that_is_cut_off_is_not_taken_for_a_whole_one(web, connection):
+    caller = begun(web, length=500, sent=b'{"id": "Cut", "name": "Cut"}')
+    caller.shutdown(socket.SHUT_WR)
+    status, body = answer_to(caller)
+    assert (status, list(body["errors"])) == (400, ["__all__"])
+    connection.request("GET", "/orgs/Cut/")
+    assert connection.getresponse().status == 404
 
 
 def test_the_first_superusers_token_may_be_written_in_capitals(connection):

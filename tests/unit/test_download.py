@@ -185,3 +185,16 @@ def test_an_unchanged_file_is_answered_without_content():
     response, data = answer(If_None_Match=ETAG)
     assert (response.status_code, data) == (304, b"")
     assert headers_of(response) == {"ETag": ETAG, "Last-Modified": MADE_TEXT}
+
+
+NO_DATES = (
+    "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
+    "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+    "Mon, 01 Jan 2024 99999999999:00:00 GMT",
+)
+
+
+@pytest.mark.parametrize("date", NO_DATES)
+def test_a_date_that_no_calendar_holds_is_no_date(date):
+    assert asked(If_Modified_Since=date) == WHOLE
+    assert asked(If_Range=date, Range="bytes=0-1") == WHOLE
