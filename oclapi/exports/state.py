@@ -41,7 +41,7 @@ class ExportState:
     """One moment of an export."""
 
     status: Status
-    busy: bool  # a job is queued or running, maybe beside a file
+    busy: bool  # a job is queued or running, maybe beside a file; or the file is out of date and one will come
     file: File | None = None
     error: str | None = None  # one line; beside a file: why the last rebuild failed
     failed_at: datetime | None = None
@@ -90,7 +90,7 @@ class ExportStates:
             state = state_of(document, alive)
             if state.status == "processing":
                 return False, state
-            if state.busy or self._start(version, document, now):
+            if alive or self._start(version, document, now):
                 if state.file:
                     self._exports.drop(_key(version), state.file.name)
                 return True, self.of(version, now)
@@ -237,7 +237,8 @@ def state_of(document: Json, alive: bool) -> ExportState:
     error = document.get("error") or {}
     status: Status = "ready" if file else "processing" if alive else "failed" if error else "missing"
     job = document["job"] if alive else {}
-    return ExportState(status, alive, file, error.get("text"), error.get("at"), job.get("processed"), job.get("total"))
+    busy = alive or bool(file and "wanted" in document)
+    return ExportState(status, busy, file, error.get("text"), error.get("at"), job.get("processed"), job.get("total"))
 
 
 def file_of(stored: Json) -> File:

@@ -273,8 +273,10 @@ def _source(given: Json, options: Options) -> str:
         return f"{_owner(given)}sources/{source}/"
     if options.source is None:
         raise Invalid({name: [_REQUIRED] for name in ("owner", "source") if given.get(name) is None})
-    here = urls.parts(options.source)
-    if source not in (None, here.id) or given.get("owner") not in (None, here.owner):
+    here, kind = urls.parts(options.source), given.get("owner_type")
+    owner = _owner(given) if given.get("owner_url") is not None else here.owner_url
+    same_kind = kind is None or (isinstance(kind, str) and kind.lower() == here.owner_type.lower())
+    if source not in (None, here.id) or given.get("owner") not in (None, here.owner) or owner != here.owner_url or not same_kind:
         raise Invalid.field("__all__", "a line that names only its owner or only its source must agree with the source given for all lines")
     return options.source
 

@@ -62,6 +62,10 @@ def test_type_and_source_are_filled_in_only_where_a_line_lacks_them():
     assert line(bare, type="concept", source=LAB).url == f"{LAB}concepts/1/"
     assert line({**bare, "owner": "NorthLab", "source": "REF"}, type="Concept", source=LAB).place == REF
     assert settled({**bare, "source": "REF"}, type="Concept", source=LAB) == ("failed", {"__all__"})
+    for other in ({"owner": "NorthLab", "owner_type": "User"}, {"owner_type": "User", "source": "LAB"}, {"owner_url": "/orgs/South/"}):
+        assert settled({**bare, **other}, type="Concept", source=LAB) == ("failed", {"__all__"})
+    for same in ({"owner_url": "/orgs/NorthLab/"}, {"owner": "NorthLab", "owner_type": "organization"}):
+        assert line({**bare, **same}, type="Concept", source=LAB).place == LAB
     assert line({**bare, "owner": "amina", "owner_type": "user", "source": "Own"}, type="concept").place == "/users/amina/sources/Own/"
 
 
