@@ -8,7 +8,7 @@ V = .venv/bin
 SIDE_BY_SIDE = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test lint solr bench import reindex index-status index-check user
+.PHONY: help install run demo test format lint solr bench import reindex index-status index-check user
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,12 @@ demo: install ## Load, release, export and download ICD-10-CM; the result is in 
 test: install ## Run the tests, files side by side; ARGS="tests/unit -k name" narrows them, and runs them in one process
 	@$(V)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
+format: install ## Lay the code out as make lint expects it
+	@$(V)/ruff format --quiet --config config/ruff.toml .
+	@$(V)/ruff check --quiet --fix --select I --config config/ruff.toml .
+
 lint: install ## Check style, types and import arrows
+	@$(V)/ruff format --check --quiet --config config/ruff.toml . || { echo "make lint: run make format" >&2; exit 1; }
 	@$(V)/ruff check --config config/ruff.toml .
 	@$(V)/mypy
 	@$(V)/lint-imports --config setup.cfg --no-logo

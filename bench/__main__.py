@@ -25,9 +25,13 @@ COLUMNS = ("figure", "ours", "limit", "ours ÷ limit", "goal", "holds")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 0 when everything was measured, whether goals hold or not; 1 when a server can't run or a part died."""
+    """Returns the exit code: 0 when everything was measured, whether goals hold or not; 1 when a
+    server can't run or a part died.
+    """
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--size", type=_size, default=SIZE, help=f"concepts, each with 2.5 mappings ({SIZE})")
+    parser.add_argument(
+        "--size", type=_size, default=SIZE, help=f"concepts, each with 2.5 mappings ({SIZE})"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     given = parser.parse_args(arguments)
@@ -47,10 +51,14 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if result["died"] else 0
 
 
-def measure(size: int, effort: Effort, tell: Tell, take: Callable[[Stage], Iterator[Figure]] | None = None) -> dict[str, Any]:
-    """Take all figures; the result is what is written as JSON. Raises LocalError where the servers don't start.
+def measure(
+    size: int, effort: Effort, tell: Tell, take: Callable[[Stage], Iterator[Figure]] | None = None
+) -> dict[str, Any]:
+    """Take all figures; the result is what is written as JSON. Raises LocalError where the servers
+    don't start.
 
-    `died`: what a part ended with that could not be measured to its end, None when all were. Those before it keep their figures.
+    `died`: what a part ended with that could not be measured to its end, None when all were. Those
+    before it keep their figures.
     """
     begun, died = datetime.now(UTC), None
     figures: list[Figure] = []
@@ -63,10 +71,16 @@ def measure(size: int, effort: Effort, tell: Tell, take: Callable[[Stage], Itera
             traceback.print_exc()
             died = f"{type(error).__name__}: {error}"
     return {
-        "size": size, "rows": round(size * 3.5), "begun": begun.isoformat(timespec="seconds"),
-        "minutes": round((datetime.now(UTC) - begun).total_seconds() / 60, 1), "machine": told, "code": commit, "runs": effort.runs,
-        "died": died, "figures": [{**asdict(figure), "ratio": figure.ratio} for figure in figures],
-    }  # fmt: skip
+        "size": size,
+        "rows": round(size * 3.5),
+        "begun": begun.isoformat(timespec="seconds"),
+        "minutes": round((datetime.now(UTC) - begun).total_seconds() / 60, 1),
+        "machine": told,
+        "code": commit,
+        "runs": effort.runs,
+        "died": died,
+        "figures": [{**asdict(figure), "ratio": figure.ratio} for figure in figures],
+    }
 
 
 def everything(on: Stage) -> Iterator[Figure]:
@@ -95,7 +109,11 @@ def write(result: dict[str, Any], folder: Path) -> Path:
 
 
 def table(result: dict[str, Any]) -> Table:
-    shown = Table(*COLUMNS, title=_title(result), caption=f"median (lowest to highest) of {result['runs']} runs, taken in turns")
+    shown = Table(
+        *COLUMNS,
+        title=_title(result),
+        caption=f"median (lowest to highest) of {result['runs']} runs, taken in turns",
+    )
     for cells in _cells(result):
         shown.add_row(*cells)
     return shown

@@ -1,7 +1,9 @@
-"""Made-up data in the shape of CIEL: many names in many languages, and mappings to the big terminologies.
+"""Made-up data in the shape of CIEL: many names in many languages, and mappings to the big
+terminologies.
 
-Lines of the import form (contract section 16). The same arguments give the same bytes on every machine: only `Random.random` is
-used, whose sequence Python promises to keep, and no floating point is printed. Memory does not grow with the size.
+Lines of the import form (contract section 16). The same arguments give the same bytes on every
+machine: only `Random.random` is used, whose sequence Python promises to keep, and no floating point
+is printed. Memory does not grow with the size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +15,12 @@ from oclapi import jsonio
 Item = TypeVar("Item")
 
 OWNER = "BENCH"
-EXTERNAL = (("IHTSDO", "SNOMED-CT"), ("WHO", "ICD-10-WHO"), ("Regenstrief", "LOINC"), ("NLM", "RxNORM"))
+EXTERNAL = (
+    ("IHTSDO", "SNOMED-CT"),
+    ("WHO", "ICD-10-WHO"),
+    ("Regenstrief", "LOINC"),
+    ("NLM", "RxNORM"),
+)
 LOCALES = ("en", "es", "fr", "sw", "ht", "pt", "vi", "ur", "am")
 CLASSES = ("Diagnosis", "Finding", "Test", "Drug", "Procedure", "Question", "Misc", "Symptom")
 DATATYPES = ("N/A", "N/A", "N/A", "Numeric", "Coded", "Text", "Boolean")
@@ -27,16 +34,30 @@ WORDS = 3000  # of each alphabet
 
 
 def lines(
-    concepts: int, *, source: str = "CIEL", mappings: int | None = None, first: int = 1, places: bool = True, seed: int = 1
+    concepts: int,
+    *,
+    source: str = "CIEL",
+    mappings: int | None = None,
+    first: int = 1,
+    places: bool = True,
+    seed: int = 1,
 ) -> Iterator[bytes]:
-    """Lines without line ends: owners and sources (`places`), then the concepts `first`, `first` + 1 ..., then their mappings.
+    """Lines without line ends: owners and sources (`places`), then the concepts `first`, `first` +
+    1 ..., then their mappings.
 
-    A concept has 3 to 21 names, 8 on average, in 3 to 7 locales, 5 on average; `mappings` is 2.5 for each concept when not given.
+    A concept has 3 to 21 names, 8 on average, in 3 to 7 locales, 5 on average; `mappings` is 2.5
+    for each concept when not given.
     """
     if places:
         yield from _places(source)
     yield from _concepts(concepts, source, first, Random(seed))
-    yield from _mappings(concepts, round(concepts * 2.5) if mappings is None else mappings, source, first, Random(seed + 1))
+    yield from _mappings(
+        concepts,
+        round(concepts * 2.5) if mappings is None else mappings,
+        source,
+        first,
+        Random(seed + 1),
+    )
 
 
 def source_url(source: str) -> str:
@@ -53,13 +74,22 @@ def _places(source: str) -> Iterator[bytes]:
         yield _line(type="Organization", id=owner, name=owner)
         yield _line(type="Source", id=other, name=other, owner=owner, owner_type="Organization")
     yield _line(
-        type="Source", id=source, name=source, owner=OWNER, owner_type="Organization", source_type="Dictionary",
-        default_locale="en", supported_locales=list(LOCALES),
-    )  # fmt: skip
+        type="Source",
+        id=source,
+        name=source,
+        owner=OWNER,
+        owner_type="Organization",
+        source_type="Dictionary",
+        default_locale="en",
+        supported_locales=list(LOCALES),
+    )
 
 
 def _concepts(count: int, source: str, first: int, random: Random) -> Iterator[bytes]:
-    vocabulary = {locale: _vocabulary(SYLLABLES.get(locale, LATIN).split(","), seed) for seed, locale in enumerate(LOCALES)}
+    vocabulary = {
+        locale: _vocabulary(SYLLABLES.get(locale, LATIN).split(","), seed)
+        for seed, locale in enumerate(LOCALES)
+    }
     for number in range(first, first + count):
         others = _shuffled(LOCALES[1:], random)[: 2 + _below(5, random)]
         names: list[dict[str, Any]] = []
@@ -68,37 +98,65 @@ def _concepts(count: int, source: str, first: int, random: Random) -> Iterator[b
                 text = _phrase(vocabulary[locale], 2 + _below(4, random), random)
                 names.append(
                     {
-                        "name": f"{text} {number}" if place == 0 else text, "locale": locale, "locale_preferred": place == 0,
-                        "name_type": "FULLY_SPECIFIED" if place == 0 else None, "external_id": _code(f"{number}{len(names)}", "B"),
+                        "name": f"{text} {number}" if place == 0 else text,
+                        "locale": locale,
+                        "locale_preferred": place == 0,
+                        "name_type": "FULLY_SPECIFIED" if place == 0 else None,
+                        "external_id": _code(f"{number}{len(names)}", "B"),
                     }
-                )  # fmt: skip
+                )
         descriptions = [
-            {"description": _phrase(vocabulary[locale], 8 + _below(16, random), random), "locale": locale}
+            {
+                "description": _phrase(vocabulary[locale], 8 + _below(16, random), random),
+                "locale": locale,
+            }
             for locale in ("en", others[0])[: _below(3, random)]
         ]
-        extras = {"route": _below(9, random), "hl7": {"code": f"C{number}", "active": True}} if random.random() < 0.3 else {}
+        extras = (
+            {"route": _below(9, random), "hl7": {"code": f"C{number}", "active": True}}
+            if random.random() < 0.3
+            else {}
+        )
         yield _line(
-            type="Concept", id=str(number), owner=OWNER, owner_type="Organization", source=source, external_id=_code(number, "A"),
-            concept_class=_one(CLASSES, random), datatype=_one(DATATYPES, random), names=names, descriptions=descriptions,
-            extras=extras, retired=random.random() < 0.05,
-        )  # fmt: skip
+            type="Concept",
+            id=str(number),
+            owner=OWNER,
+            owner_type="Organization",
+            source=source,
+            external_id=_code(number, "A"),
+            concept_class=_one(CLASSES, random),
+            datatype=_one(DATATYPES, random),
+            names=names,
+            descriptions=descriptions,
+            extras=extras,
+            retired=random.random() < 0.05,
+        )
 
 
-def _mappings(concepts: int, count: int, source: str, first: int, random: Random) -> Iterator[bytes]:
+def _mappings(
+    concepts: int, count: int, source: str, first: int, random: Random
+) -> Iterator[bytes]:
     """Spread evenly over the concepts; two in five point into the source itself."""
     for number in range(count):
         start, round_ = first + number % concepts, number // concepts
         line: dict[str, Any] = {
-            "type": "Mapping", "owner": OWNER, "owner_type": "Organization", "source": source,
-            "from_concept_url": concept_url(source, start), "map_type": MAP_TYPES[round_ % len(MAP_TYPES)],
+            "type": "Mapping",
+            "owner": OWNER,
+            "owner_type": "Organization",
+            "source": source,
+            "from_concept_url": concept_url(source, start),
+            "map_type": MAP_TYPES[round_ % len(MAP_TYPES)],
             "external_id": _code(f"{start}{round_}", "C"),
-        }  # fmt: skip
+        }
         if concepts > 1 and random.random() < 0.4:
             end = first + (start - first + 1 + _below(concepts - 1, random)) % concepts
             line["to_concept_url"] = concept_url(source, end)
         else:
             owner, other = _one(EXTERNAL, random)
-            line |= {"to_source_url": f"/orgs/{owner}/sources/{other}/", "to_concept_code": f"{start}{_below(10**6, random):06}-{round_}"}
+            line |= {
+                "to_source_url": f"/orgs/{owner}/sources/{other}/",
+                "to_concept_code": f"{start}{_below(10**6, random):06}-{round_}",
+            }
         yield jsonio.dumps(line)
 
 
@@ -113,7 +171,9 @@ def _extra_names(random: Random) -> int:
 
 def _vocabulary(syllables: Sequence[str], seed: int) -> list[str]:
     random = Random(seed)
-    return ["".join(_one(syllables, random) for _ in range(1 + _below(4, random))) for _ in range(WORDS)]
+    return [
+        "".join(_one(syllables, random) for _ in range(1 + _below(4, random))) for _ in range(WORDS)
+    ]
 
 
 def _phrase(words: Sequence[str], count: int, random: Random) -> str:
@@ -131,7 +191,9 @@ def _shuffled(items: Sequence[str], random: Random) -> list[str]:
 
 
 def _one(items: Sequence[Item], random: Random, *, often: bool = False) -> Item:
-    """One of them; `often`: the first ones much oftener (multiplied, because powers differ between machines)."""
+    """One of them; `often`: the first ones much oftener (multiplied, because powers differ between
+    machines).
+    """
     place = random.random()
     return items[int((place * place * place if often else place) * len(items))]
 

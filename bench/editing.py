@@ -1,4 +1,6 @@
-"""Four editors of one source, alone and beside a load into the same source, beside raw transactions with the same writes."""
+"""Four editors of one source, alone and beside a load into the same source, beside raw transactions
+with the same writes.
+"""
 
 import multiprocessing
 import time
@@ -27,7 +29,9 @@ Waits = list[float]
 
 
 def edits(stage: Stage) -> list[Figure]:
-    """Edits per second, and how long an editor waits for one, alone and beside a load; the load's own speed beside them."""
+    """Edits per second, and how long an editor waits for one, alone and beside a load; the load's
+    own speed beside them.
+    """
     raw = stage.settings_of(RAW)
     each = stage.effort.seconds
     with children(1) as start:
@@ -50,13 +54,38 @@ def edits(stage: Stage) -> list[Figure]:
     quick, slow = _rates(alone, each), _rates(beside, each)
     waits = _waits(beside, 0.95)
     return [
-        Figure(f"{name}: edits", "1/s", *quick, "at least 200/s", quick[0].median >= 200, "raw transactions"),
+        Figure(
+            f"{name}: edits",
+            "1/s",
+            *quick,
+            "at least 200/s",
+            quick[0].median >= 200,
+            "raw transactions",
+        ),
         Figure(f"{name}: p50 wait", "ms", *_waits(alone, 0.5), limit_name="raw transactions"),
         Figure(f"{name}: p95 wait", "ms", *_waits(alone, 0.95), limit_name="raw transactions"),
         Figure(f"{name} beside a load: edits", "1/s", *slow, limit_name="raw transactions"),
-        Figure(f"{name} beside a load: p50 wait", "ms", *_waits(beside, 0.5), limit_name="raw transactions"),
-        Figure(f"{name} beside a load: p95 wait", "ms", *waits, "under 250 ms", waits[0].median < 250, "raw transactions"),
-        Figure("the load beside them", "rows/s", Sample.of(loaded[0]), Sample.of(loaded[1]), limit_name="raw transactions"),
+        Figure(
+            f"{name} beside a load: p50 wait",
+            "ms",
+            *_waits(beside, 0.5),
+            limit_name="raw transactions",
+        ),
+        Figure(
+            f"{name} beside a load: p95 wait",
+            "ms",
+            *waits,
+            "under 250 ms",
+            waits[0].median < 250,
+            "raw transactions",
+        ),
+        Figure(
+            "the load beside them",
+            "rows/s",
+            Sample.of(loaded[0]),
+            Sample.of(loaded[1]),
+            limit_name="raw transactions",
+        ),
     ]
 
 
@@ -71,7 +100,9 @@ def _waits(taken: list[list[Waits]], part: float) -> tuple[Sample, Sample]:
 
 
 def edit_web(port: int, token: str, size: int, each: float) -> Waits:
-    """Change concepts by PUT for so many seconds, each editor on a connection of its own; seconds of each edit."""
+    """Change concepts by PUT for so many seconds, each editor on a connection of its own; seconds
+    of each edit.
+    """
 
     def one(editor: int) -> Callable[[], None]:
         client, numbers = Client(port, token), count()
@@ -81,7 +112,11 @@ def edit_web(port: int, token: str, size: int, each: float) -> Waits:
         def edit() -> None:
             number = next(numbers)
             concept = 1 + (number * EDITORS + editor) % size
-            client.send("PUT", data.concept_url(WHOLE, concept), {"extras": {"editor": editor, "number": number, "mark": mark}})
+            client.send(
+                "PUT",
+                data.concept_url(WHOLE, concept),
+                {"extras": {"editor": editor, "number": number, "mark": mark}},
+            )
 
         return edit
 
@@ -89,11 +124,17 @@ def edit_web(port: int, token: str, size: int, each: float) -> Waits:
 
 
 def edit_mongo(settings: Settings, each: float) -> Waits:
-    """The writes of an edit, and nothing else, in one transaction: lock, end the old row, add the new one, counts, log."""
+    """The writes of an edit, and nothing else, in one transaction: lock, end the old row, add the
+    new one, counts, log.
+    """
     with MongoClient[Any](settings.mongo_url, tz_aware=True) as client:
         found = database(client, settings)
         repo = found.repos.find_one({})["_id"]
-        rows = list(found.rows.find({"repo": repo, "kind": "concept", "to_rev": LIVE}, hint="order", limit=2000))
+        rows = list(
+            found.rows.find(
+                {"repo": repo, "kind": "concept", "to_rev": LIVE}, hint="order", limit=2000
+            )
+        )
 
         def one(editor: int) -> Callable[[], None]:
             mine = rows[editor::EDITORS] or rows[:1]
@@ -104,15 +145,24 @@ def edit_mongo(settings: Settings, each: float) -> Waits:
                 old = mine[place]
 
                 def work(session: Any) -> dict[str, Any]:
-                    locked = found.repos.find_one_and_update({"_id": repo}, {"$inc": {"rev": 1}}, return_document=True, session=session)
+                    locked = found.repos.find_one_and_update(
+                        {"_id": repo}, {"$inc": {"rev": 1}}, return_document=True, session=session
+                    )
                     new = {**old, "from_rev": locked["rev"]}
                     del new["_id"]
                     found.rows.update_many(
-                        {"_id": {"$in": [old["_id"]]}, "to_rev": LIVE}, {"$set": {"to_rev": locked["rev"]}}, session=session
+                        {"_id": {"$in": [old["_id"]]}, "to_rev": LIVE},
+                        {"$set": {"to_rev": locked["rev"]}},
+                        session=session,
                     )
                     found.rows.insert_one(new, session=session)
-                    found.repos.update_one({"_id": repo}, {"$set": {"counts": locked["counts"]}}, session=session)
-                    found.revisions.insert_one({"repo": repo, "rev": locked["rev"], "counts": locked["counts"]}, session=session)
+                    found.repos.update_one(
+                        {"_id": repo}, {"$set": {"counts": locked["counts"]}}, session=session
+                    )
+                    found.revisions.insert_one(
+                        {"repo": repo, "rev": locked["rev"], "counts": locked["counts"]},
+                        session=session,
+                    )
                     return new
 
                 mine[place] = transaction(client, work)
@@ -137,8 +187,12 @@ def _for_seconds(each: float, one: Callable[[int], Callable[[], None]]) -> Waits
         return [wait for waits in pool.map(go, works) for wait in waits]
 
 
-def _beside(work: Callable[[], Waits], load: Callable[..., None], settings: Settings, rates: list[float]) -> Waits:
-    """What `work` measures while `load` runs in a process of its own; appends the load's rows per second meanwhile."""
+def _beside(
+    work: Callable[[], Waits], load: Callable[..., None], settings: Settings, rates: list[float]
+) -> Waits:
+    """What `work` measures while `load` runs in a process of its own; appends the load's rows per
+    second meanwhile.
+    """
     with running(load, settings) as rows:
         before, begun = rows(), time.perf_counter()
         waits = work()
@@ -148,7 +202,9 @@ def _beside(work: Callable[[], Waits], load: Callable[..., None], settings: Sett
 
 @contextmanager
 def running(load: Callable[..., None], settings: Settings) -> Iterator[Callable[[], int]]:
-    """Gives how many rows the load has written so far. At the end it is told to stop, so that it leaves no transaction open."""
+    """Gives how many rows the load has written so far. At the end it is told to stop, so that it
+    leaves no transaction open.
+    """
     context = multiprocessing.get_context("spawn")
     written, stop = context.Value("q", 0), context.Event()
     process = context.Process(target=load, args=(settings, written, stop))
@@ -168,7 +224,10 @@ def load_web(settings: Settings, written: Any, stop: Any) -> None:
     """A bulk load of new concepts into WHOLE until told to stop."""
     with open_store(settings) as store:
         first = 1 + repo_of(store, WHOLE)["counts"]["concepts"]  # ids are given without gaps
-        lines = takewhile(lambda line: not stop.is_set(), data.lines(FOREVER, first=first, mappings=0, places=False))
+        lines = takewhile(
+            lambda line: not stop.is_set(),
+            data.lines(FOREVER, first=first, mappings=0, places=False),
+        )
 
         def progress(report: Any, results: Any) -> None:
             written.value = report.processed
@@ -181,18 +240,34 @@ def load_mongo(settings: Settings, written: Any, stop: Any) -> None:
     with MongoClient[Any](settings.mongo_url, tz_aware=True) as client:
         found = database(client, settings)
         repo = found.repos.find_one({})["_id"]
-        rows = list(found.rows.find({"repo": repo, "kind": "concept"}, {"_id": 0}, hint="order", limit=BATCH))
+        rows = list(
+            found.rows.find(
+                {"repo": repo, "kind": "concept"}, {"_id": 0}, hint="order", limit=BATCH
+            )
+        )
         for number in count():
             if stop.is_set():
                 return
             mark = time.time_ns()
-            batch = [{**row, "url": f"{row['url']}{mark}/{number}/{place}", "to_rev": LIVE} for place, row in enumerate(rows)]
+            batch = [
+                {**row, "url": f"{row['url']}{mark}/{number}/{place}", "to_rev": LIVE}
+                for place, row in enumerate(rows)
+            ]
 
             def work(session: Any, batch: list[Any] = batch) -> None:
-                locked = found.repos.find_one_and_update({"_id": repo}, {"$inc": {"rev": 1}}, return_document=True, session=session)
-                found.rows.insert_many([{**row, "from_rev": locked["rev"]} for row in batch], session=session)
-                found.repos.update_one({"_id": repo}, {"$set": {"counts": locked["counts"]}}, session=session)
-                found.revisions.insert_one({"repo": repo, "rev": locked["rev"], "counts": locked["counts"]}, session=session)
+                locked = found.repos.find_one_and_update(
+                    {"_id": repo}, {"$inc": {"rev": 1}}, return_document=True, session=session
+                )
+                found.rows.insert_many(
+                    [{**row, "from_rev": locked["rev"]} for row in batch], session=session
+                )
+                found.repos.update_one(
+                    {"_id": repo}, {"$set": {"counts": locked["counts"]}}, session=session
+                )
+                found.revisions.insert_one(
+                    {"repo": repo, "rev": locked["rev"], "counts": locked["counts"]},
+                    session=session,
+                )
 
             transaction(client, work)
             written.value += len(batch)

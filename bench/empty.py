@@ -1,4 +1,6 @@
-"""The least that an answer costs: Flask behind the same gunicorn, without a database or anything of ours."""
+"""The least that an answer costs: Flask behind the same gunicorn, without a database or anything of
+ours.
+"""
 
 from flask import Flask
 

@@ -1,4 +1,6 @@
-"""The export job, in a process of its own, beside a raw scan of the same bodies and their compression."""
+"""The export job, in a process of its own, beside a raw scan of the same bodies and their
+compression.
+"""
 
 from contextlib import closing
 from typing import Any
@@ -33,12 +35,16 @@ def _export(stage: Stage, source: str) -> tuple[Figure, Figure]:
         def ours() -> float:
             version_id = f"exported-{next(released)}"
             with closing(stage.connect()) as web:
-                web.send("POST", f"{source_url(source)}versions/", {"id": version_id, "released": True})
+                web.send(
+                    "POST", f"{source_url(source)}versions/", {"id": version_id, "released": True}
+                )
             version = store.versions.by_id(repo["_id"], version_id)
             assert version  # made a moment ago
             asked = store.exports.read(str(version["_id"]))
             assert asked  # made together with it
-            took, peak = in_child(run_job, stage.settings, str(version["_id"]), asked["job"]["token"])
+            took, peak = in_child(
+                run_job, stage.settings, str(version["_id"]), asked["job"]["token"]
+            )
             peaks.append(peak / MIB)
             return took
 
@@ -47,11 +53,16 @@ def _export(stage: Stage, source: str) -> tuple[Figure, Figure]:
 
         raw()  # brings the bodies into the caches
         jobs, scans = (Sample.of(times) for times in side_by_side(stage.effort.runs, ours, raw))
-    name, memory = f"export of {repo['counts']['concepts'] + repo['counts']['mappings']:,} rows", Sample.of(peaks)
+    name, memory = (
+        f"export of {repo['counts']['concepts'] + repo['counts']['mappings']:,} rows",
+        Sample.of(peaks),
+    )
     goal, limit = "at most 1.5 × the limit", "snapshot scan + isal level 1"
     return (
         Figure(f"{name}: job", "s", jobs, scans, goal, jobs.median <= 1.5 * scans.median, limit),
-        Figure(f"{name}: peak memory", "MiB", memory, None, "under 150 MB", memory.high * MIB < 150e6),
+        Figure(
+            f"{name}: peak memory", "MiB", memory, None, "under 150 MB", memory.high * MIB < 150e6
+        ),
     )
 
 
@@ -71,12 +82,27 @@ def scan(settings: Settings, repo: int, revision: int) -> float:
 
     def work() -> None:
         deflate = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
-        with MongoClient[Any](settings.mongo_url) as client, client.start_session(snapshot=True) as session:
+        with (
+            MongoClient[Any](settings.mongo_url) as client,
+            client.start_session(snapshot=True) as session,
+        ):
             rows = database(client, settings)["rows"]
             for kind in ("concept", "mapping"):
-                where = {"repo": repo, "kind": kind, "from_rev": {"$lte": revision}, "to_rev": {"$gt": revision}}
+                where = {
+                    "repo": repo,
+                    "kind": kind,
+                    "from_rev": {"$lte": revision},
+                    "to_rev": {"$gt": revision},
+                }
                 order = [("from_rev", 1), ("url", 1)]
-                found = rows.find(where, {"_id": 0, "body": 1}, hint="order", sort=order, session=session, batch_size=BATCH)
+                found = rows.find(
+                    where,
+                    {"_id": 0, "body": 1},
+                    hint="order",
+                    sort=order,
+                    session=session,
+                    batch_size=BATCH,
+                )
                 while batch := found.to_list(BATCH):
                     joined = memoryview(b",".join(row["body"] for row in batch))
                     for place in range(0, len(joined), BLOCK):

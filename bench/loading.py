@@ -14,7 +14,17 @@ from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from bench.measure import Figure, Sample, seconds, side_by_side
-from bench.stage import TENTH, THOUSAND, THOUSANDS, WHOLE, Stage, load, open_store, repo_of, write_lines
+from bench.stage import (
+    TENTH,
+    THOUSAND,
+    THOUSANDS,
+    WHOLE,
+    Stage,
+    load,
+    open_store,
+    repo_of,
+    write_lines,
+)
 from config.settings import Settings
 
 Result = TypeVar("Result")
@@ -25,7 +35,9 @@ RAW = "raw"
 
 
 def bulk_load(stage: Stage) -> Figure:
-    """Load WHOLE several times into new databases. The last one is that of the web server, and RAW stays, for what is measured next."""
+    """Load WHOLE several times into new databases. The last one is that of the web server, and RAW
+    stays, for what is measured next.
+    """
     file = stage.folder / f"{WHOLE}.jsonl"
     rows = write_lines(file, stage.size)
     databases = [*(f"load{number}" for number in range(1, stage.effort.runs)), "bench"]
@@ -49,9 +61,14 @@ def bulk_load(stage: Stage) -> Figure:
     loads, inserts = (Sample.of(rates) for rates in side_by_side(stage.effort.runs, ours, raw))
     file.unlink()
     return Figure(
-        f"bulk load of {rows:,} rows", "rows/s", loads, inserts, "at least 1/3 of the limit and 8,000 rows/s",
-        loads.median >= inserts.median / 3 and loads.median >= 8000, "insert_many, 1,000 a transaction",
-    )  # fmt: skip
+        f"bulk load of {rows:,} rows",
+        "rows/s",
+        loads,
+        inserts,
+        "at least 1/3 of the limit and 8,000 rows/s",
+        loads.median >= inserts.median / 3 and loads.median >= 8000,
+        "insert_many, 1,000 a transaction",
+    )
 
 
 def other_sources(stage: Stage) -> None:
@@ -70,26 +87,42 @@ def _load_into(settings: Settings, file: Path, rows: int, stage: Stage) -> float
 
 
 def copy_rows(source: Settings, target: Settings) -> float:
-    """Insert the rows of WHOLE as they are stored into the same indexes, in transactions of 1,000; the seconds of the writing alone."""
+    """Insert the rows of WHOLE as they are stored into the same indexes, in transactions of 1,000;
+    the seconds of the writing alone.
+    """
     with open_store(source) as store:
         repo = repo_of(store, WHOLE)
     with open_store(target):
         pass  # which makes the indexes
     took = 0.0
-    with MongoClient[Any](source.mongo_url, tz_aware=True) as reader, MongoClient[Any](target.mongo_url, tz_aware=True) as client:
-        rows = database(reader, source)["rows"].find({"repo": repo["_id"]}, {"_id": 0}, batch_size=BATCH)
+    with (
+        MongoClient[Any](source.mongo_url, tz_aware=True) as reader,
+        MongoClient[Any](target.mongo_url, tz_aware=True) as client,
+    ):
+        rows = database(reader, source)["rows"].find(
+            {"repo": repo["_id"]}, {"_id": 0}, batch_size=BATCH
+        )
         written = database(client, target)
         written["repos"].insert_one(repo)
         for batch in _batches(rows):
-            took += seconds(lambda batch=batch: transaction(client, lambda session: written["rows"].insert_many(batch, session=session)))  # type: ignore[misc]
+            took += seconds(
+                lambda batch=batch: transaction(  # type: ignore[misc]
+                    client, lambda session: written["rows"].insert_many(batch, session=session)
+                )
+            )
     return took
 
 
 def transaction(client: MongoClient[Any], work: Callable[[ClientSession], Result]) -> Result:
-    """The result of `work` in one transaction, run as the store does: again after each conflict, and a short random pause."""
+    """The result of `work` in one transaction, run as the store does: again after each conflict,
+    and a short random pause.
+    """
     while True:
         try:
-            with client.start_session() as session, session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority")):
+            with (
+                client.start_session() as session,
+                session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority")),
+            ):
                 return work(session)
         except PyMongoError as error:
             if not error.has_error_label("TransientTransactionError"):
@@ -100,7 +133,9 @@ def transaction(client: MongoClient[Any], work: Callable[[ClientSession], Result
 def database(client: MongoClient[Any], settings: Settings) -> Any:
     """The database that the address names, read and written as safely as the store does."""
     name = parse_uri(settings.mongo_url)["database"]
-    return client.get_database(name, read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority"))
+    return client.get_database(
+        name, read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority")
+    )
 
 
 def drop(settings: Settings) -> None:

@@ -73,7 +73,9 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 
 def side_by_side(runs: int, *works: Callable[[], Result]) -> list[list[Result]]:
-    """The results of each work, taken in turns, so that what else the machine does falls on all of them."""
+    """The results of each work, taken in turns, so that what else the machine does falls on all of
+    them.
+    """
     taken: list[list[Result]] = [[] for _ in works]
     for _ in range(runs):
         for results, work in zip(taken, works, strict=True):
@@ -82,7 +84,9 @@ def side_by_side(runs: int, *works: Callable[[], Result]) -> list[list[Result]]:
 
 
 def in_child(work: Callable[..., Result], *arguments: Any) -> Result:
-    """The result of a call in a new process, which shares neither the interpreter's lock nor its memory with us."""
+    """The result of a call in a new process, which shares neither the interpreter's lock nor its
+    memory with us.
+    """
     with children(1) as start:
         result: Result = start(work, *arguments).result()
     return result
@@ -96,7 +100,9 @@ def children(count: int) -> Iterator[Callable[..., Future[Any]]]:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held, in bytes (Linux: VmHWM, which a new program begins anew, unlike getrusage)."""
+    """The most memory that this process has held, in bytes (Linux: VmHWM, which a new program
+    begins anew, unlike getrusage).
+    """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -105,15 +111,29 @@ def peak_memory() -> int:
 
 def machine(folder: Path) -> str:
     """This machine in words; `folder`: where the databases lie."""
-    model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in _lines("/proc/cpuinfo")
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
     memory = round(psutil.virtual_memory().total / 2**30)
     return f"{psutil.cpu_count()} cores ({model}), {memory} GB of memory, {_disk(folder)}, Python {platform.python_version()}"
 
 
 def code() -> str:
-    """The commit that is measured, with `-dirty` where files differ from it; `unknown` outside of a git checkout."""
+    """The commit that is measured, with `-dirty` where files differ from it; `unknown` outside of a
+    git checkout.
+    """
     try:
-        told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True)
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+        )
     except FileNotFoundError:
         return "unknown"
     return told.stdout.strip() or "unknown"
@@ -121,13 +141,24 @@ def code() -> str:
 
 def _disk(folder: Path) -> str:
     """Kind of file system, and whether its device turns."""
-    inside = [part for part in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(part.mountpoint)]
+    inside = [
+        part
+        for part in psutil.disk_partitions(all=True)
+        if folder.resolve().is_relative_to(part.mountpoint)
+    ]
     if not inside:
         return "unknown disk"
     found = max(inside, key=lambda part: len(part.mountpoint))
     device = Path(found.device).name
-    turns = [text for place in Path("/sys/block").glob("*") if device.startswith(place.name) for text in _lines(place / "queue/rotational")]
-    kind = {"1": "a rotating or virtual disk", "0": "a solid-state disk"}.get(turns[0] if turns else "", "a disk")
+    turns = [
+        text
+        for place in Path("/sys/block").glob("*")
+        if device.startswith(place.name)
+        for text in _lines(place / "queue/rotational")
+    ]
+    kind = {"1": "a rotating or virtual disk", "0": "a solid-state disk"}.get(
+        turns[0] if turns else "", "a disk"
+    )
     return f"{found.fstype} on {kind}"
 
 

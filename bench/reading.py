@@ -39,19 +39,32 @@ class Read:
 
 
 def answers(stage: Stage) -> list[Figure]:
-    """p50 and p95 of four kinds of requests at 1 and 8 connections; the clients are threads of a process of their own."""
+    """p50 and p95 of four kinds of requests at 1 and 8 connections; the clients are threads of a
+    process of their own.
+    """
     release = f"{source_url(WHOLE)}exported-{stage.effort.runs - 1}/export/"
     concepts = [concept_url(WHOLE, 1 + place * 7919 % stage.size) for place in range(1000)]
     reads = (
         Read("HEAD of a ready export", "HEAD", [release], "raw_export", 5),
         Read("GET of it to the first byte", "GET", [release], "raw_export", 5, first_byte=True),
         Read("detail of a concept", "GET", concepts, "raw_detail", 5),
-        Read("page of 100 concepts", "GET", [f"{source_url(WHOLE)}concepts/?limit=100"], "raw_page", 10),
+        Read(
+            "page of 100 concepts",
+            "GET",
+            [f"{source_url(WHOLE)}concepts/?limit=100"],
+            "raw_page",
+            10,
+        ),
     )
     with children(1) as start:
         return [
             *empty(stage, start),
-            *(figure for read in reads for connections in (1, 8) for figure in _answer(stage, start, read, connections)),
+            *(
+                figure
+                for read in reads
+                for connections in (1, 8)
+                for figure in _answer(stage, start, read, connections)
+            ),
         ]
 
 
@@ -60,11 +73,18 @@ def empty(stage: Stage, start: Start) -> list[Figure]:
     web = start_web(stage.folder / "empty", stage.settings, "bench.empty:app")
     try:
         read = Read("an answer of Flask that reads nothing", "GET", ["/"], "", 0)
-        runs = [start(ask_web, web.port, stage.token, read, 1, stage.effort.requests).result() for _ in range(stage.effort.runs)]
+        runs = [
+            start(ask_web, web.port, stage.token, read, 1, stage.effort.requests).result()
+            for _ in range(stage.effort.runs)
+        ]
     finally:
         web.stop()
     return [
-        Figure(f"{read.name}, 1 connection: {label}", "ms", Sample.of([percentile(run, part) * 1000 for run in runs]))
+        Figure(
+            f"{read.name}, 1 connection: {label}",
+            "ms",
+            Sample.of([percentile(run, part) * 1000 for run in runs]),
+        )
         for label, part in (("p50", 0.5), ("p95", 0.95))
     ]
 
@@ -73,7 +93,9 @@ def _answer(stage: Stage, start: Start, read: Read, connections: int) -> list[Fi
     requests = max(stage.effort.requests // (1 if connections == 1 else 3), 10)
 
     def ours() -> list[float]:
-        return list(start(ask_web, stage.web.port, stage.token, read, connections, requests).result())
+        return list(
+            start(ask_web, stage.web.port, stage.token, read, connections, requests).result()
+        )
 
     def raw() -> list[float]:
         return list(start(ask_mongo, stage.settings, read, connections, requests).result())
@@ -82,15 +104,21 @@ def _answer(stage: Stage, start: Start, read: Read, connections: int) -> list[Fi
     name = f"{read.name}, {connections} connection{'s' if connections > 1 else ''}"
     figures = []
     for label, part in (("p50", 0.5), ("p95", 0.95)):
-        shown, limit = (Sample.of([percentile(run, part) * 1000 for run in runs]) for runs in (web, mongo))
+        shown, limit = (
+            Sample.of([percentile(run, part) * 1000 for run in runs]) for runs in (web, mongo)
+        )
         asked = label == "p95" and connections == 1
-        goal, holds = (f"under {read.goal:.0f} ms", shown.median < read.goal) if asked else ("", None)
+        goal, holds = (
+            (f"under {read.goal:.0f} ms", shown.median < read.goal) if asked else ("", None)
+        )
         figures.append(Figure(f"{name}: {label}", "ms", shown, limit, goal, holds, "pymongo alone"))
     return figures
 
 
 def ask_web(port: int, token: str, read: Read, connections: int, requests: int) -> list[float]:
-    """Seconds of each request, on connections that are kept open; what has to be closed is opened again outside of the time."""
+    """Seconds of each request, on connections that are kept open; what has to be closed is opened
+    again outside of the time.
+    """
 
     def one(number: int) -> list[float]:
         client, took = Client(port, token), []
@@ -140,18 +168,37 @@ def raw_export(found: Any, path: str) -> None:
 
 def raw_detail(found: Any, path: str) -> None:
     repo = found.repos.find_one({"url": path.partition("concepts/")[0]})
-    where = {"repo": repo["_id"], "url": path, "from_rev": {"$lte": repo["rev"]}, "to_rev": {"$gt": repo["rev"]}}
+    where = {
+        "repo": repo["_id"],
+        "url": path,
+        "from_rev": {"$lte": repo["rev"]},
+        "to_rev": {"$gt": repo["rev"]},
+    }
     assert found.rows.find_one(where, hint="item")["body"]
 
 
 def raw_page(found: Any, path: str) -> None:
     repo = found.repos.find_one({"url": path.partition("concepts/")[0]})
-    where = {"from_rev": {"$lte": repo["rev"]}, "to_rev": {"$gt": repo["rev"]}, "repo": repo["_id"], "kind": "concept", "retired": False}
+    where = {
+        "from_rev": {"$lte": repo["rev"]},
+        "to_rev": {"$gt": repo["rev"]},
+        "repo": repo["_id"],
+        "kind": "concept",
+        "retired": False,
+    }
     order = [("from_rev", -1), ("url", -1)]
-    assert list(found.rows.find(where, {"_id": 0, "body": 1}, hint="order", sort=order, limit=100, batch_size=101))
+    assert list(
+        found.rows.find(
+            where, {"_id": 0, "body": 1}, hint="order", sort=order, limit=100, batch_size=101
+        )
+    )
 
 
-RAW: dict[str, Callable[[Any, str], None]] = {"raw_export": raw_export, "raw_detail": raw_detail, "raw_page": raw_page}
+RAW: dict[str, Callable[[Any, str], None]] = {
+    "raw_export": raw_export,
+    "raw_detail": raw_detail,
+    "raw_page": raw_page,
+}
 
 
 def difference(stage: Stage) -> Figure:
@@ -163,7 +210,16 @@ def difference(stage: Stage) -> Figure:
         moment = _change(web, changes)
         where = {"repo": repo["_id"], "to_rev": LIVE, "from_rev": {"$gt": repo["rev"]}}
         query = f"{EVERYTHING}&updatedSince={moment}"
-        return _content(stage, web, WHOLE, query, where, (changes, 0), f"difference of {changes} changes in {rows:,} rows", 30)
+        return _content(
+            stage,
+            web,
+            WHOLE,
+            query,
+            where,
+            (changes, 0),
+            f"difference of {changes} changes in {rows:,} rows",
+            30,
+        )
 
 
 def whole_source(stage: Stage) -> Figure:
@@ -183,23 +239,46 @@ def _change(web: Client, count: int) -> str:
     return moment
 
 
-def _content(stage: Stage, web: Client, source: str, query: str, where: Json, expected: tuple[int, int], name: str, goal: float) -> Figure:
+def _content(
+    stage: Stage,
+    web: Client,
+    source: str,
+    query: str,
+    where: Json,
+    expected: tuple[int, int],
+    name: str,
+    goal: float,
+) -> Figure:
     path = f"{source_url(source)}?{query}"
     shown = jsonio.loads(web.send("GET", path))
     if (len(shown["concepts"]), len(shown["mappings"])) != expected:
-        raise AssertionError(f"{path} showed {len(shown['concepts'])} concepts and {len(shown['mappings'])} mappings, not {expected}")
+        raise AssertionError(
+            f"{path} showed {len(shown['concepts'])} concepts and {len(shown['mappings'])} mappings, not {expected}"
+        )
     with MongoClient[Any](stage.settings.mongo_url) as client:
         found = database(client, stage.settings)
 
         def read() -> None:
             for kind in ("concept", "mapping"):
-                assert list(found.rows.find({**where, "kind": kind}, {"_id": 0, "body": 1}, hint="order")) or kind == "mapping"
+                assert (
+                    list(
+                        found.rows.find(
+                            {**where, "kind": kind}, {"_id": 0, "body": 1}, hint="order"
+                        )
+                    )
+                    or kind == "mapping"
+                )
 
         def ours() -> float:
-            return percentile([seconds(lambda: web.send("GET", path)) for _ in range(REPEATS)], 0.5) * 1000
+            return (
+                percentile([seconds(lambda: web.send("GET", path)) for _ in range(REPEATS)], 0.5)
+                * 1000
+            )
 
         def raw() -> float:
             return percentile([seconds(read) for _ in range(REPEATS)], 0.5) * 1000
 
         answers, reads = (Sample.of(runs) for runs in side_by_side(stage.effort.runs, ours, raw))
-    return Figure(name, "ms", answers, reads, f"under {goal:.0f} ms", answers.median < goal, "pymongo alone")
+    return Figure(
+        name, "ms", answers, reads, f"under {goal:.0f} ms", answers.median < goal, "pymongo alone"
+    )

@@ -14,7 +14,9 @@ _numbers = itertools.count(1)
 
 
 def releases(stage: Stage) -> list[Figure]:
-    """A version of a small and of the large source; the export that each is to get is queued, and no worker takes it."""
+    """A version of a small and of the large source; the export that each is to get is queued, and
+    no worker takes it.
+    """
     return [_release(stage, source) for source in (THOUSAND, WHOLE)]
 
 
@@ -33,6 +35,16 @@ def _release(stage: Stage, source: str) -> Figure:
             return seconds(lambda: inserts.insert_one({"frozen": b"x" * 2000})) * 1000
 
         ours(), raw()
-        posts, single = (Sample.of(times) for times in side_by_side(stage.effort.releases, ours, raw))
+        posts, single = (
+            Sample.of(times) for times in side_by_side(stage.effort.releases, ours, raw)
+        )
         web.close()
-    return Figure(f"a version of {rows:,} rows", "ms", posts, single, "under 20 ms", posts.median < 20, "one insert, w=majority")
+    return Figure(
+        f"a version of {rows:,} rows",
+        "ms",
+        posts,
+        single,
+        "under 20 ms",
+        posts.median < 20,
+        "one insert, w=majority",
+    )

@@ -1,4 +1,5 @@
-"""Search: the index filled, listings answered by Solr over HTTP, and writes until words find them; beside Solr and pymongo alone.
+"""Search: the index filled, listings answered by Solr over HTTP, and writes until words find them;
+beside Solr and pymongo alone.
 
 All of it is skipped, with a line that says why, where no local Solr can run.
 """
@@ -23,7 +24,19 @@ from bench.data import concept_url, source_url
 from bench.editing import FOREVER, load_web, running
 from bench.loading import database
 from bench.measure import Figure, Sample, children, percentile, seconds, side_by_side
-from bench.stage import CALLER, TENTH, WHOLE, Client, Stage, environ, load, open_store, repo_of, start_web, write_lines
+from bench.stage import (
+    CALLER,
+    TENTH,
+    WHOLE,
+    Client,
+    Stage,
+    environ,
+    load,
+    open_store,
+    repo_of,
+    start_web,
+    write_lines,
+)
 from config.settings import Settings
 from oclapi import times
 from oclapi.app import build_services, create_app
@@ -62,22 +75,32 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What one listing takes of Solr and MongoDB: the request that gave its page, and the keys that came back."""
+    """What one listing takes of Solr and MongoDB: the request that gave its page, and the keys that
+    came back.
+    """
 
     body: bytes
     keys: Sequence[tuple[int, str, int]]  # repo, url, from_rev
 
 
 def searches(stage: Stage) -> list[Figure]:
-    """All figures about search; none where Solr can't run. Indexes WHOLE and writes to the web server's database."""
+    """All figures about search; none where Solr can't run. Indexes WHOLE and writes to the web
+    server's database.
+    """
     with ExitStack() as stack:
         try:
-            solr = start_solr(stage.folder / "solr", lib=solr_jars(ROOT / "var" / "solr", stage.tell))
+            solr = start_solr(
+                stage.folder / "solr", lib=solr_jars(ROOT / "var" / "solr", stage.tell)
+            )
         except LocalError as error:
             stage.tell(f"search is not measured: {error}")
             return []
         stack.callback(solr.stop)
-        settings = replace(stage.settings, solr_url=solr.url, redis_url=stage.settings.redis_url.removesuffix("/0") + "/1")
+        settings = replace(
+            stage.settings,
+            solr_url=solr.url,
+            redis_url=stage.settings.redis_url.removesuffix("/0") + "/1",
+        )
         figures = [indexing(replace(stage, settings=settings))]
         web = start_web(stage.folder / "searching", settings)
         stack.callback(web.stop)
@@ -92,7 +115,9 @@ def searches(stage: Stage) -> list[Figure]:
 
 
 def indexing(stage: Stage) -> Figure:
-    """Fill cores with WHOLE by our follower and by posting the same documents, in turns. What serves listings later stays."""
+    """Fill cores with WHOLE by our follower and by posting the same documents, in turns. What
+    serves listings later stays.
+    """
     folder = stage.folder / "posts"
     folder.mkdir()
     runs = min(stage.effort.runs, 2)
@@ -105,7 +130,11 @@ def indexing(stage: Stage) -> Figure:
         def ours() -> float:
             core = next(left)
             stage.tell(f"indexing {rows} rows")
-            return rows / float(start(follow, stage.settings, core, WHOLE, core == stage.settings.solr_core).result())
+            return rows / float(
+                start(
+                    follow, stage.settings, core, WHOLE, core == stage.settings.solr_core
+                ).result()
+            )
 
         def raw() -> float:
             return rows / float(start(post, stage.settings, f"raw{next(numbers)}", files).result())
@@ -114,13 +143,20 @@ def indexing(stage: Stage) -> Figure:
     for file in files:
         file.unlink()
     return Figure(
-        f"index of {rows:,} rows", "rows/s", followed, posted, "at least 0.7 of the limit", followed.median >= 0.7 * posted.median,
+        f"index of {rows:,} rows",
+        "rows/s",
+        followed,
+        posted,
+        "at least 0.7 of the limit",
+        followed.median >= 0.7 * posted.median,
         "the same posts, made before",
-    )  # fmt: skip
+    )
 
 
 def write_posts(store: Store, repo: Json, folder: Path) -> tuple[list[Path], int]:
-    """The bodies of the requests that fill the index of a repository, a file each, and the rows in them."""
+    """The bodies of the requests that fill the index of a repository, a file each, and the rows in
+    them.
+    """
     head, rows = head_of(store, repo), 0
     files: list[Path] = []
     follower = Follower(store, SolrIndex("", "", store.index_notes.identity))
@@ -129,7 +165,11 @@ def write_posts(store: Store, repo: Json, folder: Path) -> tuple[list[Path], int
         rows += len(documents)
         if post.reached is not None:
             commit = store.feed.commit(head.repo, post.reached) or ""
-            documents.append(marker_document(Marker(head.repo, post.reached, commit, store.index_notes.identity())))
+            documents.append(
+                marker_document(
+                    Marker(head.repo, post.reached, commit, store.index_notes.identity())
+                )
+            )
         file = folder / f"{len(files)}.json"
         file.write_bytes(orjson.dumps(documents))
         files.append(file)
@@ -144,7 +184,10 @@ def head_of(store: Store, repo: Json) -> RepoHead:
 
 def follow(settings: Settings, core: str, source: str, keep: bool) -> float:
     """Seconds from an empty core until searches find all of the source."""
-    with open_store(settings) as store, new_core(settings, core, store.index_notes.identity, keep) as index:
+    with (
+        open_store(settings) as store,
+        new_core(settings, core, store.index_notes.identity, keep) as index,
+    ):
         number = repo_of(store, source)["_id"]
 
         def work() -> None:
@@ -169,7 +212,9 @@ def post(settings: Settings, core: str, files: Sequence[Path]) -> float:
 
 
 @contextmanager
-def new_core(settings: Settings, core: str, store: Callable[[], str], keep: bool = False) -> Iterator[SolrIndex]:
+def new_core(
+    settings: Settings, core: str, store: Callable[[], str], keep: bool = False
+) -> Iterator[SolrIndex]:
     """An empty core, removed at the end unless it is to stay."""
     index = SolrIndex(settings.solr_url, core, store, patience=PATIENCE)
     index.create(core)
@@ -190,7 +235,9 @@ def ask(solr: HTTPConnection, core: str, handler: str, body: bytes) -> bytes:
     answer = solr.getresponse()
     read = answer.read()
     if answer.status != 200:
-        raise AssertionError(f"Solr answered {answer.status}: {read[:300].decode(errors='replace')}")
+        raise AssertionError(
+            f"Solr answered {answer.status}: {read[:300].decode(errors='replace')}"
+        )
     return read
 
 
@@ -198,7 +245,9 @@ def ask(solr: HTTPConnection, core: str, handler: str, body: bytes) -> bytes:
 
 
 def listings(stage: Stage, built_in_port: int) -> list[Figure]:
-    """p50 and p95 of each kind of listing at 1 and 8 connections, and p50 of the same by the built-in search."""
+    """p50 and p95 of each kind of listing at 1 and 8 connections, and p50 of the same by the
+    built-in search.
+    """
     figures: list[Figure] = []
     firsts: dict[str, Sample] = {}
     with open_store(stage.settings) as store, children(1) as start:
@@ -209,12 +258,27 @@ def listings(stage: Stage, built_in_port: int) -> list[Figure]:
             for connections in (1, 8):
                 figures += measured(stage, start, listener, read, raws, connections)
             shown = firsts[read.name] = figures[-4].ours
-            found = start(ask_web, built_in_port, stage.token, read, 1, 20, "mongodb", BUILT_IN_SECONDS).result()
+            found = start(
+                ask_web, built_in_port, stage.token, read, 1, 20, "mongodb", BUILT_IN_SECONDS
+            ).result()
             built_in = Sample.of([percentile(found, 0.5) * 1000])
-            figures.append(Figure(f"{read.name} by the built-in search: p50", "ms", built_in, shown, limit_name="answered from Solr"))
+            figures.append(
+                Figure(
+                    f"{read.name} by the built-in search: p50",
+                    "ms",
+                    built_in,
+                    shown,
+                    limit_name="answered from Solr",
+                )
+            )
     last, first = firsts["last page"], firsts["page 1"]
     holds = last.median <= 3 * first.median
-    return [*figures, Figure("last page beside the first: p50", "ms", last, first, "at most 3 times", holds, "page 1")]
+    return [
+        *figures,
+        Figure(
+            "last page beside the first: p50", "ms", last, first, "at most 3 times", holds, "page 1"
+        ),
+    ]
 
 
 def kinds(store: Store, listener: "Listener", size: int) -> list[Read]:
@@ -231,10 +295,19 @@ def kinds(store: Store, listener: "Listener", size: int) -> list[Read]:
     return [
         Read("page 1", [base]),
         Read(f"page {far}", [f"{base}&page={page}" for page in around]),
-        Read(f"page {far} by cursor", [listener.following(f"{base}&page={page - 1}") for page in around]),
+        Read(
+            f"page {far} by cursor",
+            [listener.following(f"{base}&page={page - 1}") for page in around],
+        ),
         Read("last page", [f"{base}&page={pages}"]),
         Read("updatedSince", [f"{base}&updatedSince={moment}" for moment in moments]),
-        Read("filter of three", [f"{base}&conceptClass={one}&datatype={two}&locale={three}" for one, two, three in chosen]),
+        Read(
+            "filter of three",
+            [
+                f"{base}&conceptClass={one}&datatype={two}&locale={three}"
+                for one, two, three in chosen
+            ],
+        ),
         Read("q of one word", [f"{base}&q={one[0]}" for one in words]),
         Read("q of two words", [f"{base}&q={one[0]}+{one[1]}" for one in words]),
         Read("q of a phrase", [f"{base}&q=%22{one[0]}+{one[1]}%22" for one in words]),
@@ -246,7 +319,10 @@ def kinds(store: Store, listener: "Listener", size: int) -> list[Read]:
 def samples(store: Store, size: int) -> tuple[list[str], list[str]]:
     """Names of concepts of WHOLE, each of some words, and the moments of commits that wrote such."""
     urls = [concept_url(WHOLE, 1 + place * 7919 % size) for place in range(DIFFERENT)]
-    found = store.database.rows.find({"repo": repo_of(store, WHOLE)["_id"], "url": {"$in": urls}, "to_rev": LIVE}, {"display": 1, "at": 1})
+    found = store.database.rows.find(
+        {"repo": repo_of(store, WHOLE)["_id"], "url": {"$in": urls}, "to_rev": LIVE},
+        {"display": 1, "at": 1},
+    )
     rows = list(found)
     return [row["display"] for row in rows], [times.show(row["at"]) for row in rows]
 
@@ -255,16 +331,22 @@ class Listener:
     """Asks the web application inside of this process, and hears what it asks Solr."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        self._index = Overheard(settings.solr_url, settings.solr_core, store.index_notes.identity, patience=PATIENCE)
+        self._index = Overheard(
+            settings.solr_url, settings.solr_core, store.index_notes.identity, patience=PATIENCE
+        )
         self._marker = self._index.marker(repo_of(store, WHOLE)["_id"])
-        self._client = create_app(replace(build_services(settings), store=store, solr=self._index)).test_client()
+        self._client = create_app(
+            replace(build_services(settings), store=store, solr=self._index)
+        ).test_client()
         self._token = {"Authorization": f"Token {settings.root_token}"}
 
     def headers(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
         """Those of the answer. Raises AssertionError when Solr did not find it."""
         answer = self._client.get(path, headers={**self._token, **(headers or {})})
         if answer.status_code != 200 or answer.headers["search-engine"] != "solr":
-            raise AssertionError(f"{path} answered {answer.status}: {answer.get_data(as_text=True)[:300]}")
+            raise AssertionError(
+                f"{path} answered {answer.status}: {answer.get_data(as_text=True)[:300]}"
+            )
         return answer.headers
 
     def following(self, path: str) -> str:
@@ -274,8 +356,13 @@ class Listener:
     def raw(self, path: str, headers: Mapping[str, str]) -> Raw:
         """What an answer takes of Solr and MongoDB."""
         self.headers(path, headers)
-        found = [document["id"].split("/", 2) for document in self._index.answer["response"]["docs"]]
-        return Raw(orjson.dumps(self._index.body), [(int(repo), url, int(from_rev)) for repo, from_rev, url in found])
+        found = [
+            document["id"].split("/", 2) for document in self._index.answer["response"]["docs"]
+        ]
+        return Raw(
+            orjson.dumps(self._index.body),
+            [(int(repo), url, int(from_rev)) for repo, from_rev, url in found],
+        )
 
     def forget(self) -> None:
         """Let Solr open a new searcher, whose caches are empty, as it does after a write."""
@@ -295,13 +382,26 @@ class Overheard(SolrIndex):
         return self.answer
 
 
-def measured(stage: Stage, start: Start, listener: Listener, read: Read, raws: Sequence[Raw], connections: int) -> list[Figure]:
-    """p50 and p95 of one kind of listing. The limit is what a page consists of: Solr's keys, then the bodies."""
+def measured(
+    stage: Stage,
+    start: Start,
+    listener: Listener,
+    read: Read,
+    raws: Sequence[Raw],
+    connections: int,
+) -> list[Figure]:
+    """p50 and p95 of one kind of listing. The limit is what a page consists of: Solr's keys, then
+    the bodies.
+    """
     requests = max(stage.effort.requests // (6 if connections == 1 else 36), 5)
 
     def ours() -> list[float]:
         listener.forget()
-        return list(start(ask_web, stage.web.port, stage.token, read, connections, requests, "solr").result())
+        return list(
+            start(
+                ask_web, stage.web.port, stage.token, read, connections, requests, "solr"
+            ).result()
+        )
 
     def raw() -> list[tuple[float, float]]:
         listener.forget()
@@ -319,12 +419,31 @@ def measured(stage: Stage, start: Start, listener: Listener, read: Read, raws: S
         both = Sample.of([percentile([sum(one) for one in run], part) * 1000 for run in alone])
         most = 1.5 * query.median + 3
         goal = f"at most {most:.1f} ms: 1.5 queries of {query.median:.2f} ms, and 3 ms"
-        figures.append(Figure(f"{name}: {label}", "ms", shown, both, goal, shown.median <= most, "query, then bodies by pymongo"))
+        figures.append(
+            Figure(
+                f"{name}: {label}",
+                "ms",
+                shown,
+                both,
+                goal,
+                shown.median <= most,
+                "query, then bodies by pymongo",
+            )
+        )
     return figures
 
 
-def ask_web(port: int, token: str, read: Read, connections: int, requests: int, engine: str, most: float = PATIENCE) -> list[float]:
-    """Seconds of each request, on connections that are kept open; after `most` seconds no more are sent, but two of each connection.
+def ask_web(
+    port: int,
+    token: str,
+    read: Read,
+    connections: int,
+    requests: int,
+    engine: str,
+    most: float = PATIENCE,
+) -> list[float]:
+    """Seconds of each request, on connections that are kept open; after `most` seconds no more are
+    sent, but two of each connection.
 
     Raises AssertionError when another engine answered.
     """
@@ -350,7 +469,9 @@ def ask_web(port: int, token: str, read: Read, connections: int, requests: int, 
     return _threads(one, connections)
 
 
-def ask_solr(settings: Settings, raws: Sequence[Raw], connections: int, requests: int) -> list[tuple[float, float]]:
+def ask_solr(
+    settings: Settings, raws: Sequence[Raw], connections: int, requests: int
+) -> list[tuple[float, float]]:
     """Seconds of each query, and of reading the bodies of what it finds, by plain HTTP and pymongo."""
     with MongoClient[Any](settings.mongo_url) as client:
         rows = database(client, settings).rows
@@ -358,16 +479,21 @@ def ask_solr(settings: Settings, raws: Sequence[Raw], connections: int, requests
         def bodies(keys: Sequence[tuple[int, str, int]]) -> None:
             if keys:
                 asked = {
-                    "repo": keys[0][0], "url": {"$in": [url for _, url, _ in keys]}, "from_rev": {"$in": sorted({rev for *_, rev in keys})},
-                }  # fmt: skip
-                assert len(list(rows.find(asked, {"_id": 0, "body": 1}, hint="item"))) >= len(keys)  # earlier states too
+                    "repo": keys[0][0],
+                    "url": {"$in": [url for _, url, _ in keys]},
+                    "from_rev": {"$in": sorted({rev for *_, rev in keys})},
+                }
+                # earlier states too
+                assert len(list(rows.find(asked, {"_id": 0, "body": 1}, hint="item"))) >= len(keys)
 
         def one(number: int) -> list[tuple[float, float]]:
             took = []
             with closing(connect(settings)) as solr:
                 for place in range(-WARM, requests):
                     raw = raws[(number * requests + place) % len(raws)]
-                    query = seconds(lambda raw=raw: ask(solr, settings.solr_core, "query", raw.body))  # type: ignore[misc]
+                    query = seconds(
+                        lambda raw=raw: ask(solr, settings.solr_core, "query", raw.body)  # type: ignore[misc]
+                    )
                     took.append((query, seconds(lambda raw=raw: bodies(raw.keys))))  # type: ignore[misc]
             return took[WARM:]
 
@@ -384,11 +510,15 @@ def _threads(one: Callable[[int], list[Any]], count: int) -> list[Any]:
 
 @contextmanager
 def worker(stage: Stage) -> Iterator[None]:
-    """A worker as `make run` starts it, and everything indexed. It finds no export to make: those asked for before are forgotten."""
+    """A worker as `make run` starts it, and everything indexed. It finds no export to make: those
+    asked for before are forgotten.
+    """
     with MongoClient[Any](stage.settings.mongo_url) as client:
         database(client, stage.settings).exports.delete_many({})
     log = stage.folder / "worker"
-    process = launch("worker", WORKER, log, environ={**os.environ, **environ(stage.settings)}, cwd=ROOT)
+    process = launch(
+        "worker", WORKER, log, environ={**os.environ, **environ(stage.settings)}, cwd=ROOT
+    )
     server = Server("worker", "", 0, log, process)
     try:
         caught_up(stage)
@@ -401,10 +531,18 @@ def caught_up(stage: Stage) -> None:
     """Return when searches find all that was written. Raises AssertionError after PATIENCE seconds."""
     until = time.monotonic() + PATIENCE
     with open_store(stage.settings) as store:
-        index = SolrIndex(stage.settings.solr_url, stage.settings.solr_core, store.index_notes.identity, patience=PATIENCE)
+        index = SolrIndex(
+            stage.settings.solr_url,
+            stage.settings.solr_core,
+            store.index_notes.identity,
+            patience=PATIENCE,
+        )
         while True:
             markers = index.markers()
-            if all(head.repo in markers and markers[head.repo].rev >= head.rev for head in store.feed.heads()):
+            if all(
+                head.repo in markers and markers[head.repo].rev >= head.rev
+                for head in store.feed.heads()
+            ):
                 return
             if time.monotonic() > until:
                 raise AssertionError(f"the index was still behind after {PATIENCE:.0f} seconds")
@@ -412,7 +550,9 @@ def caught_up(stage: Stage) -> None:
 
 
 def load_beside_indexing(stage: Stage) -> Figure:
-    """The rate of a load that a worker indexes meanwhile, beside the same load into a database that no worker looks at."""
+    """The rate of a load that a worker indexes meanwhile, beside the same load into a database that
+    no worker looks at.
+    """
     file, numbers = stage.folder / "beside.jsonl", itertools.count()
     apart = stage.settings_of("apart")
 
@@ -425,9 +565,22 @@ def load_beside_indexing(stage: Stage) -> Figure:
         return rows / took
 
     stage.tell("loading beside an index job")
-    beside, alone = (Sample.of(rates) for rates in side_by_side(stage.effort.runs, lambda: one(stage.settings), lambda: one(apart)))
+    beside, alone = (
+        Sample.of(rates)
+        for rates in side_by_side(
+            stage.effort.runs, lambda: one(stage.settings), lambda: one(apart)
+        )
+    )
     holds = beside.median >= alone.median / 2
-    return Figure("load with indexing beside it", "rows/s", beside, alone, "at least half", holds, "without indexing")
+    return Figure(
+        "load with indexing beside it",
+        "rows/s",
+        beside,
+        alone,
+        "at least half",
+        holds,
+        "without indexing",
+    )
 
 
 def delays(stage: Stage) -> list[Figure]:
@@ -436,7 +589,15 @@ def delays(stage: Stage) -> list[Figure]:
     with children(1) as start:
 
         def waits() -> list[float]:
-            return list(start(until_found, stage.web.port, stage.token, stage.size, max(1, stage.effort.writes // WRITERS)).result())
+            return list(
+                start(
+                    until_found,
+                    stage.web.port,
+                    stage.token,
+                    stage.size,
+                    max(1, stage.effort.writes // WRITERS),
+                ).result()
+            )
 
         stage.tell("waiting for writes to be found")
         alone = waits()
@@ -445,14 +606,24 @@ def delays(stage: Stage) -> list[Figure]:
         caught_up(stage)
         with running(load_web, stage.settings):
             among = waits()
-    told = ("a write until q finds it", alone), ("the same beside a load", beside), ("the same beside a load of the same source", among)
+    told = (
+        ("a write until q finds it", alone),
+        ("the same beside a load", beside),
+        ("the same beside a load of the same source", among),
+    )
     for name, found in told:
-        figures.append(Figure(name, "s", Sample.of(found), None, "at most 2 s, the longest too", max(found) <= 2))
+        figures.append(
+            Figure(
+                name, "s", Sample.of(found), None, "at most 2 s, the longest too", max(found) <= 2
+            )
+        )
     return figures
 
 
 def until_found(port: int, token: str, size: int, writes: int) -> list[float]:
-    """Seconds of the waits for so many writes of each writer; the writers begin at any moment of the worker's rounds."""
+    """Seconds of the waits for so many writes of each writer; the writers begin at any moment of
+    the worker's rounds.
+    """
     mark = f"{time.time_ns():x}"
 
     def one(writer: int) -> list[float]:
@@ -464,7 +635,12 @@ def until_found(port: int, token: str, size: int, writes: int) -> list[float]:
             concept = concept_url(WHOLE, 1 + (number * WRITERS + writer) % size)
             client.send("PUT", concept, {"descriptions": [{"description": word, "locale": "en"}]})
             begun = time.perf_counter()
-            while client.send("GET", f"{source_url(WHOLE)}concepts/?includeRetired=true&limit=1&q={word}") == b"[]":
+            while (
+                client.send(
+                    "GET", f"{source_url(WHOLE)}concepts/?includeRetired=true&limit=1&q={word}"
+                )
+                == b"[]"
+            ):
                 if time.perf_counter() - begun > PATIENCE:
                     raise AssertionError(f"a write was not found within {PATIENCE:.0f} seconds")
                 time.sleep(LOOK)
@@ -478,7 +654,9 @@ def until_found(port: int, token: str, size: int, writes: int) -> list[float]:
 def load_new(settings: Settings, written: Any, stop: Any) -> None:
     """A bulk load into a source of its own until told to stop."""
     with open_store(settings) as store:
-        lines = itertools.takewhile(lambda line: not stop.is_set(), data.lines(FOREVER, source="ENDLESS", mappings=0))
+        lines = itertools.takewhile(
+            lambda line: not stop.is_set(), data.lines(FOREVER, source="ENDLESS", mappings=0)
+        )
 
         def progress(report: Any, results: Any) -> None:
             written.value = report.processed

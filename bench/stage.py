@@ -21,13 +21,24 @@ from oclapi.app import build_services, prepare
 from oclapi.imports import run as imports
 from oclapi.imports.lines import Options
 from oclapi.local.run import ROOT, RUN_CACHE_GB, WEB
-from oclapi.local.servers import HOST, Server, database_url, free_port, launch, start_mongod, start_redis, wait_until
+from oclapi.local.servers import (
+    HOST,
+    Server,
+    database_url,
+    free_port,
+    launch,
+    start_mongod,
+    start_redis,
+    wait_until,
+)
 from oclapi.model import Json
 from oclapi.store.store import Store
 
 CALLER = Caller("root", is_staff=True, is_superuser=True)
 WHOLE, TENTH, THOUSANDS, THOUSAND = "CIEL", "TENTH", "THOUSANDS", "THOUSAND"
-"""The sources: of the size asked for, a tenth of it, 1,000 concepts with 1,000 mappings, and 1,000 rows in all."""
+"""The sources: of the size asked for, a tenth of it, 1,000 concepts with 1,000 mappings, and 1,000
+rows in all.
+"""
 
 NONE: Mapping[str, str] = {}
 
@@ -36,7 +47,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Running servers. Children are given `settings`, `url` and `token`; they open connections of their own."""
+    """Running servers. Children are given `settings`, `url` and `token`; they open connections of
+    their own.
+    """
 
     folder: Path
     settings: Settings
@@ -60,17 +73,26 @@ class Stage:
 
 @contextmanager
 def stage(size: int, effort: Effort, tell: Tell) -> Iterator[Stage]:
-    """Start MongoDB, Redis and the web server in a new temporary folder, and remove it all at the end. Raises LocalError."""
-    with tempfile.TemporaryDirectory(prefix="ocl-bench-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
+    """Start MongoDB, Redis and the web server in a new temporary folder, and remove it all at the
+    end. Raises LocalError.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="ocl-bench-", ignore_cleanup_errors=True) as name,
+        ExitStack() as stack,
+    ):
         folder = Path(name)
         mongod = start_mongod(folder / "mongo", cache_gb=RUN_CACHE_GB)
         stack.callback(mongod.stop)
         redis = start_redis(folder / "redis")
         stack.callback(redis.stop)
         settings = Settings(
-            mongo_url=database_url(mongod, "bench"), redis_url=f"{redis.url}/0", home=str(folder), export_cache=str(folder / "exports"),
-            secret_key="the-key-of-a-measurement-is-no-secret", root_token="0123456789abcdef0123456789abcdef01234567",
-        )  # fmt: skip
+            mongo_url=database_url(mongod, "bench"),
+            redis_url=f"{redis.url}/0",
+            home=str(folder),
+            export_cache=str(folder / "exports"),
+            secret_key="the-key-of-a-measurement-is-no-secret",
+            root_token="0123456789abcdef0123456789abcdef01234567",
+        )
         web = start_web(folder / "web", settings)
         stack.callback(web.stop)
         yield Stage(folder, settings, mongod, web, size, effort, tell)
@@ -79,7 +101,14 @@ def stage(size: int, effort: Effort, tell: Tell) -> Iterator[Stage]:
 def start_web(folder: Path, settings: Settings, app: str = WEB[-1]) -> Server:
     """gunicorn with the configuration of `make run`, and its application or another."""
     port = free_port()
-    process = launch("web", [*WEB[:-1], app], folder, environ={**os.environ, **environ(settings), "PORT": str(port)}, cwd=ROOT, port=port)
+    process = launch(
+        "web",
+        [*WEB[:-1], app],
+        folder,
+        environ={**os.environ, **environ(settings), "PORT": str(port)},
+        cwd=ROOT,
+        port=port,
+    )
     server = Server("web", f"http://{HOST}:{port}", port, folder, process)
     try:
         wait_until(server, _serves, patience=60)
@@ -91,9 +120,14 @@ def start_web(folder: Path, settings: Settings, app: str = WEB[-1]) -> Server:
 
 def environ(settings: Settings) -> Mapping[str, str]:
     return {
-        "MONGO_URL": settings.mongo_url, "REDIS_URL": settings.redis_url, "OCL_HOME": settings.home, "SOLR_URL": settings.solr_url,
-        "OCL_EXPORT_CACHE": settings.export_cache, "OCL_SECRET_KEY": settings.secret_key, "OCL_ROOT_TOKEN": settings.root_token,
-    }  # fmt: skip
+        "MONGO_URL": settings.mongo_url,
+        "REDIS_URL": settings.redis_url,
+        "OCL_HOME": settings.home,
+        "SOLR_URL": settings.solr_url,
+        "OCL_EXPORT_CACHE": settings.export_cache,
+        "OCL_SECRET_KEY": settings.secret_key,
+        "OCL_ROOT_TOKEN": settings.root_token,
+    }
 
 
 @contextmanager
@@ -116,12 +150,20 @@ def write_lines(file: Path, size: int, **how: object) -> int:
 
 
 def load(store: Store, file: Path, rows: int) -> float:
-    """Import a file; returns the seconds that it took. Raises AssertionError when a line was not created."""
+    """Import a file; returns the seconds that it took. Raises AssertionError when a line was not
+    created.
+    """
     with file.open("rb") as lines:
         report = imports.run(store, CALLER, lines, Options(), file.stem)
-    wrong = {outcome: count for outcome, count in report.counts.items() if outcome not in ("created", "unchanged")}
+    wrong = {
+        outcome: count
+        for outcome, count in report.counts.items()
+        if outcome not in ("created", "unchanged")
+    }
     if wrong or report.processed < rows:
-        raise AssertionError(f"the made-up data was not taken: {dict(report.counts)} {next(store.tasks.results(file.stem), None)}")
+        raise AssertionError(
+            f"the made-up data was not taken: {dict(report.counts)} {next(store.tasks.results(file.stem), None)}"
+        )
     return report.seconds
 
 
@@ -134,7 +176,9 @@ def repo_of(store: Store, source: str) -> Json:
 
 
 class Client:
-    """One connection that is kept open, as the superuser. Raises AssertionError for an answer of 400 and above."""
+    """One connection that is kept open, as the superuser. Raises AssertionError for an answer of
+    400 and above.
+    """
 
     def __init__(self, port: int, token: str) -> None:
         self._connection = HTTPConnection(HOST, port, timeout=60)
@@ -151,7 +195,9 @@ class Client:
         """The whole answer's body."""
         return self.answer(method, path, body)[1]
 
-    def answer(self, method: str, path: str, body: object = None, headers: Mapping[str, str] = NONE) -> tuple[Message, bytes]:
+    def answer(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] = NONE
+    ) -> tuple[Message, bytes]:
         """The headers and the body."""
         content = None if body is None else jsonio.dumps(body)
         kind = {} if body is None else {"Content-Type": "application/json"}
@@ -170,7 +216,9 @@ class Client:
 
 def _check(status: int, method: str, path: str, read: bytes) -> None:
     if status >= 300 or status == 208:
-        raise AssertionError(f"{method} {path} answered {status}: {read[:300].decode(errors='replace')}")
+        raise AssertionError(
+            f"{method} {path} answered {status}: {read[:300].decode(errors='replace')}"
+        )
 
 
 def _serves(server: Server) -> bool:

@@ -1,4 +1,6 @@
-"""Log lines: one JSON object each, on standard error, with the id of the request or job that they belong to."""
+"""Log lines: one JSON object each, on standard error, with the id of the request or job that they
+belong to.
+"""
 
 import logging
 import sys
@@ -8,7 +10,9 @@ import structlog
 
 
 def configure(level: str) -> None:
-    """Send our lines and those of the libraries through one formatter. `level` is the least severe one that is written."""
+    """Send our lines and those of the libraries through one formatter. `level` is the least severe
+    one that is written.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -21,7 +25,10 @@ def configure(level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer(default=str)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(default=str),
+            ],
         )
     )
     root = logging.getLogger()

@@ -23,10 +23,12 @@ BEAT = 1.0  # seconds between two signs of life
 
 
 def build_export(version_id: str, token: str) -> None:
-    """RQ job: put the archive of that version in the cache and name it in the version's export state.
+    """RQ job: put the archive of that version in the cache and name it in the version's export
+    state.
 
-    Safe to run twice or late: every write is conditional on `token`, and the file appears whole or not at all.
-    Any failure is told in the export's state in one line, then raised. Memory: a few batches of rows, whatever the size.
+    Safe to run twice or late: every write is conditional on `token`, and the file appears whole or
+    not at all. Any failure is told in the export's state in one line, then raised. Memory: a few
+    batches of rows, whatever the size.
     """
     belongs_to(job=token)
     s = services()
@@ -55,7 +57,9 @@ def build_export(version_id: str, token: str) -> None:
 
 
 class Pulse:
-    """Tells the store about once a second that the job lives and how far it is. Raises Overtaken where it is called."""
+    """Tells the store about once a second that the job lives and how far it is. Raises Overtaken
+    where it is called.
+    """
 
     def __init__(self, s: Services, version_id: str, token: str) -> None:
         self._s, self._version_id, self._token = s, version_id, token
@@ -69,7 +73,9 @@ class Pulse:
 
 
 def document(head: Json, lists: dict[str, Iterator[list[bytes]]]) -> Iterator[bytes]:
-    """The JSON object of `head` with lists behind its own keys; each list comes in batches of encoded entries."""
+    """The JSON object of `head` with lists behind its own keys; each list comes in batches of
+    encoded entries.
+    """
     yield jsonio.dumps(head)[:-1]
     for name, batches in lists.items():
         yield b',\n"%s":[' % name.encode()
@@ -93,9 +99,17 @@ def reason(error: Exception) -> str:
 def _build(s: Services, version: Json, repo: Json, token: str, pulse: Pulse) -> str:
     """Write, publish and name the archive; return its name."""
     revision = revision_of(version)
-    rows = {"concepts": _batches(s, revision, "concept", pulse), "mappings": _batches(s, revision, "mapping", pulse)}
+    rows = {
+        "concepts": _batches(s, revision, "concept", pulse),
+        "mappings": _batches(s, revision, "mapping", pulse),
+    }
     with s.cache.writer(f"{repo['url']}{version['id']}/", token) as draft:
-        archive = write_archive(document(version_detail(version, repo), rows), draft.file, int(version["content_at"].timestamp()), pulse)
+        archive = write_archive(
+            document(version_detail(version, repo), rows),
+            draft.file,
+            int(version["content_at"].timestamp()),
+            pulse,
+        )
         draft.publish(pulse)
         now = _now()
         file = {
@@ -122,7 +136,9 @@ def _batches(s: Services, revision: Revision, kind: str, pulse: Pulse) -> Iterat
 
 
 def ahead(batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
-    """The same batches, each read while the one before is packed: the database and the compressor wait less for each other."""
+    """The same batches, each read while the one before is packed: the database and the compressor
+    wait less for each other.
+    """
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, batches, None)
         while (batch := following.result()) is not None:
@@ -143,7 +159,10 @@ def _tell(s: Services, version_id: str, token: str, text: str, edition: int) -> 
     try:
         s.store.exports.fail(version_id, token, text, edition, _now())
     except Overtaken:
-        log.info("failure of an export job that nobody waits for", extra={"version_id": version_id, "reason": text})
+        log.info(
+            "failure of an export job that nobody waits for",
+            extra={"version_id": version_id, "reason": text},
+        )
 
 
 def _now() -> datetime:

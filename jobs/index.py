@@ -1,4 +1,6 @@
-"""Keeping the search index up to date: the job that brings one repository's copy further, and the watch that starts such jobs."""
+"""Keeping the search index up to date: the job that brings one repository's copy further, and the
+watch that starts such jobs.
+"""
 
 import logging
 import time
@@ -22,41 +24,51 @@ LONGEST = 5.0  # seconds of work when nobody waits: the worker may be told to en
 LEASE = timedelta(seconds=10)  # after it, somebody else may follow a repository whose job died
 
 COMPARE = 10.0  # seconds from one comparison of all markers with all heads to the next
-MARGIN = timedelta(seconds=15)  # how much later than its time a commit may become visible; the comparison finds even later ones
+# how much later than its time a commit may become visible; the comparison finds even later ones
+MARGIN = timedelta(seconds=15)
 SETTLE = 1.0  # seconds until what a job wrote can be seen by searches
 AT_ONCE = 200  # jobs that one comparison starts; the next one comes soon then
-EDIT = 100  # changes of a commit at most that is indexed before larger ones, and commits that are looked at for that
+# changes of a commit at most that is indexed before larger ones, and commits that are looked at for
+# that
+EDIT = 100
 MANY = 20  # markers that are asked for one by one
 AWAY = 2.0  # seconds until an engine or a queue that failed is asked again
 
 
 def index_repository(number: int, upto: int | None = None) -> None:
-    """RQ job: bring the search index of that repository further, for a while; the watch starts another while it is behind.
+    """RQ job: bring the search index of that repository further, for a while; the watch starts
+    another while it is behind.
 
-    `upto`: the revision that it ends with, for jobs that others wait behind.
-    Safe to run twice, late or beside itself: see search/follow.py. A repository that is gone is forgotten. An engine that is away ends
-    the job without noise: the watch tells, and starts it again.
+    `upto`: the revision that it ends with, for jobs that others wait behind. Safe to run twice,
+    late or beside itself: see search/follow.py. A repository that is gone is forgotten. An engine
+    that is away ends the job without noise: the watch tells, and starts it again.
     """
     belongs_to(job=f"index-{number}")
     s = services()
     if s.solr is None:
         return
-    with s.store.leases.holding(lease_of(number), LEASE) as ours:  # the index would be right without it, but the work would be done twice
+    # the index would be right without it, but the work would be done twice
+    with s.store.leases.holding(lease_of(number), LEASE) as ours:
         if ours:
             _follow(s, s.solr, number, upto)
 
 
 def index_commits(number: int, revisions: list[int]) -> None:
-    """RQ job: let words find these commits of a repository whose earlier ones are still being indexed. Safe to lose, or to run twice."""
+    """RQ job: let words find these commits of a repository whose earlier ones are still being
+    indexed. Safe to lose, or to run twice.
+    """
     belongs_to(job=f"edits-{number}")
     s = services()
     if s.solr is None:
         return
     try:
-        with s.store.leases.holding(f"{lease_of(number)}-edits", LEASE) as ours:  # a reindex waits for whoever writes
+        # a reindex waits for whoever writes
+        with s.store.leases.holding(f"{lease_of(number)}-edits", LEASE) as ours:
             if ours:
                 Follower(s.store, s.solr).hurry(number, revisions)
-                log.info("indexed before its turn", extra={"repo": number, "revisions": len(revisions)})
+                log.info(
+                    "indexed before its turn", extra={"repo": number, "revisions": len(revisions)}
+                )
     except (Overtaken, NotFound, SearchUnavailable) as error:
         log.info("index job stopped", extra={"repo": number, "rows": 0, "reason": error.detail})
 
@@ -78,33 +90,50 @@ def _follow(s: Services, solr: SolrIndex, number: int, upto: int | None) -> None
 
     try:
         done = Follower(s.store, solr).follow(number, enough, upto)
-        log.info("indexed", extra={"repo": number, "rows": rows, "done": done, "seconds": round(time.monotonic() - begun, 3)})
+        log.info(
+            "indexed",
+            extra={
+                "repo": number,
+                "rows": rows,
+                "done": done,
+                "seconds": round(time.monotonic() - begun, 3),
+            },
+        )
     except (Overtaken, NotFound, SearchUnavailable, QueueUnavailable) as error:
         log.info("index job stopped", extra={"repo": number, "rows": rows, "reason": error.detail})
 
 
 class Watch:
-    """Sees which repositories the index is behind with, and queues a job for each: among the edits where there is little to do.
+    """Sees which repositories the index is behind with, and queues a job for each: among the edits
+    where there is little to do.
 
-    Where there is much, or a job runs already, small new commits get a job of their own, so that words find them soon.
-    What was lost on the way (a job, a worker, the queue, the index itself) is seen by the next comparison. A failure of the engine or
-    of the queue is logged once, not at each look.
+    Where there is much, or a job runs already, small new commits get a job of their own, so that
+    words find them soon. What was lost on the way (a job, a worker, the queue, the index itself) is
+    seen by the next comparison. A failure of the engine or of the queue is logged once, not at each
+    look.
     """
 
-    def __init__(self, s: Services, solr: SolrIndex, queue: RQIndexQueue, edits: RQIndexQueue) -> None:
+    def __init__(
+        self, s: Services, solr: SolrIndex, queue: RQIndexQueue, edits: RQIndexQueue
+    ) -> None:
         self._s, self._solr, self._queue, self._edits = s, solr, queue, edits
         self._follower = Follower(s.store, solr)
         self._newest: datetime | None = None  # time of the newest change seen
-        self._settled: dict[int, tuple[int, float]] = {}  # by repository: a revision, and when to look at its marker again
-        self._hurried: dict[int, int] = {}  # by repository that is behind: the newest revision that was looked at for edits
+        # by repository: a revision, and when to look at its marker again
+        self._settled: dict[int, tuple[int, float]] = {}
+        # by repository that is behind: the newest revision that was looked at for edits
+        self._hurried: dict[int, int] = {}
         self._compared = -1  # the last repository that a comparison started
-        self._trusted: dict[Marker, RepoHead] = {}  # those whose commit was found in the log, with the head of that moment
+        # those whose commit was found in the log, with the head of that moment
+        self._trusted: dict[Marker, RepoHead] = {}
         self._compare_at = 0.0  # time.monotonic() of the next comparison
         self._away = False
         self._ask_at = 0.0  # time.monotonic() before which nothing is asked
 
     def look(self, now: datetime) -> None:
-        """One look at what changed since the last; now and then a comparison of everything. Cost: one small query where nothing did."""
+        """One look at what changed since the last; now and then a comparison of everything. Cost:
+        one small query where nothing did.
+        """
         if time.monotonic() < self._ask_at:
             return
         try:
@@ -138,7 +167,11 @@ class Watch:
             reached = marker.rev if marker else 0
             little = self._is_little(head.repo, reached, head.rev)
             busy = self._is_followed(head.repo)
-            if not busy and (self._edits.enqueue(head.repo, head.rev) if little else self._queue.enqueue(head.repo)):
+            if not busy and (
+                self._edits.enqueue(head.repo, head.rev)
+                if little
+                else self._queue.enqueue(head.repo)
+            ):
                 self._settled[head.repo] = head.rev, time.monotonic() + SETTLE
             if busy or not little:
                 self._hurry(head, reached)
@@ -148,12 +181,19 @@ class Watch:
         return rev == head.rev and time.monotonic() < again
 
     def _is_little(self, repo: int, after: int, upto: int) -> bool:
-        return upto - after <= EDIT and sum(changes for _, changes in self._s.store.feed.sizes(repo, after, upto)) <= EDIT
+        return (
+            upto - after <= EDIT
+            and sum(changes for _, changes in self._s.store.feed.sizes(repo, after, upto)) <= EDIT
+        )
 
     def _hurry(self, head: RepoHead, reached: int) -> None:
         """Queue the edits among the commits that came since the last look at this repository."""
         after = max(self._hurried.get(head.repo, 0), reached, head.rev - EDIT)
-        small = [rev for rev, changes in self._s.store.feed.sizes(head.repo, after, head.rev) if changes <= EDIT]
+        small = [
+            rev
+            for rev, changes in self._s.store.feed.sizes(head.repo, after, head.rev)
+            if changes <= EDIT
+        ]
         if small:
             self._edits.enqueue_commits(head.repo, small)
         self._hurried[head.repo] = head.rev
@@ -163,20 +203,29 @@ class Watch:
         return self._s.store.leases.taken(lease_of(repo), datetime.now(UTC))
 
     def _compare(self, now: datetime) -> None:
-        """All markers with all heads: start jobs for what is behind, drop what is gone, tell the lag."""
+        """All markers with all heads: start jobs for what is behind, drop what is gone, tell the
+        lag.
+        """
         if self._newest is None:
             self._solr.ensure()
         markers = self._solr.markers()
         heads = self._s.store.feed.heads()
         trusted = self._trust(markers, heads)
-        behind = [head for head in heads if (marker := trusted.get(head.repo)) is None or marker.rev < head.rev]
+        behind = [
+            head
+            for head in heads
+            if (marker := trusted.get(head.repo)) is None or marker.rev < head.rev
+        ]
         self._newest = max((head.updated_on for head in heads), default=now)
         self._settled.clear()
         for number in markers.keys() - {head.repo for head in heads}:
             log.info("forgot a deleted repository", extra={"repo": number})
             self._follower.forget_gone(number)
-        self._hurried = {head.repo: rev for head in behind if (rev := self._hurried.get(head.repo)) is not None}
-        for head in ([head for head in behind if head.repo > self._compared] or behind)[:AT_ONCE]:  # each has its turn
+        self._hurried = {
+            head.repo: rev for head in behind if (rev := self._hurried.get(head.repo)) is not None
+        }
+        # each has its turn
+        for head in ([head for head in behind if head.repo > self._compared] or behind)[:AT_ONCE]:
             if not self._is_followed(head.repo):
                 self._queue.enqueue(head.repo)
             self._compared = head.repo
@@ -184,20 +233,36 @@ class Watch:
         self._tell(behind, trusted, now)
 
     def _trust(self, markers: dict[int, Marker], heads: Iterable[RepoHead]) -> dict[int, Marker]:
-        """The markers that tell of this store's own log, by repository. One is looked up again when its repository was written to:
-        a log that was put back from a backup has lost it, or has another commit of that number.
+        """The markers that tell of this store's own log, by repository. One is looked up again when
+        its repository was written to: a log that was put back from a backup has lost it, or has
+        another commit of that number.
         """
         identity = self._s.store.index_notes.identity()
-        ours = {head: marker for head in heads if (marker := markers.get(head.repo)) and marker.store == identity}
+        ours = {
+            head: marker
+            for head in heads
+            if (marker := markers.get(head.repo)) and marker.store == identity
+        }
         unknown = [marker for head, marker in ours.items() if self._trusted.get(marker) != head]
-        log_entries = self._s.store.feed.revisions([(marker.repo, marker.rev) for marker in unknown if marker.rev])
-        strange = {marker for marker in unknown if marker.commit != (log_entries.get(marker.repo, NONE)["commit"] if marker.rev else "")}
+        log_entries = self._s.store.feed.revisions(
+            [(marker.repo, marker.rev) for marker in unknown if marker.rev]
+        )
+        strange = {
+            marker
+            for marker in unknown
+            if marker.commit != (log_entries.get(marker.repo, NONE)["commit"] if marker.rev else "")
+        }
         self._trusted = {marker: head for head, marker in ours.items() if marker not in strange}
         return {marker.repo: marker for marker in self._trusted}
 
     def _tell(self, behind: list[RepoHead], markers: dict[int, Marker], now: datetime) -> None:
-        """How far the index is behind, for /metrics: revisions, and seconds since the oldest that it lacks was made."""
-        lacks = {head.repo: markers[head.repo].rev + 1 if head.repo in markers else min(1, head.rev) for head in behind}
+        """How far the index is behind, for /metrics: revisions, and seconds since the oldest that
+        it lacks was made.
+        """
+        lacks = {
+            head.repo: markers[head.repo].rev + 1 if head.repo in markers else min(1, head.rev)
+            for head in behind
+        }
         made = self._s.store.feed.revisions([(repo, rev) for repo, rev in lacks.items() if rev])
         oldest = min((found["at"] for found in made.values()), default=now)
         self._s.store.index_notes.set_lag(

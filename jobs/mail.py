@@ -14,7 +14,9 @@ SENDING_TIME = 1.0
 
 
 def send_mails(s: Services, now: datetime) -> None:
-    """Send what is due. A mail that is not taken is tried again for two days; the next ones wait for the next tick."""
+    """Send what is due. A mail that is not taken is tried again for two days; the next ones wait
+    for the next tick.
+    """
     end = time.monotonic() + SENDING_TIME
     sender = mail_sender(s.settings.mail, s.settings.mail_from)
     while time.monotonic() < end and (mail := s.store.mails.next(now)):

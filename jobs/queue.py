@@ -23,7 +23,8 @@ EDITS = "edits"
 PATIENCE = 2  # seconds for one answer of Redis
 LONGEST_JOB = 6 * 3600  # seconds
 KEEP_FAILED = 24 * 3600  # seconds; the reason is in the store as well
-HANDED_OVER = timedelta(seconds=30)  # from a worker taking a job to the job's first sign of life in the store
+# from a worker taking a job to the job's first sign of life in the store
+HANDED_OVER = timedelta(seconds=30)
 INDEX_TURN = timedelta(seconds=10)  # the same for an index job; after that its lease tells
 
 
@@ -31,7 +32,12 @@ class RQQueue:
     """One queue of named jobs. Opens no connection before its first use."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 1))
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 1),
+        )
         self._queue = Queue(name, connection=self._redis)
         self.name = name
 
@@ -50,13 +56,20 @@ class RQQueue:
                 if job.get_status(refresh=False) == JobStatus.QUEUED:
                     if self._queue.get_job_position(token) is not None or self._being_taken(token):
                         return True
-                    job = Job.fetch(token, connection=self._redis)  # it may have begun between the looks
+                    # it may have begun between the looks
+                    job = Job.fetch(token, connection=self._redis)
             except NoSuchJobError:
                 return False
-            return job.started_at is not None and job.ended_at is None and now() - job.started_at < begun
+            return (
+                job.started_at is not None
+                and job.ended_at is None
+                and now() - job.started_at < begun
+            )
 
     def _being_taken(self, token: str) -> bool:
-        """A worker moved the job out of the queue and has not begun it. One that died there leaves it for ever: hence the time."""
+        """A worker moved the job out of the queue and has not begun it. One that died there leaves
+        it for ever: hence the time.
+        """
         between = self._queue.intermediate_queue
         if token not in between.get_job_ids():
             return False
@@ -95,10 +108,13 @@ class RQExportQueue(RQQueue):
 
 
 class RQIndexQueue(RQQueue):
-    """Jobs that bring the index of one repository up to date: at most one of a repository waits. INDEX or EDITS by name."""
+    """Jobs that bring the index of one repository up to date: at most one of a repository waits.
+    INDEX or EDITS by name.
+    """
 
     def enqueue(self, repo: int, upto: int | None = None) -> bool:
-        """False when a job for that repository waits already or has just begun: it may see what is new, or not.
+        """False when a job for that repository waits already or has just begun: it may see what is
+        new, or not.
 
         `upto`: as for the job.
         """
@@ -106,13 +122,16 @@ class RQIndexQueue(RQQueue):
 
     def enqueue_commits(self, repo: int, revisions: Sequence[int]) -> bool:
         """Have these commits indexed before their turn. False as for `enqueue`."""
-        return self._add(f"{self.name}-{repo}-{revisions[-1]}", "jobs.index.index_commits", repo, list(revisions))
+        return self._add(
+            f"{self.name}-{repo}-{revisions[-1]}", "jobs.index.index_commits", repo, list(revisions)
+        )
 
     def _add(self, token: str, function: str, repo: int, *more: Any) -> bool:
         if self.knows(token, INDEX_TURN):
             return False
         with _told():
-            with suppress(NoSuchJobError):  # what is left of it belongs to a worker that died, or to a failure
+            # what is left of it belongs to a worker that died, or to a failure
+            with suppress(NoSuchJobError):
                 Job.fetch(token, connection=self._redis).delete()
             try:
                 self._queue.enqueue_call(

@@ -24,17 +24,25 @@ due = due + step
 redis.call('SET', KEYS[1], string.format('%.3f', due), 'PX', math.ceil(due - now))
 return 0
 """
-"""One number per caller: when its requests so far will have been paid for, one `step` each (the generic cell rate algorithm).
+"""One number per caller: when its requests so far will have been paid for, one `step` each (the
+generic cell rate algorithm).
 
 Exact, with the clock of Redis; no window at whose edge twice as many pass.
 """
 
 
 class RedisRates:
-    """A Rates (see oclapi/resources/limits.py): `most` requests at once, and `most` a minute in the long run."""
+    """A Rates (see oclapi/resources/limits.py): `most` requests at once, and `most` a minute in the
+    long run.
+    """
 
     def __init__(self, url: str, most: int) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 0))
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),
+        )
         self._take = self._redis.register_script(TAKE)
         self._step = MINUTE / most
         self._slack = MINUTE - self._step

@@ -24,7 +24,9 @@ LOOKS = 8  # at the search index from one tick to the next
 CLEANING_PACE = 60.0  # seconds; a walk over the cache is dearer than a tick
 LEASE = timedelta(seconds=10)
 PURGE_TIME = 0.5  # seconds of one tick
-IDLE = 5.0  # seconds without a step after which a transaction counts as abandoned; a live one takes its next within a second
+# seconds without a step after which a transaction counts as abandoned; a live one takes its next
+# within a second
+IDLE = 5.0
 
 
 def tick(s: Services, now: datetime) -> None:
@@ -34,7 +36,9 @@ def tick(s: Services, now: datetime) -> None:
 
 
 def heal_exports(s: Services, now: datetime) -> None:
-    """Start exports that are wanted or whose job died. Ends early while the queue is down: what is wanted stays so."""
+    """Start exports that are wanted or whose job died. Ends early while the queue is down: what is
+    wanted stays so.
+    """
     states = ExportStates(s.store.exports, s.queue, s.settings.export_silence)
     for version_id, _ in s.store.exports.unsettled():
         version = s.store.versions.by_key(version_id)
@@ -42,7 +46,9 @@ def heal_exports(s: Services, now: datetime) -> None:
             if version:
                 states.heal(version, now)
         except NotFound:
-            log.info("version deleted while its export was looked at", extra={"version_id": version_id})
+            log.info(
+                "version deleted while its export was looked at", extra={"version_id": version_id}
+            )
         except QueueUnavailable as error:
             log.warning("exports wait for the queue", extra={"reason": error.detail})
             return
@@ -69,8 +75,12 @@ def clean_cache(s: Services, now: datetime) -> None:
             log.info("deleted a stray archive", extra={"file": name})
 
 
-def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] = time.sleep) -> None:
-    """Tick about once a second until `ended`, while no other worker does. A fault is logged, and the next round tries again."""
+def run(
+    s: Services, ended: Callable[[], bool], pause: Callable[[float], None] = time.sleep
+) -> None:
+    """Tick about once a second until `ended`, while no other worker does. A fault is logged, and
+    the next round tries again.
+    """
     holder = uuid.uuid4().hex
     abandoned = Abandoned(s.store.database)
     queues = [RQIndexQueue(s.settings.redis_url, name) for name in (INDEX, EDITS)]
@@ -88,7 +98,9 @@ def run(s: Services, ended: Callable[[], bool], pause: Callable[[float], None] =
             appointed = s.store.leases.take("tick", holder, LEASE, now)
             if appointed:
                 if left := abandoned.end(IDLE):
-                    log.warning("ended transactions of killed processes", extra={"transactions": left})
+                    log.warning(
+                        "ended transactions of killed processes", extra={"transactions": left}
+                    )
                 tick(s, now)
                 if sending.done():  # a mail server that hangs holds up nothing else
                     sending = mailing.submit(_try, "mails are not sent", send_mails, s, now)
@@ -110,7 +122,8 @@ def _try(otherwise: str, duty: Callable[..., None], *given: Any) -> None:
     """One duty, whose fault keeps no other from being done."""
     try:
         duty(*given)
-    except Exception:  # healing must outlive every fault: a store that restarts, a cache that is away
+    # healing must outlive every fault: a store that restarts, a cache that is away
+    except Exception:
         log.exception(otherwise)
 
 

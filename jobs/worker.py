@@ -1,7 +1,8 @@
-"""A worker: `python -m jobs.worker`. One process makes exports and one ticks; two keep the search index where SOLR_URL names one.
+"""A worker: `python -m jobs.worker`. One process makes exports and one ticks; two keep the search
+index where SOLR_URL names one.
 
-This one starts them again when they die.
-The parent only waits. It opens no connection, so its children are born clean; all they need is imported before, so they are born fast.
+This one starts them again when they die. The parent only waits. It opens no connection, so its
+children are born clean; all they need is imported before, so they are born fast.
 """
 
 import ctypes
@@ -39,8 +40,9 @@ LAST_CALL = 2.0  # seconds between two looks at a worker that was told to end an
 class Patient(BaseWorker):
     """Finds a queue that was away soon after it is back, and ends when it is told to.
 
-    RQ ends a worker that waits for a job by an exception out of its signal handler. One that comes while a destructor runs is swallowed
-    there, and the worker would wait on for ever: so a thread looks whether it came.
+    RQ ends a worker that waits for a job by an exception out of its signal handler. One that comes
+    while a destructor runs is swallowed there, and the worker would wait on for ever: so a thread
+    looks whether it came.
     """
 
     max_connection_wait_time = 2.0
@@ -85,7 +87,10 @@ def main() -> None:
     app = create_app(services)
     roles = {"queue": lambda: run_queue(app, settings), "tick": lambda: run_tick(services)}
     if settings.solr_url:
-        roles |= {"index": lambda: run_index(app, settings, INDEX), "edits": lambda: run_index(app, settings, EDITS)}
+        roles |= {
+            "index": lambda: run_index(app, settings, INDEX),
+            "edits": lambda: run_index(app, settings, EDITS),
+        }
     keep_running(roles)
 
 
@@ -113,7 +118,9 @@ def run_tick(services: Services) -> None:
 
 
 def keep_running(roles: Mapping[str, Callable[[], None]]) -> None:
-    """Run each role in a process of its own until this one is told to end; start again what ends before."""
+    """Run each role in a process of its own until this one is told to end; start again what ends
+    before.
+    """
     running: dict[int, str] = {}
     stopping = False
 
@@ -133,14 +140,19 @@ def keep_running(roles: Mapping[str, Callable[[], None]]) -> None:
         role = running.pop(pid)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_TO_END)
         if not stopping:
-            log.error("process ended and is started again", extra={"role": role, "code": os.waitstatus_to_exitcode(status)})
+            log.error(
+                "process ended and is started again",
+                extra={"role": role, "code": os.waitstatus_to_exitcode(status)},
+            )
             time.sleep(PAUSE)
         if not stopping:
             _spawn(role, roles[role], running)
 
 
 def _spawn(role: str, work: Callable[[], None], running: dict[int, str]) -> None:
-    """Start a child and note it. No signal comes between the two, nor before the child has forgotten its parent's handlers."""
+    """Start a child and note it. No signal comes between the two, nor before the child has
+    forgotten its parent's handlers.
+    """
     parent = os.getpid()
     signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_TO_END)
     pid = os.fork()
@@ -161,7 +173,9 @@ def _spawn(role: str, work: Callable[[], None], running: dict[int, str]) -> None
 
 
 def _end_with(parent: int) -> None:
-    """Be told to end when the parent is killed (Linux: PR_SET_PDEATHSIG is 1; elsewhere only the tick looks for itself)."""
+    """Be told to end when the parent is killed (Linux: PR_SET_PDEATHSIG is 1; elsewhere only the
+    tick looks for itself).
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))
     if os.getppid() != parent:

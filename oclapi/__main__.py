@@ -28,7 +28,9 @@ from oclapi.store.store import Store
 SHOWN = 20
 """Refused lines that are printed."""
 PATIENCE = 120
-"""Seconds that one commit of an import waits for other writers, or for a database that is starting again."""
+"""Seconds that one commit of an import waits for other writers, or for a database that is starting
+again.
+"""
 CHUNK = 2**20
 
 
@@ -39,15 +41,30 @@ def cli() -> None:
 
 @cli.command("import")
 @click.argument("file")
-@click.option("--type", "kind", metavar="TYPE", help="type of the lines that have none, e.g. Concept")
-@click.option("--source", metavar="URL", help="source of the lines that name none, e.g. /orgs/CIEL/sources/CIEL/")
+@click.option(
+    "--type", "kind", metavar="TYPE", help="type of the lines that have none, e.g. Concept"
+)
+@click.option(
+    "--source",
+    metavar="URL",
+    help="source of the lines that name none, e.g. /orgs/CIEL/sources/CIEL/",
+)
 @click.option("--no-update", is_flag=True, help="leave items that are there already as they are")
-@click.option("--report", "report_file", metavar="FILE", help="write what became of each line to FILE, as JSON lines")
-def import_(file: str, kind: str | None, source: str | None, no_update: bool, report_file: str | None) -> None:
-    """Load FILE (JSON lines, - for standard input) into the database that MONGO_URL names, as its first superuser.
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE",
+    help="write what became of each line to FILE, as JSON lines",
+)
+def import_(
+    file: str, kind: str | None, source: str | None, no_update: bool, report_file: str | None
+) -> None:
+    """Load FILE (JSON lines, - for standard input) into the database that MONGO_URL names, as its
+    first superuser.
 
-    Each line has exactly one outcome. An import that was stopped goes on where it was when the same command is given again.
-    Exit code: 0 when every line was handled, refused ones too; 1 when the import could not go on.
+    Each line has exactly one outcome. An import that was stopped goes on where it was when the same
+    command is given again. Exit code: 0 when every line was handled, refused ones too; 1 when the
+    import could not go on.
     """
     configure("WARNING")
     try:
@@ -58,21 +75,40 @@ def import_(file: str, kind: str | None, source: str | None, no_update: bool, re
     except (BadSetting, OSError) as error:
         raise click.ClickException(str(error)) from error
     except OclError as error:
-        raise click.ClickException(f"{error.detail}; give the same command again to go on from there") from error
+        raise click.ClickException(
+            f"{error.detail}; give the same command again to go on from there"
+        ) from error
     except KeyboardInterrupt:
         click.echo("stopped; give the same command again to go on from there", err=True)
         sys.exit(130)
 
 
-def _import(settings: Settings, stream: IO[bytes], digest: str, total: int, options: Options, report_file: str | None) -> None:
-    store = Store(Database(settings.mongo_url, patience=PATIENCE), settings.secret_key, settings.max_shown)
+def _import(
+    settings: Settings,
+    stream: IO[bytes],
+    digest: str,
+    total: int,
+    options: Options,
+    report_file: str | None,
+) -> None:
+    store = Store(
+        Database(settings.mongo_url, patience=PATIENCE), settings.secret_key, settings.max_shown
+    )
     store.database.prepare()
     store.owners.ensure_first(settings.root_user)
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
     task = task_key(digest, options, caller)
-    with open(report_file, "wb") if report_file else nullcontext() as out:  # first: an import that is done can't be told of again
+    # first: an import that is done can't be told of again
+    with open(report_file, "wb") if report_file else nullcontext() as out:
         with progress("import", total) as told:
-            report = run(store, caller, split(stream), options, task, lambda so_far, results: told(results[-1].line))
+            report = run(
+                store,
+                caller,
+                split(stream),
+                options,
+                task,
+                lambda so_far, results: told(results[-1].line),
+            )
         _tell(store, report, out)
 
 
@@ -80,11 +116,15 @@ def _tell(store: Store, report: Report, out: IO[bytes] | None) -> None:
     if report.continued:
         click.echo(f"went on after line {report.continued}, which an earlier run had reached")
     if report.refused:
-        refused = (result for result in store.tasks.results(report.task) if result["outcome"] in REFUSALS)
+        refused = (
+            result for result in store.tasks.results(report.task) if result["outcome"] in REFUSALS
+        )
         for result in itertools.islice(refused, SHOWN):
             click.echo(f"line {result['line']}: {result['outcome']}: {_reasons(result)}")
         if report.refused > SHOWN:
-            click.echo(f"... and {report.refused - SHOWN} more lines were refused; --report FILE writes them all")
+            click.echo(
+                f"... and {report.refused - SHOWN} more lines were refused; --report FILE writes them all"
+            )
     if out:
         for result in store.tasks.results(report.task):
             out.write(jsonio.dumps(result) + b"\n")
@@ -93,7 +133,10 @@ def _tell(store: Store, report: Report, out: IO[bytes] | None) -> None:
 
 def _reasons(result: Json) -> str:
     told = [(field, text) for field, texts in (result["errors"] or {}).items() for text in texts]
-    return "; ".join(text if field == "__all__" or text.startswith(field) else f"{field}: {text}" for field, text in told)
+    return "; ".join(
+        text if field == "__all__" or text.startswith(field) else f"{field}: {text}"
+        for field, text in told
+    )
 
 
 def _source_url(given: str | None) -> str | None:
@@ -102,13 +145,16 @@ def _source_url(given: str | None) -> str | None:
         return None
     found = urls.repo(given)
     if found is None or "/sources/" not in found:
-        raise click.ClickException(f"--source: {given} is not the URL of a source, such as /orgs/CIEL/sources/CIEL/")
+        raise click.ClickException(
+            f"--source: {given} is not the URL of a source, such as /orgs/CIEL/sources/CIEL/"
+        )
     return found
 
 
 @contextmanager
 def _opened(file: str) -> Iterator[tuple[IO[bytes], str, int]]:
-    """The input from its start, its SHA-256, and how many lines it has. Standard input is spooled to a temporary file first:
+    """The input from its start, its SHA-256, and how many lines it has. Standard input is spooled
+    to a temporary file first:
 
     the same content must be known again when it comes a second time.
     """
@@ -135,7 +181,12 @@ def _measure(stream: IO[bytes], copy: IO[bytes] | None) -> tuple[str, int]:
     return digest.hexdigest(), lines + (last != b"\n")
 
 
-for command in (index_commands.reindex, index_commands.index_status, index_commands.index_check, user_commands.user):
+for command in (
+    index_commands.reindex,
+    index_commands.index_status,
+    index_commands.index_check,
+    user_commands.user,
+):
     cli.add_command(command)
 
 if __name__ == "__main__":

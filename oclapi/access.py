@@ -1,7 +1,8 @@
 """Who may do what: the one place of rules, a table that reads like section 4 of the contract.
 
-Every resource, every listing and every line of an import asks here. An item named by path answers 401, 403 or 404 as `need` says;
-an item named anywhere else (a body, a listing, a count, an error text) that `may` refuses to be read is treated as not existing.
+Every resource, every listing and every line of an import asks here. An item named by path answers
+401, 403 or 404 as `need` says; an item named anywhere else (a body, a listing, a count, an error
+text) that `may` refuses to be read is treated as not existing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +19,9 @@ Kind = Literal["repository", "org", "user", "task", "server"]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `username` None: nobody in particular. `orgs`: ids of the organisations that it is a member of."""
+    """Who asks. `username` None: nobody in particular. `orgs`: ids of the organisations that it is
+    a member of.
+    """
 
     username: str | None = None
     is_staff: bool = False
@@ -60,14 +63,32 @@ class Rule:
 
 
 Action = Literal[
-    "read", "write", "own", "start export", "create repository",
-    "read org", "create org", "edit org", "members", "remove last member", "delete org",
-    "read user", "read email", "edit user", "manage users", "read roles", "see deactivated", "manage superusers", "grant roles",
-    "import", "read task",
-]  # fmt: skip
+    "read",
+    "write",
+    "own",
+    "start export",
+    "create repository",
+    "read org",
+    "create org",
+    "edit org",
+    "members",
+    "remove last member",
+    "delete org",
+    "read user",
+    "read email",
+    "edit user",
+    "manage users",
+    "read roles",
+    "see deactivated",
+    "manage superusers",
+    "grant roles",
+    "import",
+    "read task",
+]
 
 TABLE: Mapping[Action, Rule] = {
-    # what                                                      anonymous      any user       owner  staff
+    # what                                                      anonymous      any user       owner
+    # staff
     "read": Rule("repository", "Read a repository, its versions, content and exports; have a missing export made by GET",
                                                                 "unless None", "unless None", "yes", "yes"),
     "start export": Rule("repository", "Have a missing export made by POST",
@@ -111,7 +132,9 @@ TABLE: Mapping[Action, Rule] = {
     "read task": Rule("task", "See and cancel an import",
                                                                 "no",          "no",          "yes", "yes"),
 }  # fmt: skip
-"""`owner`: the user who owns it or any member of the organisation that owns it; a member; the user in person; who started the task."""
+"""`owner`: the user who owns it or any member of the organisation that owns it; a member; the user
+in person; who started the task.
+"""
 
 CELLS: Mapping[Cell, Callable[[Caller, Json], bool]] = {
     "yes": lambda caller, target: True,
@@ -134,14 +157,18 @@ SERVER: Json = {}
 
 
 def may(caller: Caller, action: Action, target: Json = SERVER) -> bool:
-    """May the caller do this to the target, a stored document? Of a repository `owner_url`, `public_access` and `hidden` count."""
+    """May the caller do this to the target, a stored document? Of a repository `owner_url`,
+    `public_access` and `hidden` count.
+    """
     rule = TABLE[action]
     cell: Cell = getattr(rule, _role(caller, rule, target))
     return not target.get("hidden") and CELLS[cell](caller, target)
 
 
 def need(caller: Caller, action: Action, target: Json = SERVER) -> None:
-    """Raise NotAuthenticated or Forbidden unless the caller may; NotFound for what a deactivated user owns."""
+    """Raise NotAuthenticated or Forbidden unless the caller may; NotFound for what a deactivated
+    user owns.
+    """
     if target.get("hidden"):
         raise NotFound("there is no such item")
     if not may(caller, action, target):
@@ -156,19 +183,29 @@ def refusal(caller: Caller) -> NotAuthenticated | Forbidden:
 
 
 def readable(caller: Caller) -> Json:
-    """A filter on stored repositories: those that the caller may read. One key, `$nor`, so that it can be added to any other filter."""
+    """A filter on stored repositories: those that the caller may read. One key, `$nor`, so that it
+    can be added to any other filter.
+    """
     return {"$nor": [{"hidden": True}, *_closed(caller, "read", "owner_url", caller.owns)]}
 
 
 def readable_orgs(caller: Caller) -> Json:
-    """A filter on stored organisations: those that the caller may read. As `readable`; empty when it may read all."""
+    """A filter on stored organisations: those that the caller may read. As `readable`; empty when
+    it may read all.
+    """
     closed = _closed(caller, "read org", "_id", sorted(caller.orgs))
     return {"$nor": closed} if closed else {}
 
 
 def _closed(caller: Caller, action: Action, field: str, mine: list[str]) -> list[Json]:
     rule = TABLE[action]
-    cell = rule.staff if _is_staff(caller) else rule.anonymous if caller.username is None else rule.user
+    cell = (
+        rule.staff
+        if _is_staff(caller)
+        else rule.anonymous
+        if caller.username is None
+        else rule.user
+    )
     return [{"public_access": "None", field: {"$nin": mine}}] if cell == "unless None" else []
 
 
@@ -181,7 +218,9 @@ def _role(caller: Caller, rule: Rule, target: Json) -> Role:
 
 
 def leans_on_memberships(caller: Caller) -> bool:
-    """Whether memberships change what the caller may do: staff may do all that members may, and nobody is no member."""
+    """Whether memberships change what the caller may do: staff may do all that members may, and
+    nobody is no member.
+    """
     return caller.username is not None and not _is_staff(caller)
 
 
@@ -194,7 +233,10 @@ def _is_staff(caller: Caller) -> bool:
 
 def table() -> str:
     """The rules as a Markdown table."""
-    lines = ["| action | anonymous | any user | owner, member, self | staff |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| action | anonymous | any user | owner, member, self | staff |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for rule in TABLE.values():
         known = [_told(cell, rule.instead or "403") for cell in (rule.user, rule.owner, rule.staff)]
         cells = (_told(rule.anonymous, rule.instead or "401"), *known)
@@ -204,6 +246,9 @@ def table() -> str:
 
 def _told(cell: Cell, refused: str) -> str:
     return {
-        "yes": "yes", "no": refused, "unless None": f"yes; {refused} when `None`", "if Edit": f"only if `Edit`, else {refused}",
+        "yes": "yes",
+        "no": refused,
+        "unless None": f"yes; {refused} when `None`",
+        "if Edit": f"only if `Edit`, else {refused}",
         "if superuser": f"superuser only, else {refused}",
-    }[cell]  # fmt: skip
+    }[cell]

@@ -34,16 +34,31 @@ LOGGED = ("org", "user", "source", "collection", "version", "concept", "mapping"
 def build_services(settings: Settings) -> Services:
     """What requests and jobs share. Opens no connection. Raises BadSetting without a secret key."""
     if not settings.secret_key:
-        raise BadSetting("OCL_SECRET_KEY is needed: at least 32 random characters, the same for every process and kept for good")
-    store = Store(Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key, settings.max_shown)
+        raise BadSetting(
+            "OCL_SECRET_KEY is needed: at least 32 random characters, the same for every process and kept for good"
+        )
+    store = Store(
+        Database(settings.mongo_url, patience=settings.commit_patience),
+        settings.secret_key,
+        settings.max_shown,
+    )
     solr = None
     if settings.solr_url:
-        solr = SolrIndex(settings.solr_url, settings.solr_core, store.index_notes.identity, patience=settings.search_patience)
-    return Services(settings, store, ExportCache(settings.export_cache), RQExportQueue(settings.redis_url), solr)
+        solr = SolrIndex(
+            settings.solr_url,
+            settings.solr_core,
+            store.index_notes.identity,
+            patience=settings.search_patience,
+        )
+    return Services(
+        settings, store, ExportCache(settings.export_cache), RQExportQueue(settings.redis_url), solr
+    )
 
 
 def prepare(services: Services) -> None:
-    """What a process does once before it serves: collections, indexes, the first superuser. Safe to run by several at once."""
+    """What a process does once before it serves: collections, indexes, the first superuser. Safe to
+    run by several at once.
+    """
     services.store.database.prepare()
     services.store.owners.ensure_first(services.settings.root_user, services.settings.root_token)
 
@@ -55,7 +70,8 @@ def create_app(services: Services) -> Flask:
     app = Flask("oclapi", static_folder=None)
     app.extensions["oclapi"] = services
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
-    if settings.trusted_proxies:  # of what proxies add only the client's address: links have OCL_BASE_URL
+    # of what proxies add only the client's address: links have OCL_BASE_URL
+    if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     errors.register(app)
     add_routes(app, services)
@@ -67,7 +83,8 @@ def create_app(services: Services) -> Flask:
         belongs_to(request=g.request_id)
         _check_line(settings)
         try:
-            signed = request.path.startswith(SIGNED)  # there the signature is the credential, whatever a header says
+            # there the signature is the credential, whatever a header says
+            signed = request.path.startswith(SIGNED)
             g.caller = ANYBODY if signed else authenticate(services.store.users)
         finally:  # a refused token counts too, for the address that it came from
             if rates:
@@ -79,9 +96,15 @@ def create_app(services: Services) -> Flask:
     def finish(response: Response) -> Response:
         asked.leave_nothing(settings)
         took = time.monotonic() - g.begun
-        address = str(request.url_rule) if request.url_rule else None  # the path itself may hold a signed link
+        # the path itself may hold a signed link
+        address = str(request.url_rule) if request.url_rule else None
         metrics.count_request(request.method, address, response.status_code, took)
-        facts = {"method": request.method, "address": address, "status": response.status_code, "ms": round(took * 1000, 1)}
+        facts = {
+            "method": request.method,
+            "address": address,
+            "status": response.status_code,
+            "ms": round(took * 1000, 1),
+        }
         log.info("request", extra={**facts, **_ids(request.view_args)})
         return limits.protect(answers.finish(response), settings)
 
@@ -92,7 +115,9 @@ def _check_line(settings: Settings) -> None:
     """Refuse a request line that is too long, as the client sent it."""
     line = request.environ.get("RAW_URI") or request.full_path
     if len(request.method) + len(line) + len("  HTTP/1.1") > settings.max_request_line:
-        raise RequestURITooLarge(f"the request line has more than {settings.max_request_line} bytes")
+        raise RequestURITooLarge(
+            f"the request line has more than {settings.max_request_line} bytes"
+        )
 
 
 def _ids(steps: dict[str, str] | None) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The bodies of the contract, checked field by field. Pure: JSON objects in, checked objects out.
 
-Each result holds only the keys that were present, which is what a partial update needs; unknown keys are left out.
-All wrong fields of a body are told at once, in `Invalid.errors` under the contract's names.
+Each result holds only the keys that were present, which is what a partial update needs; unknown
+keys are left out. All wrong fields of a body are told at once, in `Invalid.errors` under the
+contract's names.
 """
 
 import math
@@ -9,7 +10,15 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from oclapi import jsonio, passwords
@@ -17,7 +26,20 @@ from oclapi.errors import Invalid
 from oclapi.model import Json
 
 RESERVED_VERSIONS = frozenset(
-    ("HEAD", "latest", "versions", "concepts", "mappings", "references", "extras", "export", "processing", "children", "summary", "atom")
+    (
+        "HEAD",
+        "latest",
+        "versions",
+        "concepts",
+        "mappings",
+        "references",
+        "extras",
+        "export",
+        "processing",
+        "children",
+        "summary",
+        "atom",
+    )
 )
 RESERVED_USERS = frozenset(("login", "signup"))
 EMAIL = re.compile(r"[^\s@<>()\[\],;:\"\\\x00-\x1f\x7f]+@[^\s@<>()\[\],;:\"\\\x00-\x1f\x7f]+")
@@ -29,7 +51,9 @@ BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def boolean(value: Any) -> bool:
-    """true or false, as JSON or as one of the texts `true`, `false`, `1`, `0` in any case. Raises ValueError."""
+    """true or false, as JSON or as one of the texts `true`, `false`, `1`, `0` in any case. Raises
+    ValueError.
+    """
     if value is True or value is False:
         return bool(value)
     found = BOOLEANS.get(value.lower()) if isinstance(value, str) else None
@@ -47,13 +71,19 @@ def _extras(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)):
+    if value is None or (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    ):
         return value
     raise ValueError("must be a number")
 
 
 def _locales(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return (
+        [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _schema(value: Any) -> Any:
@@ -91,16 +121,24 @@ Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT)]
 Filled = Annotated[str, StringConstraints(strict=True, max_length=LINE, pattern=r"\S")]
 FilledText = Annotated[str, StringConstraints(strict=True, max_length=TEXT, pattern=r"\S")]
 Locale = Annotated[str, StringConstraints(strict=True, max_length=LOCALE, pattern=r"\S")]
-Id = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$"), AfterValidator(_addressable)]
+Id = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$"),
+    AfterValidator(_addressable),
+]
 Username = Annotated[Id, AfterValidator(_not_a_place)]
 Email = Annotated[str, StringConstraints(strict=True, max_length=320), AfterValidator(_address)]
-Hashed = Annotated[str, StringConstraints(strict=True, max_length=LINE), AfterValidator(passwords.check_form)]
+Hashed = Annotated[
+    str, StringConstraints(strict=True, max_length=LINE), AfterValidator(passwords.check_form)
+]
 VersionId = Annotated[Id, AfterValidator(_not_reserved)]
 Bool = Annotated[bool, BeforeValidator(boolean)]
 Extras = Annotated[dict[str, Any], AfterValidator(_extras)]
 Access = Literal["View", "Edit", "None"]
 Locales = Annotated[list[Locale], Field(max_length=ENTRIES), BeforeValidator(_locales)]
-Schema = Annotated[str | None, BeforeValidator(_schema), WithJsonSchema({"enum": ["OpenMRS", "None", "", None]})]
+Schema = Annotated[
+    str | None, BeforeValidator(_schema), WithJsonSchema({"enum": ["OpenMRS", "None", "", None]})
+]
 Number = Annotated[Any, BeforeValidator(_number), WithJsonSchema({"type": ["number", "null"]})]
 
 
@@ -339,7 +377,11 @@ def source_update(body: Json) -> Json:
 def _with_short_code(check: Callable[[Json], Json], body: Json) -> Json:
     if "short_code" not in body:
         return check(body)
-    wrong = {"short_code": ["must be the same as id"]} if body.get("id", body["short_code"]) != body["short_code"] else {}
+    wrong = (
+        {"short_code": ["must be the same as id"]}
+        if body.get("id", body["short_code"]) != body["short_code"]
+        else {}
+    )
     try:
         checked = check({"id": body["short_code"], **body})
     except Invalid as error:
@@ -369,7 +411,11 @@ def _told(error: ValidationError) -> Invalid:
         field, *inner = problem["loc"] or ("__all__",)
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
         if problem["type"] == "string_pattern_mismatch":
-            text = "may hold 1 to 255 letters, digits and - . _ @" if field in ("id", "username") else "must not be empty"
+            text = (
+                "may hold 1 to 255 letters, digits and - . _ @"
+                if field in ("id", "username")
+                else "must not be empty"
+            )
         else:
             text = _TEXTS[problem["type"]].format(**problem.get("ctx", {}))
         errors.setdefault(str(field), []).append(f"{field}{place}: {text}" if place else text)

@@ -1,4 +1,5 @@
-"""Every way in which a request can fail, one leaf class per failure. Knows no HTTP: resources/errors.py gives statuses.
+"""Every way in which a request can fail, one leaf class per failure. Knows no HTTP:
+resources/errors.py gives statuses.
 
 OclError
   Invalid                 a body, parameter or line breaks a rule; `errors` says which field and why
@@ -26,7 +27,9 @@ from typing import Any
 
 
 class OclError(Exception):
-    """Base of all. `detail` is one readable sentence; `errors` maps a field to its messages; `extra` are further answer keys."""
+    """Base of all. `detail` is one readable sentence; `errors` maps a field to its messages;
+    `extra` are further answer keys.
+    """
 
     retry_after: int | None = None  # seconds after which the same request may succeed
 
@@ -45,9 +48,13 @@ class OclError(Exception):
 class Invalid(OclError):
     """A body, parameter or line breaks a rule."""
 
-    def __init__(self, errors: Mapping[str, Sequence[str]], extra: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, errors: Mapping[str, Sequence[str]], extra: Mapping[str, Any] | None = None
+    ) -> None:
         field, texts = next(iter(errors.items()))
-        detail = texts[0] if field == "__all__" or texts[0].startswith(field) else f"{field}: {texts[0]}"
+        detail = (
+            texts[0] if field == "__all__" or texts[0].startswith(field) else f"{field}: {texts[0]}"
+        )
         super().__init__(detail, errors, extra)
 
     @classmethod
@@ -93,7 +100,9 @@ class BodyTypeNotAccepted(OclError):
 
 
 class TooManyRequests(OclError):
-    """The caller asked more often than the operator allows; `retry_after` seconds later the next request is answered."""
+    """The caller asked more often than the operator allows; `retry_after` seconds later the next
+    request is answered.
+    """
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"too many requests; the next one is answered in {retry_after} s")
@@ -140,7 +149,8 @@ class SearchUnavailable(OclError):
     """No search engine could answer in time: it is down, or too slow."""
 
     retry_after = 5
-    refused = False  # the engine takes this very request for wrong: sent again, it fails again, others may not
+    # the engine takes this very request for wrong: sent again, it fails again, others may not
+    refused = False
 
 
 class SearchBehind(OclError):
@@ -156,7 +166,9 @@ class IndexIncomplete(OclError):
 
 
 class OutcomeUnknown(OclError):
-    """The store's answer to a commit was lost and it could not be looked up: it may or may not have happened."""
+    """The store's answer to a commit was lost and it could not be looked up: it may or may not have
+    happened.
+    """
 
     retry_after = 5
 

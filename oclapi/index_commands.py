@@ -1,4 +1,6 @@
-"""The commands that look after the search index: `python -m oclapi reindex`, `index-status`, `index-check`."""
+"""The commands that look after the search index: `python -m oclapi reindex`, `index-status`,
+`index-check`.
+"""
 
 import itertools
 import os
@@ -34,9 +36,11 @@ HEADINGS = ("rows", "indexed", "revision", "behind", "drift", "set aside")
 @click.command("reindex")
 @click.argument("source_url", required=False)
 def reindex(source_url: str | None) -> None:
-    """Make the search index again from the database: all of it, or that of SOURCE_URL (/orgs/CIEL/sources/CIEL/).
+    """Make the search index again from the database: all of it, or that of SOURCE_URL
+    (/orgs/CIEL/sources/CIEL/).
 
-    Searches go on and never see a gap. Interrupted, the old index goes on serving, and the next run begins anew.
+    Searches go on and never see a gap. Interrupted, the old index goes on serving, and the next run
+    begins anew.
     """
     with _opened() as (store, index):
         heads = store.feed.heads() if source_url is None else [_head(store, source_url)]
@@ -46,23 +50,32 @@ def reindex(source_url: str | None) -> None:
                 rebuild_all(store, index, told)
             else:
                 rebuild_one(store, index, heads[0].repo, told)
-        click.echo(f"reindexed {_many(len(heads), 'repository', 'repositories')}, {_many(total, 'row', 'rows')}")
+        click.echo(
+            f"reindexed {_many(len(heads), 'repository', 'repositories')}, {_many(total, 'row', 'rows')}"
+        )
 
 
 @click.command("index-status")
 def index_status() -> None:
     """Tell for each repository how far the search index is.
 
-    Columns: rows of the database, ended ones too; rows of the index; the revision that the index has reached; how many revisions it is
-    behind; drift, which is rows of the index too many (or too few) for that revision; rows that the engine refused.
-    Exit code 1: there is drift, or the index lacks a revision that is older than a minute.
+    Columns: rows of the database, ended ones too; rows of the index; the revision that the index
+    has reached; how many revisions it is behind; drift, which is rows of the index too many (or too
+    few) for that revision; rows that the engine refused. Exit code 1: there is drift, or the index
+    lacks a revision that is older than a minute.
     """
     with _opened() as (store, index):
         found = list(states(store, index))
         for line in _table([("repository", *HEADINGS), *(_line(state) for state in found)]):
             click.echo(line)
         now = datetime.now(UTC)
-        late = [state for state in found if state.behind and state.lacks_since and (now - state.lacks_since).total_seconds() > LATE]
+        late = [
+            state
+            for state in found
+            if state.behind
+            and state.lacks_since
+            and (now - state.lacks_since).total_seconds() > LATE
+        ]
         drifted = [state for state in found if state.drift]
         total = sum(state.behind for state in found)
         behind = f"{_many(total, 'revision', 'revisions')} behind, {len(drifted)} with drift"
@@ -72,8 +85,17 @@ def index_status() -> None:
 
 
 @click.command("index-check")
-@click.option("--repair", "mend", is_flag=True, help="write what is missing or wrong again, delete what should not be there")
-@click.option("--sample", type=click.IntRange(1), help="compare that many rows of each repository, chosen at random; finds no strays")
+@click.option(
+    "--repair",
+    "mend",
+    is_flag=True,
+    help="write what is missing or wrong again, delete what should not be there",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    help="compare that many rows of each repository, chosen at random; finds no strays",
+)
 def index_check(mend: bool, sample: int | None) -> None:
     """Compare every row of the database with the search index, both ways, and say what differs.
 
@@ -89,12 +111,16 @@ def index_check(mend: bool, sample: int | None) -> None:
                 told(done)
         for state in states(store, index):
             if state.url == "":
-                click.echo(f"stray: {_many(state.indexed, 'row', 'rows')} of repository {state.repo}, which is gone")
+                click.echo(
+                    f"stray: {_many(state.indexed, 'row', 'rows')} of repository {state.repo}, which is gone"
+                )
                 if mend:
                     forget_unknown(store, index, state.repo)
                 else:
                     left["stray"] += state.indexed
-    click.echo(f"{left['missing']} missing, {left['wrong']} wrong, {left['stray']} stray{' are left' if mend else ''}")
+    click.echo(
+        f"{left['missing']} missing, {left['wrong']} wrong, {left['stray']} stray{' are left' if mend else ''}"
+    )
     if left.total():
         sys.exit(1)
 
@@ -128,14 +154,24 @@ def _line(state: State) -> tuple[str, ...]:
     rev = "none" if state.rev < 0 else f"{state.rev:,}"
     drift = f"{state.drift:+,}" if state.drift else "0"
     name = state.url or f"(repository {state.repo}, gone)"
-    return name, f"{state.rows:,}", f"{state.indexed:,}", rev, f"{state.behind:,}", drift, f"{state.refused:,}"
+    return (
+        name,
+        f"{state.rows:,}",
+        f"{state.indexed:,}",
+        rev,
+        f"{state.behind:,}",
+        drift,
+        f"{state.refused:,}",
+    )
 
 
 def _table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
     """Columns as wide as needed, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for first, *others in lines:
-        yield f"{first:{widths[0]}}  " + "  ".join(f"{text:>{width}}" for text, width in zip(others, widths[1:], strict=True))
+        yield f"{first:{widths[0]}}  " + "  ".join(
+            f"{text:>{width}}" for text, width in zip(others, widths[1:], strict=True)
+        )
 
 
 def _head(store: Store, given: str) -> RepoHead:
@@ -153,7 +189,9 @@ def _many(number: int, one: str, many: str) -> str:
 
 @contextmanager
 def _opened() -> Iterator[tuple[Store, SolrIndex]]:
-    """The store and the index that the environment names. Failures and signals end the command with one line, and give its lease back."""
+    """The store and the index that the environment names. Failures and signals end the command with
+    one line, and give its lease back.
+    """
     configure("ERROR")
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -163,7 +201,9 @@ def _opened() -> Iterator[tuple[Store, SolrIndex]]:
     try:
         settings = Settings.from_environ(os.environ)
         if not settings.solr_url:
-            raise click.ClickException("SOLR_URL is not set: listings are answered from the database, there is no index to look after")
+            raise click.ClickException(
+                "SOLR_URL is not set: listings are answered from the database, there is no index to look after"
+            )
         store = Store(Database(settings.mongo_url), settings.secret_key)
         yield store, SolrIndex(settings.solr_url, settings.solr_core, store.index_notes.identity)
     except BadSetting as error:

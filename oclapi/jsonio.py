@@ -1,7 +1,7 @@
 """JSON at the edge: strict about what comes in, plain about our own. Pure.
 
-orjson is fast but reads integers beyond 64 bits as floats, and takes NUL characters; clients must not lose digits without a word,
-so such input is found and refused.
+orjson is fast but reads integers beyond 64 bits as floats, and takes NUL characters; clients must
+not lose digits without a word, so such input is found and refused.
 """
 
 import json
@@ -17,7 +17,9 @@ LOW, HIGH = -(2**63), 2**63 - 1
 
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else ord(" ") for byte in range(256))
 _LONG = b"0" * 19
-"""Bytes without so many digits in a row hold no integer beyond 64 bits; with them, they may also lie inside a string."""
+"""Bytes without so many digits in a row hold no integer beyond 64 bits; with them, they may also
+lie inside a string.
+"""
 _TOO_BIG = object()
 SHOWN_KEY = 80
 """Longer keys of the input are not repeated as the name of a field."""
@@ -26,23 +28,27 @@ SHOWN_KEY = 80
 def loads(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Read JSON text in UTF-8.
 
-    Raises Invalid: `__all__` for broken JSON, nesting over `max_depth`, and decimal numbers beyond a double; the top-level key, or
-    `__all__`, for NUL characters and integers beyond 64 bits.
+    Raises Invalid: `__all__` for broken JSON, nesting over `max_depth`, and decimal numbers beyond
+    a double; the top-level key, or `__all__`, for NUL characters and integers beyond 64 bits.
 
-    Cost: that of orjson, and a second, exact reading where the bytes look suspicious; linear in any case. Nesting is counted only
-    after orjson, which stops at 1,024 levels, has found the end of every string.
+    Cost: that of orjson, and a second, exact reading where the bytes look suspicious; linear in any
+    case. Nesting is counted only after orjson, which stops at 1,024 levels, has found the end of
+    every string.
     """
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         reason = f"this is not valid JSON in UTF-8: {error.msg} (line {error.lineno}, column {error.colno})"
-        raise (_too_deep(max_depth) if "depth limit" in error.msg else Invalid.field("__all__", reason)) from error
+        raise (
+            _too_deep(max_depth) if "depth limit" in error.msg else Invalid.field("__all__", reason)
+        ) from error
     if raw.count(b"[") + raw.count(b"{") > max_depth and depth(value) > max_depth:
         raise _too_deep(max_depth)
     if _LONG in raw.translate(_DIGITS):
         try:
             _refuse_bent(json.loads(raw, parse_int=_integer))
-        except RecursionError as error:  # the standard reader's own limit, below orjson's; only a large `max_depth` gets here
+        # the standard reader's own limit, below orjson's; only a large `max_depth` gets here
+        except RecursionError as error:
             raise _too_deep(max_depth) from error
     elif b"\\u0000" in raw:
         _refuse_bent(value)
@@ -77,7 +83,11 @@ def depth(value: Any) -> int:
     levels, level = 0, [value]
     while level := [part for part in level if isinstance(part, (dict, list))]:
         levels += 1
-        level = [part for whole in level for part in (whole.values() if isinstance(whole, dict) else whole)]
+        level = [
+            part
+            for whole in level
+            for part in (whole.values() if isinstance(whole, dict) else whole)
+        ]
     return levels
 
 
@@ -86,9 +96,14 @@ def _too_deep(limit: int) -> Invalid:
 
 
 def _refuse_bent(value: Any) -> None:
-    """Look at every part: the bytes hold an escaped NUL or many digits in a row, which may be harmless (in a text, after a point)."""
+    """Look at every part: the bytes hold an escaped NUL or many digits in a row, which may be
+    harmless (in a text, after a point).
+    """
     parts = list(value.items()) if isinstance(value, dict) else [("__all__", value)]
-    parts = [(name if "\0" not in name and len(name) <= SHOWN_KEY else "__all__", [name, part]) for name, part in parts]
+    parts = [
+        (name if "\0" not in name and len(name) <= SHOWN_KEY else "__all__", [name, part])
+        for name, part in parts
+    ]
     while parts:
         field, part = parts.pop()
         if part is _TOO_BIG:

@@ -20,7 +20,9 @@ class MailError(Exception):
 
 
 class MailSender(Protocol):
-    """Hands mails over, at least once: a mail whose hand-over was confirmed and not noted goes twice."""
+    """Hands mails over, at least once: a mail whose hand-over was confirmed and not noted goes
+    twice.
+    """
 
     def send(self, to: str, subject: str, text: str) -> None:
         """Raises MailError."""
@@ -37,7 +39,10 @@ class FileSender:
         name = uuid.uuid4().hex
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with open(os.open(self._folder / f"{name}.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with open(
+                os.open(self._folder / f"{name}.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600),
+                "wb",
+            ) as file:
                 file.write(bytes(message(self._sender, to, subject, text)))
             (self._folder / f"{name}.part").rename(self._folder / f"{name}.eml")
         except OSError as error:
@@ -45,7 +50,9 @@ class FileSender:
 
 
 class SmtpSender:
-    """Hands mails to the server at `smtp://[user:password@]host[:port]` (encrypted where it offers that) or `smtps://...`."""
+    """Hands mails to the server at `smtp://[user:password@]host[:port]` (encrypted where it offers
+    that) or `smtps://...`.
+    """
 
     def __init__(self, url: str, sender: str) -> None:
         self._url = urlsplit(url)
@@ -58,7 +65,8 @@ class SmtpSender:
                 if self._url.username is not None:
                     server.login(unquote(self._url.username), unquote(self._url.password or ""))
                 server.send_message(message(self._sender, to, subject, text))
-        except (OSError, smtplib.SMTPException, ValueError) as error:  # ValueError: an address that the server can't take
+        # ValueError: an address that the server can't take
+        except (OSError, smtplib.SMTPException, ValueError) as error:
             raise MailError(f"the mail server did not take it: {type(error).__name__}") from error
 
     def _connected(self, host: str, port: int) -> smtplib.SMTP:
@@ -71,7 +79,9 @@ class SmtpSender:
             if server.has_extn("starttls"):
                 server.starttls(context=safe)
             elif self._url.username is not None:
-                raise smtplib.SMTPNotSupportedError("a password is sent over an encrypted connection only")
+                raise smtplib.SMTPNotSupportedError(
+                    "a password is sent over an encrypted connection only"
+                )
         except BaseException:
             server.close()
             raise
@@ -80,14 +90,19 @@ class SmtpSender:
 
 def mail_sender(where: str, sender: str) -> MailSender:
     """What `OCL_MAIL` names: a folder, or an SMTP server."""
-    return SmtpSender(where, sender) if urlsplit(where).scheme in PORTS else FileSender(where, sender)
+    return (
+        SmtpSender(where, sender) if urlsplit(where).scheme in PORTS else FileSender(where, sender)
+    )
 
 
 def message(sender: str, to: str, subject: str, text: str) -> EmailMessage:
     """Raises ValueError for a line break in a header."""
     made = EmailMessage()
     made["From"], made["To"], made["Subject"] = sender, to, subject
-    made["Date"], made["Message-ID"] = formatdate(), make_msgid(domain=sender.rpartition("@")[2] or "localhost")
+    made["Date"], made["Message-ID"] = (
+        formatdate(),
+        make_msgid(domain=sender.rpartition("@")[2] or "localhost"),
+    )
     made["Auto-Submitted"] = "auto-generated"
     made.set_content(text)
     return made

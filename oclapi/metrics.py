@@ -1,4 +1,5 @@
-"""What a process counts for its operators; `/metrics` (oclapi/resources/metrics.py) tells the sum of all web processes.
+"""What a process counts for its operators; `/metrics` (oclapi/resources/metrics.py) tells the sum
+of all web processes.
 
 Labels take few values: patterns, statuses, engines. No ids, no names of people.
 """
@@ -6,7 +7,14 @@ Labels take few values: patterns, statuses, engines. No ids, no names of people.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, Metric, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Metric,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -18,7 +26,9 @@ requests = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
-listings = Counter("oclapi_listings", "Listings by the engine that found their rows (solr, mongodb).", ("engine",))
+listings = Counter(
+    "oclapi_listings", "Listings by the engine that found their rows (solr, mongodb).", ("engine",)
+)
 
 
 Gauge = tuple[str, str, Mapping[tuple[tuple[str, str], ...], float]]
@@ -26,16 +36,22 @@ Gauge = tuple[str, str, Mapping[tuple[tuple[str, str], ...], float]]
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""The library's own variable: the folder in which several processes keep their counts, set by config/gunicorn.py."""
+"""The library's own variable: the folder in which several processes keep their counts, set by
+config/gunicorn.py.
+"""
 
 
 def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
     """`route` is the pattern, not the address; None where no pattern fits."""
-    requests.labels(method if method in METHODS else "other", route or "none", str(status)).observe(seconds)
+    requests.labels(method if method in METHODS else "other", route or "none", str(status)).observe(
+        seconds
+    )
 
 
 def text(gauges: Iterable[Gauge]) -> bytes:
-    """Everything that was counted, by all web processes where they share a folder, and these gauges: the text that Prometheus reads."""
+    """Everything that was counted, by all web processes where they share a folder, and these
+    gauges: the text that Prometheus reads.
+    """
     counted = REGISTRY
     if SHARED in os.environ:
         counted = CollectorRegistry()
@@ -51,7 +67,9 @@ class _Asked(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for name, meaning, values in self._gauges:
-            family = GaugeMetricFamily(name, meaning, labels=[label for label, _ in next(iter(values), ())])
+            family = GaugeMetricFamily(
+                name, meaning, labels=[label for label, _ in next(iter(values), ())]
+            )
             for labels, value in values.items():
                 family.add_metric([of for _, of in labels], value)
             yield family

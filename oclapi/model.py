@@ -25,7 +25,9 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a commit is about to become: the revision it writes, its time, and the repository it writes to."""
+    """What a commit is about to become: the revision it writes, its time, and the repository it
+    writes to.
+    """
 
     revision: Revision
     at: datetime  # aware UTC, whole milliseconds; `updated_on` of every row of this commit
@@ -45,7 +47,8 @@ class Row:
     at: datetime
     retired: bool
     body: bytes  # the published JSON, made once; b"" when only the header was asked for
-    header: Mapping[str, Any] = field(default_factory=dict)  # the other stored fields (see store/rows.py)
+    # the other stored fields (see store/rows.py)
+    header: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[int, str]:
@@ -64,7 +67,8 @@ class Change:
     retired: bool
     body: bytes
     header: Json  # filter and sort fields of the new row
-    replaces: Row | None = None  # the living row that this one ends, as read in the same transaction
+    # the living row that this one ends, as read in the same transaction
+    replaces: Row | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,22 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from oclapi.errors import TooManyRequests
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-"""19 MiB and about 30 ms of one core for each hash. When these change, a hash is made anew at its owner's next log-in."""
+"""19 MiB and about 30 ms of one core for each hash. When these change, a hash is made anew at its
+owner's next log-in.
+"""
 
 AT_ONCE = 2
 WAITING = 2
-"""How many hashes one process computes at once, and how many requests wait for that; further ones are refused at once. So a flood of
-log-ins takes four threads of a process and two cores at most, whatever comes in."""
+"""How many hashes one process computes at once, and how many requests wait for that; further ones
+are refused at once. So a flood of log-ins takes four threads of a process and two cores at most,
+whatever comes in.
+"""
 _computing = BoundedSemaphore(AT_ONCE)
 _places = BoundedSemaphore(AT_ONCE + WAITING)
 
-PBKDF2 = re.compile(r"pbkdf2_sha256\$([1-9][0-9]{0,6})\$([^$\s]{1,128})\$([A-Za-z0-9+/]{43}=)", re.ASCII)
+PBKDF2 = re.compile(
+    r"pbkdf2_sha256\$([1-9][0-9]{0,6})\$([^$\s]{1,128})\$([A-Za-z0-9+/]{43}=)", re.ASCII
+)
 MOST_ITERATIONS = 2_000_000
 """Of a hash that is given: checking one of so many takes about a second."""
 
@@ -38,27 +44,38 @@ def hashed(password: str) -> str:
 
 
 def check_form(given: str) -> str:
-    """A hash made elsewhere, `pbkdf2_sha256$<iterations>$<salt>$<base64 hash>`. Raises ValueError where it is not one."""
+    """A hash made elsewhere, `pbkdf2_sha256$<iterations>$<salt>$<base64 hash>`. Raises ValueError
+    where it is not one.
+    """
     found = PBKDF2.fullmatch(given)
     if not found or int(found[1]) > MOST_ITERATIONS:
-        raise ValueError(f"must be pbkdf2_sha256$<iterations, at most {MOST_ITERATIONS}>$<salt>$<base64 hash>")
+        raise ValueError(
+            f"must be pbkdf2_sha256$<iterations, at most {MOST_ITERATIONS}>$<salt>$<base64 hash>"
+        )
     return given
 
 
 def verified(password: str, kept: str | None) -> tuple[bool, str | None]:
-    """Is it the password of this hash? And a new hash to keep, where the old one was made in another way than hashes are made now.
+    """Is it the password of this hash? And a new hash to keep, where the old one was made in
+    another way than hashes are made now.
 
     Takes as long without a hash as with one of argon2. Called in a `place`.
     """
     with _computing:
         right = _is_right(password, kept)
-        old = right and kept is not None and (not kept.startswith("$argon2") or HASHER.check_needs_rehash(kept))
+        old = (
+            right
+            and kept is not None
+            and (not kept.startswith("$argon2") or HASHER.check_needs_rehash(kept))
+        )
         return right, HASHER.hash(_bytes(password)) if old else None
 
 
 def is_same_hash(given: str, kept: str | None) -> bool:
     """Is the hash that was given the one that is kept?"""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), (kept or "").encode()) and bool(kept)
+    return hmac.compare_digest(
+        given.encode("utf-8", "surrogatepass"), (kept or "").encode()
+    ) and bool(kept)
 
 
 def _is_right(password: str, kept: str | None) -> bool:
@@ -92,7 +109,9 @@ def _bytes(password: str) -> bytes:
 
 @contextmanager
 def place() -> Iterator[None]:
-    """One of the places for those who compute a hash or wait to. Raises TooManyRequests when all are taken."""
+    """One of the places for those who compute a hash or wait to. Raises TooManyRequests when all
+    are taken.
+    """
     if not _places.acquire(blocking=False):
         raise TooManyRequests(1)
     try:

@@ -1,6 +1,8 @@
-"""What the API shows of each item: stored documents in, JSON objects in the contract's key order out. Pure.
+"""What the API shows of each item: stored documents in, JSON objects in the contract's key order
+out. Pure.
 
-The bodies of concepts and mappings are made here once, when a commit writes them; all later answers copy the bytes.
+The bodies of concepts and mappings are made here once, when a commit writes them; all later answers
+copy the bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,57 +13,141 @@ from oclapi import jsonio, times, urls
 from oclapi.model import Json, Kind, Row
 
 CONCEPT_SUMMARY = (
-    "id", "external_id", "concept_class", "datatype", "display_name", "display_locale", "retired", "source", "owner", "owner_type",
-    "owner_url", "version", "url", "version_url", "is_latest_version", "locale", "mappings",
-)  # fmt: skip
+    "id",
+    "external_id",
+    "concept_class",
+    "datatype",
+    "display_name",
+    "display_locale",
+    "retired",
+    "source",
+    "owner",
+    "owner_type",
+    "owner_url",
+    "version",
+    "url",
+    "version_url",
+    "is_latest_version",
+    "locale",
+    "mappings",
+)
 MAPPING_SUMMARY = (
-    "id", "uuid", "map_type", "source", "owner", "owner_type", "external_id", "to_concept_name", "update_comment",
-    "retired", "is_latest_version",
-    "from_source_owner", "from_source_owner_type", "from_source_name", "from_concept_code", "from_concept_name",
-    "from_source_url", "from_concept_url",
-    "to_source_owner", "to_source_owner_type", "to_source_name", "to_concept_code", "to_source_url", "to_concept_url",
-    "url", "version_url", "version",
-    "versioned_object_id", "versioned_object_url",
-)  # fmt: skip
+    "id",
+    "uuid",
+    "map_type",
+    "source",
+    "owner",
+    "owner_type",
+    "external_id",
+    "to_concept_name",
+    "update_comment",
+    "retired",
+    "is_latest_version",
+    "from_source_owner",
+    "from_source_owner_type",
+    "from_source_name",
+    "from_concept_code",
+    "from_concept_name",
+    "from_source_url",
+    "from_concept_url",
+    "to_source_owner",
+    "to_source_owner_type",
+    "to_source_name",
+    "to_concept_code",
+    "to_source_url",
+    "to_concept_url",
+    "url",
+    "version_url",
+    "version",
+    "versioned_object_id",
+    "versioned_object_url",
+)
 SUMMARY: dict[Kind, tuple[str, ...]] = {"concept": CONCEPT_SUMMARY, "mapping": MAPPING_SUMMARY}
 REPO_FIELDS = (
-    "name", "full_name", "description", "source_type", "public_access", "default_locale", "supported_locales", "website", "external_id",
+    "name",
+    "full_name",
+    "description",
+    "source_type",
+    "public_access",
+    "default_locale",
+    "supported_locales",
+    "website",
+    "external_id",
     "custom_validation_schema",
-)  # fmt: skip
+)
 COPIED_TO_VERSION = (
-    "uuid", "short_code", "name", "full_name", "source_type", "public_access", "default_locale", "supported_locales", "website",
-    "custom_validation_schema", "versions_url", "concepts_url", "mappings_url", "versions",
-)  # fmt: skip
+    "uuid",
+    "short_code",
+    "name",
+    "full_name",
+    "source_type",
+    "public_access",
+    "default_locale",
+    "supported_locales",
+    "website",
+    "custom_validation_schema",
+    "versions_url",
+    "concepts_url",
+    "mappings_url",
+    "versions",
+)
 
 
 # Content
 
 
-def concept_body(concept: Mapping[str, Any], repo_url: str, revision: int, at: datetime, by: str) -> bytes:
+def concept_body(
+    concept: Mapping[str, Any], repo_url: str, revision: int, at: datetime, by: str
+) -> bytes:
     """The published JSON of a concept as commit `revision` writes it.
 
-    `concept` holds its own fields (contract 10.1), `uuid`, `created_on`, `created_by`, display name and locale; see editing/concepts.py.
+    `concept` holds its own fields (contract 10.1), `uuid`, `created_on`, `created_by`, display name
+    and locale; see editing/concepts.py.
     """
     source, moment = urls.parts(repo_url), times.show(at)
     url = urls.item_url(repo_url, "concept", concept["id"])
     return jsonio.dumps(
         {
-            "type": "Concept", "uuid": concept["uuid"], "id": concept["id"], "external_id": concept["external_id"],
-            "concept_class": concept["concept_class"], "datatype": concept["datatype"],
-            "display_name": concept["display_name"], "display_locale": concept["display_locale"],
-            "names": concept["names"], "descriptions": concept["descriptions"], "retired": concept["retired"],
-            "source": source.id, "source_url": repo_url, "owner": source.owner, "owner_type": source.owner_type,
+            "type": "Concept",
+            "uuid": concept["uuid"],
+            "id": concept["id"],
+            "external_id": concept["external_id"],
+            "concept_class": concept["concept_class"],
+            "datatype": concept["datatype"],
+            "display_name": concept["display_name"],
+            "display_locale": concept["display_locale"],
+            "names": concept["names"],
+            "descriptions": concept["descriptions"],
+            "retired": concept["retired"],
+            "source": source.id,
+            "source_url": repo_url,
+            "owner": source.owner,
+            "owner_type": source.owner_type,
             "owner_url": source.owner_url,
-            "version": str(revision), "created_on": concept["created_on"] or moment, "updated_on": moment,
-            "created_by": concept["created_by"] or by, "updated_by": by, "version_created_on": moment, "version_created_by": by,
-            "extras": concept["extras"], "mappings": [], "is_latest_version": True, "locale": concept["locale"],
-            "update_comment": concept["update_comment"], "url": url, "version_url": f"{url}{revision}/",
+            "version": str(revision),
+            "created_on": concept["created_on"] or moment,
+            "updated_on": moment,
+            "created_by": concept["created_by"] or by,
+            "updated_by": by,
+            "version_created_on": moment,
+            "version_created_by": by,
+            "extras": concept["extras"],
+            "mappings": [],
+            "is_latest_version": True,
+            "locale": concept["locale"],
+            "update_comment": concept["update_comment"],
+            "url": url,
+            "version_url": f"{url}{revision}/",
         }
-    )  # fmt: skip
+    )
 
 
-def mapping_body(mapping: Mapping[str, Any], repo_url: str, number: int, at: datetime, by: str) -> bytes:
-    """The published JSON of a mapping's version `number`; `mapping` as editing/mappings.py makes it."""
+def mapping_body(
+    mapping: Mapping[str, Any], repo_url: str, number: int, at: datetime, by: str
+) -> bytes:
+    """The published JSON of a mapping's version `number`; `mapping` as editing/mappings.py makes
+    it.
+    """
     source, moment = urls.parts(repo_url), times.show(at)
     start = urls.item(mapping["from_concept_url"])
     assert start is not None  # editing/mappings.py has looked it up
@@ -70,22 +156,46 @@ def mapping_body(mapping: Mapping[str, Any], repo_url: str, number: int, at: dat
     created_on, created_by = mapping["created_on"] or moment, mapping["created_by"] or by
     return jsonio.dumps(
         {
-            "type": "Mapping", "id": mapping["id"], "uuid": mapping["uuid"], "external_id": mapping["external_id"],
-            "retired": mapping["retired"], "map_type": mapping["map_type"],
-            "from_source_owner": from_source.owner, "from_source_owner_type": from_source.owner_type, "from_source_name": from_source.id,
-            "from_source_url": from_source.url, "from_concept_code": start.id, "from_concept_name": mapping["from_concept_name"],
+            "type": "Mapping",
+            "id": mapping["id"],
+            "uuid": mapping["uuid"],
+            "external_id": mapping["external_id"],
+            "retired": mapping["retired"],
+            "map_type": mapping["map_type"],
+            "from_source_owner": from_source.owner,
+            "from_source_owner_type": from_source.owner_type,
+            "from_source_name": from_source.id,
+            "from_source_url": from_source.url,
+            "from_concept_code": start.id,
+            "from_concept_name": mapping["from_concept_name"],
             "from_concept_url": mapping["from_concept_url"],
-            "to_source_owner": to_source.owner, "to_source_owner_type": to_source.owner_type, "to_source_name": to_source.id,
-            "to_source_url": to_source.url, "to_concept_code": mapping["to_concept_code"], "to_concept_name": mapping["to_concept_name"],
+            "to_source_owner": to_source.owner,
+            "to_source_owner_type": to_source.owner_type,
+            "to_source_name": to_source.id,
+            "to_source_url": to_source.url,
+            "to_concept_code": mapping["to_concept_code"],
+            "to_concept_name": mapping["to_concept_name"],
             "to_concept_url": mapping["to_concept_url"],
-            "source": source.id, "owner": source.owner, "owner_type": source.owner_type,
-            "url": url, "version": str(number), "version_url": f"{url}{number}/",
-            "versioned_object_id": mapping["uuid"], "versioned_object_url": url, "is_latest_version": True,
-            "update_comment": mapping["update_comment"], "sort_weight": mapping["sort_weight"], "extras": mapping["extras"],
-            "created_on": created_on, "created_at": created_on, "updated_on": moment, "updated_at": moment,
-            "created_by": created_by, "updated_by": by,
+            "source": source.id,
+            "owner": source.owner,
+            "owner_type": source.owner_type,
+            "url": url,
+            "version": str(number),
+            "version_url": f"{url}{number}/",
+            "versioned_object_id": mapping["uuid"],
+            "versioned_object_url": url,
+            "is_latest_version": True,
+            "update_comment": mapping["update_comment"],
+            "sort_weight": mapping["sort_weight"],
+            "extras": mapping["extras"],
+            "created_on": created_on,
+            "created_at": created_on,
+            "updated_on": moment,
+            "updated_at": moment,
+            "created_by": created_by,
+            "updated_by": by,
         }
-    )  # fmt: skip
+    )
 
 
 def detail(body: bytes, *, latest: bool = True, mappings: Sequence[Json] | None = None) -> Json:
@@ -138,17 +248,33 @@ def user_summary(user: Json) -> Json:
     return {"username": user["_id"], "name": user["name"], "url": f"/users/{user['_id']}/"}
 
 
-def user_detail(user: Json, orgs: int, public_sources: int, public_collections: int, *, email: bool, roles: bool) -> Json:
+def user_detail(
+    user: Json, orgs: int, public_sources: int, public_collections: int, *, email: bool, roles: bool
+) -> Json:
     """`email` and `roles`: whether the reader may see them; the keys are left out where not."""
     url = f"/users/{user['_id']}/"
     return {
-        "type": "User", "uuid": user["uuid"], "username": user["_id"], "name": user["name"], **({"email": user["email"]} if email else {}),
-        "company": user["company"], "location": user["location"], "preferred_locale": user["preferred_locale"], "website": user["website"],
-        "extras": extras(user), **({name: user[name] for name in ("is_staff", "is_superuser")} if roles else {}),
-        "orgs": orgs, "public_collections": public_collections, "public_sources": public_sources,
-        "url": url, "organizations_url": f"{url}orgs/", "orgs_url": f"{url}orgs/", "sources_url": f"{url}sources/",
-        "collections_url": f"{url}collections/", **_stamps(user),
-    }  # fmt: skip
+        "type": "User",
+        "uuid": user["uuid"],
+        "username": user["_id"],
+        "name": user["name"],
+        **({"email": user["email"]} if email else {}),
+        "company": user["company"],
+        "location": user["location"],
+        "preferred_locale": user["preferred_locale"],
+        "website": user["website"],
+        "extras": extras(user),
+        **({name: user[name] for name in ("is_staff", "is_superuser")} if roles else {}),
+        "orgs": orgs,
+        "public_collections": public_collections,
+        "public_sources": public_sources,
+        "url": url,
+        "organizations_url": f"{url}orgs/",
+        "orgs_url": f"{url}orgs/",
+        "sources_url": f"{url}sources/",
+        "collections_url": f"{url}collections/",
+        **_stamps(user),
+    }
 
 
 # Organisations
@@ -161,13 +287,25 @@ def org_summary(org: Json) -> Json:
 def org_detail(org: Json, public_sources: int, public_collections: int) -> Json:
     url = f"/orgs/{org['_id']}/"
     return {
-        "type": "Organization", "uuid": org["uuid"], "id": org["_id"], "name": org["name"], "company": org["company"],
+        "type": "Organization",
+        "uuid": org["uuid"],
+        "id": org["_id"],
+        "name": org["name"],
+        "company": org["company"],
         "website": org["website"],
-        "location": org["location"], "description": org["description"], "public_access": org["public_access"], "extras": extras(org),
-        "members": len(org["members"]), "public_collections": public_collections, "public_sources": public_sources, "url": url,
-        "members_url": f"{url}members/", "sources_url": f"{url}sources/", "collections_url": f"{url}collections/",
+        "location": org["location"],
+        "description": org["description"],
+        "public_access": org["public_access"],
+        "extras": extras(org),
+        "members": len(org["members"]),
+        "public_collections": public_collections,
+        "public_sources": public_sources,
+        "url": url,
+        "members_url": f"{url}members/",
+        "sources_url": f"{url}sources/",
+        "collections_url": f"{url}collections/",
         **_stamps(org),
-    }  # fmt: skip
+    }
 
 
 # Repositories
@@ -176,22 +314,38 @@ def org_detail(org: Json, public_sources: int, public_collections: int) -> Json:
 def repo_summary(repo: Json) -> Json:
     owner = urls.parts(repo["url"])
     return {
-        "id": repo["id"], "short_code": repo["id"], "name": repo["name"], "url": repo["url"],
-        "owner": owner.owner, "owner_type": owner.owner_type, "owner_url": owner.owner_url,
-    }  # fmt: skip
+        "id": repo["id"],
+        "short_code": repo["id"],
+        "name": repo["name"],
+        "url": repo["url"],
+        "owner": owner.owner,
+        "owner_type": owner.owner_type,
+        "owner_url": owner.owner_url,
+    }
 
 
 def repo_detail(repo: Json) -> Json:
     """The detail at HEAD."""
     owner, url = urls.parts(repo["url"]), repo["url"]
     return {
-        "type": repo["kind"].capitalize(), "uuid": repo["uuid"], "id": repo["id"], "short_code": repo["id"],
+        "type": repo["kind"].capitalize(),
+        "uuid": repo["uuid"],
+        "id": repo["id"],
+        "short_code": repo["id"],
         **{name: repo[name] for name in REPO_FIELDS},
-        "url": url, "versions_url": f"{url}versions/", "concepts_url": f"{url}concepts/", "mappings_url": f"{url}mappings/",
-        "active_concepts": repo["counts"]["active_concepts"], "active_mappings": repo["counts"]["active_mappings"],
-        "owner": owner.owner, "owner_type": owner.owner_type, "owner_url": owner.owner_url, "versions": repo["versions"],
-        **_stamps(repo), "extras": extras(repo),
-    }  # fmt: skip
+        "url": url,
+        "versions_url": f"{url}versions/",
+        "concepts_url": f"{url}concepts/",
+        "mappings_url": f"{url}mappings/",
+        "active_concepts": repo["counts"]["active_concepts"],
+        "active_mappings": repo["counts"]["active_mappings"],
+        "owner": owner.owner,
+        "owner_type": owner.owner_type,
+        "owner_url": owner.owner_url,
+        "versions": repo["versions"],
+        **_stamps(repo),
+        "extras": extras(repo),
+    }
 
 
 # Versions
@@ -200,38 +354,74 @@ def repo_detail(repo: Json) -> Json:
 def version_summary(version: Json, repo: Json) -> Json:
     owner = urls.parts(repo["url"])
     return {
-        "id": version["id"], "released": version["released"], "retired": version["retired"], "description": version["description"],
-        "url": repo["url"], "version_url": f"{repo['url']}{version['id']}/",
+        "id": version["id"],
+        "released": version["released"],
+        "retired": version["retired"],
+        "description": version["description"],
+        "url": repo["url"],
+        "version_url": f"{repo['url']}{version['id']}/",
         "previous_version_url": _version_url(repo, version["previous_version"]),
-        "owner": owner.owner, "owner_type": owner.owner_type, "owner_url": owner.owner_url,
-        "created_on": times.show(version["created_on"]), "updated_on": times.show(version["updated_on"]),
+        "owner": owner.owner,
+        "owner_type": owner.owner_type,
+        "owner_url": owner.owner_url,
+        "created_on": times.show(version["created_on"]),
+        "updated_on": times.show(version["updated_on"]),
         "created_by": version["created_by"],
-    }  # fmt: skip
+    }
 
 
 def version_detail(version: Json, repo: Json, *, is_processing: bool | None = None) -> Json:
-    """The detail of a version, or of HEAD made with `head_version`. `is_processing` None leaves that key out: the head of `export.json`."""
+    """The detail of a version, or of HEAD made with `head_version`. `is_processing` None leaves
+    that key out: the head of `export.json`.
+    """
     frozen = jsonio.loads_own(version["frozen"])
     kind, url = repo["kind"], repo["url"]
-    previous, parent = _version_url(repo, version["previous_version"]), _version_url(repo, version["parent_version"])
+    previous, parent = (
+        _version_url(repo, version["previous_version"]),
+        _version_url(repo, version["parent_version"]),
+    )
     busy = {} if is_processing is None else {"is_processing": is_processing}
     return {
-        "type": f"{kind.capitalize()} Version", **version_summary(version, repo), "version_external_id": version["version_external_id"],
-        "external_id": frozen["external_id"], "extras": extras(version), **busy,
-        f"{kind}Url": url, f"{kind}_url": url, "previousVersionUrl": previous, "parentVersionUrl": parent, "parent_version_url": parent,
-        "updated_by": version["updated_by"], **{name: frozen[name] for name in COPIED_TO_VERSION if name in frozen},
-        "active_concepts": version["counts"]["active_concepts"], "active_mappings": version["counts"]["active_mappings"], kind: frozen,
-    }  # fmt: skip
+        "type": f"{kind.capitalize()} Version",
+        **version_summary(version, repo),
+        "version_external_id": version["version_external_id"],
+        "external_id": frozen["external_id"],
+        "extras": extras(version),
+        **busy,
+        f"{kind}Url": url,
+        f"{kind}_url": url,
+        "previousVersionUrl": previous,
+        "parentVersionUrl": parent,
+        "parent_version_url": parent,
+        "updated_by": version["updated_by"],
+        **{name: frozen[name] for name in COPIED_TO_VERSION if name in frozen},
+        "active_concepts": version["counts"]["active_concepts"],
+        "active_mappings": version["counts"]["active_mappings"],
+        kind: frozen,
+    }
 
 
 def head_version(repo: Json) -> Json:
     """HEAD in the shape of a version document, with live values."""
     return {
-        "id": "HEAD", "repo": repo["_id"], "rev": repo["rev"], "released": False, "retired": False, "description": repo["description"],
-        "version_external_id": None, "previous_version": None, "parent_version": None, "extras": repo["extras"], "counts": repo["counts"],
-        "content_at": repo["content_at"], "frozen": jsonio.dumps(repo_detail(repo)), "created_on": repo["created_on"],
-        "created_by": repo["created_by"], "updated_on": repo["updated_on"], "updated_by": repo["updated_by"],
-    }  # fmt: skip
+        "id": "HEAD",
+        "repo": repo["_id"],
+        "rev": repo["rev"],
+        "released": False,
+        "retired": False,
+        "description": repo["description"],
+        "version_external_id": None,
+        "previous_version": None,
+        "parent_version": None,
+        "extras": repo["extras"],
+        "counts": repo["counts"],
+        "content_at": repo["content_at"],
+        "frozen": jsonio.dumps(repo_detail(repo)),
+        "created_on": repo["created_on"],
+        "created_by": repo["created_by"],
+        "updated_on": repo["updated_on"],
+        "updated_by": repo["updated_by"],
+    }
 
 
 def extras(document: Json) -> Any:
@@ -246,6 +436,8 @@ def _version_url(repo: Json, version: str | None) -> str | None:
 
 def _stamps(document: Json) -> Json:
     return {
-        "created_on": times.show(document["created_on"]), "updated_on": times.show(document["updated_on"]),
-        "created_by": document["created_by"], "updated_by": document["updated_by"],
-    }  # fmt: skip
+        "created_on": times.show(document["created_on"]),
+        "updated_on": times.show(document["updated_on"]),
+        "created_by": document["created_by"],
+        "updated_by": document["updated_by"],
+    }

@@ -1,4 +1,6 @@
-"""What requests and jobs share: one value per process, handed in or read from the application context."""
+"""What requests and jobs share: one value per process, handed in or read from the application
+context.
+"""
 
 from dataclasses import dataclass
 from typing import cast
@@ -27,9 +29,13 @@ class Services:
     @property
     def search(self) -> Search:
         """What answers listings."""
-        return Search(self.store, MongoIndex(self.store.database, self.settings.builtin_patience), self.solr)
+        return Search(
+            self.store, MongoIndex(self.store.database, self.settings.builtin_patience), self.solr
+        )
 
 
 def services() -> Services:
-    """The services of the application whose context is pushed: for jobs, which are called with ids only."""
+    """The services of the application whose context is pushed: for jobs, which are called with ids
+    only.
+    """
     return cast(Services, current_app.extensions["oclapi"])

@@ -27,20 +27,32 @@ def show(moment: datetime) -> str:
 
 
 def read(text: str) -> Moment:
-    """ISO 8601 with `Z`, an offset or none (UTC); `T` or a space; seconds and fraction optional; date only; or epoch milliseconds.
+    """ISO 8601 with `Z`, an offset or none (UTC); `T` or a space; seconds and fraction optional;
+    date only; or epoch milliseconds.
 
-    A `+` that arrived as a space before an offset is accepted. Fractions beyond microseconds are cut.
-    Raises ValueError with a readable reason.
+    A `+` that arrived as a space before an offset is accepted. Fractions beyond microseconds are
+    cut. Raises ValueError with a readable reason.
     """
     if text.isascii() and text.isdigit():
         return Moment(_epoch(text), whole_seconds=False)
     found = _FORM.fullmatch(text)
     if not found or not text.isascii():
-        raise ValueError("not a date: give ISO 8601 such as 2026-03-04T10:20:30.123Z, or epoch milliseconds")
+        raise ValueError(
+            "not a date: give ISO 8601 such as 2026-03-04T10:20:30.123Z, or epoch milliseconds"
+        )
     year, month, day, hour, minute, second, fraction, offset = found.groups()
     micros = int((fraction or "0")[:6].ljust(6, "0"))
     try:
-        local = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), micros, _zone(offset))
+        local = datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour or 0),
+            int(minute or 0),
+            int(second or 0),
+            micros,
+            _zone(offset),
+        )
         return Moment(local.astimezone(UTC), whole_seconds=fraction is None)
     except (ValueError, OverflowError) as error:
         raise ValueError("not a date: there is no such day or time") from error
@@ -48,7 +60,9 @@ def read(text: str) -> Moment:
 
 def _epoch(text: str) -> datetime:
     try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text.lstrip("0")[:20] or 0))
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
+            milliseconds=int(text.lstrip("0")[:20] or 0)
+        )
     except OverflowError as error:
         raise ValueError("not a date: epoch milliseconds end with the year 9999") from error
 

@@ -14,7 +14,9 @@ _REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"
 _BELOW = "versions|concepts|mappings|references|extras|export"  # what stands there is no version
 _INSIDE = "versions|mappings|names|descriptions|extras"  # of an item: no version of it either
 _PLACE = rf"(?P<repo>{_REPO})(?:(?:versions/)?(?!(?:{_BELOW})/)(?P<version>{ID})/)?"
-_CONTENT = re.compile(rf"{_PLACE}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?!(?:{_INSIDE})/)(?P<item_version>{ID})/)?")
+_CONTENT = re.compile(
+    rf"{_PLACE}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?!(?:{_INSIDE})/)(?P<item_version>{ID})/)?"
+)
 _REPO_ONLY = re.compile(_PLACE)
 
 
@@ -35,9 +37,12 @@ class ItemUrl:
 
 
 def path_of(url: str) -> str:
-    """The path of a relative or absolute URL, with one slash at its end. ValueError where it has none."""
+    """The path of a relative or absolute URL, with one slash at its end. ValueError where it has
+    none.
+    """
     parts = urlsplit(url)
-    if not parts.path.startswith("/") or min(url) <= " ":  # urlsplit leaves line breaks and tabs out without a word
+    # urlsplit leaves line breaks and tabs out without a word
+    if not parts.path.startswith("/") or min(url) <= " ":
         raise ValueError("not the path of an item")
     return parts.path if parts.path.endswith("/") else parts.path + "/"
 
@@ -47,7 +52,8 @@ def item(url: str) -> ItemUrl | None:
     return _item(url) if len(url) <= LONGEST else None
 
 
-@functools.lru_cache(maxsize=8192)  # a bulk load asks for each URL several times within a few commits
+# a bulk load asks for each URL several times within a few commits
+@functools.lru_cache(maxsize=8192)
 def _item(url: str) -> ItemUrl | None:
     found = _CONTENT.fullmatch(url) or _in_path(_CONTENT, url)
     if not found:
@@ -57,13 +63,17 @@ def _item(url: str) -> ItemUrl | None:
 
 
 def repo(url: str) -> str | None:
-    """The URL of the repository that a URL names (a version part is dropped), None when it has not the form of one."""
+    """The URL of the repository that a URL names (a version part is dropped), None when it has not
+    the form of one.
+    """
     found = _REPO_ONLY.fullmatch(url) or _in_path(_REPO_ONLY, url)
     return found["repo"] if found else None
 
 
 def _in_path(form: re.Pattern[str], url: str) -> re.Match[str] | None:
-    """For URLs that are absolute or lack the last slash: most have the form as they are, and taking a URL apart is slow."""
+    """For URLs that are absolute or lack the last slash: most have the form as they are, and taking
+    a URL apart is slow.
+    """
     try:
         return form.fullmatch(path_of(url))
     except ValueError:
@@ -94,4 +104,10 @@ class RepoParts:
 def parts(repo_url: str) -> RepoParts:
     """Take the URL of a repository apart."""
     _, owners, owner, _, short_id, _ = repo_url.split("/")
-    return RepoParts(repo_url, owner, "User" if owners == "users" else "Organization", f"/{owners}/{owner}/", short_id)
+    return RepoParts(
+        repo_url,
+        owner,
+        "User" if owners == "users" else "Organization",
+        f"/{owners}/{owner}/",
+        short_id,
+    )

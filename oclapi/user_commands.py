@@ -1,7 +1,8 @@
 """The commands for a server's operator to look after its users: `python -m oclapi user ...`.
 
-They speak to the database directly, so the first users of a new server need no web server and no token. Passwords come from a prompt or
-from standard input, never from the command line, which every user of the machine can see.
+They speak to the database directly, so the first users of a new server need no web server and no
+token. Passwords come from a prompt or from standard input, never from the command line, which every
+user of the machine can see.
 """
 
 import os
@@ -26,7 +27,12 @@ from oclapi.store.store import Store
 MOST = 100_000
 """Characters that are read from standard input for a password."""
 
-STDIN = click.option("--password-stdin", "from_stdin", is_flag=True, help="read the password from standard input, one line")
+STDIN = click.option(
+    "--password-stdin",
+    "from_stdin",
+    is_flag=True,
+    help="read the password from standard input, one line",
+)
 SWITCH = click.argument("switch", type=click.Choice(["on", "off"]))
 
 
@@ -47,7 +53,13 @@ class Site:
 
     def change(self, name: str, **fields: Any) -> None:
         """Edit a user as the API would. Raises Invalid, NotFound."""
-        users.update(self.store, name, bodies.user_update(fields), self.operator, shortest=self.settings.password_length)
+        users.update(
+            self.store,
+            name,
+            bodies.user_update(fields),
+            self.operator,
+            shortest=self.settings.password_length,
+        )
 
 
 @click.group("user")
@@ -63,17 +75,40 @@ def user() -> None:
 @click.option("--email", required=True, help="e-mail address")
 @click.option("--name", "full_name", required=True, help="name as people write it")
 @click.option("--staff", is_flag=True, help="may read and write everything and look after users")
-@click.option("--superuser", is_flag=True, help="staff, and may delete organisations and grant roles")
+@click.option(
+    "--superuser", is_flag=True, help="staff, and may delete organisations and grant roles"
+)
 @STDIN
-def create(name: str, email: str, full_name: str, staff: bool, superuser: bool, from_stdin: bool) -> None:
+def create(
+    name: str, email: str, full_name: str, staff: bool, superuser: bool, from_stdin: bool
+) -> None:
     """Add the user NAME. Without a password it can't log in, but can be given a token."""
     with _site() as site:
-        password = _line() if from_stdin else _asked("Password (empty for none)") if sys.stdin.isatty() else ""
-        body: Json = {"username": name, "email": email, "name": full_name, "is_staff": staff or superuser, "is_superuser": superuser}
+        password = (
+            _line()
+            if from_stdin
+            else _asked("Password (empty for none)")
+            if sys.stdin.isatty()
+            else ""
+        )
+        body: Json = {
+            "username": name,
+            "email": email,
+            "name": full_name,
+            "is_staff": staff or superuser,
+            "is_superuser": superuser,
+        }
         if from_stdin or password:
             body["password"] = password
-        made = users.create(site.store, bodies.user_create(body), site.operator, shortest=site.settings.password_length)
-        click.echo(f"made the user {made['_id']} ({_roles(made)}, {'with' if made['password'] else 'without'} a password)")
+        made = users.create(
+            site.store,
+            bodies.user_create(body),
+            site.operator,
+            shortest=site.settings.password_length,
+        )
+        click.echo(
+            f"made the user {made['_id']} ({_roles(made)}, {'with' if made['password'] else 'without'} a password)"
+        )
 
 
 @user.command("token")
@@ -82,7 +117,9 @@ def token(name: str) -> None:
     """Give NAME a further token and print it. This is the only time that it can be seen."""
     with _site() as site:
         if not site.settings.secret_key:
-            raise click.ClickException("OCL_SECRET_KEY is not set: a token of another key than the server's would not be known there")
+            raise click.ClickException(
+                "OCL_SECRET_KEY is not set: a token of another key than the server's would not be known there"
+            )
         if not site.user(name)["active"]:
             raise click.ClickException(f"{name} is deactivated; its tokens are refused")
         click.echo(site.store.users.new_token(name))
@@ -115,7 +152,9 @@ def staff(name: str, switch: str) -> None:
 def superuser(name: str, switch: str) -> None:
     """Let NAME delete organisations and grant roles as well, or no longer."""
     with _site() as site:
-        site.change(name, is_superuser=switch == "on", **({"is_staff": True} if switch == "on" else {}))
+        site.change(
+            name, is_superuser=switch == "on", **({"is_staff": True} if switch == "on" else {})
+        )
         click.echo(f"{name}: {_roles(site.user(name))}")
 
 
@@ -145,16 +184,38 @@ def list_() -> None:
     """Print all users in the order in which they joined, deactivated ones too."""
     with _site() as site:
         _, found = site.store.users.listing({}, limit=0, skip=0)
-        lines = [("username", "name", "e-mail", "roles", "state", "joined"), *(_line_of(one) for one in found)]
+        lines = [
+            ("username", "name", "e-mail", "roles", "state", "joined"),
+            *(_line_of(one) for one in found),
+        ]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
-            click.echo("  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip())
+            click.echo(
+                "  ".join(
+                    value.ljust(width) for value, width in zip(line, widths, strict=True)
+                ).rstrip()
+            )
 
 
 def _line_of(found: Json) -> tuple[str, ...]:
-    state = "active" if found["active"] else "not verified" if found.get("unverified") else "deactivated"
-    shown = (found["_id"], found["name"], found["email"], _roles(found), state, times.show(found["created_on"])[:10])
-    return tuple("".join(letter if letter.isprintable() else "?" for letter in value) for value in shown)
+    state = (
+        "active"
+        if found["active"]
+        else "not verified"
+        if found.get("unverified")
+        else "deactivated"
+    )
+    shown = (
+        found["_id"],
+        found["name"],
+        found["email"],
+        _roles(found),
+        state,
+        times.show(found["created_on"])[:10],
+    )
+    return tuple(
+        "".join(letter if letter.isprintable() else "?" for letter in value) for value in shown
+    )
 
 
 def _roles(found: Json) -> str:
@@ -195,5 +256,7 @@ def _line() -> str:
 
 
 def _asked(prompt: str) -> str:
-    given: str = click.prompt(prompt, default="", hide_input=True, show_default=False, confirmation_prompt=True)
+    given: str = click.prompt(
+        prompt, default="", hide_input=True, show_default=False, confirmation_prompt=True
+    )
     return given

@@ -31,7 +31,9 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row that is not in the index as it is in the store. A stray has a key only: no row of the store has it."""
+    """A row that is not in the index as it is in the store. A stray has a key only: no row of the
+    store has it.
+    """
 
     key: Key
     what: Literal["missing", "wrong", "stray"]
@@ -40,16 +42,31 @@ class Difference:
 
 
 def states(store: Store, index: SolrIndex) -> Iterator[State]:
-    """Of every repository, by number, then of those in the index that the store does not know (url ""). Cost: counts all rows."""
+    """Of every repository, by number, then of those in the index that the store does not know (url
+    ""). Cost: counts all rows.
+    """
     index.commit()
-    found, counts = index.markers(), index.counts()  # read before the store: what is written meanwhile is no drift
+    # read before the store: what is written meanwhile is no drift
+    found, counts = index.markers(), index.counts()
     heads, identity = store.feed.heads(), store.index_notes.identity()
     log = store.feed.revisions([(marker.repo, marker.rev) for marker in found.values()])
-    markers = {repo: marker for repo, marker in found.items() if marker.store == identity and marker.commit == _commit(log, marker)}
-    lacks = {head.repo: (markers[head.repo].rev if head.repo in markers else 0) + 1 for head in heads}
+    markers = {
+        repo: marker
+        for repo, marker in found.items()
+        if marker.store == identity and marker.commit == _commit(log, marker)
+    }
+    lacks = {
+        head.repo: (markers[head.repo].rev if head.repo in markers else 0) + 1 for head in heads
+    }
     made = store.feed.revisions(list(lacks.items()))
     for head in heads:
-        yield _state(store, head, markers.get(head.repo), counts.get(head.repo, 0), made[head.repo]["at"] if head.repo in made else None)
+        yield _state(
+            store,
+            head,
+            markers.get(head.repo),
+            counts.get(head.repo, 0),
+            made[head.repo]["at"] if head.repo in made else None,
+        )
     known = {head.repo for head in heads}
     for number in sorted((counts.keys() | found.keys()) - known):
         if store.feed.head(number) is None:
@@ -59,25 +76,45 @@ def states(store: Store, index: SolrIndex) -> Iterator[State]:
 
 def _commit(log: dict[int, Json], marker: Marker) -> str | None:
     """What the store's log has for the revision of a marker."""
-    return str(log[marker.repo]["commit"]) if marker.repo in log else "" if marker.rev == 0 else None
+    return (
+        str(log[marker.repo]["commit"]) if marker.repo in log else "" if marker.rev == 0 else None
+    )
 
 
-def _state(store: Store, head: RepoHead, marker: Marker | None, indexed: int, lacks_since: datetime | None) -> State:
+def _state(
+    store: Store, head: RepoHead, marker: Marker | None, indexed: int, lacks_since: datetime | None
+) -> State:
     rows = store.feed.count(head.repo, head.rev)
     reached = marker.rev if marker else 0
     refused = len(store.index_notes.refused(head.repo))
-    least = store.feed.count(head.repo, reached) if 0 < reached < head.rev else (rows if reached else 0)
+    least = (
+        store.feed.count(head.repo, reached) if 0 < reached < head.rev else (rows if reached else 0)
+    )
     there = indexed + refused
     drift = there - min(max(there, least), rows)  # rows beyond the marker may be there already
     behind = max(0, head.rev - reached) if marker else max(1, head.rev)
-    return State(head.repo, head.url, rows, indexed, refused, marker.rev if marker else -1, behind, drift, lacks_since)
+    return State(
+        head.repo,
+        head.url,
+        rows,
+        indexed,
+        refused,
+        marker.rev if marker else -1,
+        behind,
+        drift,
+        lacks_since,
+    )
 
 
-def compare(store: Store, index: SolrIndex, head: RepoHead, sample: int = 0) -> Iterator[Difference]:
-    """What differs between the store and the index, up to the marker: every row both ways, or `sample` rows that the store has.
+def compare(
+    store: Store, index: SolrIndex, head: RepoHead, sample: int = 0
+) -> Iterator[Difference]:
+    """What differs between the store and the index, up to the marker: every row both ways, or
+    `sample` rows that the store has.
 
-    Rows that the engine refused are known and do not count. Without a marker nothing is compared: the next index job fills the copy.
-    Memory: about 300 bytes for each row of the repository, a sample none.
+    Rows that the engine refused are known and do not count. Without a marker nothing is compared:
+    the next index job fills the copy. Memory: about 300 bytes for each row of the repository, a
+    sample none.
     """
     index.commit()
     marker = index.marker(head.repo)
@@ -85,7 +122,11 @@ def compare(store: Store, index: SolrIndex, head: RepoHead, sample: int = 0) -> 
         return
     upto, refused = marker.rev, store.index_notes.refused(head.repo)
     stored: dict[str, tuple[int, bool]] = {}
-    for row in store.feed.sample(head.repo, upto, sample) if sample else store.feed.headers(head.repo, upto):
+    for row in (
+        store.feed.sample(head.repo, upto, sample)
+        if sample
+        else store.feed.headers(head.repo, upto)
+    ):
         stored[document_id(row.repo, row.from_rev, row.url)] = row.to_rev, row.retired
     for key, to_rev, retired in index.states(sorted(stored)) if sample else index.keys(head.repo):
         if key.from_rev > upto:
@@ -103,7 +144,9 @@ def compare(store: Store, index: SolrIndex, head: RepoHead, sample: int = 0) -> 
 
 
 def repair(store: Store, index: SolrIndex, head: RepoHead, differences: list[Difference]) -> int:
-    """Write what is missing or wrong, whatever the index holds, and delete strays; return how many rows the engine refused."""
+    """Write what is missing or wrong, whatever the index holds, and delete strays; return how many
+    rows the engine refused.
+    """
     refused: list[str] = []
     for start in range(0, len(differences), ROWS):
         part = differences[start : start + ROWS]
@@ -111,7 +154,11 @@ def repair(store: Store, index: SolrIndex, head: RepoHead, differences: list[Dif
             index.drop(strays)
         documents = []
         for one in part:
-            news = store.feed.row(one.key.repo, one.key.url, one.key.from_rev) if one.what != "stray" else None
+            news = (
+                store.feed.row(one.key.repo, one.key.url, one.key.from_rev)
+                if one.what != "stray"
+                else None
+            )
             if news:
                 documents.append(document(news.row, news.head, head.url))
         refused += index.write(documents, force=True)

@@ -33,44 +33,84 @@ class Search:
     def __init__(self, store: Store, builtin: SearchIndex, solr: SearchIndex | None = None) -> None:
         self._store, self._builtin, self._solr = store, builtin, solr
 
-    def find(self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None) -> Answer:
-        """As SearchIndex.find. Listings and filters see every finished write; words and facets may miss the last.
+    def find(
+        self,
+        session: Session,
+        scope: Scope,
+        query: Query,
+        *,
+        limit: int,
+        skip: int = 0,
+        after: Position | None = None,
+    ) -> Answer:
+        """As SearchIndex.find. Listings and filters see every finished write; words and facets may
+        miss the last.
 
         Raises SearchUnavailable when no engine can answer.
         """
-        answer = self._from_solr(self._solr, session, scope, query, limit, skip, after) if self._solr else None
+        answer = (
+            self._from_solr(self._solr, session, scope, query, limit, skip, after)
+            if self._solr
+            else None
+        )
         if answer is None:
             return self.built_in(session, scope, query, limit=limit, skip=skip, after=after)
         metrics.listings.labels(engine=answer.engine).inc()
         return answer
 
-    def built_in(self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None) -> Answer:
+    def built_in(
+        self,
+        session: Session,
+        scope: Scope,
+        query: Query,
+        *,
+        limit: int,
+        skip: int = 0,
+        after: Position | None = None,
+    ) -> Answer:
         """As `find`, from the store itself."""
         hits = self._builtin.find(session, scope, query, limit=limit, skip=skip, after=after)
         metrics.listings.labels(engine=self._builtin.name).inc()
         return Answer(hits, self._builtin.name)
 
     def _from_solr(
-        self, solr: SearchIndex, session: Session, scope: Scope, query: Query, limit: int, skip: int, after: Position | None
+        self,
+        solr: SearchIndex,
+        session: Session,
+        scope: Scope,
+        query: Query,
+        limit: int,
+        skip: int,
+        after: Position | None,
     ) -> Answer | None:
         """Solr's answer; None when it has none that is fresh enough."""
         fresh = not query.facets and not terms(query.text)
         try:
-            hits = solr.find(session, scope, query, limit=limit, skip=skip, after=after, fresh=fresh)
+            hits = solr.find(
+                session, scope, query, limit=limit, skip=skip, after=after, fresh=fresh
+            )
         except (SearchBehind, SearchUnavailable):
             return None
         if not scope.heads:
             return Answer(hits, solr.name, hits.behind)
-        # Bodies and names of heads come from this session. Sums of revisions only grow, so equal ones mean that nobody wrote.
-        seen, now = self._store.repos.reached(scope.heads, session), self._store.repos.reached(scope.heads)
+        # Bodies and names of heads come from this session. Sums of revisions only grow, so equal
+        # ones mean that nobody wrote.
+        seen, now = (
+            self._store.repos.reached(scope.heads, session),
+            self._store.repos.reached(scope.heads),
+        )
         if fresh and not seen == hits.reached == now:
             return None
         return Answer(hits, solr.name, max(0, now - hits.reached))
 
-    def everything(self, session: Session, scope: Scope, query: Query) -> tuple[Answer, Iterator[Sequence[Key]]]:
-        """The answer with all its keys, in batches of at most 500 that are read from a temporary file: they outlive the session.
+    def everything(
+        self, session: Session, scope: Scope, query: Query
+    ) -> tuple[Answer, Iterator[Sequence[Key]]]:
+        """The answer with all its keys, in batches of at most 500 that are read from a temporary
+        file: they outlive the session.
 
-        Words and facets are left to Solr where it answers; all else to the store, which sees one moment however many keys there are.
+        Words and facets are left to Solr where it answers; all else to the store, which sees one
+        moment however many keys there are.
         """
         find = self.find if terms(query.text) or query.facets else self.built_in
         first = find(session, scope, query, limit=STEP)
@@ -82,14 +122,19 @@ class Search:
             if written >= first.hits.total:
                 break
             last = answer.hits.last
-            answer = find(session, scope, query, limit=STEP, skip=0 if last else written, after=last)
+            answer = find(
+                session, scope, query, limit=STEP, skip=0 if last else written, after=last
+            )
         file.seek(0)
         return first, _batches(file)
 
 
 def _write(file: IO[bytes], keys: Sequence[Key]) -> None:
     for start in range(0, len(keys), 500):
-        file.write(jsonio.dumps([(key.repo, key.url, key.from_rev) for key in keys[start : start + 500]]) + b"\n")
+        file.write(
+            jsonio.dumps([(key.repo, key.url, key.from_rev) for key in keys[start : start + 500]])
+            + b"\n"
+        )
 
 
 def _batches(file: IO[bytes]) -> Iterator[Sequence[Key]]:

@@ -1,10 +1,13 @@
-"""Bringing Solr's copy of a repository up to the store's: rows first, then the marker that says how far they reach.
+"""Bringing Solr's copy of a repository up to the store's: rows first, then the marker that says how
+far they reach.
 
-Whoever is stopped on any line leaves a copy that is right up to its marker, and rows beyond it that no reader asks for and that
-are written again. Two who follow the same repository do no harm either: Solr keeps what was read at the newer revision.
-Only emptying a copy, or putting another in its place, beside someone who writes to it could leave a marker above rows that are not
-there. So these end the others' turn first (`IndexNotes`), and who finds that after a post takes the marker away again. So does who
-finds that a row from before the post is gone: somebody emptied the engine itself.
+Whoever is stopped on any line leaves a copy that is right up to its marker, and rows beyond it that
+no reader asks for and that are written again. Two who follow the same repository do no harm either:
+Solr keeps what was read at the newer revision. Only emptying a copy, or putting another in its
+place, beside someone who writes to it could leave a marker above rows that are not there. So these
+end the others' turn first (`IndexNotes`), and who finds that after a post takes the marker away
+again. So does who finds that a row from before the post is gone: somebody emptied the engine
+itself.
 """
 
 import itertools
@@ -32,7 +35,9 @@ BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Documents that are sent at once, and the revision that the copy has reached with them; None inside of a revision."""
+    """Documents that are sent at once, and the revision that the copy has reached with them; None
+    inside of a revision.
+    """
 
     documents: list[Json]
     reached: int | None
@@ -61,19 +66,28 @@ class _Witness:
 
 
 class Follower:
-    """Fills one index from one store. `heed`: stop where someone else holds the copy (`IndexNotes.hold`)."""
+    """Fills one index from one store. `heed`: stop where someone else holds the copy
+    (`IndexNotes.hold`).
+    """
 
     def __init__(self, store: Store, index: SolrIndex, *, heed: bool = True) -> None:
         self._store, self._index, self._heed = store, index, heed
         self._notes, self._feed = store.index_notes, store.feed
 
-    def follow(self, number: int, enough: Callable[[int], bool] = lambda rows: False, upto: int | None = None) -> bool:
-        """Bring the copy up to the repository's head, also to one that it gets meanwhile; True when there is nothing left to do.
+    def follow(
+        self,
+        number: int,
+        enough: Callable[[int], bool] = lambda rows: False,
+        upto: int | None = None,
+    ) -> bool:
+        """Bring the copy up to the repository's head, also to one that it gets meanwhile; True when
+        there is nothing left to do.
 
         `upto`: or up to that revision, and no further than the end of the post that reaches it.
-        `enough` is asked after each post with the rows written so far, and may end the work after the next whole revision. False too when
-        someone holds the copy. A repository that is gone is forgotten. Reading goes on while Solr takes the post before.
-        Raises SearchUnavailable, StoreUnavailable, Overtaken (the copy was emptied or replaced meanwhile), NotFound.
+        `enough` is asked after each post with the rows written so far, and may end the work after
+        the next whole revision. False too when someone holds the copy. A repository that is gone is
+        forgotten. Reading goes on while Solr takes the post before. Raises SearchUnavailable,
+        StoreUnavailable, Overtaken (the copy was emptied or replaced meanwhile), NotFound.
         """
         turn = self._turn(number)
         if self._heed and turn.held:
@@ -101,16 +115,19 @@ class Follower:
         return after >= head.rev
 
     def hurry(self, number: int, revisions: Sequence[int]) -> None:
-        """Write the rows of these revisions before their turn, so that words find them beside a load that is still being followed.
+        """Write the rows of these revisions before their turn, so that words find them beside a
+        load that is still being followed.
 
-        They lie beyond the marker, which stays; `follow` writes them again when it comes there. Does nothing for a copy without a marker,
-        or one that someone holds. Raises as `follow`.
+        They lie beyond the marker, which stays; `follow` writes them again when it comes there.
+        Does nothing for a copy without a marker, or one that someone holds. Raises as `follow`.
         """
         turn, head = self._turn(number), self._feed.head(number)
         if (self._heed and turn.held) or head is None or not self._begun(head):
             return
         batch, nobody = _Batch(), _Witness(None)
-        for news in itertools.chain.from_iterable(self._feed.news(number, rev - 1, rev) for rev in revisions):
+        for news in itertools.chain.from_iterable(
+            self._feed.news(number, rev - 1, rev) for rev in revisions
+        ):
             batch.add(news, head.url)
             if batch.is_full():
                 self._post(number, turn, Post(batch.documents, None), nobody)
@@ -124,7 +141,8 @@ class Follower:
     def forget(self, number: int) -> None:
         """Empty the copy of a repository.
 
-        Who saw its marker must not write the next one: searches show it until they are renewed, so turns end before and after.
+        Who saw its marker must not write the next one: searches show it until they are renewed, so
+        turns end before and after.
         """
         self._notes.end_turn(number)
         self._index.forget(number)
@@ -140,7 +158,8 @@ class Follower:
     def posts(self, head: RepoHead, after: int) -> Generator[Post, None, None]:
         """What brings the copy from revision `after` to `head`, in order; the last reaches it.
 
-        A post ends with a whole revision; one that is too large for a post comes in several. Memory: two posts.
+        A post ends with a whole revision; one that is too large for a post comes in several.
+        Memory: two posts.
         """
         whole, part, current, done = _Batch(), _Batch(), after, after
         for news in self._feed.news(head.repo, after, head.rev):
@@ -148,7 +167,10 @@ class Follower:
                 whole.documents += part.documents
                 whole.size += part.size
                 part, done, current = _Batch(), current, news.rev
-            if len(whole.documents) + len(part.documents) >= ROWS or whole.size + part.size >= BYTES:
+            if (
+                len(whole.documents) + len(part.documents) >= ROWS
+                or whole.size + part.size >= BYTES
+            ):
                 if whole.documents:
                     yield Post(whole.documents, done)
                     whole = _Batch()
@@ -159,19 +181,35 @@ class Follower:
         yield Post(whole.documents + part.documents, head.rev)
 
     def _reached(self, head: RepoHead) -> int | None:
-        """The revision up to which the copy is right; None when it is not one of this repository as it is."""
+        """The revision up to which the copy is right; None when it is not one of this repository as
+        it is.
+        """
         marker = self._index.marker(head.repo)
         if marker is None:
             return None if self._index.count(head.repo) else -1
-        if marker.store == self._notes.identity() and self._feed.commit(head.repo, marker.rev) == marker.commit:
+        if (
+            marker.store == self._notes.identity()
+            and self._feed.commit(head.repo, marker.rev) == marker.commit
+        ):
             return marker.rev  # it may be newer than `head` when somebody else follows too
-        log.warning("the index has another history of a repository and begins it again", extra={"repo": head.repo, "rev": marker.rev})
+        log.warning(
+            "the index has another history of a repository and begins it again",
+            extra={"repo": head.repo, "rev": marker.rev},
+        )
         return None
 
     def _send(
-        self, head: RepoHead, turn: Turn, posts: Iterator[Post], enough: Callable[[int], bool], sent: int, witness: "_Witness"
+        self,
+        head: RepoHead,
+        turn: Turn,
+        posts: Iterator[Post],
+        enough: Callable[[int], bool],
+        sent: int,
+        witness: "_Witness",
     ) -> tuple[int, int]:
-        """Write until `enough`; the number of rows written so far, and the revision that the copy has reached."""
+        """Write until `enough`; the number of rows written so far, and the revision that the copy
+        has reached.
+        """
         reached = -1
         with ThreadPoolExecutor(1) as poster:
             posting: Future[bool] | None = None
@@ -196,7 +234,10 @@ class Follower:
             marker = Marker(number, post.reached, commit, self._notes.identity())
         refused = self._index.write(post.documents, marker)
         if refused:
-            log.error("the index refused documents", extra={"repo": number, "documents": len(refused), "first": refused[0]})
+            log.error(
+                "the index refused documents",
+                extra={"repo": number, "documents": len(refused), "first": refused[0]},
+            )
             self._notes.refuse(number, refused, datetime.now(UTC))
         if self._feed.head(number) is None:
             self.forget_gone(number)
@@ -208,7 +249,9 @@ class Follower:
         if marker and witness.row and not self._index.holds(number, witness.row):
             self.forget(number)
             raise Overtaken("the index was emptied while it was written")
-        witness.row = witness.row or next((one["id"] for one in post.documents if one["id"] not in refused), None)
+        witness.row = witness.row or next(
+            (one["id"] for one in post.documents if one["id"] not in refused), None
+        )
         return not (self._heed and now.held)
 
     def _turn(self, number: int) -> Turn:

@@ -7,14 +7,30 @@ from dataclasses import dataclass
 
 from search.words import Term
 
-_PLAIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe"}
+_PLAIN = {
+    "ø": "o",
+    "ł": "l",
+    "đ": "d",
+    "ð": "d",
+    "ħ": "h",
+    "ı": "i",
+    "þ": "th",
+    "æ": "ae",
+    "œ": "oe",
+}
 """Letters that Unicode does not take apart into a plain one and an accent."""
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-"""Scripts written without spaces: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each of their characters counts as a word."""
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Scripts written without spaces: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each of their
+characters counts as a word.
+"""
 
 
 class _Characters(dict[int, str | None]):
-    """What becomes of each character of a folded text; filled as they are met, so it is as large as the scripts in use."""
+    """What becomes of each character of a folded text; filled as they are met, so it is as large as
+    the scripts in use.
+    """
 
     def __missing__(self, code: int) -> str | None:
         char = chr(code)
@@ -43,12 +59,16 @@ def _apart(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text: runs of letters and digits, accents dropped; single characters in scripts that put no spaces."""
+    """The words of a text: runs of letters and digits, accents dropped; single characters in
+    scripts that put no spaces.
+    """
     return _apart(text).translate(_characters).split()
 
 
 def _line(text: str) -> str:
-    """A text's words with a space around each, so that a whole word and words in a row are found as parts of a string."""
+    """A text's words with a space around each, so that a whole word and words in a row are found as
+    parts of a string.
+    """
     return f" {' '.join(words(text))} "
 
 
@@ -62,7 +82,9 @@ class Texts:
 
 
 class Matcher:
-    """Finds entries that hold every term. A word with a mark inside (`x-ray`, `A00.1`) is read as its parts in a row."""
+    """Finds entries that hold every term. A word with a mark inside (`x-ray`, `A00.1`) is read as
+    its parts in a row.
+    """
 
     def __init__(self, terms: Iterable[Term]) -> None:
         lines = [(_line(term.text), term.prefix) for term in terms]
@@ -73,19 +95,24 @@ class Matcher:
         self._whole = " " + " ".join(line.strip() for line, _ in lines) + " "
 
     def may_hold(self, body: bytes) -> bool:
-        """A quick look at published JSON: False when it can't match. Texts in JSON keep their letters as they are."""
+        """A quick look at published JSON: False when it can't match. Texts in JSON keep their
+        letters as they are.
+        """
         if body.isascii():
             return not self._strange and _all_in(self._ascii, body.lower())
         text = _apart(body.decode())
         raw = text.encode("ascii", "ignore")  # letters of a word without accents stay together
         if not _all_in(self._ascii, raw):
             return False
-        return not self._strange or all(word in text.translate(_characters) for word in self._strange)
+        return not self._strange or all(
+            word in text.translate(_characters) for word in self._strange
+        )
 
     def rank(self, texts: Texts) -> int | None:
         """How well an entry matches, more is better; None: it does not.
 
-        3: a code is what was asked for; 2: a name is; 1: the names hold all terms; 0: all texts together do.
+        3: a code is what was asked for; 2: a name is; 1: the names hold all terms; 0: all texts
+        together do.
         """
         codes, names = [_line(text) for text in texts.codes], [_line(text) for text in texts.names]
         everything = "\n".join([*codes, *names, *map(_line, texts.others)])

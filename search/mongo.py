@@ -1,6 +1,8 @@
-"""The built-in search: MongoDB answers every listing, and looks for words by reading through one repository.
+"""The built-in search: MongoDB answers every listing, and looks for words by reading through one
+repository.
 
-It knows no other spellings of a word, no stems and no ranking by how often a word occurs; docs/search.md tells what it can't do.
+It knows no other spellings of a word, no stems and no ranking by how often a word occurs;
+docs/search.md tells what it can't do.
 """
 
 import re
@@ -26,29 +28,42 @@ from search.words import terms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY = {"_id": 0, "repo": 1, "url": 1, "from_rev": 1, "at": 1}
-"""What is read of a row to name it; the indexes that serve default orders hold all of it but one time."""
+"""What is read of a row to name it; the indexes that serve default orders hold all of it but one
+time.
+"""
 
 TOKENS = {
-    "conceptClass": "concept_class", "datatype": "datatype", "locale": "locales", "mapType": "type", "updatedBy": "by",
-}  # fmt: skip
+    "conceptClass": "concept_class",
+    "datatype": "datatype",
+    "locale": "locales",
+    "mapType": "type",
+    "updatedBy": "by",
+}
 """Filters that compare a field of the header."""
 _MAPPED = re.compile("(from|to)?[cC]oncept(Source|OwnerType|Owner)?")
 """Filters on the concepts at the ends of a mapping: at which end, and what of it."""
 SORTED_BY: Mapping[Sort, Any] = {
-    "bestMatch": {"$literal": 0}, "id": {"$toLower": "$id"}, "name": "$name", "conceptClass": "$concept_class", "datatype": "$datatype",
-    "mapType": "$type", "lastUpdate": "$at",
-}  # fmt: skip
+    "bestMatch": {"$literal": 0},
+    "id": {"$toLower": "$id"},
+    "name": "$name",
+    "conceptClass": "$concept_class",
+    "datatype": "$datatype",
+    "mapType": "$type",
+    "lastUpdate": "$at",
+}
 """What each sort compares, as an expression on a row."""
 ALIKE: Mapping[Kind, Json] = {
     "concept": {
-        "retired": "$retired", "url": {"$slice": [{"$split": ["$url", "/"]}, 5]},
+        "retired": "$retired",
+        "url": {"$slice": [{"$split": ["$url", "/"]}, 5]},
         **{name: f"${name}" for name in ("concept_class", "datatype", "locales", "written")},
     },
     "mapping": {
-        "retired": "$retired", "map_type": "$map_type",
+        "retired": "$retired",
+        "map_type": "$map_type",
         **{name: {"$slice": [{"$split": [f"${name}", "/"]}, 5]} for name in ("url", "from", "to")},
     },
-}  # fmt: skip
+}
 """What facets look at, as an expression on a row; of URLs the steps as far as the source."""
 NONE: Json = {"url": {"$in": []}}
 """The condition that no row meets."""
@@ -66,12 +81,21 @@ class MongoIndex:
         self._patience = patience
 
     def find(
-        self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None, fresh: bool = True
+        self,
+        session: Session,
+        scope: Scope,
+        query: Query,
+        *,
+        limit: int,
+        skip: int = 0,
+        after: Position | None = None,
+        fresh: bool = True,
     ) -> Hits:
         """As SearchIndex.find. Words and facets over several repositories raise SearchUnavailable.
 
-        Cost: the default order without filters is one index range, and its total is kept; a filter or another sort reads the
-        repository's rows once (50,000 in about 100 ms), words and facets in this process (a second).
+        Cost: the default order without filters is one index range, and its total is kept; a filter
+        or another sort reads the repository's rows once (50,000 in about 100 ms), words and facets
+        in this process (a second).
         """
         if not scope.parts and not scope.heads:
             return Hits((), 0, _counted(query.kind, {}) if query.facets else {})
@@ -79,7 +103,9 @@ class MongoIndex:
         search = _Search(self._db, session, scope, query, time.monotonic() + self._patience)
         with told(), _in_time():
             if search.several and (wanted or query.facets):
-                raise SearchUnavailable("words and facets over several repositories need the search engine, which does not answer")
+                raise SearchUnavailable(
+                    "words and facets over several repositories need the search engine, which does not answer"
+                )
             if wanted:
                 return search.read_through(Matcher(wanted), limit, skip, after)
             keys, last = search.page(limit, skip, after) if limit else ([], None)
@@ -95,14 +121,24 @@ def _in_time() -> Iterator[None]:
 
 
 def _too_slow() -> SearchUnavailable:
-    return SearchUnavailable("this search takes too long without the search engine; ask for less, or again later")
+    return SearchUnavailable(
+        "this search takes too long without the search engine; ask for less, or again later"
+    )
 
 
 class _Search:
     """One question."""
 
-    def __init__(self, database: Database, session: Session, scope: Scope, query: Query, deadline: float) -> None:
-        self._db, self._session, self._scope, self._query, self._deadline = database, session, scope, query, deadline
+    def __init__(
+        self, database: Database, session: Session, scope: Scope, query: Query, deadline: float
+    ) -> None:
+        self._db, self._session, self._scope, self._query, self._deadline = (
+            database,
+            session,
+            scope,
+            query,
+            deadline,
+        )
         self.several = len(scope.parts) + len(scope.heads) > 1
         self._hint = "feed" if len(scope.heads) > 1 and not scope.parts else "order"
         self._where = self._conditions()
@@ -112,7 +148,14 @@ class _Search:
     def _conditions(self) -> Json:
         query = self._query
         retired = [] if query.retired is None else [{"retired": query.retired}]
-        return {"$and": [{"kind": query.kind}, *self._places(), *retired, *map(self._condition, query.filters)]}
+        return {
+            "$and": [
+                {"kind": query.kind},
+                *self._places(),
+                *retired,
+                *map(self._condition, query.filters),
+            ]
+        }
 
     def _places(self) -> list[Json]:
         """Conditions that hold for the rows of the scope."""
@@ -143,50 +186,87 @@ class _Search:
         ends = [mapped[1]] if mapped[1] else ["from", "to"]
         if not mapped[2]:
             return {"$or": [met for end in ends for met in _is_concept(end, values)]}
-        return {"$or": [_at_place(end, mapped[2][0].lower() + mapped[2][1:], values) for end in ends]}
+        return {
+            "$or": [_at_place(end, mapped[2][0].lower() + mapped[2][1:], values) for end in ends]
+        }
 
     def _collections(self, ids: Sequence[str]) -> list[int]:
         """Those of the repositories asked that are collections of one of these ids."""
         numbers = [part.revision.repo for part in self._scope.parts] + list(self._scope.heads)
-        found = self._db.repos.find({"_id": {"$in": numbers}, "kind": "collection"}, {"id": 1}, session=self._session)
+        found = self._db.repos.find(
+            {"_id": {"$in": numbers}, "kind": "collection"}, {"id": 1}, session=self._session
+        )
         wanted = set(map(fields.fold, ids))
         return [repo["_id"] for repo in found if fields.fold(repo["id"]) in wanted]
 
     # How many
 
     def count(self) -> int:
-        """The number of all matching rows: kept counts where whole repositories are listed, else counted."""
+        """The number of all matching rows: kept counts where whole repositories are listed, else
+        counted.
+        """
         scope, query = self._scope, self._query
         if query.filters or scope.since or any(part.since for part in scope.parts):
-            return self._db.rows.count_documents(self._where, hint=self._hint, session=self._session, maxTimeMS=self._left())
+            return self._db.rows.count_documents(
+                self._where, hint=self._hint, session=self._session, maxTimeMS=self._left()
+            )
         kept: list[Json] = []
         if scope.heads:
-            kept += self._db.repos.find({"_id": {"$in": list(scope.heads)}}, {"counts": 1}, session=self._session)
+            kept += self._db.repos.find(
+                {"_id": {"$in": list(scope.heads)}}, {"counts": 1}, session=self._session
+            )
         if scope.parts:
-            revisions = [{"repo": part.revision.repo, "rev": part.revision.number} for part in scope.parts]
+            revisions = [
+                {"repo": part.revision.repo, "rev": part.revision.number} for part in scope.parts
+            ]
             where = revisions[0] if len(revisions) == 1 else {"$or": revisions}
             kept += self._db.revisions.find(where, {"counts": 1}, hint="rev", session=self._session)
         everything = sum(counts_of(one).of(query.kind) for one in kept)
         active = sum(counts_of(one).of(query.kind, active=True) for one in kept)
-        return everything if query.retired is None else everything - active if query.retired else active
+        return (
+            everything
+            if query.retired is None
+            else everything - active
+            if query.retired
+            else active
+        )
 
     # Which page
 
-    def page(self, limit: int, skip: int, after: Position | None) -> tuple[list[Key], Position | None]:
+    def page(
+        self, limit: int, skip: int, after: Position | None
+    ) -> tuple[list[Key], Position | None]:
         """The keys of one page, and where it ends."""
         if self._query.sort == "lastUpdate" and not (self.several and self._scope.parts):
             return self._in_order(limit, skip, after)
         way = -1 if self._query.descending else 1
-        steps: list[Json] = [{"$match": self._where}, {"$project": {**KEY, "key": SORTED_BY[self._query.sort]}}]
+        steps: list[Json] = [
+            {"$match": self._where},
+            {"$project": {**KEY, "key": SORTED_BY[self._query.sort]}},
+        ]
         if after:
             value = _moment(after[0]) if self._query.sort == "lastUpdate" else after[0]
             beyond = "$lt" if way < 0 else "$gt"
-            steps.append({"$match": {"$or": [{"key": {beyond: value}}, {"key": value, "url": {beyond: after[1]}}]}})
-        steps += [{"$sort": {"key": way, "url": way}}, *([{"$skip": skip}] if skip and not after else []), {"$limit": limit}]
-        found = self._db.rows.aggregate(steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True)
+            steps.append(
+                {
+                    "$match": {
+                        "$or": [{"key": {beyond: value}}, {"key": value, "url": {beyond: after[1]}}]
+                    }
+                }
+            )
+        steps += [
+            {"$sort": {"key": way, "url": way}},
+            *([{"$skip": skip}] if skip and not after else []),
+            {"$limit": limit},
+        ]
+        found = self._db.rows.aggregate(
+            steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True
+        )
         return self._ending(list(found), lambda row: row["key"])
 
-    def _in_order(self, limit: int, skip: int, after: Position | None) -> tuple[list[Key], Position | None]:
+    def _in_order(
+        self, limit: int, skip: int, after: Position | None
+    ) -> tuple[list[Key], Position | None]:
         """The same in the order of an index: by commit in one repository, by time over several."""
         descending, way = self._query.descending, -1 if self._query.descending else 1
         first = "at" if self.several else "from_rev"
@@ -200,11 +280,23 @@ class _Search:
         for part in parts:
             if len(found) < limit:
                 where = {"$and": [*self._where["$and"], part]} if part else self._where
-                cursor = self._db.rows.find(where, only, hint=self._hint, sort=[(first, way), ("url", way)], session=self._session)
-                found += cursor.max_time_ms(self._left()).skip(0 if after else skip).limit(limit - len(found))
+                cursor = self._db.rows.find(
+                    where,
+                    only,
+                    hint=self._hint,
+                    sort=[(first, way), ("url", way)],
+                    session=self._session,
+                )
+                found += (
+                    cursor.max_time_ms(self._left())
+                    .skip(0 if after else skip)
+                    .limit(limit - len(found))
+                )
         return self._ending(found, lambda row: row[first])
 
-    def _ending(self, found: Sequence[Json], value: Callable[[Json], Any]) -> tuple[list[Key], Position | None]:
+    def _ending(
+        self, found: Sequence[Json], value: Callable[[Json], Any]
+    ) -> tuple[list[Key], Position | None]:
         keys = [Key(row["repo"], row["url"], row["from_rev"]) for row in found]
         if not found or self._query.sort == "bestMatch":
             return keys, None
@@ -214,15 +306,37 @@ class _Search:
     # Facets
 
     def facets(self) -> dict[str, list[tuple[str, int]]]:
-        """The facets of all matching rows: the server counts rows that are alike in what facets look at."""
-        steps = [{"$match": self._where}, {"$group": {"_id": ALIKE[self._query.kind], "rows": {"$sum": 1}}}]
-        found = self._db.rows.aggregate(steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True)
+        """The facets of all matching rows: the server counts rows that are alike in what facets
+        look at.
+        """
+        steps = [
+            {"$match": self._where},
+            {"$group": {"_id": ALIKE[self._query.kind], "rows": {"$sum": 1}}},
+        ]
+        found = self._db.rows.aggregate(
+            steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True
+        )
         repo_url = self._repo_url()
         counted: dict[str, Counter[str]] = defaultdict(Counter)
         for group in found:
-            header = {name: value for name, value in group["_id"].items() if name not in ("url", "retired")}
+            header = {
+                name: value
+                for name, value in group["_id"].items()
+                if name not in ("url", "retired")
+            }
             header |= {end: _address(header[end]) for end in ("from", "to") if end in header}
-            row = Row(0, self._query.kind, _address(group["_id"]["url"]), "", 0, LIVE, EPOCH, group["_id"]["retired"], b"", header)
+            row = Row(
+                0,
+                self._query.kind,
+                _address(group["_id"]["url"]),
+                "",
+                0,
+                LIVE,
+                EPOCH,
+                group["_id"]["retired"],
+                b"",
+                header,
+            )
             for name, values in fields.facet_values(row, repo_url).items():
                 for value in values:
                     counted[name][value] += group["rows"]
@@ -241,7 +355,12 @@ class _Search:
         facets: dict[str, Counter[str]] = defaultdict(Counter)
         repo_url = self._repo_url() if query.facets else ""
         found: list[tuple[Any, str, Key]] = []
-        cursor = self._db.rows.find(self._where, {"display": 0, "extras": 0, "claims": 0}, hint="order", session=self._session)
+        cursor = self._db.rows.find(
+            self._where,
+            {"display": 0, "extras": 0, "claims": 0},
+            hint="order",
+            session=self._session,
+        )
         for number, document in enumerate(cursor.max_time_ms(self._left())):
             if number % 256 == 0:
                 self._left()
@@ -251,18 +370,27 @@ class _Search:
             rank = matcher.rank(_texts(row))
             if rank is None:
                 continue
-            found.append((_sort_value(query.sort, row, rank), row.url, Key(row.repo, row.url, row.from_rev)))
+            found.append(
+                (_sort_value(query.sort, row, rank), row.url, Key(row.repo, row.url, row.from_rev))
+            )
             if query.facets:
                 for name, values in fields.facet_values(row, repo_url).items():
                     facets[name].update(values)
         found.sort(key=lambda one: one[:2], reverse=query.descending)
         total = len(found)
         if after:
-            found = [one for one in found if (one[:2] < after if query.descending else one[:2] > after)]
+            found = [
+                one for one in found if (one[:2] < after if query.descending else one[:2] > after)
+            ]
             skip = 0
         part = found[skip : skip + limit]
         last = (part[-1][0], part[-1][1]) if part and query.sort != "bestMatch" else None
-        return Hits([one[2] for one in part], total, _counted(query.kind, facets) if query.facets else {}, last)
+        return Hits(
+            [one[2] for one in part],
+            total,
+            _counted(query.kind, facets) if query.facets else {},
+            last,
+        )
 
     def _left(self) -> int:
         """Milliseconds until the deadline. Raises SearchUnavailable when it is over."""
@@ -288,8 +416,11 @@ def _at_place(field: str, what: str, values: Sequence[str]) -> Json:
 
 
 PLACES = {
-    "source": "^/[a-z]+/[^/]+/sources/(?:{})/", "owner": "^/[a-z]+/(?:{})/", "user": "^/users/(?:{})/", "org": "^/orgs/(?:{})/",
-}  # fmt: skip
+    "source": "^/[a-z]+/[^/]+/sources/(?:{})/",
+    "owner": "^/[a-z]+/(?:{})/",
+    "user": "^/users/(?:{})/",
+    "org": "^/orgs/(?:{})/",
+}
 """Where a URL says what each filter asks for."""
 
 
@@ -301,7 +432,9 @@ def _matches(field: str, pattern: str, alternatives: Sequence[str]) -> Json:
 
 def _is_concept(end: str, values: Sequence[str]) -> list[Json]:
     """The conditions under which one end of a mapping is a concept of these codes, names or URLs."""
-    addresses = [re.escape(value) for value in values if value.startswith("/") and "\0" not in value]
+    addresses = [
+        re.escape(value) for value in values if value.startswith("/") and "\0" not in value
+    ]
     by_url = [_matches(end, "^(?:{})$", addresses)] if addresses else []
     return [{f"{end}_is": {"$in": [fields.token(value) for value in values]}}, *by_url]
 
@@ -339,7 +472,9 @@ def _sort_value(sort: Sort, row: Row, rank: int) -> Any:
 def _counted(kind: Kind, facets: Mapping[str, Counter[str]]) -> dict[str, list[tuple[str, int]]]:
     """Every facet of the kind: its values with their numbers, most frequent first, then by value."""
     return {
-        name: sorted(facets[name].items() if name in facets else (), key=lambda one: (-one[1], one[0]))[:FACET_VALUES]
+        name: sorted(
+            facets[name].items() if name in facets else (), key=lambda one: (-one[1], one[0])
+        )[:FACET_VALUES]
         for name in FACETS[kind]
     }
 

@@ -1,8 +1,9 @@
 """Making the index again: all of it beside the one that serves, or one repository in place.
 
-Readers never see a gap. The index in use stays as it is and goes on to be followed until the new one has come as far; then the two change
-names. A repository that is made again in place has no marker meanwhile, so MongoDB answers for it. Whoever is stopped leaves the old
-index serving; what is left of the new one is removed by the next run.
+Readers never see a gap. The index in use stays as it is and goes on to be followed until the new
+one has come as far; then the two change names. A repository that is made again in place has no
+marker meanwhile, so MongoDB answers for it. Whoever is stopped leaves the old index serving; what
+is left of the new one is removed by the next run.
 """
 
 import threading
@@ -24,7 +25,9 @@ NEXT = "_next"
 TOGETHER = 2
 """Repositories that are read and written at once."""
 ROUNDS = 10
-"""Times that the new index catches up with a store that goes on changing; the index jobs do the rest."""
+"""Times that the new index catches up with a store that goes on changing; the index jobs do the
+rest.
+"""
 LEASE = timedelta(seconds=30)
 HELD = timedelta(seconds=30)
 QUIET = 5.0
@@ -39,9 +42,11 @@ class Stopped(Exception):
 
 
 def rebuild_all(store: Store, index: SolrIndex, told: Told = lambda rows: None) -> int:
-    """Fill a new index, compare its counts with the store, and put it in the place of the old one. Returns its rows.
+    """Fill a new index, compare its counts with the store, and put it in the place of the old one.
+    Returns its rows.
 
-    Raises IndexBusy (another run works), IndexIncomplete (the counts differ; the old index stays), SearchUnavailable, StoreUnavailable.
+    Raises IndexBusy (another run works), IndexIncomplete (the counts differ; the old index stays),
+    SearchUnavailable, StoreUnavailable.
     """
     with _only_run(store):
         new = index.of(index.core + NEXT)
@@ -64,7 +69,9 @@ def rebuild_all(store: Store, index: SolrIndex, told: Told = lambda rows: None) 
         return rows
 
 
-def rebuild_one(store: Store, index: SolrIndex, number: int, told: Told = lambda rows: None) -> None:
+def rebuild_one(
+    store: Store, index: SolrIndex, number: int, told: Told = lambda rows: None
+) -> None:
     """Empty the index of one repository and fill it again, while index jobs leave it alone.
 
     Stopped on the way, the index jobs go on from there. Raises as `rebuild_all`, and NotFound.
@@ -94,7 +101,9 @@ def rebuild_one(store: Store, index: SolrIndex, number: int, told: Told = lambda
 
 
 class Filling:
-    """Fills an index with several repositories at once. May be stopped from the thread that runs it."""
+    """Fills an index with several repositories at once. May be stopped from the thread that runs
+    it.
+    """
 
     def __init__(self, store: Store, follower: Follower, told: Told) -> None:
         self._store, self._follower, self._told = store, follower, told
@@ -103,9 +112,14 @@ class Filling:
         self._stopped = threading.Event()
 
     def run(self, heads: list[RepoHead]) -> int:
-        """Follow all of these, the longest log first; return how many rows that took. Raises what any of them raises."""
+        """Follow all of these, the longest log first; return how many rows that took. Raises what
+        any of them raises.
+        """
         with ThreadPoolExecutor(TOGETHER) as pool:
-            work = [pool.submit(self._fill, head.repo) for head in sorted(heads, key=lambda head: -head.rev)]
+            work = [
+                pool.submit(self._fill, head.repo)
+                for head in sorted(heads, key=lambda head: -head.rev)
+            ]
             try:
                 for one in work:
                     one.result()
@@ -135,7 +149,11 @@ def _catch_up(store: Store, index: SolrIndex, follower: Follower) -> bool:
     index.commit()
     markers = index.markers()
     heads = {head.repo: head for head in store.feed.heads()}
-    behind = [head for head in heads.values() if head.repo not in markers or markers[head.repo].rev != head.rev]
+    behind = [
+        head
+        for head in heads.values()
+        if head.repo not in markers or markers[head.repo].rev != head.rev
+    ]
     gone = markers.keys() - heads.keys()
     for number in gone:
         follower.forget_gone(number)
@@ -151,10 +169,14 @@ def _check(store: Store, index: SolrIndex, begun: datetime) -> None:
         marker = markers.get(head.repo)
         if marker is None:  # made a moment ago: the index jobs see to it
             continue
-        expected = store.feed.count(head.repo, marker.rev) - len(store.index_notes.refused(head.repo, begun))
+        expected = store.feed.count(head.repo, marker.rev) - len(
+            store.index_notes.refused(head.repo, begun)
+        )
         there = counts.get(head.repo, 0)
         if there != expected and store.feed.head(head.repo) is not None:
-            raise IndexIncomplete(f"{head.url} has {expected} rows, the new index {there}; the old index goes on serving")
+            raise IndexIncomplete(
+                f"{head.url} has {expected} rows, the new index {there}; the old index goes on serving"
+            )
 
 
 def _swap(store: Store, index: SolrIndex, new: SolrIndex, follower: Follower) -> None:
@@ -179,5 +201,7 @@ def _only_run(store: Store) -> Iterator[None]:
     """Be the only one that makes an index again. Raises IndexBusy."""
     with store.leases.holding("reindex", LEASE) as ours:
         if not ours:
-            raise IndexBusy(f"another reindex runs, or was killed less than {LEASE.total_seconds():.0f} s ago")
+            raise IndexBusy(
+                f"another reindex runs, or was killed less than {LEASE.total_seconds():.0f} s ago"
+            )
         yield

@@ -1,4 +1,6 @@
-"""The search engine on Solr 9: what it is asked and told. docs/search.md tells how it fits together."""
+"""The search engine on Solr 9: what it is asked and told. docs/search.md tells how it fits
+together.
+"""
 
 import logging
 import time
@@ -19,30 +21,41 @@ CONFIGSET = "oclapi"
 """The name under which Solr keeps config/solr/configset."""
 
 PAUSE = 1.5
-"""Seconds for which a process does not ask a Solr again that has just failed: its time-out is not paid by every listing."""
+"""Seconds for which a process does not ask a Solr again that has just failed: its time-out is not
+paid by every listing.
+"""
 SMALL = 200
 SOON = 100
-"""Documents of a post that somebody may be waiting for, and milliseconds until searches see them; others take up to half a second."""
+"""Documents of a post that somebody may be waiting for, and milliseconds until searches see them;
+others take up to half a second.
+"""
 LOOK_PATIENCE = 10
 """Seconds that a look at a marker may take: the tick waits for it, which does other things too."""
 WRITE_PATIENCE = 120
 """Seconds that a write, a soft commit or a core's creation may take."""
 DEEP = 1000
-"""A page behind more rows than these is read from the nearer end of the listing; its rows are counted first."""
+"""A page behind more rows than these is read from the nearer end of the listing; its rows are
+counted first.
+"""
 BATCH = 2000
 """Rows of one step of `keys`."""
 
 
 class SolrIndex:
-    """One index: a core, or on SolrCloud a collection behind an alias. Opens no connection before its first use.
+    """One index: a core, or on SolrCloud a collection behind an alias. Opens no connection before
+    its first use.
 
     Every method raises SearchUnavailable when Solr is down, too slow, or answers with an error.
     """
 
     name = "solr"
 
-    def __init__(self, url: str, core: str, store: Callable[[], str], *, patience: float = 2.0) -> None:
-        """`url` ends with /solr. `store` gives the identity of the database. `patience`: seconds that a search may take."""
+    def __init__(
+        self, url: str, core: str, store: Callable[[], str], *, patience: float = 2.0
+    ) -> None:
+        """`url` ends with /solr. `store` gives the identity of the database. `patience`: seconds
+        that a search may take.
+        """
         self.url, self.core = url.rstrip("/"), core
         self._store, self._patience = store, patience
         self._search = Http(f"{self.url}/{core}", patience)
@@ -59,9 +72,19 @@ class SolrIndex:
     # Searching
 
     def find(
-        self, session: Session, scope: Scope, query: Query, *, limit: int, skip: int = 0, after: Position | None = None, fresh: bool = True
+        self,
+        session: Session,
+        scope: Scope,
+        query: Query,
+        *,
+        limit: int,
+        skip: int = 0,
+        after: Position | None = None,
+        fresh: bool = True,
     ) -> Hits:
-        """As SearchIndex says. One request; two behind more than DEEP rows, which are then read from the nearer end."""
+        """As SearchIndex says. One request; two behind more than DEEP rows, which are then read
+        from the nearer end.
+        """
         if not scope.parts and not scope.heads:
             return Hits((), 0, dict.fromkeys(FACETS[query.kind], ()) if query.facets else {})
         if time.monotonic() < self._again:
@@ -75,17 +98,25 @@ class SolrIndex:
                 self._again = time.monotonic() + PAUSE
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            log.warning("an answer of the search engine was not understood", extra={"reason": repr(error)[:500]}, exc_info=True)
+            log.warning(
+                "an answer of the search engine was not understood",
+                extra={"reason": repr(error)[:500]},
+                exc_info=True,
+            )
             self._again = time.monotonic() + PAUSE
             raise SearchUnavailable("what answers at SOLR_URL is not Solr") from error
 
-    def _page(self, question: "Question", limit: int, skip: int, after: Position | None, fresh: bool) -> Hits:
+    def _page(
+        self, question: "Question", limit: int, skip: int, after: Position | None, fresh: bool
+    ) -> Hits:
         if after is not None or skip <= DEEP or limit == 0:
             return question.hits(self._ask(question.body(limit, skip, after)), fresh)
         counted = question.hits(self._ask(question.body(0, 0, None)), fresh)
         before_end = counted.total - skip - limit  # rows behind the page
         if before_end < skip and skip < counted.total:
-            asked = question.body(min(limit, counted.total - skip), max(before_end, 0), None, backward=True)
+            asked = question.body(
+                min(limit, counted.total - skip), max(before_end, 0), None, backward=True
+            )
             page = question.hits(self._ask(asked), fresh, backward=True)
             if page.total == counted.total:
                 return page
@@ -100,13 +131,17 @@ class SolrIndex:
         if not self._fits:
             found = self._search.json("get", "schema/name")["name"]
             if found != f"oclapi-{SCHEMA}":
-                raise SearchUnavailable(f"the index {self.core} has the schema {found}, oclapi-{SCHEMA} is needed: run make reindex")
+                raise SearchUnavailable(
+                    f"the index {self.core} has the schema {found}, oclapi-{SCHEMA} is needed: run make reindex"
+                )
             self._fits = True
 
     # What the index holds
 
     def marker(self, repo: int) -> Marker | None:
-        """How far the index has come with a repository; None: it has nothing of it that can be used."""
+        """How far the index has come with a repository; None: it has nothing of it that can be
+        used.
+        """
         return self._markers(f"id:{quoted(marker_id(repo))}", 1).get(repo)
 
     def markers(self) -> dict[int, Marker]:
@@ -115,20 +150,27 @@ class SolrIndex:
 
     def _markers(self, query: str, rows: int) -> dict[int, Marker]:
         asked = {"query": query, "fields": ["repo", "rev", "commit", "store"], "limit": rows}
-        found = (_marker(document) for document in self._look.json("post", "query", asked)["response"]["docs"])
+        found = (
+            _marker(document)
+            for document in self._look.json("post", "query", asked)["response"]["docs"]
+        )
         return {marker.repo: marker for marker in found}
 
     def keys(self, repo: int) -> Iterator[tuple[Key, int, bool]]:
-        """Every row that the index has of a repository, with its to_rev and retired, in the order of Solr's ids. For checks.
+        """Every row that the index has of a repository, with its to_rev and retired, in the order
+        of Solr's ids. For checks.
 
         Rows that change meanwhile may show either state. Memory: BATCH rows.
         """
         cursor = "*"
         while True:
             asked = {
-                "query": f"+repo:{repo} -kind:marker", "fields": ["id", "to_rev", "retired"], "sort": "id asc", "limit": BATCH,
+                "query": f"+repo:{repo} -kind:marker",
+                "fields": ["id", "to_rev", "retired"],
+                "sort": "id asc",
+                "limit": BATCH,
                 "params": {"cursorMark": cursor},
-            }  # fmt: skip
+            }
             answer = self._write.json("post", "query", asked)
             for document in answer["response"]["docs"]:
                 yield key_of(document["id"]), document["to_rev"], document["retired"]
@@ -138,7 +180,9 @@ class SolrIndex:
 
     def count(self, repo: int) -> int:
         """How many rows the index has of a repository, ended ones too."""
-        found = self._look.json("post", "query", {"query": f"+repo:{repo} -kind:marker", "limit": 0})
+        found = self._look.json(
+            "post", "query", {"query": f"+repo:{repo} -kind:marker", "limit": 0}
+        )
         return int(found["response"]["numFound"])
 
     def some_row(self, repo: int) -> str | None:
@@ -148,31 +192,52 @@ class SolrIndex:
         return str(found[0]["id"]) if found else None
 
     def holds(self, repo: int, row: str) -> bool:
-        """Whether the repository's marker and that row are there now, seen by searches or not. Cost: one request."""
+        """Whether the repository's marker and that row are there now, seen by searches or not.
+        Cost: one request.
+        """
         wanted = urlencode([("id", marker_id(repo)), ("id", row), ("fl", "id")])
         return len(self._look.json("get", f"get?{wanted}")["response"]["docs"]) == 2
 
     def counts(self) -> dict[int, int]:
-        """The same of every repository that it has rows of, known to the store or not. Cost: one request."""
+        """The same of every repository that it has rows of, known to the store or not. Cost: one
+        request.
+        """
         rows = {"type": "terms", "field": "repo", "limit": -1, "refine": True}
-        found = self._write.json("post", "query", {"query": "*:* -kind:marker", "limit": 0, "facet": {"rows": rows}})
-        return {int(bucket["val"]): bucket["count"] for bucket in found["facets"].get("rows", {}).get("buckets", ())}
+        found = self._write.json(
+            "post", "query", {"query": "*:* -kind:marker", "limit": 0, "facet": {"rows": rows}}
+        )
+        return {
+            int(bucket["val"]): bucket["count"]
+            for bucket in found["facets"].get("rows", {}).get("buckets", ())
+        }
 
     def states(self, ids: Sequence[str]) -> Iterator[tuple[Key, int, bool]]:
-        """As `keys`, of those of these documents that there are. Cost: a request for each BATCH of them."""
+        """As `keys`, of those of these documents that there are. Cost: a request for each BATCH of
+        them.
+        """
         for start in range(0, len(ids), BATCH):
-            params = {"wanted": SEPARATOR.join(ids[start : start + BATCH])}  # "ids" is a parameter of Solr's own
-            asked = {"query": listed("id", "wanted"), "fields": ["id", "to_rev", "retired"], "limit": BATCH, "params": params}
+            # "ids" is a parameter of Solr's own
+            params = {"wanted": SEPARATOR.join(ids[start : start + BATCH])}
+            asked = {
+                "query": listed("id", "wanted"),
+                "fields": ["id", "to_rev", "retired"],
+                "limit": BATCH,
+                "params": params,
+            }
             for document in self._write.json("post", "query", asked)["response"]["docs"]:
                 yield key_of(document["id"]), document["to_rev"], document["retired"]
 
     # Writing
 
-    def write(self, documents: Sequence[Json], marker: Marker | None = None, *, force: bool = False) -> list[str]:
-        """Write rows, then the marker, in one request; return the ids that Solr refused: the others and the marker are stored.
+    def write(
+        self, documents: Sequence[Json], marker: Marker | None = None, *, force: bool = False
+    ) -> list[str]:
+        """Write rows, then the marker, in one request; return the ids that Solr refused: the others
+        and the marker are stored.
 
-        A document replaces one that was made at an older head, or, with `force`, any. Searches find them half a second later, and a few
-        sooner. Safe to send again. Cost: one request; some more when a document is refused.
+        A document replaces one that was made at an older head, or, with `force`, any. Searches find
+        them half a second later, and a few sooner. Safe to send again. Cost: one request; some more
+        when a document is refused.
         """
         self._check_schema()
         end = [marker_document(marker)] if marker else []
@@ -197,7 +262,9 @@ class SolrIndex:
         return refused
 
     def forget(self, repo: int) -> None:
-        """Delete every row of a repository and its marker. Searches see it after the next soft commit."""
+        """Delete every row of a repository and its marker. Searches see it after the next soft
+        commit.
+        """
         self._write.json("post", "update", {"delete": {"query": f"repo:{repo}"}})
 
     def drop(self, ids: Sequence[str]) -> None:
@@ -227,7 +294,9 @@ class SolrIndex:
     # Cores; on SolrCloud each name is an alias of a collection of its own
 
     def ensure(self) -> bool:
-        """Create the core when there is none of its name; true when it was created. Safe for several at once."""
+        """Create the core when there is none of its name; true when it was created. Safe for
+        several at once.
+        """
         if self.exists(self.core):
             return False
         try:
@@ -240,28 +309,55 @@ class SolrIndex:
 
     def exists(self, name: str) -> bool:
         if self._cloud():
-            return name in self._aliases() or name in self._admin.json("get", "admin/collections", action="LIST")["collections"]
-        return bool(self._admin.json("get", "admin/cores", action="STATUS", core=name, indexInfo="false")["status"].get(name))
+            return (
+                name in self._aliases()
+                or name
+                in self._admin.json("get", "admin/collections", action="LIST")["collections"]
+            )
+        return bool(
+            self._admin.json("get", "admin/cores", action="STATUS", core=name, indexInfo="false")[
+                "status"
+            ].get(name)
+        )
 
     def create(self, name: str) -> None:
         """An empty core made with the configset."""
         if self._cloud():
             # repo as the router's field keeps a repository's rows and its marker on one shard
             collection = f"{name}_{time.time_ns():x}"
-            how: dict[str, str | int] = {"numShards": 1, "collection.configName": CONFIGSET, "router.field": "repo"}
+            how: dict[str, str | int] = {
+                "numShards": 1,
+                "collection.configName": CONFIGSET,
+                "router.field": "repo",
+            }
             self._admin.json("get", "admin/collections", action="CREATE", name=collection, **how)
-            self._admin.json("get", "admin/collections", action="CREATEALIAS", name=name, collections=collection)
+            self._admin.json(
+                "get", "admin/collections", action="CREATEALIAS", name=name, collections=collection
+            )
         else:
             # a folder of its own: cores that exchange their names keep their folders
             folder = f"{name}_{time.time_ns():x}"
-            self._admin.json("get", "admin/cores", action="CREATE", name=name, instanceDir=folder, configSet=CONFIGSET)
+            self._admin.json(
+                "get",
+                "admin/cores",
+                action="CREATE",
+                name=name,
+                instanceDir=folder,
+                configSet=CONFIGSET,
+            )
 
     def swap(self, one: str, other: str) -> None:
         """Exchange two names: searches of each then go to what the other one was."""
         if self._cloud():
             aliases = self._aliases()
             for name, collection in ((one, aliases[other]), (other, aliases[one])):
-                self._admin.json("get", "admin/collections", action="CREATEALIAS", name=name, collections=collection)
+                self._admin.json(
+                    "get",
+                    "admin/collections",
+                    action="CREATEALIAS",
+                    name=name,
+                    collections=collection,
+                )
         else:
             self._admin.json("get", "admin/cores", action="SWAP", core=one, other=other)
 
@@ -272,7 +368,14 @@ class SolrIndex:
             self._admin.json("get", "admin/collections", action="DELETEALIAS", name=name)
             self._admin.json("get", "admin/collections", action="DELETE", name=collection)
         else:
-            self._admin.json("get", "admin/cores", action="UNLOAD", core=name, deleteIndex="true", deleteInstanceDir="true")
+            self._admin.json(
+                "get",
+                "admin/cores",
+                action="UNLOAD",
+                core=name,
+                deleteIndex="true",
+                deleteInstanceDir="true",
+            )
 
     def _cloud(self) -> bool:
         return bool(self._admin.json("get", "admin/info/system")["mode"] == "solrcloud")
@@ -283,4 +386,9 @@ class SolrIndex:
 
 def _marker(document: Json) -> Marker:
     store = document["store"]
-    return Marker(int(document["repo"]), document["rev"], document["commit"], store.removesuffix(store_name("")))
+    return Marker(
+        int(document["repo"]),
+        document["rev"],
+        document["commit"],
+        store.removesuffix(store_name("")),
+    )

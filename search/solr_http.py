@@ -1,4 +1,6 @@
-"""HTTP to Solr: JSON both ways through pysolr's connection, whole answers within their time, and one kind of failure."""
+"""HTTP to Solr: JSON both ways through pysolr's connection, whole answers within their time, and
+one kind of failure.
+"""
 
 import logging
 import re
@@ -16,7 +18,9 @@ from oclapi.model import Json
 
 PIECE = 2**18
 LARGEST = 2**28
-"""Bytes of an answer of Solr: of one piece that is read, and of the whole; markers of a million repositories are half of that."""
+"""Bytes of an answer of Solr: of one piece that is read, and of the whole; markers of a million
+repositories are half of that.
+"""
 
 _JSON = {"Content-Type": "application/json"}
 _STATUS = re.compile(r"\(HTTP (\d+)\)")
@@ -30,11 +34,14 @@ class _Answer(Json):
 
 
 class _Connection(requests.Session):
-    """Reads a body within its time-out: alone, the library begins to count anew with each byte that comes."""
+    """Reads a body within its time-out: alone, the library begins to count anew with each byte that
+    comes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.trust_env = False  # reading the environment for proxies costs more than sending does, and no proxy knows Solr
+        # reading the environment for proxies costs more than sending does, and no proxy knows Solr
+        self.trust_env = False
 
     def send(self, request: requests.PreparedRequest, **how: Any) -> requests.Response:
         """Takes at most twice the time-out from the end of the answer's head on."""
@@ -60,7 +67,9 @@ class Http(pysolr.Solr):
     """pysolr's connection, with JSON both ways and our errors."""
 
     def __init__(self, url: str, patience: float, *, once: bool = False) -> None:
-        """`once`: what is sent does something else when it is sent twice, so each request has a new connection and is not repeated."""
+        """`once`: what is sent does something else when it is sent twice, so each request has a new
+        connection and is not repeated.
+        """
         super().__init__(url, timeout=patience, session=_Connection())
         self._once = once
 
@@ -79,13 +88,17 @@ class Http(pysolr.Solr):
                 answer = orjson.loads(self._send_request(method, path, sent, dict(_JSON)))
                 return _Answer(answer if isinstance(answer, dict) else {})
             except pysolr.SolrError as error:
-                lost = isinstance(error.__context__, requests.ConnectionError) and not isinstance(error.__context__, requests.Timeout)
-                if last or not lost:  # a connection kept open may have been closed meanwhile: once more with a new one
+                lost = isinstance(error.__context__, requests.ConnectionError) and not isinstance(
+                    error.__context__, requests.Timeout
+                )
+                # a connection kept open may have been closed meanwhile: once more with a new one
+                if last or not lost:
                     status = _STATUS.search(str(error))
                     failure = SearchUnavailable(_said(error, error.__context__))
                     failure.refused = bool(status and status[1] == "400")
                     raise failure from error
-            except (requests.RequestException, orjson.JSONDecodeError) as error:  # what pysolr lets through
+            # what pysolr lets through
+            except (requests.RequestException, orjson.JSONDecodeError) as error:
                 raise SearchUnavailable(_said(error, error)) from error
         raise AssertionError("the last try returns or raises")
 

@@ -1,6 +1,7 @@
 """A search in Solr's syntax, and Solr's answer to it read. Pure.
 
-Nothing that a client typed becomes a part of the syntax unquoted: texts are quoted or escaped here, lists travel as parameters.
+Nothing that a client typed becomes a part of the syntax unquoted: texts are quoted or escaped here,
+lists travel as parameters.
 """
 
 import re
@@ -19,29 +20,46 @@ from search.spellings import in_two, spellings
 from search.words import Term, terms
 
 LONGEST = 255
-"""Characters that count of the beginning of a word; words of the index have no more, and Lucene refuses 1,000."""
+"""Characters that count of the beginning of a word; words of the index have no more, and Lucene
+refuses 1,000.
+"""
 
-SEPARATOR = "\x1e"  # between the values of a list; folded values that hold it themselves find nothing
-_SORTS = {"id": "sort_id", "name": "sort_name", "conceptClass": "sort_conceptClass", "datatype": "sort_datatype", "mapType": "sort_mapType"}
+# between the values of a list; folded values that hold it themselves find nothing
+SEPARATOR = "\x1e"
+_SORTS = {
+    "id": "sort_id",
+    "name": "sort_name",
+    "conceptClass": "sort_conceptClass",
+    "datatype": "sort_datatype",
+    "mapType": "sort_mapType",
+}
 _WORD = (("q_code", 20), ("q_names", 6), ("q_external", 4), ("q_parts", 2), ("q_text", 1))
 """Where one word is looked for, and how much it weighs there."""
 _OTHER = (("q_names", 5), ("q_text", 0.8))
 """Where other ways to write it are looked for."""
 _CODES = ("q_code", "q_external")
 FEW = 16
-"""A search of more terms is not looked for in other spellings, and Solr's limit of 1,024 clauses is kept."""
+"""A search of more terms is not looked for in other spellings, and Solr's limit of 1,024 clauses is
+kept.
+"""
 FEWER = 4
 """Nor is a word of one with more than these looked for in two parts."""
 _HYPHENS = re.compile("[-\u00ad\u2010-\u2015'\u2019]")
 _JOINERS = "\u200c\u200d"
-_UNSPACED = re.compile("[\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+_UNSPACED = re.compile(
+    "[\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 
 class Question:
     """One search as Solr's JSON requests, and its answers as Hits."""
 
     def __init__(self, scope: Scope, query: Query, store: str) -> None:
-        self._scope, self._query, self._marks = scope, query, f"+kind:marker +store:{quoted(store_name(store))}"
+        self._scope, self._query, self._marks = (
+            scope,
+            query,
+            f"+kind:marker +store:{quoted(store_name(store))}",
+        )
         self._single = len(scope.parts) + len(scope.heads) == 1
         self._one = scope.parts[0] if self._single and scope.parts else None
         self._params: dict[str, str] = {}
@@ -60,11 +78,14 @@ class Question:
         if self._query.facets:
             facets |= {
                 f"of_{name}": {
-                    "type": "terms", "field": "retired" if name == "retired" else f"facet_{name}", "limit": FACET_VALUES, "refine": True,
+                    "type": "terms",
+                    "field": "retired" if name == "retired" else f"facet_{name}",
+                    "limit": FACET_VALUES,
+                    "refine": True,
                     **counted,
                 }
                 for name in FACETS[self._query.kind]
-            }  # fmt: skip
+            }
         sorted_by = self._sort_field()
         return {
             "query": words(terms(self._query.text)),
@@ -78,7 +99,9 @@ class Question:
         }
 
     def hits(self, answer: Json, fresh: bool, backward: bool = False) -> Hits:
-        """Read an answer. Raises SearchBehind when it has to be fresh and is not, or when the index has nothing of the one repository."""
+        """Read an answer. Raises SearchBehind when it has to be fresh and is not, or when the index
+        has nothing of the one repository.
+        """
         documents, facets = answer["response"]["docs"], answer["facets"]
         marks = facets.get("marks", {})
         behind, nothing = self._distance(marks), self._one and not marks["count"]
@@ -89,7 +112,9 @@ class Question:
         return Hits(
             [key_of(document["id"]) for document in documents],
             facets["total"]["count"] if "total" in facets else answer["response"]["numFound"],
-            {name: _counts(facets.get(f"of_{name}", {})) for name in FACETS[self._query.kind]} if self._query.facets else {},
+            {name: _counts(facets.get(f"of_{name}", {})) for name in FACETS[self._query.kind]}
+            if self._query.facets
+            else {},
             self._position(documents[-1]) if documents else None,
             behind,
             int(facets["marks"].get("heads", {}).get("rev", 0)),
@@ -144,20 +169,36 @@ class Question:
         """Counts over the markers, from the searcher that answers the rest."""
         if self._one:
             only = f"{self._marks} +id:{quoted(marker_id(self._one.revision.repo))}"
-            return {"type": "query", "q": "*:*", "domain": {"query": only}, "facet": {"rev": "max(rev)"}}
+            return {
+                "type": "query",
+                "q": "*:*",
+                "domain": {"query": only},
+                "facet": {"rev": "max(rev)"},
+            }
         reached: list[str] = []
         for part in self._scope.parts:
             reached.append(f"(+repo:{part.revision.repo} +rev:[{part.revision.number} TO *])")
         facets: Json = {}
         if reached:
-            facets["parts"] = {"type": "query", "q": "*:*", "domain": {"query": f"{self._marks} +({' '.join(reached)})"}}
+            facets["parts"] = {
+                "type": "query",
+                "q": "*:*",
+                "domain": {"query": f"{self._marks} +({' '.join(reached)})"},
+            }
         if self._scope.heads:
             only = f"{self._marks} +{listed('repo', 'heads')}"
-            facets["heads"] = {"type": "query", "q": "*:*", "domain": {"query": only}, "facet": {"rev": "sum(rev)"}}
+            facets["heads"] = {
+                "type": "query",
+                "q": "*:*",
+                "domain": {"query": only},
+                "facet": {"rev": "sum(rev)"},
+            }
         return {"type": "query", "q": "*:*", "facet": facets}
 
     def _distance(self, marks: Json) -> int:
-        """Revisions that are missing, at least one if any is; for several parts: how many of them miss some."""
+        """Revisions that are missing, at least one if any is; for several parts: how many of them
+        miss some.
+        """
         if self._one:
             number = self._one.revision.number
             return max(0, number - int(marks["rev"])) if marks["count"] else number + 1
@@ -170,7 +211,9 @@ def _rows_of(part: Part) -> str:
 
 
 def _wanted(wanted: Filter) -> list[str]:
-    """The tokens of a filter's values. The first stands twice: a list that is empty as a text would count as no list."""
+    """The tokens of a filter's values. The first stands twice: a list that is empty as a text would
+    count as no list.
+    """
     if wanted.name == "extras":
         made = [str(fields.extras_token(wanted.path, value)) for value in wanted.values]
     else:
@@ -201,7 +244,13 @@ def words(wanted: Sequence[Term]) -> str:
     """`q` in Solr's syntax: every term must match, and a name that is the whole text comes first."""
     if not wanted:
         return "*:*"
-    places = [[*(_beginning(term) if term.prefix else _term(term)), *_others(_ways(term, len(wanted)), term.prefix)] for term in wanted]
+    places = [
+        [
+            *(_beginning(term) if term.prefix else _term(term)),
+            *_others(_ways(term, len(wanted)), term.prefix),
+        ]
+        for term in wanted
+    ]
     for place, (one, other) in enumerate(pairwise(wanted)):
         if not (one.prefix or one.phrase or other.prefix or other.phrase):  # "x ray" finds xray too
             joined = _others([one.text + other.text], False)
@@ -213,26 +262,43 @@ def words(wanted: Sequence[Term]) -> str:
 
 def _term(term: Term) -> list[str]:
     """The places of a word or a phrase. A word with marks inside is a phrase to Solr's analysis."""
-    return [f"{field}:{quoted((plain if field in _CODES else parted)(term.text))}^{weight}" for field, weight in _WORD]
+    return [
+        f"{field}:{quoted((plain if field in _CODES else parted)(term.text))}^{weight}"
+        for field, weight in _WORD
+    ]
 
 
 def _beginning(term: Term) -> list[str]:
-    """The places of a word's beginning. Of a word with marks inside, the last part is the beginning of a word."""
-    return [f"{field}:{_escaped(plain(term.text)[:LONGEST])}*^{weight}" for field, weight in _WORD if field in _CODES] + [
-        _begins(field, weight, term.text) for field, weight in _WORD if field not in _CODES
-    ]
+    """The places of a word's beginning. Of a word with marks inside, the last part is the beginning
+    of a word.
+    """
+    return [
+        f"{field}:{_escaped(plain(term.text)[:LONGEST])}*^{weight}"
+        for field, weight in _WORD
+        if field in _CODES
+    ] + [_begins(field, weight, term.text) for field, weight in _WORD if field not in _CODES]
 
 
 def _begins(field: str, weight: float, text: str) -> str:
     *before, last = _pieces(plain(text)) or [text]
-    # pairs of characters stand for longer words in scripts without spaces: what begins with those holds them
-    end = f"{field}:{quoted(last)}" if len(last) > 2 and _UNSPACED.search(last) else f"{field}:{_escaped(last[:LONGEST])}*"
+    # pairs of characters stand for longer words in scripts without spaces: what begins with those
+    # holds them
+    end = (
+        f"{field}:{quoted(last)}"
+        if len(last) > 2 and _UNSPACED.search(last)
+        else f"{field}:{_escaped(last[:LONGEST])}*"
+    )
     return f"(+{' +'.join([*(f'{field}:{quoted(piece)}' for piece in before), end])})^{weight}"
 
 
 def _pieces(text: str) -> list[str]:
-    """A text parted at its marks. Vowel signs (Hindi, Tamil, Arabic) and joiners stay in their words, as Solr's tokenizer leaves them."""
-    inside = (char if char.isalnum() or char in _JOINERS or unicodedata.category(char)[0] == "M" else " " for char in text)
+    """A text parted at its marks. Vowel signs (Hindi, Tamil, Arabic) and joiners stay in their
+    words, as Solr's tokenizer leaves them.
+    """
+    inside = (
+        char if char.isalnum() or char in _JOINERS or unicodedata.category(char)[0] == "M" else " "
+        for char in text
+    )
     return [piece for piece in "".join(inside).split() if any(map(str.isalnum, piece))]
 
 
@@ -242,10 +308,22 @@ def _ways(term: Term, terms_in_all: int) -> list[str]:
         return []
     text = term.text.casefold()
     found = list(spellings(text))
-    closed = _HYPHENS.sub("", text) if not term.phrase else text.replace(" ", "") if text.count(" ") == 1 else text
+    closed = (
+        _HYPHENS.sub("", text)
+        if not term.phrase
+        else text.replace(" ", "")
+        if text.count(" ") == 1
+        else text
+    )
     if closed != text:
         found += [closed, *spellings(closed)]
-    elif not term.prefix and terms_in_all <= FEWER and 4 <= len(text) <= 24 and text.isalpha() and not _UNSPACED.search(text):
+    elif (
+        not term.prefix
+        and terms_in_all <= FEWER
+        and 4 <= len(text) <= 24
+        and text.isalpha()
+        and not _UNSPACED.search(text)
+    ):
         found += in_two(text)
     return found
 
@@ -276,7 +354,9 @@ def key_of(document_id: str) -> Key:
 
 def _counts(found: Mapping[str, Any]) -> list[tuple[str, int]]:
     values = ((bucket["val"], bucket["count"]) for bucket in found.get("buckets", ()))
-    return [(value if isinstance(value, str) else str(value).lower(), count) for value, count in values]
+    return [
+        (value if isinstance(value, str) else str(value).lower(), count) for value, count in values
+    ]
 
 
 def _millis(moment: datetime) -> int:

@@ -1,6 +1,7 @@
 """Other ways to write the words of a search: British and American, in one word or in two. Pure.
 
-The words are looked for in every way, so the index need not know. A way that nobody writes finds nothing and costs next to nothing.
+The words are looked for in every way, so the index need not know. A way that nobody writes finds
+nothing and costs next to nothing.
 """
 
 import re
@@ -53,7 +54,8 @@ def _spread(text: str, found: dict[str, None]) -> None:
 
 def _by_one_rule(text: str) -> Iterator[str]:
     for there, instead in _WAYS:
-        # what is there may be a part of what it came from: "haem" holds no "hem", but "aemi" holds "emi"
+        # what is there may be a part of what it came from: "haem" holds no "hem", but "aemi" holds
+        # "emi"
         if there in text and not (there in instead and instead in text):
             yield text.replace(there, instead)
     words = text.split(" ")

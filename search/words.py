@@ -1,6 +1,7 @@
 """What a search text means, before any engine looks for it. Pure.
 
-Nothing of an engine's own syntax has a meaning here: what is no phrase in quotation marks and no `*` at the end of a word is plain words.
+Nothing of an engine's own syntax has a meaning here: what is no phrase in quotation marks and no
+`*` at the end of a word is plain words.
 """
 
 import re
@@ -22,7 +23,9 @@ class Term:
 
 
 def terms(text: str) -> tuple[Term, ...]:
-    """The terms of `q`, all of which must be found, each once. Without a letter or digit there are none: nothing is asked for."""
+    """The terms of `q`, all of which must be found, each once. Without a letter or digit there are
+    none: nothing is asked for.
+    """
     found: dict[tuple[str, bool, bool], Term] = {}
     for phrase, plain in _PIECE.findall(unicodedata.normalize("NFC", text)):
         for term in [_phrase(phrase)] if phrase else _words(plain):
@@ -40,4 +43,7 @@ def _phrase(text: str) -> Term:
 
 def _words(text: str) -> list[Term]:
     words = [word for word in text.split("*") if word]
-    return [Term(word, prefix=text.endswith("*") and place == len(words) - 1) for place, word in enumerate(words)]
+    return [
+        Term(word, prefix=text.endswith("*") and place == len(words) - 1)
+        for place, word in enumerate(words)
+    ]

@@ -1,4 +1,6 @@
-"""What tests talk to: a client that knows the superuser's token, and the shortest bodies that the contract takes."""
+"""What tests talk to: a client that knows the superuser's token, and the shortest bodies that the
+contract takes.
+"""
 
 import itertools
 import threading
@@ -52,7 +54,9 @@ def until(condition: Callable[[], Any], patience: float = 60.0) -> Any:
 
 
 class Api:
-    """The API as the superuser sees it; `anonymous` and `by` tell the client to come as somebody else."""
+    """The API as the superuser sees it; `anonymous` and `by` tell the client to come as somebody
+    else.
+    """
 
     def __init__(self, client: FlaskClient, headers: dict[str, str] | None = None) -> None:
         self._client = client
@@ -100,14 +104,21 @@ class Source:
             self.concept(concept)
 
     def mapping(self, mapping: str, start: str, end: str, **fields: Any) -> TestResponse:
-        return good(self.api.post(f"{self.url}mappings/", self.mapping_body(mapping, start, end, **fields)))
+        return good(
+            self.api.post(f"{self.url}mappings/", self.mapping_body(mapping, start, end, **fields))
+        )
 
     def mapping_body(self, mapping: str, start: str, end: str, **fields: Any) -> dict[str, Any]:
-        ends = {"from_concept_url": f"{self.url}concepts/{start}/", "to_concept_url": f"{self.url}concepts/{end}/"}
+        ends = {
+            "from_concept_url": f"{self.url}concepts/{start}/",
+            "to_concept_url": f"{self.url}concepts/{end}/",
+        }
         return {"id": mapping, "map_type": "SAME-AS", **ends, **fields}
 
     def release(self, version: str, **fields: Any) -> TestResponse:
-        return good(self.api.post(f"{self.url}versions/", {"id": version, "released": True, **fields}))
+        return good(
+            self.api.post(f"{self.url}versions/", {"id": version, "released": True, **fields})
+        )
 
     def ids(self, rest: str = "concepts/?sortAsc=lastUpdate&limit=0") -> list[str]:
         return [item["id"] for item in good(self.api.get(self.url + rest)).get_json()]
@@ -135,4 +146,9 @@ def new_source(api: Api, owner: str | None = None, **fields: Any) -> Source:
 
 
 def concept_body(concept: str, **fields: Any) -> dict[str, Any]:
-    return {"id": concept, "concept_class": "Test", "names": [{"name": f"Name of {concept}", "locale": "en"}], **fields}
+    return {
+        "id": concept,
+        "concept_class": "Test",
+        "names": [{"name": f"Name of {concept}", "locale": "en"}],
+        **fields,
+    }

@@ -1,7 +1,9 @@
-"""The real servers of a test run: started once by each of its processes, in a temporary folder, ended by process id.
+"""The real servers of a test run: started once by each of its processes, in a temporary folder,
+ended by process id.
 
-`make test` gives the files of tests to several processes. So no file leans on another, and a case has the same name in each process:
-give `ids` where the values of a `parametrize` are random or depend on the moment.
+`make test` gives the files of tests to several processes. So no file leans on another, and a case
+has the same name in each process: give `ids` where the values of a `parametrize` are random or
+depend on the moment.
 """
 
 import itertools
@@ -23,7 +25,8 @@ from tests import folders
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
-# A Solr of a test lives for seconds: it starts in two thirds of the time when its code is compiled once and quickly.
+# A Solr of a test lives for seconds: it starts in two thirds of the time when its code is compiled
+# once and quickly.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 REDIS_DATABASES = 10000
@@ -48,36 +51,45 @@ def servers_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def mongo_server(servers_folder: Path) -> Iterator[Server]:
-    """One mongod (replica set of one) for all tests. Tests that kill one start their own with `start_mongod`."""
+    """One mongod (replica set of one) for all tests. Tests that kill one start their own with
+    `start_mongod`.
+    """
     server = _started(lambda: start_mongod(servers_folder / "mongo"))
     yield server
-    server.kill()  # its data goes with the folder: an orderly end would save them for up to half a minute
+    # its data goes with the folder: an orderly end would save them for up to half a minute
+    server.kill()
 
 
 @pytest.fixture(scope="session")
 def new_mongo_url(mongo_server: Server) -> Callable[[], str]:
-    """Gives the MONGO_URL of an empty database, another one at each call; for fixtures of wider scope than a test."""
+    """Gives the MONGO_URL of an empty database, another one at each call; for fixtures of wider
+    scope than a test.
+    """
     return lambda: database_url(mongo_server, f"test{next(_numbers)}")
 
 
 @pytest.fixture
 def mongo_url(new_mongo_url: Callable[[], str]) -> Iterator[str]:
-    """The MONGO_URL of a new database of this test's own, without collections: for tests of processes that start, die or are killed.
+    """The MONGO_URL of a new database of this test's own, without collections: for tests of
+    processes that start, die or are killed.
 
-    Dropped after the test: the server keeps forty files of each open. Cost, with the collections that the test makes: half a second.
+    Dropped after the test: the server keeps forty files of each open. Cost, with the collections
+    that the test makes: half a second.
     """
     url = new_mongo_url()
     yield url
     with MongoClient[dict[str, Any]](url) as client:
-        client.admin.command("killAllSessions", [])  # the transaction of a process that the test killed would hold up the drop
+        # the transaction of a process that the test killed would hold up the drop
+        client.admin.command("killAllSessions", [])
         client.drop_database(client.get_default_database().name)
 
 
 class Reused:
     """A prepared database that tests use one after the other.
 
-    Emptied before each, but for the counters: a number of a repository never comes again, so nothing that a process keeps by number
-    fits the next test. When a test has changed collections or indexes, the next one gets another database.
+    Emptied before each, but for the counters: a number of a repository never comes again, so
+    nothing that a process keeps by number fits the next test. When a test has changed collections
+    or indexes, the next one gets another database.
     """
 
     def __init__(self, new_url: Callable[[], str]) -> None:
@@ -94,7 +106,10 @@ class Reused:
         self._first = self._catalogue()
 
     def _catalogue(self) -> dict[str, Any]:
-        return {info["name"]: (info, self._db[info["name"]].index_information()) for info in self._db.list_collections()}
+        return {
+            info["name"]: (info, self._db[info["name"]].index_information())
+            for info in self._db.list_collections()
+        }
 
     def empty(self) -> str:
         """Its MONGO_URL, with nothing in it."""
@@ -118,7 +133,8 @@ def _reused(new_mongo_url: Callable[[], str]) -> Iterator[Reused]:
 
 @pytest.fixture
 def prepared_mongo_url(_reused: Reused) -> str:
-    """The MONGO_URL of a database with all collections and indexes and nothing in them. Cost: 30 ms.
+    """The MONGO_URL of a database with all collections and indexes and nothing in them. Cost: 30
+    ms.
 
     For tests whose every client is in this process and is done before the test is.
     """
@@ -147,7 +163,9 @@ def redis_url(new_redis_url: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session")
 def solr_server(servers_folder: Path) -> Iterator[Server]:
-    """One Solr without a core for all tests; its jars are fetched once into the checkout's var/solr."""
+    """One Solr without a core for all tests; its jars are fetched once into the checkout's
+    var/solr.
+    """
     jars = Path(__file__).parents[1] / "var" / "solr"
     server = _started(lambda: start_solr(servers_folder / "solr", lib=solr_jars(jars)))
     yield server

@@ -1,4 +1,6 @@
-"""Edits of concepts. Each takes a draft and a checked body, raises or puts one item, and returns the item and whether it changed."""
+"""Edits of concepts. Each takes a draft and a checked body, raises or puts one item, and returns
+the item and whether it changed.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,26 +17,41 @@ Edited = tuple[Item, bool]
 
 Content = frozenset[tuple[str, Any]]
 
-TEXT = {"names": ("name", "name_type", "ConceptName"), "descriptions": ("description", "description_type", "ConceptDescription")}
+TEXT = {
+    "names": ("name", "name_type", "ConceptName"),
+    "descriptions": ("description", "description_type", "ConceptDescription"),
+}
 
 
 def create(draft: Draft, repo: Json, body: Json) -> Edited:
-    """Add a concept. Raises Invalid: the id is taken (keys `__all__` and `id`), or the source's schema refuses it."""
+    """Add a concept. Raises Invalid: the id is taken (keys `__all__` and `id`), or the source's
+    schema refuses it.
+    """
     url = urls.item_url(repo["url"], "concept", body["id"])
     if draft.exists(repo, "concept", url):
         text = f"a concept with the id {body['id']} exists already"
         raise Invalid({"__all__": [text], "id": [text]})
     value = {
-        "id": body["id"], "uuid": new_uuid(), "external_id": body.get("external_id"), "concept_class": body["concept_class"],
-        "datatype": body.get("datatype", "None"), "names": entries("names", body["names"], ()),
-        "descriptions": entries("descriptions", body.get("descriptions") or (), ()), "retired": body.get("retired", False),
-        "extras": body.get("extras") or {}, "update_comment": body.get("update_comment"), "created_on": None, "created_by": None,
-    }  # fmt: skip
+        "id": body["id"],
+        "uuid": new_uuid(),
+        "external_id": body.get("external_id"),
+        "concept_class": body["concept_class"],
+        "datatype": body.get("datatype", "None"),
+        "names": entries("names", body["names"], ()),
+        "descriptions": entries("descriptions", body.get("descriptions") or (), ()),
+        "retired": body.get("retired", False),
+        "extras": body.get("extras") or {},
+        "update_comment": body.get("update_comment"),
+        "created_on": None,
+        "created_by": None,
+    }
     return _put(draft, Item(repo, "concept", url, value, None)), True
 
 
 def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
-    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes nothing makes no version."""
+    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes
+    nothing makes no version.
+    """
 
     def change(value: Json) -> None:
         if body.get("id", concept) != concept:
@@ -52,7 +69,9 @@ def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
 
 
 def retire(draft: Draft, repo: Json, concept: str, comment: str | None) -> Edited:
-    """Retire a concept, also one that its source's schema would refuse by now. Raises NotFound, and Invalid when it is retired already."""
+    """Retire a concept, also one that its source's schema would refuse by now. Raises NotFound, and
+    Invalid when it is retired already.
+    """
 
     def change(value: Json) -> None:
         if value["retired"]:
@@ -63,18 +82,30 @@ def retire(draft: Draft, repo: Json, concept: str, comment: str | None) -> Edite
 
 
 def edit(
-    draft: Draft, repo: Json, concept: str, change: Callable[[Json], None], comment: str | None = None, *, by_schema: bool = True
+    draft: Draft,
+    repo: Json,
+    concept: str,
+    change: Callable[[Json], None],
+    comment: str | None = None,
+    *,
+    by_schema: bool = True,
 ) -> Edited:
     """Let `change` alter the concept's value; makes a version only where it differs afterwards.
 
-    Raises NotFound, what `change` raises, and (`by_schema`) Invalid where the source's schema refuses the result.
+    Raises NotFound, what `change` raises, and (`by_schema`) Invalid where the source's schema
+    refuses the result.
     """
     url = urls.item_url(repo["url"], "concept", concept)
     item, row = draft.pending(url), draft.living(repo, "concept", url)
     if item is None and row is None:
         raise NotFound(f"there is no concept {concept}")
     before = item.value if item else concept_value(row)  # type: ignore[arg-type]
-    value = {**before, "names": list(before["names"]), "descriptions": list(before["descriptions"]), "extras": dict(before["extras"])}
+    value = {
+        **before,
+        "names": list(before["names"]),
+        "descriptions": list(before["descriptions"]),
+        "extras": dict(before["extras"]),
+    }
     change(value)
     if same(before, value):
         return item or Item(repo, "concept", url, before, row, row.body if row else b""), False
@@ -118,10 +149,14 @@ def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json
         made.append(
             {
                 "uuid": left.pop(body["uuid"])["uuid"] if body.get("uuid") in left else None,
-                "external_id": body.get("external_id"), text: body[text], "locale": body["locale"],
-                "locale_preferred": body.get("locale_preferred", False), type_field: body.get(type_field), "type": type_name,
+                "external_id": body.get("external_id"),
+                text: body[text],
+                "locale": body["locale"],
+                "locale_preferred": body.get("locale_preferred", False),
+                type_field: body.get(type_field),
+                "type": type_name,
             }
-        )  # fmt: skip
+        )
     spare: dict[Content, list[str]] = {}
     for old in reversed(left.values()):
         spare.setdefault(_content(old), []).append(old["uuid"])
@@ -141,7 +176,9 @@ def _content(entry: Json) -> Content:
 
 
 def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> tuple[Edited, Json]:
-    """Append a name or description; returns the edit and the new entry. Raises NotFound, Invalid when the list is full."""
+    """Append a name or description; returns the edit and the new entry. Raises NotFound, Invalid
+    when the list is full.
+    """
     [entry] = entries(part, [{**body, "uuid": None}], ())
 
     def change(value: Json) -> None:
@@ -152,14 +189,25 @@ def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> 
     return edit(draft, repo, concept, change), entry
 
 
-def update_entry(draft: Draft, repo: Json, concept: str, part: str, uuid: str, body: Json) -> tuple[Edited, Json]:
-    """Change the fields of one entry that are in `body`; returns the edit and the entry. Raises NotFound."""
+def update_entry(
+    draft: Draft, repo: Json, concept: str, part: str, uuid: str, body: Json
+) -> tuple[Edited, Json]:
+    """Change the fields of one entry that are in `body`; returns the edit and the entry. Raises
+    NotFound.
+    """
     result: Json = {}
 
     def change(value: Json) -> None:
         place = _place(value[part], uuid)
         result.update(
-            {**value[part][place], **{name: body[name] for name in body if name in value[part][place] and name not in ("uuid", "type")}}
+            {
+                **value[part][place],
+                **{
+                    name: body[name]
+                    for name in body
+                    if name in value[part][place] and name not in ("uuid", "type")
+                },
+            }
         )
         value[part][place] = dict(result)
 
@@ -192,7 +240,9 @@ def set_extra(draft: Draft, repo: Json, concept: str, key: str, given: Any) -> E
     """Create or replace one key. Raises NotFound, Invalid when the extras grow over their limits."""
 
     def change(value: Json) -> None:
-        value["extras"] = bodies.concept_update({"extras": {**value["extras"], key: given}})["extras"]
+        value["extras"] = bodies.concept_update({"extras": {**value["extras"], key: given}})[
+            "extras"
+        ]
 
     return edit(draft, repo, concept, change)
 

@@ -1,7 +1,8 @@
 """What one commit is about to write: the state under the lock, and the changes made to it so far.
 
-An edit looks things up here, raises before it has changed anything, or puts one item. Many edits share a draft in a bulk load:
-each sees what the ones before it did, and `load_*` fetch what a whole batch will look up in one query each.
+An edit looks things up here, raises before it has changed anything, or puts one item. Many edits
+share a draft in a bulk load: each sees what the ones before it did, and `load_*` fetch what a whole
+batch will look up in one query each.
 """
 
 import functools
@@ -28,7 +29,9 @@ Pair = tuple[str, str]
 """(from, to): what no second active mapping of a source with the schema OpenMRS may share."""
 
 SHOWN_BYTES = 32 * 2**20
-"""Bytes of the mappings that one commit writes again because they show a concept's new name; see TooManyRows."""
+"""Bytes of the mappings that one commit writes again because they show a concept's new name; see
+TooManyRows.
+"""
 
 _ABSENT = object()
 
@@ -59,9 +62,11 @@ class Target(NamedTuple):
 
 
 class TooManyRows(Exception):
-    """The commit would write more than its caller allowed: concepts with new names have many mappings that show them.
+    """The commit would write more than its caller allowed: concepts with new names have many
+    mappings that show them.
 
-    A transaction that outgrows a tenth of the database's cache is undone by the database, however often it is tried.
+    A transaction that outgrows a tenth of the database's cache is undone by the database, however
+    often it is tried.
     """
 
     def __init__(self, rows: int) -> None:
@@ -71,13 +76,16 @@ class TooManyRows(Exception):
 
 @functools.lru_cache(maxsize=64)
 def lookup_names(store: Store, revision: Revision) -> frozenset[str] | None:
-    """Every name of the active concepts at a revision: the entries of a lookup list. None when the list is deleted by now.
+    """Every name of the active concepts at a revision: the entries of a lookup list. None when the
+    list is deleted by now.
 
     Kept, since a revision never changes.
     """
     bodies = store.rows.bodies(revision, Slice("concept"))
     try:
-        return frozenset(name["name"] for body in bodies for name in jsonio.loads_own(body)["names"])
+        return frozenset(
+            name["name"] for body in bodies for name in jsonio.loads_own(body)["names"]
+        )
     except NotFound:
         return None
 
@@ -85,25 +93,30 @@ def lookup_names(store: Store, revision: Revision) -> frozenset[str] | None:
 class Draft:
     """The work of one run of a commit's `build`."""
 
-    def __init__(self, store: Store, session: Transaction, heads: Mapping[int, Head], caller: Caller) -> None:
+    def __init__(
+        self, store: Store, session: Transaction, heads: Mapping[int, Head], caller: Caller
+    ) -> None:
         self.caller = caller
         self._store = store
         self._session = session
         self._heads = heads
         # A commit of many lines holds what any of them names, also what the caller may not read.
         self._repos: dict[str, Json | None] = {
-            head.repo["url"]: head.repo if may(caller, "read", head.repo) else None for head in heads.values()
+            head.repo["url"]: head.repo if may(caller, "read", head.repo) else None
+            for head in heads.values()
         }
         self._rows: dict[str, Row | None] = {}
         self._names: dict[str, str | None] = {}
         self._lists: dict[str, frozenset[str] | None] = {}
-        # Below, what was put and what the store says are kept together, so every change goes through `_set` and can be taken back.
-        # Keys, pairs and claims are per repository number: one commit may span several.
+        # Below, what was put and what the store says are kept together, so every change goes
+        # through `_set` and can be taken back. Keys, pairs and claims are per repository number:
+        # one commit may span several.
         self._items: dict[str, Item] = {}
         self._keys: dict[tuple[int, MappingKey], str | None] = {}
         self._pairs: dict[tuple[int, Pair], frozenset[str]] = {}
         self._claims: dict[tuple[int, int], frozenset[str]] = {}
-        self._held: dict[str, tuple[int, ...]] = {}  # concept -> the claims above that it is among the holders of
+        # concept -> the claims above that it is among the holders of
+        self._held: dict[str, tuple[int, ...]] = {}
         self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
 
     @contextmanager
@@ -136,7 +149,9 @@ class Draft:
                 self._repos[found["url"]] = found if may(self.caller, "read", found) else None
 
     def repo(self, url: str) -> Json | None:
-        """The repository at this URL as the transaction sees it; None when there is none or the caller may not read it."""
+        """The repository at this URL as the transaction sees it; None when there is none or the
+        caller may not read it.
+        """
         if url not in self._repos:
             self.load_repos([url])
         return self._repos[url]
@@ -159,13 +174,27 @@ class Draft:
 
     def load(self, repo: Json, kind: Kind, wanted: Iterable[str], *, body: bool = True) -> None:
         """Fetch the living rows of these items in one query."""
-        missing = {url for url in wanted if self._rows.get(url) is None or (body and not self._rows[url].body)}  # type: ignore[union-attr]
+        missing = {
+            url
+            for url in wanted
+            if self._rows.get(url) is None
+            or (body and not self._rows[url].body)  # type: ignore[union-attr]
+        }
         if missing:
             self._rows.update(dict.fromkeys(missing))
-            self._rows.update({row.url: row for row in self._store.rows.living(self._session, repo["_id"], kind, missing, body=body)})
+            self._rows.update(
+                {
+                    row.url: row
+                    for row in self._store.rows.living(
+                        self._session, repo["_id"], kind, missing, body=body
+                    )
+                }
+            )
 
     def load_targets(self, wanted: Iterable[str]) -> None:
-        """Fetch the concepts that these URLs name, of any readable repository; those that name nothing are passed over."""
+        """Fetch the concepts that these URLs name, of any readable repository; those that name
+        nothing are passed over.
+        """
         by_repo: dict[str, set[str]] = {}
         for url in wanted:
             found = urls.item(url)
@@ -178,10 +207,14 @@ class Draft:
             repo = self.repo(repo_url)
             if repo:
                 self._names.update(dict.fromkeys(stables))
-                self._names.update(self._store.rows.living_names(self._session, repo["_id"], stables))
+                self._names.update(
+                    self._store.rows.living_names(self._session, repo["_id"], stables)
+                )
 
     def target(self, field: str, url: str) -> Target:
-        """The concept that a URL names. Raises Invalid on `field` when it is malformed, names nothing or nothing the caller may read."""
+        """The concept that a URL names. Raises Invalid on `field` when it is malformed, names
+        nothing or nothing the caller may read.
+        """
         found = urls.item(url)
         if found is None or found.kind != "concept":
             raise Invalid.field(field, "this is not the URL of a concept")
@@ -192,7 +225,9 @@ class Draft:
         return Target(stable, name, found.id, repo)
 
     def name(self, url: str) -> str | None:
-        """The name that the concept at this stable URL shows; None when there is none or the caller may not read it."""
+        """The name that the concept at this stable URL shows; None when there is none or the caller
+        may not read it.
+        """
         item = self._items.get(url)
         if item:
             return str(item.value["display_name"])
@@ -209,9 +244,17 @@ class Draft:
                 self._set(self._keys, (number, key), None)
             for row in self._store.rows.living_mappings(self._session, number, list(missing)):
                 if row.url not in self._items:
-                    self._set(self._keys, (number, (row.header["from"], row.header["map_type"], row.header["to"])), row.url)
+                    self._set(
+                        self._keys,
+                        (number, (row.header["from"], row.header["map_type"], row.header["to"])),
+                        row.url,
+                    )
             for item in self._items.values():
-                if item.kind == "mapping" and item.repo["_id"] == number and _key(item.value) in missing:
+                if (
+                    item.kind == "mapping"
+                    and item.repo["_id"] == number
+                    and _key(item.value) in missing
+                ):
                     self._set(self._keys, (number, _key(item.value)), item.url)
 
     def mapped(self, repo: Json, key: MappingKey) -> str | None:
@@ -232,7 +275,11 @@ class Draft:
                 if row.url not in self._items:
                     self._join(number, (row.header["from"], row.header["to"]), row.url)
             for item in self._items.values():
-                if item.kind == "mapping" and item.repo["_id"] == number and _pair(item.value) in missing:
+                if (
+                    item.kind == "mapping"
+                    and item.repo["_id"] == number
+                    and _pair(item.value) in missing
+                ):
                     self._join(number, _pair(item.value), item.url)
 
     def _join(self, number: int, pair: Pair | None, url: str) -> None:
@@ -279,14 +326,18 @@ class Draft:
         return set().union(*(self._claims[repo["_id"], claim] for claim in wanted))
 
     def lookup(self, source: str) -> frozenset[str] | None:
-        """The names of the active concepts in a lookup list of the organisation OCL as they were before this commit.
+        """The names of the active concepts in a lookup list of the organisation OCL as they were
+        before this commit.
 
         None when that source does not exist.
         """
         if source not in self._lists:
             repo = self._store.repos.by_url(f"/orgs/OCL/sources/{source}/", self._session)
-            number = repo["rev"] - (repo["_id"] in self._heads) if repo else 0  # the revision under way can't be read, nor kept
-            self._lists[source] = lookup_names(self._store, Revision(repo["_id"], number)) if repo else None
+            # the revision under way can't be read, nor kept
+            number = repo["rev"] - (repo["_id"] in self._heads) if repo else 0
+            self._lists[source] = (
+                lookup_names(self._store, Revision(repo["_id"], number)) if repo else None
+            )
         return self._lists[source]
 
     # Changing
@@ -303,7 +354,12 @@ class Draft:
         old = before.value if before else None
         if old is None and item.row:
             header = item.row.header
-            old = {"from_concept_url": header["from"], "map_type": header["map_type"], "to": header["to"], "retired": item.row.retired}
+            old = {
+                "from_concept_url": header["from"],
+                "map_type": header["map_type"],
+                "to": header["to"],
+                "retired": item.row.retired,
+            }
         if old:
             self._set(self._keys, (number, _key(old)), None)
             there = (number, _pair(old))
@@ -313,17 +369,22 @@ class Draft:
         self._join(number, _pair(item.value), item.url)
 
     def changes(self, most: int | None = None) -> Iterator[Change]:
-        """Render what was put, and the mappings that show a concept which got another name. Called once, at the end of `build`.
+        """Render what was put, and the mappings that show a concept which got another name. Called
+        once, at the end of `build`.
 
-        `most` is the rows that a commit of several edits may write. Where it is given, TooManyRows is raised when these are more, or
-        the mappings more than any commit may write again; without it, for those, Invalid on `names`.
+        `most` is the rows that a commit of several edits may write. Where it is given, TooManyRows
+        is raised when these are more, or the mappings more than any commit may write again; without
+        it, for those, Invalid on `names`.
 
-        All that needs the session is done when this returns; each change is rendered when it is taken.
+        All that needs the session is done when this returns; each change is rendered when it is
+        taken.
         """
         self._rename(most)
         if most and len(self._items) > most:
             raise TooManyRows(len(self._items))
-        used = (url for item in self._items.values() if item.kind == "mapping" for url in _uses(item))
+        used = (
+            url for item in self._items.values() if item.kind == "mapping" for url in _uses(item)
+        )
         guarded = {repo["_id"] for url in used if (repo := self._repos.get(_repo_of(url)))}
         if guarded:
             self._store.repos.guard(self._session, sorted(guarded))
@@ -338,13 +399,22 @@ class Draft:
     def _rename(self, most: int | None) -> None:
         by_repo: dict[int, dict[str, str]] = {}
         for item in self._items.values():
-            if item.kind == "concept" and item.row and item.row.header["display"] != item.value["display_name"]:
+            if (
+                item.kind == "concept"
+                and item.row
+                and item.row.header["display"] != item.value["display_name"]
+            ):
                 by_repo.setdefault(item.repo["_id"], {})[item.url] = item.value["display_name"]
         for number, names in by_repo.items():
             repo, limit = self._heads[number].repo, self._store.most_shown
-            shown = self._store.rows.count_showing(self._session, number, names)  # first, so that a refusal comes at once
+            # first, so that a refusal comes at once
+            shown = self._store.rows.count_showing(self._session, number, names)
             if shown > limit or (most and len(self._items) + shown > most):
-                raise _too_many(len(self._items) + shown, f"{shown} mappings show it; at most {limit} can be written again", most)
+                raise _too_many(
+                    len(self._items) + shown,
+                    f"{shown} mappings show it; at most {limit} can be written again",
+                    most,
+                )
             size = 0
             for row in self._store.rows.living_showing(self._session, number, names):
                 size += len(row.body)
@@ -354,7 +424,9 @@ class Draft:
                 if row.url not in self._items:
                     value = mapping_value(row)
                     if any(value[field] in names for field in shown_concepts(value)):
-                        self._items[row.url] = Item(repo, "mapping", row.url, {**value, "update_comment": None}, row)
+                        self._items[row.url] = Item(
+                            repo, "mapping", row.url, {**value, "update_comment": None}, row
+                        )
         for item in self._items.values():
             if item.kind == "mapping":
                 for field in shown_concepts(item.value):
@@ -366,7 +438,9 @@ class Draft:
         head = self._heads[item.repo["_id"]]
         value, by = item.value, self.caller.by
         if item.kind == "concept":
-            body = representations.concept_body(value, item.repo["url"], head.revision.number, head.at, by)
+            body = representations.concept_body(
+                value, item.repo["url"], head.revision.number, head.at, by
+            )
             header = fields.concept_header(value, by)
             if head.repo["keeps_claims"]:
                 header["claims"] = openmrs.claims(value)
@@ -376,11 +450,24 @@ class Draft:
             header = fields.mapping_header(value, number, by)
             if uses := _uses(item):
                 header["uses"] = uses
-        return Change(item.repo["_id"], item.kind, item.url, value["id"], value["retired"], body, header, item.row)
+        return Change(
+            item.repo["_id"],
+            item.kind,
+            item.url,
+            value["id"],
+            value["retired"],
+            body,
+            header,
+            item.row,
+        )
 
 
 def _too_many(rows: int, text: str, most: int | None) -> Exception:
-    return TooManyRows(rows) if most else Invalid.field("names", f"the name that the concept shows can't change: {text} at once")
+    return (
+        TooManyRows(rows)
+        if most
+        else Invalid.field("names", f"the name that the concept shows can't change: {text} at once")
+    )
 
 
 def _key(mapping: Mapping[str, Any]) -> MappingKey:

@@ -18,23 +18,30 @@ from oclapi.store.users import UNVERIFIED
 
 
 def log_in(store: Store, username: str, password: str, address: str, *, life: int) -> str:
-    """A new token for the user, good for `life` seconds (0: until the password changes). `address` is where the attempt comes from.
+    """A new token for the user, good for `life` seconds (0: until the password changes). `address`
+    is where the attempt comes from.
 
-    An unknown name, a wrong password and a deactivated user are told by the same answer after the same time.
-    Raises NotAuthenticated; TooManyRequests when failures before this one make it wait.
+    An unknown name, a wrong password and a deactivated user are told by the same answer after the
+    same time. Raises NotAuthenticated; TooManyRequests when failures before this one make it wait.
     """
-    with passwords.place():  # first: an attempt that is not looked at must not count as a failed one
+    # first: an attempt that is not looked at must not count as a failed one
+    with passwords.place():
         attempt = store.attempts.begin_log_in(username, address)
         user = store.users.get(username)
         right, renewed = passwords.verified(password, _kept(user))
-        while user and renewed and not store.users.renew_password(username, user["password"], renewed):
-            user = store.users.get(username)  # another log-in of this moment was faster, or the password is another one by now
+        while (
+            user and renewed and not store.users.renew_password(username, user["password"], renewed)
+        ):
+            # another log-in of this moment was faster, or the password is another one by now
+            user = store.users.get(username)
             right, renewed = passwords.verified(password, _kept(user))
     return _admitted(store, attempt, user, right, renewed, life)
 
 
 def log_in_by_hash(store: Store, username: str, given: str, address: str, *, life: int) -> str:
-    """As `log_in`, by the hash that was given when the user was made; once the user has logged in by password it is of no use any more."""
+    """As `log_in`, by the hash that was given when the user was made; once the user has logged in
+    by password it is of no use any more.
+    """
     attempt = store.attempts.begin_log_in(username, address)
     user = store.users.get(username)
     return _admitted(store, attempt, user, passwords.is_same_hash(given, _kept(user)), None, life)
@@ -45,7 +52,9 @@ def _kept(user: Json | None) -> str | None:
     return user.get("password") if user else None
 
 
-def _admitted(store: Store, attempt: Attempt, user: Json | None, right: bool, renewed: str | None, life: int) -> str:
+def _admitted(
+    store: Store, attempt: Attempt, user: Json | None, right: bool, renewed: str | None, life: int
+) -> str:
     wrong = NotAuthenticated("the username or the password is wrong")
     if user is None or not right or not (user["active"] or user.get("unverified")):
         raise wrong
@@ -60,7 +69,9 @@ def _admitted(store: Store, attempt: Attempt, user: Json | None, right: bool, re
 
 @dataclass(frozen=True, slots=True)
 class SignUps:
-    """Signing up: who may, and the links that verify an address. `hosts` are those that people may be sent on to; none: it is off."""
+    """Signing up: who may, and the links that verify an address. `hosts` are those that people may
+    be sent on to; none: it is off.
+    """
 
     hosts: frozenset[str]
     secret: str
@@ -73,24 +84,37 @@ class SignUps:
             raise NotFound("sign-up is off on this server")
 
     def sign_up(self, store: Store, body: Json, address: str) -> Json:
-        """Make a user who is not there for others before the address is verified, and queue the mail for that; return the user.
+        """Make a user who is not there for others before the address is verified, and queue the
+        mail for that; return the user.
 
         Raises Invalid; TooManyRequests when the address of the request has signed up many.
         """
         names = ("email_verify_success_url", "email_verify_failure_url")
-        if wrong := {name: ["must be an absolute URL of an allowed host"] for name in names if not leads_to(body[name], self.hosts)}:
+        if wrong := {
+            name: ["must be an absolute URL of an allowed host"]
+            for name in names
+            if not leads_to(body[name], self.hosts)
+        }:
             raise Invalid(wrong)
         store.attempts.begin_sign_up(address)
         token = self._signer.dumps([body["username"], *(body[name] for name in names)])
         link = f"{self.base_url.rstrip('/')}/users/signup/verify-email/{token}/"
         text = f"Somebody, probably you, signed up as {body['username']}. To verify this address, open\n\n{link}\n\nwithin two days.\n"
         return users.create(
-            store, body, ANYBODY, shortest=self.shortest, unverified=True,
-            beside=lambda session: store.mails.add(session, body["email"], "Please verify your e-mail address", text),
-        )  # fmt: skip
+            store,
+            body,
+            ANYBODY,
+            shortest=self.shortest,
+            unverified=True,
+            beside=lambda session: store.mails.add(
+                session, body["email"], "Please verify your e-mail address", text
+            ),
+        )
 
     def verify(self, store: Store, token: str) -> str:
-        """Let the user that the token names be there; the URL to go on to, of success or failure. Raises NotFound for others' tokens."""
+        """Let the user that the token names be there; the URL to go on to, of success or failure.
+        Raises NotFound for others' tokens.
+        """
         try:
             (username, success, failure), made = self._signer.loads(token, return_timestamp=True)
         except BadSignature as error:
@@ -111,7 +135,9 @@ class SignUps:
 
 
 def leads_to(url: str, hosts: frozenset[str]) -> bool:
-    """Is it an absolute http(s) URL of one of the hosts, the same for every reader? What readers understand differently is none."""
+    """Is it an absolute http(s) URL of one of the hosts, the same for every reader? What readers
+    understand differently is none.
+    """
     if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+([/?#][!-\[\]-~]*)?", url):
         return False
     try:

@@ -1,4 +1,6 @@
-"""Edits of mappings. Each takes a draft and a checked body, raises or puts one item, and returns the item and whether it changed."""
+"""Edits of mappings. Each takes a draft and a checked body, raises or puts one item, and returns
+the item and whether it changed.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +16,9 @@ TARGET_FIELDS = ("to_concept_url", "to_source_url", "to_concept_code")
 
 
 def create(draft: Draft, repo: Json, body: Json) -> Edited:
-    """Add a mapping; its id is generated where the body has none. Raises Invalid by the rules of contract 12.3."""
+    """Add a mapping; its id is generated where the body has none. Raises Invalid by the rules of
+    contract 12.3.
+    """
     if body.get("id"):
         url = urls.item_url(repo["url"], "mapping", body["id"])
         if draft.exists(repo, "mapping", url):
@@ -22,11 +26,17 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
             raise Invalid({"__all__": [text], "id": [text]})
     made = new_uuid()
     value = {
-        "id": body.get("id") or _dashed(made), "uuid": made, "external_id": body.get("external_id"),
-        "retired": body.get("retired", False), "map_type": body["map_type"],
-        "sort_weight": body.get("sort_weight"), "extras": body.get("extras"),
-        "update_comment": body.get("update_comment"), "created_on": None, "created_by": None,
-    }  # fmt: skip
+        "id": body.get("id") or _dashed(made),
+        "uuid": made,
+        "external_id": body.get("external_id"),
+        "retired": body.get("retired", False),
+        "map_type": body["map_type"],
+        "sort_weight": body.get("sort_weight"),
+        "extras": body.get("extras"),
+        "update_comment": body.get("update_comment"),
+        "created_on": None,
+        "created_by": None,
+    }
     _set_from(draft, value, body["from_concept_url"])
     _set_target(draft, value, body)
     url = urls.item_url(repo["url"], "mapping", value["id"])
@@ -39,7 +49,8 @@ def _dashed(uuid: str) -> str:
 
 
 def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: bool = True) -> Edited:
-    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes nothing makes no version.
+    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes
+    nothing makes no version.
 
     `by_schema`: the source's schema may refuse the result.
     """
@@ -54,7 +65,9 @@ def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: boo
     for field in ("external_id", "retired", "map_type", "sort_weight", "extras"):
         if field in body:
             value[field] = body[field]
-    if "from_concept_url" in body and _names_another(body["from_concept_url"], before["from_concept_url"]):
+    if "from_concept_url" in body and _names_another(
+        body["from_concept_url"], before["from_concept_url"]
+    ):
         _set_from(draft, value, body["from_concept_url"])
     _change_target(draft, value, body)
     if same(before, value):
@@ -65,12 +78,18 @@ def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: boo
 
 
 def retire(draft: Draft, repo: Json, mapping: str, comment: str | None) -> Edited:
-    """Retire a mapping, also one that its source's schema would refuse by now; a retired one stays as it is. Raises NotFound."""
-    return update(draft, repo, mapping, {"retired": True, "update_comment": comment}, by_schema=False)
+    """Retire a mapping, also one that its source's schema would refuse by now; a retired one stays
+    as it is. Raises NotFound.
+    """
+    return update(
+        draft, repo, mapping, {"retired": True, "update_comment": comment}, by_schema=False
+    )
 
 
 def key_of(body: Mapping[str, Any]) -> MappingKey | None:
-    """(from, map_type, to) that a body names, None where it names none: how an import finds a mapping that it gives no id."""
+    """(from, map_type, to) that a body names, None where it names none: how an import finds a
+    mapping that it gives no id.
+    """
     start = urls.item(body["from_concept_url"]) if body.get("from_concept_url") else None
     if start is None or not body.get("map_type"):
         return None
@@ -100,17 +119,24 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
         target = draft.target("to_concept_url", url)
         if (source and urls.repo(source) != target.repo["url"]) or (code and code != target.code):
             raise Invalid.field(
-                "__all__", "to_concept_url and to_source_url with to_concept_code name different concepts; give one of the two"
+                "__all__",
+                "to_concept_url and to_source_url with to_concept_code name different concepts; give one of the two",
             )
         given = body.get("to_concept_name")
         own = bool(given) and given != target.name
         value.update(
-            to_concept_url=target.url, to_source_url=target.repo["url"], to_concept_code=target.code,
-            to_concept_name=given if own else target.name, to=target.url, own_to_name=own,
-        )  # fmt: skip
+            to_concept_url=target.url,
+            to_source_url=target.repo["url"],
+            to_concept_code=target.code,
+            to_concept_name=given if own else target.name,
+            to=target.url,
+            own_to_name=own,
+        )
         return
     if not source or not code:
-        raise Invalid.field("__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code")
+        raise Invalid.field(
+            "__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code"
+        )
     found = urls.repo(source)
     if found is None:
         raise Invalid.field("to_source_url", "this is not the URL of a source")
@@ -118,27 +144,41 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
     if source_there is None or source_there["kind"] != "source":
         raise Invalid.field("to_source_url", f"there is no source {found[:300]}")
     value.update(
-        to_concept_url=None, to_source_url=found, to_concept_code=code, to_concept_name=body.get("to_concept_name"),
-        to=external_target(found, code), own_to_name=False,
-    )  # fmt: skip
+        to_concept_url=None,
+        to_source_url=found,
+        to_concept_code=code,
+        to_concept_name=body.get("to_concept_name"),
+        to=external_target(found, code),
+        own_to_name=False,
+    )
 
 
 def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
-    """What an update makes of the target: only the parts that it gives change, and one form of target clears the other.
+    """What an update makes of the target: only the parts that it gives change, and one form of
+    target clears the other.
 
-    What names the target that is there is not looked up: it may be out of the caller's sight by now.
+    What names the target that is there is not looked up: it may be out of the caller's sight by
+    now.
     """
     given = {field: body[field] for field in TARGET_FIELDS if body.get(field)}
     name = {"to_concept_name": body["to_concept_name"]} if "to_concept_name" in body else {}
-    emptied = [field for field in TARGET_FIELDS if field in body and not body[field] and value[field]]
+    emptied = [
+        field for field in TARGET_FIELDS if field in body and not body[field] and value[field]
+    ]
     internal = bool(value["to_concept_url"])
     if internal and "to_concept_url" not in emptied:  # then its source and code are only shown
         emptied = []
     if emptied or not _names_target(given, value):
         half = internal and not emptied and "to_concept_url" not in given and len(given) == 1
         if not given or half or (not internal and emptied and "to_concept_url" not in given):
-            raise Invalid.field("__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code")
-        kept = {} if "to_concept_url" in given else {field: value[field] for field in ("to_source_url", "to_concept_code")}
+            raise Invalid.field(
+                "__all__", "a mapping needs to_concept_url, or to_source_url and to_concept_code"
+            )
+        kept = (
+            {}
+            if "to_concept_url" in given
+            else {field: value[field] for field in ("to_source_url", "to_concept_code")}
+        )
         _set_target(draft, value, {**kept, **given, **name})
     elif name and body["to_concept_name"] != value["to_concept_name"]:
         if value["to_concept_url"]:
@@ -149,7 +189,9 @@ def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
 
 def _names_target(given: Mapping[str, str], value: Json) -> bool:
     """Are all of these fields those of the mapping's present target?"""
-    if "to_concept_url" in given and _names_another(given["to_concept_url"], value["to_concept_url"]):
+    if "to_concept_url" in given and _names_another(
+        given["to_concept_url"], value["to_concept_url"]
+    ):
         return False
     if "to_source_url" in given and urls.repo(given["to_source_url"]) != value["to_source_url"]:
         return False
@@ -158,7 +200,9 @@ def _names_target(given: Mapping[str, str], value: Json) -> bool:
 
 
 def _refresh_names(draft: Draft, repo: Json, value: Json) -> None:
-    """Show concepts of other sources by the names that they have now; the draft keeps those of the mapping's own source up to date."""
+    """Show concepts of other sources by the names that they have now; the draft keeps those of the
+    mapping's own source up to date.
+    """
     for field in shown_concepts(value):
         if not value[field].startswith(repo["url"]):
             shown = field.replace("_url", "_name")
@@ -171,7 +215,9 @@ def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
         raise Invalid.field("__all__", "a mapping can't point to the concept that it starts from")
     other = draft.mapped(repo, (value["from_concept_url"], value["map_type"], value["to"]))
     if other and other != item.url:
-        raise Invalid.field("__all__", f"these concepts are mapped by that map type already: {other}")
+        raise Invalid.field(
+            "__all__", f"these concepts are mapped by that map type already: {other}"
+        )
     if by_schema and repo["custom_validation_schema"] == "OpenMRS":
         check_openmrs(draft, item)
     draft.put(item)
@@ -185,6 +231,11 @@ def check_openmrs(draft: Draft, item: Item) -> None:
     if allowed is not None and value["map_type"] not in allowed:
         raise Invalid.field("map_type", f"{value['map_type'][:80]} is not in the list of map types")
     if not value["retired"] and value["to_concept_url"]:
-        others = draft.active_between(item.repo, value["from_concept_url"], value["to_concept_url"]) - {item.url}
+        others = draft.active_between(
+            item.repo, value["from_concept_url"], value["to_concept_url"]
+        ) - {item.url}
         if others:
-            raise Invalid.field("__all__", f"there is an active mapping between these two concepts already: {sorted(others)[0]}")
+            raise Invalid.field(
+                "__all__",
+                f"there is an active mapping between these two concepts already: {sorted(others)[0]}",
+            )

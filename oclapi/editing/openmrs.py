@@ -1,6 +1,8 @@
-"""The validation schema OpenMRS (contract 18) as far as one concept and the lookup lists tell. Pure.
+"""The validation schema OpenMRS (contract 18) as far as one concept and the lookup lists tell.
+Pure.
 
-That a fully specified or preferred name is carried by no other active concept needs the others: see `claims` and `rivals`.
+That a fully specified or preferred name is carried by no other active concept needs the others: see
+`claims` and `rivals`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +22,8 @@ SHOWN = 80
 """Characters of a given text that a message repeats."""
 
 Lists = Mapping[str, frozenset[str] | None]
-"""Lookup source -> the names in it; None: there is no such source, nothing is checked against it."""
+"""Lookup source -> the names in it; None: there is no such source, nothing is checked against it.
+"""
 
 
 def concept_errors(concept: Mapping[str, Any], lists: Lists) -> dict[str, list[str]]:
@@ -29,13 +32,21 @@ def concept_errors(concept: Mapping[str, Any], lists: Lists) -> dict[str, list[s
     problems = list(_name_problems(concept["names"]))
     if concept["concept_class"] not in LIST_CLASSES:
         locales = lists.get("Locales")
-        problems += _entry_problems("names", concept["names"], "name_type", lists.get("NameTypes"), locales)
+        problems += _entry_problems(
+            "names", concept["names"], "name_type", lists.get("NameTypes"), locales
+        )
         types = lists.get("DescriptionTypes")
-        descriptions = list(_entry_problems("descriptions", concept["descriptions"], "description_type", types, locales))
+        descriptions = list(
+            _entry_problems(
+                "descriptions", concept["descriptions"], "description_type", types, locales
+            )
+        )
         if descriptions:
             errors["descriptions"] = descriptions
         if not _listed(concept["concept_class"], lists.get("Classes")):
-            errors["concept_class"] = [f"{concept['concept_class'][:SHOWN]} is not in the list of concept classes"]
+            errors["concept_class"] = [
+                f"{concept['concept_class'][:SHOWN]} is not in the list of concept classes"
+            ]
         datatype = concept["datatype"] or "None"
         if not _listed(datatype, lists.get("Datatypes")):
             text = f"{datatype[:SHOWN]} is not in the list of datatypes"
@@ -46,9 +57,11 @@ def concept_errors(concept: Mapping[str, Any], lists: Lists) -> dict[str, list[s
 
 
 def claims(concept: Mapping[str, Any]) -> list[int]:
-    """What the store keeps of an active concept's names to find rivals: one signed 64-bit number per name, short names aside.
+    """What the store keeps of an active concept's names to find rivals: one signed 64-bit number
+    per name, short names aside.
 
-    Even: the concept carries the name. Odd: the same number plus one, it is fully specified or preferred, so nobody else may carry it.
+    Even: the concept carries the name. Odd: the same number plus one, it is fully specified or
+    preferred, so nobody else may carry it.
     """
     if concept["retired"]:
         return []
@@ -62,7 +75,9 @@ def rivals(concept: Mapping[str, Any]) -> list[int]:
 
 def against(claims: Iterable[int]) -> list[int]:
     """The claims that are in conflict with these."""
-    return sorted({other for claim in claims for other in ((claim, claim - 1) if claim % 2 else (claim + 1,))})
+    return sorted(
+        {other for claim in claims for other in ((claim, claim - 1) if claim % 2 else (claim + 1,))}
+    )
 
 
 def _claim(name: Mapping[str, Any]) -> int:
@@ -88,7 +103,9 @@ def _name_problems(names: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         if kind == "SHORT":
             yield from _second(seen, ("short name", locale))
         else:
-            yield from _second(seen, (f"name {name['name'][:SHOWN]!r}", locale), f"name {name['name']}")
+            yield from _second(
+                seen, (f"name {name['name'][:SHOWN]!r}", locale), f"name {name['name']}"
+            )
         if name["locale_preferred"]:
             yield from _second(seen, ("preferred name", locale))
             if kind in ("SHORT", "INDEX_TERM"):
@@ -97,7 +114,9 @@ def _name_problems(names: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         yield "at least one fully specified name is needed"
 
 
-def _second(seen: dict[tuple[str, str], int], shown: tuple[str, str], key: str | None = None) -> Iterable[str]:
+def _second(
+    seen: dict[tuple[str, str], int], shown: tuple[str, str], key: str | None = None
+) -> Iterable[str]:
     """A message at the second of its kind in a locale, only once."""
     place = (key or shown[0], shown[1])
     seen[place] = seen.get(place, 0) + 1
@@ -106,11 +125,19 @@ def _second(seen: dict[tuple[str, str], int], shown: tuple[str, str], key: str |
 
 
 def _entry_problems(
-    part: str, entries: Iterable[Mapping[str, Any]], type_field: str, types: frozenset[str] | None, locales: frozenset[str] | None
+    part: str,
+    entries: Iterable[Mapping[str, Any]],
+    type_field: str,
+    types: frozenset[str] | None,
+    locales: frozenset[str] | None,
 ) -> Iterable[str]:
     for place, entry in enumerate(entries):
         kind = entry[type_field] or "None"
-        known = _CANONICAL.get(kind, kind) in _ALWAYS or _listed(kind, types) or _listed(_SPELLINGS.get(kind, kind), types)
+        known = (
+            _CANONICAL.get(kind, kind) in _ALWAYS
+            or _listed(kind, types)
+            or _listed(_SPELLINGS.get(kind, kind), types)
+        )
         if not known:
             yield f"{part}[{place}].{type_field}: {kind[:SHOWN]} is not in the list of types"
         if not _listed(entry["locale"], locales):

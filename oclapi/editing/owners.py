@@ -15,13 +15,21 @@ OPTIONAL = ("company", "website", "location", "description", "extras")
 
 
 def create_org(store: Store, body: Json, caller: Caller) -> Json:
-    """Add an organisation, whose first member is the caller; return it. Raises Invalid when the id is taken."""
-    fields = {"name": body["name"], "public_access": body.get("public_access", "View"), **{name: body.get(name) for name in OPTIONAL}}
+    """Add an organisation, whose first member is the caller; return it. Raises Invalid when the id
+    is taken.
+    """
+    fields = {
+        "name": body["name"],
+        "public_access": body.get("public_access", "View"),
+        **{name: body.get(name) for name in OPTIONAL},
+    }
     return store.owners.create_org(body["id"], fields, caller.by)
 
 
 def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
-    """Change the fields that are in `body`; return the organisation. Raises NotFound, Invalid, and as access.need."""
+    """Change the fields that are in `body`; return the organisation. Raises NotFound, Invalid, and
+    as access.need.
+    """
     if body.get("id", org) != org:
         raise Invalid.field("id", "an id can't be changed")
 
@@ -40,13 +48,15 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
 
 
 def add_member(store: Store, org: str, username: str, caller: Caller) -> None:
-    """Make the user a member; one who is a member stays so. Raises NotFound for an unknown user or organisation, and as access.need."""
+    """Make the user a member; one who is a member stays so. Raises NotFound for an unknown user or
+    organisation, and as access.need.
+    """
     store.owners.add_member(org, username, _still(store, caller, "members"))
 
 
 def remove_member(store: Store, org: str, username: str, caller: Caller) -> None:
-    """End the user's membership. Raises NotFound when there is none; Invalid for the last member, unless the caller may remove that one;
-    as access.need.
+    """End the user's membership. Raises NotFound when there is none; Invalid for the last member,
+    unless the caller may remove that one; as access.need.
     """
 
     def check(session: Transaction, found: Json) -> None:
@@ -58,13 +68,15 @@ def remove_member(store: Store, org: str, username: str, caller: Caller) -> None
 
 
 def delete_org(store: Store, org: str, caller: Caller) -> None:
-    """Delete the organisation with its repositories. Raises NotFound; Invalid with `usage` while repositories of others use one of them;
-    as access.need.
+    """Delete the organisation with its repositories. Raises NotFound; Invalid with `usage` while
+    repositories of others use one of them; as access.need.
     """
     in_use = unused(store, caller, beside=f"/orgs/{org}/")
     store.owners.delete_org(org, _still(store, caller, "delete org"), in_use)
 
 
 def _still(store: Store, caller: Caller, action: Action) -> Callable[[Transaction, Json], None]:
-    """A check that the caller may do it in the moment of the transaction: a membership may have ended while the request waited."""
+    """A check that the caller may do it in the moment of the transaction: a membership may have
+    ended while the request waited.
+    """
     return lambda session, org: need(store.users.still(caller, session), action, org)

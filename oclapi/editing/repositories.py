@@ -25,18 +25,32 @@ ACTIVE = Slice("concept", retired=False)
 
 
 def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) -> Json:
-    """Add a repository under an owner and return it; without an access given, that of a private owner is private.
+    """Add a repository under an owner and return it; without an access given, that of a private
+    owner is private.
 
-    Raises Invalid when the id is taken, NotFound without the owner, Forbidden when the caller is no longer a member of it.
+    Raises Invalid when the id is taken, NotFound without the owner, Forbidden when the caller is no
+    longer a member of it.
     """
     locale = body.get("default_locale", "en")
     fields = {
-        "uuid": uuid.uuid4().hex, "name": body["name"], "full_name": body.get("full_name") or body["name"],
-        **{name: body.get(name) for name in ("description", "website", "external_id", "source_type", "custom_validation_schema", "extras")},
+        "uuid": uuid.uuid4().hex,
+        "name": body["name"],
+        "full_name": body.get("full_name") or body["name"],
+        **{
+            name: body.get(name)
+            for name in (
+                "description",
+                "website",
+                "external_id",
+                "source_type",
+                "custom_validation_schema",
+                "extras",
+            )
+        },
         "default_locale": locale,
         "supported_locales": body.get("supported_locales") or [locale],
         "keeps_claims": body.get("custom_validation_schema") == "OpenMRS",
-    }  # fmt: skip
+    }
 
     def make(session: Transaction) -> Json:
         owner = store.owners.hold(owner_url, session)
@@ -50,13 +64,17 @@ def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) 
 def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
     """Change the metadata that is in `body`; return the repository.
 
-    Raises Invalid, with `failed_concept_validations` where its concepts break a new schema; as access.need where its access was changed
-    in the meantime. Cost of setting the schema: reads them all, also where an earlier try left their claims: it may have been cut off in
-    the middle, or still be at it.
+    Raises Invalid, with `failed_concept_validations` where its concepts break a new schema; as
+    access.need where its access was changed in the meantime. Cost of setting the schema: reads them
+    all, also where an earlier try left their claims: it may have been cut off in the middle, or
+    still be at it.
     """
     if body.get("id", repo["id"]) != repo["id"]:
         raise Invalid.field("id", "an id can't be changed")
-    if body.get("custom_validation_schema") == "OpenMRS" and repo["custom_validation_schema"] != "OpenMRS":
+    if (
+        body.get("custom_validation_schema") == "OpenMRS"
+        and repo["custom_validation_schema"] != "OpenMRS"
+    ):
         store.rows.keep_claims(repo["_id"], _claims_of)
         checked = _check_before(store, repo)
     else:
@@ -65,7 +83,11 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
     def change(session: Transaction, head: Head) -> Json:
         before = {**head.repo, "extras": extras_of(head.repo)}
         given = {name: value for name, value in body.items() if name in before and name != "id"}
-        action: Action = "own" if given.get("public_access", before["public_access"]) != before["public_access"] else "write"
+        action: Action = (
+            "own"
+            if given.get("public_access", before["public_access"]) != before["public_access"]
+            else "write"
+        )
         need(store.users.still(caller, session), action, head.repo)
         if "full_name" in given and not given["full_name"]:
             given["full_name"] = given.get("name", before["name"])
@@ -80,7 +102,9 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
 
 
 def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) -> None:
-    """Create or replace one key of the repository's extras. Raises Invalid when they grow over their limits."""
+    """Create or replace one key of the repository's extras. Raises Invalid when they grow over
+    their limits.
+    """
 
     def change(session: Transaction, head: Head) -> Json:
         need(store.users.still(caller, session), "write", head.repo)
@@ -99,8 +123,12 @@ def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
     store.repos.edit(repo["_id"], change, caller.by)
 
 
-def set_version_extra(store: Store, repo: Json, version: str, key: str, value: Any, caller: Caller) -> tuple[Json, bool]:
-    """As `set_extra` for the version's record; returns the version and whether its export has to be made anew."""
+def set_version_extra(
+    store: Store, repo: Json, version: str, key: str, value: Any, caller: Caller
+) -> tuple[Json, bool]:
+    """As `set_extra` for the version's record; returns the version and whether its export has to be
+    made anew.
+    """
 
     def change(session: Transaction, found: Json) -> Json:
         _need_still(store, session, repo, "write", caller)
@@ -109,8 +137,12 @@ def set_version_extra(store: Store, repo: Json, version: str, key: str, value: A
     return store.versions.edit(repo["_id"], version, change, caller.by)
 
 
-def delete_version_extra(store: Store, repo: Json, version: str, key: str, caller: Caller) -> tuple[Json, bool]:
-    """As `delete_extra` for the version's record; returns the version and whether its export has to be made anew."""
+def delete_version_extra(
+    store: Store, repo: Json, version: str, key: str, caller: Caller
+) -> tuple[Json, bool]:
+    """As `delete_extra` for the version's record; returns the version and whether its export has to
+    be made anew.
+    """
 
     def change(session: Transaction, found: Json) -> Json:
         _need_still(store, session, repo, "write", caller)
@@ -136,7 +168,9 @@ def without(extras: Json, key: str) -> Json:
 
 
 def delete(store: Store, repo: Json, caller: Caller) -> None:
-    """Delete a repository. Raises Invalid with `usage` (as far as the caller may read it) while others use its concepts or mappings."""
+    """Delete a repository. Raises Invalid with `usage` (as far as the caller may read it) while
+    others use its concepts or mappings.
+    """
     in_use = unused(store, caller)
 
     def check(session: Transaction, head: Head) -> None:
@@ -146,10 +180,13 @@ def delete(store: Store, repo: Json, caller: Caller) -> None:
     store.repos.delete(repo["_id"], check)
 
 
-def unused(store: Store, caller: Caller, beside: str | None = None) -> Callable[[Transaction, Head], None]:
+def unused(
+    store: Store, caller: Caller, beside: str | None = None
+) -> Callable[[Transaction, Head], None]:
     """A check that raises Invalid while repositories use content of the one that is to be deleted.
 
-    `beside`: the owner whose repositories are all deleted at once, so that their uses of each other don't count.
+    `beside`: the owner whose repositories are all deleted at once, so that their uses of each other
+    don't count.
     """
 
     def check(session: Transaction, head: Head) -> None:
@@ -160,7 +197,8 @@ def unused(store: Store, caller: Caller, beside: str | None = None) -> Callable[
             if row.repo not in users:
                 users[row.repo] = store.repos.by_number(row.repo, session)
             user = users[row.repo]
-            if user is None or user["owner_url"] == beside:  # None: deleted, and its rows wait for the purge
+            # None: deleted, and its rows wait for the purge
+            if user is None or user["owner_url"] == beside:
                 continue
             used = True
             if may(caller, "read", user):
@@ -170,7 +208,10 @@ def unused(store: Store, caller: Caller, beside: str | None = None) -> Callable[
                     usage["mappings"].add(row.url)
         if used:
             text = "this source is in use: a collection or another source's mapping refers to its content"
-            raise Invalid({"__all__": [text]}, {"usage": {name: sorted(found)[:SHOWN_USES] for name, found in usage.items()}})
+            raise Invalid(
+                {"__all__": [text]},
+                {"usage": {name: sorted(found)[:SHOWN_USES] for name, found in usage.items()}},
+            )
 
     return check
 
@@ -180,10 +221,11 @@ def _claims_of(body: bytes) -> list[int]:
 
 
 def _check_before(store: Store, repo: Json) -> int | None:
-    """Check the repository for the schema OpenMRS as it is now; return the revision that keeps to it. Raises as `check_schema`.
+    """Check the repository for the schema OpenMRS as it is now; return the revision that keeps to
+    it. Raises as `check_schema`.
 
-    Done outside of the transaction that sets the schema: that one would keep other writers waiting and be ended after a minute. It
-    checks again only where somebody wrote meanwhile.
+    Done outside of the transaction that sets the schema: that one would keep other writers waiting
+    and be ended after a minute. It checks again only where somebody wrote meanwhile.
     """
     now = store.repos.by_number(repo["_id"])
     if now is None:
@@ -202,7 +244,8 @@ def _lists(store: Store, session: Transaction | None = None) -> openmrs.Lists:
 
 
 def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
-    """Raise Invalid with `failed_concept_validations`, at most SHOWN_FAILURES of them, where active concepts break the schema OpenMRS.
+    """Raise Invalid with `failed_concept_validations`, at most SHOWN_FAILURES of them, where active
+    concepts break the schema OpenMRS.
 
     Cost: one pass over the bodies; memory for a number and an address for each name.
     """
@@ -224,12 +267,16 @@ def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
             for other in holders.get(claim, ()):
                 note(other, NOT_UNIQUE)
                 note(url, NOT_UNIQUE)
-            del holders.get(claim, [])[1:]  # they are noted; the first still tells others that somebody is there
+            # they are noted; the first still tells others that somebody is there
+            del holders.get(claim, [])[1:]
         for claim in claims:
             holders.setdefault(claim, []).append(url)
     if failed:
         more = f"; {SHOWN_FAILURES} of them are named" if len(failed) > SHOWN_FAILURES else ""
-        told = [{"mnemonic": url.split("/")[-2], "url": url, "errors": errors} for url, errors in list(failed.items())[:SHOWN_FAILURES]]
+        told = [
+            {"mnemonic": url.split("/")[-2], "url": url, "errors": errors}
+            for url, errors in list(failed.items())[:SHOWN_FAILURES]
+        ]
         text = f"{len(failed)} concepts break the schema OpenMRS{more}"
         raise Invalid({"custom_validation_schema": [text]}, {"failed_concept_validations": told})
 
@@ -237,13 +284,19 @@ def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
 def _bodies_here(store: Store, session: Transaction, repo: Json) -> Iterator[bytes]:
     """The active concepts as the transaction sees them."""
     after = None
-    while rows := store.rows.page(session, Revision(repo["_id"], repo["rev"]), ACTIVE, limit=1000, after=after):
+    while rows := store.rows.page(
+        session, Revision(repo["_id"], repo["rev"]), ACTIVE, limit=1000, after=after
+    ):
         yield from (row.body for row in rows)
         after = rows[-1].key
 
 
-def _need_still(store: Store, session: Transaction, repo: Json, action: Action, caller: Caller) -> None:
-    """As access.need, for the repository and the caller as the transaction sees them: who was let in may have waited meanwhile."""
+def _need_still(
+    store: Store, session: Transaction, repo: Json, action: Action, caller: Caller
+) -> None:
+    """As access.need, for the repository and the caller as the transaction sees them: who was let
+    in may have waited meanwhile.
+    """
     there = store.repos.by_number(repo["_id"], session)
     if there is None:
         raise NotFound("the repository is gone")
@@ -253,7 +306,9 @@ def _need_still(store: Store, session: Transaction, repo: Json, action: Action, 
 # Versions
 
 
-def create_version(store: Store, repo: Json, body: Json, caller: Caller, job: str | None = None) -> Json:
+def create_version(
+    store: Store, repo: Json, body: Json, caller: Caller, job: str | None = None
+) -> Json:
     """Release the repository's present state; return the version. `job`: as for Versions.create.
 
     Raises VersionExists, Invalid for an unknown previous or parent version.
@@ -262,57 +317,97 @@ def create_version(store: Store, repo: Json, body: Json, caller: Caller, job: st
     def fields(session: Transaction, head: Head) -> Json:
         need(store.users.still(caller, session), "write", head.repo)
         newest = store.versions.newest(repo["_id"], session)
-        given = {"previous_version": newest["id"] if newest else None, "parent_version": None, **_links(body)}
+        given = {
+            "previous_version": newest["id"] if newest else None,
+            "parent_version": None,
+            **_links(body),
+        }
         check_links(store, session, repo, body["id"], body)
         return {
-            "description": body.get("description"), "released": body.get("released", False), "retired": False,
-            "previous_version": given["previous_version"], "parent_version": given["parent_version"],
+            "description": body.get("description"),
+            "released": body.get("released", False),
+            "retired": False,
+            "previous_version": given["previous_version"],
+            "parent_version": given["parent_version"],
             "version_external_id": external_id(body, head.repo),
-            "extras": stored({"extras": body["extras"]})["extras"] if "extras" in body else head.repo["extras"],
-            "frozen": jsonio.dumps(representations.repo_detail(head.repo)), "created_by": caller.by, "updated_by": caller.by,
-        }  # fmt: skip
+            "extras": stored({"extras": body["extras"]})["extras"]
+            if "extras" in body
+            else head.repo["extras"],
+            "frozen": jsonio.dumps(representations.repo_detail(head.repo)),
+            "created_by": caller.by,
+            "updated_by": caller.by,
+        }
 
     return store.versions.create(repo["_id"], body["id"], fields, job)
 
 
-def update_version(store: Store, repo: Json, version: str, body: Json, caller: Caller) -> tuple[Json, bool]:
-    """Change the fields that are in `body`; return the version and whether its export has to be made anew."""
+def update_version(
+    store: Store, repo: Json, version: str, body: Json, caller: Caller
+) -> tuple[Json, bool]:
+    """Change the fields that are in `body`; return the version and whether its export has to be
+    made anew.
+    """
     if body.get("id", version) != version:
         raise Invalid.field("id", "an id can't be changed")
 
     def change(session: Transaction, found: Json) -> Json:
         _need_still(store, session, repo, "write", caller)
         check_links(store, session, repo, version, body)
-        given = {name: body[name] for name in ("description", "released", "retired", "extras") if name in body} | _links(body)
-        if "version_external_id" in body or body.get("external_id", _frozen_external_id(found)) != _frozen_external_id(found):
-            given["version_external_id"] = external_id(body, {"external_id": _frozen_external_id(found)})
+        given = {
+            name: body[name]
+            for name in ("description", "released", "retired", "extras")
+            if name in body
+        } | _links(body)
+        if "version_external_id" in body or body.get(
+            "external_id", _frozen_external_id(found)
+        ) != _frozen_external_id(found):
+            given["version_external_id"] = external_id(
+                body, {"external_id": _frozen_external_id(found)}
+            )
         return stored(changed({**found, "extras": extras_of(found)}, given))
 
     return store.versions.edit(repo["_id"], version, change, caller.by)
 
 
 def delete_version(store: Store, repo: Json, version: str, caller: Caller) -> list[Json]:
-    """Delete the version; return those that followed it, whose exports have to be made anew. Raises NotFound."""
-    _, followers = store.versions.delete(repo["_id"], version, lambda session: _need_still(store, session, repo, "own", caller))
+    """Delete the version; return those that followed it, whose exports have to be made anew. Raises
+    NotFound.
+    """
+    _, followers = store.versions.delete(
+        repo["_id"], version, lambda session: _need_still(store, session, repo, "own", caller)
+    )
     return followers
 
 
 def _links(body: Json) -> Json:
     """The links that a body gives; an empty one is none."""
-    return {name: body[name] or None for name in ("previous_version", "parent_version") if name in body}
+    return {
+        name: body[name] or None for name in ("previous_version", "parent_version") if name in body
+    }
 
 
 def check_links(store: Store, session: Transaction, repo: Json, version: str, body: Json) -> None:
-    """Raise Invalid where the previous or parent version is unknown or the version itself; those that there are stay until the commit."""
-    for field, spoken in (("previous_version", "previousVersion"), ("parent_version", "parentVersion")):
+    """Raise Invalid where the previous or parent version is unknown or the version itself; those
+    that there are stay until the commit.
+    """
+    for field, spoken in (
+        ("previous_version", "previousVersion"),
+        ("parent_version", "parentVersion"),
+    ):
         other = body.get(field)
         if other and (other == version or store.versions.held(session, repo["_id"], other) is None):
-            text = "a version can't follow itself" if other == version else f"there is no version {other[:80]}"
+            text = (
+                "a version can't follow itself"
+                if other == version
+                else f"there is no version {other[:80]}"
+            )
             raise Invalid({spoken: [text], field: [text]})
 
 
 def external_id(body: Json, repo: Json) -> str | None:
-    """The version's external id: its alias counts only where it is alone and not the repository's (a version read can be sent back)."""
+    """The version's external id: its alias counts only where it is alone and not the repository's
+    (a version read can be sent back).
+    """
     if "version_external_id" in body:
         return body["version_external_id"]  # type: ignore[no-any-return]
     alias = body.get("external_id")

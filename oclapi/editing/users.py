@@ -26,25 +26,34 @@ def create(
     unverified: bool = False,
     beside: Callable[[Transaction], None] | None = None,
 ) -> Json:
-    """Add a user and return it. `unverified`: somebody who signs up, and is not there for others before the address is verified.
+    """Add a user and return it. `unverified`: somebody who signs up, and is not there for others
+    before the address is verified.
 
-    `shortest`: characters of a password; `beside` writes what must be stored together with the user.
-    Raises Invalid; Forbidden where roles are given by somebody who may not.
+    `shortest`: characters of a password; `beside` writes what must be stored together with the
+    user. Raises Invalid; Forbidden where roles are given by somebody who may not.
     """
     if any(body.get(role) for role in ROLES):
         need(caller, "grant roles")
     state = {"active": False, "unverified": True} if unverified else {}
     fields = {
-        "name": body["name"], "email": body["email"], **{name: body.get(name) for name in OPTIONAL},
-        **{role: body.get(role, False) for role in ROLES}, "password": None, **_password(body, shortest), **state,
-    }  # fmt: skip
+        "name": body["name"],
+        "email": body["email"],
+        **{name: body.get(name) for name in OPTIONAL},
+        **{role: body.get(role, False) for role in ROLES},
+        "password": None,
+        **_password(body, shortest),
+        **state,
+    }
     return store.users.create(body["username"], fields, caller.username or body["username"], beside)
 
 
-def update(store: Store, username: str, body: Json, caller: Caller, *, shortest: int = SHORTEST_PASSWORD) -> Json:
+def update(
+    store: Store, username: str, body: Json, caller: Caller, *, shortest: int = SHORTEST_PASSWORD
+) -> Json:
     """Change the fields that are in `body`; return the user. A new password ends the user's tokens.
 
-    Raises Invalid, NotFound; Forbidden where roles are changed, or a superuser's password, by somebody who may not.
+    Raises Invalid, NotFound; Forbidden where roles are changed, or a superuser's password, by
+    somebody who may not.
     """
     if body.get("username", username) != username:
         raise Invalid.field("username", "a username can't be changed")
@@ -56,9 +65,15 @@ def update(store: Store, username: str, body: Json, caller: Caller, *, shortest:
             need(caller, "grant roles")
         if password and found["is_superuser"]:
             need(caller, "manage superusers", found)
-        if found["is_superuser"] and found["active"] and given.get("is_superuser") is False and store.users.superusers(session) == 1:
+        if (
+            found["is_superuser"]
+            and found["active"]
+            and given.get("is_superuser") is False
+            and store.users.superusers(session) == 1
+        ):
             raise Invalid.field("is_superuser", LAST)
-        new = password if password.get("password") != found.get("password") else {}  # a hash may be given twice
+        # a hash may be given twice
+        new = password if password.get("password") != found.get("password") else {}
         return {**changed({**found, "extras": extras_of(found)}, given), **new}
 
     edited = store.users.edit(username, change, caller.by)
@@ -68,7 +83,9 @@ def update(store: Store, username: str, body: Json, caller: Caller, *, shortest:
 
 
 def deactivate(store: Store, username: str, caller: Caller) -> None:
-    """Hide the user and all it owns. Raises NotFound; Forbidden for a superuser where the caller is none, Invalid for the last one."""
+    """Hide the user and all it owns. Raises NotFound; Forbidden for a superuser where the caller is
+    none, Invalid for the last one.
+    """
 
     def check(session: Transaction, user: Json) -> None:
         if user["is_superuser"]:
@@ -80,7 +97,9 @@ def deactivate(store: Store, username: str, caller: Caller) -> None:
 
 
 def reactivate(store: Store, username: str, caller: Caller) -> None:
-    """Show the user again with all it owns. Raises NotFound; Forbidden for a deactivated superuser where the caller is none."""
+    """Show the user again with all it owns. Raises NotFound; Forbidden for a deactivated superuser
+    where the caller is none.
+    """
 
     def check(user: Json) -> None:
         if user["is_superuser"] and not user["active"]:

@@ -20,11 +20,13 @@ def write(
     beside: Callable[[Transaction], None] | None = None,
     most: int | None = None,
 ) -> Result:
-    """Run `edit` on a draft of these repositories and commit what it put; return its result, whose items then hold their bodies.
+    """Run `edit` on a draft of these repositories and commit what it put; return its result, whose
+    items then hold their bodies.
 
-    `edit` may run again, on a new draft, so it has no effect but through it. What it raises leaves no trace.
-    Stores nothing, and raises what `Draft.changes` tells, where too many mappings show a concept's new name, or the rows are over `most`.
-    Rights are the caller's business: ask `access.need` for each repository before, and again inside with `draft.caller`, whose
+    `edit` may run again, on a new draft, so it has no effect but through it. What it raises leaves
+    no trace. Stores nothing, and raises what `Draft.changes` tells, where too many mappings show a
+    concept's new name, or the rows are over `most`. Rights are the caller's business: ask
+    `access.need` for each repository before, and again inside with `draft.caller`, whose
     memberships are those of the transaction.
     """
     result: list[Result] = []

@@ -1,11 +1,15 @@
-"""One compression pass, two containers: the `.tgz` that is cached, and the `.zip` that is served from slices of it.
+"""One compression pass, two containers: the `.tgz` that is cached, and the `.zip` that is served
+from slices of it.
 
-    gzip header | stored block: tar header | deflate blocks of the JSON, ended by a sync flush | last stored block: tar trailer | crc, size
-                                             ^ archive.start                                ^ archive.end
-    zip header with sizes                  | the same deflate blocks                       | an empty last block | directory
+    gzip header | stored block: tar header | deflate blocks of the JSON, ended by a sync flush |
+    last stored block: tar trailer | crc, size
+                                             ^ archive.start                                ^
+                                             archive.end
+    zip header with sizes                  | the same deflate blocks                       | an
+    empty last block | directory
 
-Sources: RFC 1951 (deflate: stored blocks, the sync flush), RFC 1952 (gzip), GNU tar manual "Basic Tar Format" (base-256 sizes),
-PKWARE APPNOTE 6.3.10 sections 4.3.7 to 4.3.16 and 4.5.3 (zip, zip64).
+Sources: RFC 1951 (deflate: stored blocks, the sync flush), RFC 1952 (gzip), GNU tar manual "Basic
+Tar Format" (base-256 sizes), PKWARE APPNOTE 6.3.10 sections 4.3.7 to 4.3.16 and 4.5.3 (zip, zip64).
 """
 
 import hashlib
@@ -21,14 +25,18 @@ from isal import isal_zlib
 Format = Literal["zip", "tgz"]
 
 LAYOUT = 1
-"""Number of this file's way of laying out containers, a part of every ETag: raise it when one byte of a container changes."""
+"""Number of this file's way of laying out containers, a part of every ETag: raise it when one byte
+of a container changes.
+"""
 
 NAME = "export.json"
-BLOCK = 64 * 1024  # the compressor is fed exactly this much at a time: another size gives other bytes
+# the compressor is fed exactly this much at a time: another size gives other bytes
+BLOCK = 64 * 1024
 LEVEL = 1
 READ = 1024 * 1024
 
-GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"  # no name, no time: the tar header has both
+# no name, no time: the tar header has both
+GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
 TAR_HEADER = 512
 TAR_RECORD = 10240  # the whole tar is a multiple of it, as strict readers expect
 START = len(GZIP_HEADER) + 5 + TAR_HEADER  # 5: head of the stored block around the tar header
@@ -40,7 +48,9 @@ NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can tell
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A finished archive: what is needed to serve it in both containers. Sizes and places are bytes."""
+    """A finished archive: what is needed to serve it in both containers. Sizes and places are
+    bytes.
+    """
 
     size: int  # of the cached file
     json_size: int
@@ -70,7 +80,8 @@ class Segments:
         return sum(_length(part) for part in self.parts)
 
     def read(self, file: BinaryIO, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes [start, stop) in pieces of at most 1 MiB; `file` is the cached file, seekable.
+        """Yield the bytes [start, stop) in pieces of at most 1 MiB; `file` is the cached file,
+        seekable.
 
         Raises EOFError when the cached file is shorter than its archive says.
         """
@@ -88,12 +99,16 @@ class Segments:
                 yield from _pieces(file, part.offset + low, high - low)
 
 
-def write_archive(parts: Iterable[bytes], out: BinaryIO, mtime: int = 0, alive: Callable[[], None] = lambda: None) -> Archive:
-    """Write the parts of one JSON document as a gzipped tar into `out`, which is empty, seekable and readable.
+def write_archive(
+    parts: Iterable[bytes], out: BinaryIO, mtime: int = 0, alive: Callable[[], None] = lambda: None
+) -> Archive:
+    """Write the parts of one JSON document as a gzipped tar into `out`, which is empty, seekable
+    and readable.
 
-    The same document and `mtime` give the same bytes, however it is cut into parts (with the same release of isal).
-    `alive` is called after each MiB at the latest, also while the finished file is hashed; it stops the writing by raising.
-    Memory: a few MiB and the largest part. Leaves `out` flushed, at no particular place.
+    The same document and `mtime` give the same bytes, however it is cut into parts (with the same
+    release of isal). `alive` is called after each MiB at the latest, also while the finished file
+    is hashed; it stops the writing by raising. Memory: a few MiB and the largest part. Leaves `out`
+    flushed, at no particular place.
     """
     out.write(bytes(START))  # its content is known at the end
     deflate = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, -15)
@@ -131,11 +146,13 @@ def tgz_layout(archive: Archive) -> Segments:
 def zip_layout(archive: Archive) -> Segments:
     packed = archive.end - archive.start + len(LAST_EMPTY_BLOCK)
     header = zip_header(archive, packed)
-    return Segments((
-        header,
-        Slice(archive.start, archive.end - archive.start),
-        LAST_EMPTY_BLOCK + zip_directory(archive, packed, len(header) + packed),
-    ))  # fmt: skip
+    return Segments(
+        (
+            header,
+            Slice(archive.start, archive.end - archive.start),
+            LAST_EMPTY_BLOCK + zip_directory(archive, packed, len(header) + packed),
+        )
+    )
 
 
 def tar_header(size: int, mtime: int) -> bytes:
@@ -146,14 +163,23 @@ def tar_header(size: int, mtime: int) -> bytes:
 
 
 def tar_trailer(size: int) -> bytes:
-    """Zeros after the entry: to a whole block, then two blocks, then to a whole record of 10,240 bytes."""
+    """Zeros after the entry: to a whole block, then two blocks, then to a whole record of 10,240
+    bytes.
+    """
     content = TAR_HEADER + size + -size % 512
     return bytes(-size % 512 + 1024 + -(content + 1024) % TAR_RECORD)
 
 
 def zip_header(archive: Archive, packed: int) -> bytes:
-    """The local header; it holds the sizes, so that a reader of a stream knows them before the content."""
-    return struct.pack("<L", 0x04034B50) + _zip_entry(archive, packed) + NAME.encode() + _zip64(archive, packed)
+    """The local header; it holds the sizes, so that a reader of a stream knows them before the
+    content.
+    """
+    return (
+        struct.pack("<L", 0x04034B50)
+        + _zip_entry(archive, packed)
+        + NAME.encode()
+        + _zip64(archive, packed)
+    )
 
 
 def zip_directory(archive: Archive, packed: int, offset: int) -> bytes:
@@ -169,9 +195,15 @@ def zip_directory(archive: Archive, packed: int, offset: int) -> bytes:
     )
     end = b""
     if offset >= ZIP32:
-        end += struct.pack("<LQHHLLQQQQ", 0x06064B50, 44, made_by, 45, 0, 0, 1, 1, len(entry), offset)
+        end += struct.pack(
+            "<LQHHLLQQQQ", 0x06064B50, 44, made_by, 45, 0, 0, 1, 1, len(entry), offset
+        )
         end += struct.pack("<LLQL", 0x07064B50, 0, offset + len(entry), 1)
-    return entry + end + struct.pack("<LHHHHLLH", 0x06054B50, 0, 0, 1, 1, len(entry), min(offset, ZIP32), 0)
+    return (
+        entry
+        + end
+        + struct.pack("<LHHHHLLH", 0x06054B50, 0, 0, 1, 1, len(entry), min(offset, ZIP32), 0)
+    )
 
 
 def _zip_entry(archive: Archive, packed: int) -> bytes:

@@ -1,7 +1,9 @@
-"""Where archives lie: a local folder or any fsspec address, with a folder for each version that mirrors its relative URL.
+"""Where archives lie: a local folder or any fsspec address, with a folder for each version that
+mirrors its relative URL.
 
-An archive's name is its place below the root and ends in the token of the job that made it, so no name is ever used twice and a
-file never changes. What counts as an archive is decided by the store, which names the file after it lies here whole.
+An archive's name is its place below the root and ends in the token of the job that made it, so no
+name is ever used twice and a file never changes. What counts as an archive is decided by the store,
+which names the file after it lies here whole.
 """
 
 import os
@@ -22,21 +24,32 @@ PART = ".part"  # ends the name of a file that is still being written
 
 
 class ExportCache:
-    """Archives by name. Errors of a folder or of the address are OSError, or what its fsspec driver raises."""
+    """Archives by name. Errors of a folder or of the address are OSError, or what its fsspec driver
+    raises.
+    """
 
     def __init__(self, url: str) -> None:
-        """`url`: a folder, or an fsspec address such as s3://bucket/exports. Nothing is opened or made here."""
+        """`url`: a folder, or an fsspec address such as s3://bucket/exports. Nothing is opened or
+        made here.
+        """
         self._files, root = url_to_fs(url)
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._files, LocalFileSystem)
 
     @contextmanager
     def writer(self, version_url: str, token: str) -> Iterator["Draft"]:
-        """A draft to write one archive into. Leaving the block without `publish` removes all trace of it."""
+        """A draft to write one archive into. Leaving the block without `publish` removes all trace
+        of it.
+        """
         name = f"{folder_of(version_url)}/{token}.tgz"
         if not self._local:
-            with tempfile.TemporaryFile() as file:  # it has no name, so a killed worker leaves none behind
-                yield Draft(name, cast(BinaryIO, file), lambda alive: self._upload(name, cast(BinaryIO, file), alive))
+            # it has no name, so a killed worker leaves none behind
+            with tempfile.TemporaryFile() as file:
+                yield Draft(
+                    name,
+                    cast(BinaryIO, file),
+                    lambda alive: self._upload(name, cast(BinaryIO, file), alive),
+                )
             return
         final = Path(self._root, name)
         part = final.with_suffix(PART)
@@ -48,7 +61,9 @@ class ExportCache:
             part.unlink(missing_ok=True)
 
     def open(self, name: str) -> BinaryIO | None:
-        """The archive for reading, seekable; None when there is none of that name. It stays readable after `delete` on a local folder."""
+        """The archive for reading, seekable; None when there is none of that name. It stays
+        readable after `delete` on a local folder.
+        """
         try:
             if self._local:
                 return Path(self._root, name).open("rb", buffering=0)
@@ -61,7 +76,8 @@ class ExportCache:
         if not self._local:
             return bool(self._files.isfile(f"{self._root}/{name}"))
         try:
-            return S_ISREG(Path(self._root, name).stat().st_mode)  # which tells a folder that can't be entered from a missing file
+            # which tells a folder that can't be entered from a missing file
+            return S_ISREG(Path(self._root, name).stat().st_mode)
         except FileNotFoundError:
             return False
 
@@ -71,7 +87,9 @@ class ExportCache:
             self._files.rm_file(f"{self._root}/{name}")
 
     def older_than(self, moment: datetime) -> Iterator[str]:
-        """The names of all files last written before `moment`, unfinished ones too, in no order. Cost: a walk over the cache."""
+        """The names of all files last written before `moment`, unfinished ones too, in no order.
+        Cost: a walk over the cache.
+        """
         for path in self._files.find(self._root):
             with suppress(FileNotFoundError):  # another worker was faster
                 if _aware(self._files.modified(path)) < moment:
@@ -96,13 +114,21 @@ class Draft:
     _publish: Callable[[Callable[[], None]], None] = field(repr=False)
 
     def publish(self, alive: Callable[[], None] = lambda: None) -> None:
-        """Put the whole file under its name; when this returns it survives a crash. `alive` is called after each 8 MiB of an upload."""
+        """Put the whole file under its name; when this returns it survives a crash. `alive` is
+        called after each 8 MiB of an upload.
+        """
         self._publish(alive)
 
 
 def folder_of(version_url: str) -> str:
-    """The folder of a version's archives. `.` and `..` are ids like others, so they are spelled in a way that no file system bends."""
-    steps = (step.replace(".", "%2E") if step in (".", "..") else step for step in version_url.split("/") if step)
+    """The folder of a version's archives. `.` and `..` are ids like others, so they are spelled in
+    a way that no file system bends.
+    """
+    steps = (
+        step.replace(".", "%2E") if step in (".", "..") else step
+        for step in version_url.split("/")
+        if step
+    )
     return "/".join(steps)
 
 

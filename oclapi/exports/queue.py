@@ -1,4 +1,6 @@
-"""What exports need of a job queue. The truth about a job is in the store; a queue only wakes a worker."""
+"""What exports need of a job queue. The truth about a job is in the store; a queue only wakes a
+worker.
+"""
 
 from typing import Protocol
 
@@ -10,10 +12,14 @@ class ExportQueue(Protocol):
         """Does nothing. Raises QueueUnavailable where the other calls would."""
 
     def enqueue(self, version_id: str, token: str) -> None:
-        """Have a worker build the export of that version under that token. Raises QueueUnavailable: then it may or may not run."""
+        """Have a worker build the export of that version under that token. Raises QueueUnavailable:
+        then it may or may not run.
+        """
 
     def knows(self, token: str) -> bool:
         """Whether the job waits, or was handed to a worker a moment ago. Raises QueueUnavailable."""
 
     def cancel(self, token: str) -> None:
-        """Forget a job that waits; one that runs, or is unknown, is left alone. Raises QueueUnavailable."""
+        """Forget a job that waits; one that runs, or is unknown, is left alone. Raises
+        QueueUnavailable.
+        """

@@ -13,24 +13,32 @@ from oclapi.imports.outcomes import Outcome, Result, refused
 from oclapi.model import Json
 
 Verb = str
-"""What a line comes to, once it is known whether its item is there: `create`, `update`, `delete`, or an outcome that needs no edit."""
+"""What a line comes to, once it is known whether its item is there: `create`, `update`, `delete`,
+or an outcome that needs no edit.
+"""
 
 
 def verb(action: str, is_there: bool, update_if_exists: bool) -> Verb:
-    """What an action comes to. UPDATE says what it wants, so `update_if_exists` false does not change it."""
+    """What an action comes to. UPDATE says what it wants, so `update_if_exists` false does not
+    change it.
+    """
     if action.startswith("DELETE"):
         return "delete" if is_there else "not_found" if action == "DELETE" else "unchanged"
     if is_there:
-        return "update" if action == "UPDATE" or (action == "CREATE_OR_UPDATE" and update_if_exists) else "exists"
+        return (
+            "update"
+            if action == "UPDATE" or (action == "CREATE_OR_UPDATE" and update_if_exists)
+            else "exists"
+        )
     return "not_found" if action == "UPDATE" else "create"
 
 
 def apply(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> list[Result]:
     """Apply the lines in their order; return their results.
 
-    A line that is refused leaves no trace in the draft. Stops before a line about an item that an earlier one of these lines has
-    changed already, which only the store could tell (a mapping found once by its id and once by its concepts): then there are fewer
-    results than lines.
+    A line that is refused leaves no trace in the draft. Stops before a line about an item that an
+    earlier one of these lines has changed already, which only the store could tell (a mapping found
+    once by its id and once by its concepts): then there are fewer results than lines.
     """
     _prefetch(draft, lines, update_if_exists)
     results: list[Result] = []
@@ -61,7 +69,12 @@ def _apply_one(draft: Draft, line: Line, update_if_exists: bool) -> Result:
 def _touched(draft: Draft, line: Line) -> bool:
     """Does this commit change the line's mapping already?"""
     item = line.item
-    if line.type != "Mapping" or item is None or not item.key or (line.url and draft.pending(line.url)):
+    if (
+        line.type != "Mapping"
+        or item is None
+        or not item.key
+        or (line.url and draft.pending(line.url))
+    ):
         return bool(line.url and draft.pending(line.url))
     repo = draft.repo(line.place)
     found = draft.mapped(repo, item.key) if repo else None
@@ -70,7 +83,8 @@ def _touched(draft: Draft, line: Line) -> bool:
 
 def _concept(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Result:
     item, url = line.item, line.url
-    assert item is not None and item.id is not None and url is not None  # lines.py settles lines without an id
+    # lines.py settles lines without an id
+    assert item is not None and item.id is not None and url is not None
     what = verb(line.action, draft.exists(repo, "concept", url), update_if_exists)
     if what == "delete":
         row = draft.living(repo, "concept", url)
@@ -95,14 +109,20 @@ def _concept(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Re
 
 
 def _inner(draft: Draft, repo: Json, mapping: Item, place: int, update_if_exists: bool) -> Outcome:
-    """Make or change one of a concept line's own mappings. Raises Invalid, which undoes the whole line."""
+    """Make or change one of a concept line's own mappings. Raises Invalid, which undoes the whole
+    line.
+    """
     try:
         outcome, _ = _write_mapping(draft, repo, mapping, "CREATE_OR_UPDATE", update_if_exists)
         if outcome == "invalid":
             raise Invalid({name: ["this field is required"] for name in mapping.missing})
         return outcome
     except Invalid as error:
-        told = [f"mappings[{place}].{name}: {text}" for name, texts in error.errors.items() for text in texts]
+        told = [
+            f"mappings[{place}].{name}: {text}"
+            for name, texts in error.errors.items()
+            for text in texts
+        ]
         raise Invalid({"mappings": told}) from error
 
 
@@ -111,12 +131,20 @@ def _mapping(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Re
     outcome, url = _write_mapping(draft, repo, line.item, line.action, update_if_exists)
     if outcome == "invalid":
         return incomplete(line, line.item)
-    deleted = line.action.startswith("DELETE") and url is not None and draft.exists(repo, "mapping", url)
-    return line.result(outcome, 204 if outcome == "unchanged" and deleted else None, told(outcome, line), url=url)
+    deleted = (
+        line.action.startswith("DELETE") and url is not None and draft.exists(repo, "mapping", url)
+    )
+    return line.result(
+        outcome, 204 if outcome == "unchanged" and deleted else None, told(outcome, line), url=url
+    )
 
 
-def _write_mapping(draft: Draft, repo: Json, item: Item, action: str, update_if_exists: bool) -> tuple[Outcome, str | None]:
-    """Find the mapping by its id, else by what it maps, and do what the action says. Returns the outcome and its URL."""
+def _write_mapping(
+    draft: Draft, repo: Json, item: Item, action: str, update_if_exists: bool
+) -> tuple[Outcome, str | None]:
+    """Find the mapping by its id, else by what it maps, and do what the action says. Returns the
+    outcome and its URL.
+    """
     url = urls.item_url(repo["url"], "mapping", item.id) if item.id else None
     if url is None or not draft.exists(repo, "mapping", url):
         url = (draft.mapped(repo, item.key) if item.key else None) or url
@@ -150,20 +178,31 @@ def _comment(item: Item) -> str | None:
 
 def incomplete(line: Line, item: Item) -> Result:
     """The result of a line that was to make a new item and lacks what that needs."""
-    return line.result("invalid", errors={name: ["this field is required"] for name in item.missing})
+    return line.result(
+        "invalid", errors={name: ["this field is required"] for name in item.missing}
+    )
 
 
 def told(outcome: str, line: Line) -> Mapping[str, list[str]] | None:
     """Messages for the outcomes that come without an error."""
     noun = (line.type or "item").lower()
     if outcome == "exists":
-        return {"__all__": [f"{noun} {line.url} exists already" if line.url else f"such a {noun} exists already"]}
+        return {
+            "__all__": [
+                f"{noun} {line.url} exists already" if line.url else f"such a {noun} exists already"
+            ]
+        }
     if outcome == "not_found":
-        return {"__all__": [f"there is no {noun} {line.url}" if line.url else f"there is no such {noun}"]}
+        return {
+            "__all__": [
+                f"there is no {noun} {line.url}" if line.url else f"there is no such {noun}"
+            ]
+        }
     return None
 
 
-# Fetching what the lines will look up: a handful of queries for a whole batch, and none line by line
+# Fetching what the lines will look up: a handful of queries for a whole batch, and none line by
+# line
 
 
 def _prefetch(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> None:
@@ -175,8 +214,15 @@ def _prefetch(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> No
     for place, here in by_place.items():
         repo = draft.repo(place)
         if repo is not None:
-            _prefetch_concepts(draft, repo, [line for line in here if line.type == "Concept"], update_if_exists)
-            _prefetch_mappings(draft, repo, [item for line in here for item in _mappings_of(line)], update_if_exists)
+            _prefetch_concepts(
+                draft, repo, [line for line in here if line.type == "Concept"], update_if_exists
+            )
+            _prefetch_mappings(
+                draft,
+                repo,
+                [item for line in here for item in _mappings_of(line)],
+                update_if_exists,
+            )
 
 
 def _mappings_of(line: Line) -> Iterable[Item]:
@@ -186,8 +232,15 @@ def _mappings_of(line: Line) -> Iterable[Item]:
 def _prefetch_concepts(draft: Draft, repo: Json, lines: Sequence[Line], bodies: bool) -> None:
     draft.load(repo, "concept", [line.url for line in lines if line.url], body=bodies)
     if repo["custom_validation_schema"] == "OpenMRS":
-        given = [line.item.update for line in lines if line.item and not isinstance(line.item.update, Invalid)]
-        draft.load_claims(repo, {claim for body in given if "names" in body for claim in openmrs.rivals(_named(body))})
+        given = [
+            line.item.update
+            for line in lines
+            if line.item and not isinstance(line.item.update, Invalid)
+        ]
+        draft.load_claims(
+            repo,
+            {claim for body in given if "names" in body for claim in openmrs.rivals(_named(body))},
+        )
 
 
 def _named(body: Json) -> Mapping[str, Any]:
@@ -212,7 +265,9 @@ def _prefetch_mappings(draft: Draft, repo: Json, items: Sequence[Item], bodies: 
         body = item.update
         if isinstance(body, Invalid):
             continue
-        targets.update(url for name in ("from_concept_url", "to_concept_url") if (url := body.get(name)))
+        targets.update(
+            url for name in ("from_concept_url", "to_concept_url") if (url := body.get(name))
+        )
         found = urls.repo(source) if (source := body.get("to_source_url")) else None
         if found:
             sources.add(found)

@@ -1,6 +1,8 @@
-"""The lines of an import, read and checked as far as that goes without the store (contract 16). Pure.
+"""The lines of an import, read and checked as far as that goes without the store (contract 16).
+Pure.
 
-Blank lines are passed over: they count nowhere, but they keep their number, so a line's number is the one that an editor shows.
+Blank lines are passed over: they count nowhere, but they keep their number, so a line's number is
+the one that an editor shows.
 """
 
 import codecs
@@ -25,9 +27,17 @@ MAX_MAPPINGS = 999
 TYPES = {
     name.lower(): name
     for name in (
-        "Organization", "Source", "Source Version", "Concept", "Mapping", "User", "Collection", "Collection Version", "Reference",
+        "Organization",
+        "Source",
+        "Source Version",
+        "Concept",
+        "Mapping",
+        "User",
+        "Collection",
+        "Collection Version",
+        "Reference",
     )
-}  # fmt: skip
+}
 NOT_YET = ("Collection", "Collection Version", "Reference")
 """Types of the contract that this server does not hold yet."""
 ACTIONS = ("CREATE_OR_UPDATE", "CREATE", "UPDATE", "DELETE", "DELETE_IF_EXISTS", "SKIP")
@@ -50,14 +60,18 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "Concept": ("id", "concept_class", "names"),
     "Mapping": ("map_type", "from_concept_url"),
 }
-"""Keys without which a new item can't be made: a line that lacks one is `invalid`, where a wrong value has `failed`."""
+"""Keys without which a new item can't be made: a line that lacks one is `invalid`, where a wrong
+value has `failed`.
+"""
 
 _ID = re.compile(urls.ID)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How lines are read. `type` and `source` (the URL of a source) hold for lines that have none; `shortest`: characters of a password."""
+    """How lines are read. `type` and `source` (the URL of a source) hold for lines that have none;
+    `shortest`: characters of a password.
+    """
 
     update_if_exists: bool = True
     type: str | None = None
@@ -67,7 +81,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that a line asks for, its body checked both ways: which one is needed, only the store knows."""
+    """One thing that a line asks for, its body checked both ways: which one is needed, only the
+    store knows.
+    """
 
     id: str | None  # None: a mapping that is found by its key or gets a new id
     create: Json | Invalid
@@ -91,9 +107,21 @@ class Line:
     settled: Result | None = None
 
     def result(
-        self, outcome: Outcome, status: int | None = None, errors: Mapping[str, Sequence[str]] | None = None, url: str | None = None
+        self,
+        outcome: Outcome,
+        status: int | None = None,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        url: str | None = None,
     ) -> Result:
-        return Result(self.number, self.type, url or self.url, self.action, outcome, status or STATUS[outcome], errors)
+        return Result(
+            self.number,
+            self.type,
+            url or self.url,
+            self.action,
+            outcome,
+            status or STATUS[outcome],
+            errors,
+        )
 
     @property
     def rows(self) -> int:
@@ -128,12 +156,15 @@ def split(stream: IO[bytes], longest: int = MAX_LINE) -> Iterator[bytes]:
     while line := stream.readline(longest + 1):
         yield line.removeprefix(mark)
         mark = b""
-        while len(line) > longest and not line.endswith(b"\n"):  # the rest of a line that is too long
+        # the rest of a line that is too long
+        while len(line) > longest and not line.endswith(b"\n"):
             line = stream.readline(longest + 1)
 
 
 def read(numbered: Iterable[tuple[int, bytes]], options: Options) -> Iterator[Line]:
-    """The lines that are not blank, each checked. None of them raises: what is wrong with one is its outcome."""
+    """The lines that are not blank, each checked. None of them raises: what is wrong with one is
+    its outcome.
+    """
     for number, raw in numbered:
         if raw.strip():
             yield line_of(number, raw, options)
@@ -162,7 +193,9 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
     if chosen == "SKIP":
         return _settled(line, "others", None)
     if kind in NOT_YET:
-        return _settled(line, "unknown", {"type": [f"this server does not hold items of the type {kind} yet"]})
+        return _settled(
+            line, "unknown", {"type": [f"this server does not hold items of the type {kind} yet"]}
+        )
     try:
         return _open(line, kind, _with_texts(given), options)
     except Invalid as error:
@@ -175,7 +208,15 @@ NAMING = ("id", "username", "owner", "source")
 
 
 def _settled(line: Line, outcome: Outcome, errors: Mapping[str, list[str]] | None) -> Line:
-    result = Result(line.number, line.type, None, line.action, outcome, STATUS[outcome], None if errors is None else kept(errors))
+    result = Result(
+        line.number,
+        line.type,
+        None,
+        line.action,
+        outcome,
+        STATUS[outcome],
+        None if errors is None else kept(errors),
+    )
     return Line(line.number, line.size, line.type, line.action, settled=result)
 
 
@@ -188,7 +229,13 @@ def _with_texts(given: Json) -> Json:
 
 def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
     """A line that the store has to decide on. Raises Invalid."""
-    place = "" if kind in ("User", "Organization") else _owner(given) if kind == "Source" else _source(given, options)
+    place = (
+        ""
+        if kind in ("User", "Organization")
+        else _owner(given)
+        if kind == "Source"
+        else _source(given, options)
+    )
     named = "username" if kind == "User" else "id"
     spoken = given.get("short_code") if kind == "Source" and "id" not in given else given.get(named)
     if kind != "Mapping" and spoken is None:
@@ -205,10 +252,18 @@ def _item(kind: str, given: Json, item_id: str | None) -> Item:
     create, update = CHECKS[kind]
     new = _checked(create, given)
     # What is good for a new concept or mapping is good for an old one.
-    old = new if kind in ("Concept", "Mapping") and not isinstance(new, Invalid) else _checked(update, given)
+    old = (
+        new
+        if kind in ("Concept", "Mapping") and not isinstance(new, Invalid)
+        else _checked(update, given)
+    )
     missing: tuple[str, ...] = ()
     if isinstance(new, Invalid):  # nothing is missing in what is good for a new item
-        missing = tuple(name for name in NEEDED[kind] if given.get(name) is None and not (name == "id" and item_id))
+        missing = tuple(
+            name
+            for name in NEEDED[kind]
+            if given.get(name) is None and not (name == "id" and item_id)
+        )
     key = mappings.key_of(old) if kind == "Mapping" and not isinstance(old, Invalid) else None
     return Item(item_id, new, old, missing, key)
 
@@ -232,11 +287,15 @@ def _inner(given: Json, concept_url: str | None) -> tuple[Item, ...]:
         start = entry.get("from_concept_url") or concept_url
         found = urls.item(start) if isinstance(start, str) else None
         if found is None or found.stable != concept_url:
-            raise Invalid.field("mappings", f"mappings[{place}].from_concept_url: must be this concept")
+            raise Invalid.field(
+                "mappings", f"mappings[{place}].from_concept_url: must be this concept"
+            )
         body = _with_texts({**entry, "from_concept_url": concept_url})
         item_id = body.get("id")
         if item_id is not None and not (isinstance(item_id, str) and _ID.fullmatch(item_id)):
-            raise Invalid.field("mappings", f"mappings[{place}].id: may hold 1 to 255 letters, digits and - . _ @")
+            raise Invalid.field(
+                "mappings", f"mappings[{place}].id: may hold 1 to 255 letters, digits and - . _ @"
+            )
         items.append(_item("Mapping", body, item_id))
     return tuple(items)
 
@@ -260,24 +319,38 @@ def _owner(given: Json) -> str:
 
 
 def _source(given: Json, options: Options) -> str:
-    """The URL of the source that a line names: by URL, by owner and id, or not at all. Raises Invalid."""
+    """The URL of the source that a line names: by URL, by owner and id, or not at all. Raises
+    Invalid.
+    """
     url, source = given.get("source_url"), given.get("source")
     if url is not None:
         found = urls.repo(url) if isinstance(url, str) else None
         if found is None or "/sources/" not in found:
             raise Invalid.field("source_url", "this is not the URL of a source")
         return found
-    if source is not None and (given.get("owner") is not None or given.get("owner_url") is not None):
+    if source is not None and (
+        given.get("owner") is not None or given.get("owner_url") is not None
+    ):
         if not isinstance(source, str) or not _ID.fullmatch(source):
             raise Invalid.field("source", "may hold 1 to 255 letters, digits and - . _ @")
         return f"{_owner(given)}sources/{source}/"
     if options.source is None:
-        raise Invalid({name: [_REQUIRED] for name in ("owner", "source") if given.get(name) is None})
+        raise Invalid(
+            {name: [_REQUIRED] for name in ("owner", "source") if given.get(name) is None}
+        )
     here, kind = urls.parts(options.source), given.get("owner_type")
     owner = _owner(given) if given.get("owner_url") is not None else here.owner_url
     same_kind = kind is None or (isinstance(kind, str) and kind.lower() == here.owner_type.lower())
-    if source not in (None, here.id) or given.get("owner") not in (None, here.owner) or owner != here.owner_url or not same_kind:
-        raise Invalid.field("__all__", "a line that names only its owner or only its source must agree with the source given for all lines")
+    if (
+        source not in (None, here.id)
+        or given.get("owner") not in (None, here.owner)
+        or owner != here.owner_url
+        or not same_kind
+    ):
+        raise Invalid.field(
+            "__all__",
+            "a line that names only its owner or only its source must agree with the source given for all lines",
+        )
     return options.source
 
 

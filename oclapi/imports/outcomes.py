@@ -11,20 +11,49 @@ from oclapi.errors import Forbidden, Invalid, NotAuthenticated, NotFound, OclErr
 from oclapi.model import Json
 
 Outcome = Literal[
-    "created", "updated", "unchanged", "deleted", "exists", "invalid", "permission_denied", "not_found", "failed", "exception", "unknown",
+    "created",
+    "updated",
+    "unchanged",
+    "deleted",
+    "exists",
+    "invalid",
+    "permission_denied",
+    "not_found",
+    "failed",
+    "exception",
+    "unknown",
     "others",
-]  # fmt: skip
+]
 
-REFUSALS: tuple[Outcome, ...] = ("invalid", "permission_denied", "not_found", "failed", "exception", "unknown")
+REFUSALS: tuple[Outcome, ...] = (
+    "invalid",
+    "permission_denied",
+    "not_found",
+    "failed",
+    "exception",
+    "unknown",
+)
 """The outcomes of lines that were to change something and did not."""
 
 STATUS: Mapping[Outcome, int] = {
-    "created": 201, "updated": 200, "unchanged": 200, "deleted": 204, "exists": 400, "invalid": 400, "permission_denied": 403,
-    "not_found": 404, "failed": 400, "exception": 500, "unknown": 400, "others": 200,
-}  # fmt: skip
+    "created": 201,
+    "updated": 200,
+    "unchanged": 200,
+    "deleted": 204,
+    "exists": 400,
+    "invalid": 400,
+    "permission_denied": 403,
+    "not_found": 404,
+    "failed": 400,
+    "exception": 500,
+    "unknown": 400,
+    "others": 200,
+}
 
 TEXT_SHOWN = 300
-"""Characters of one message that are kept: a line may hold long values, and all lines of a commit are kept together."""
+"""Characters of one message that are kept: a line may hold long values, and all lines of a commit
+are kept together.
+"""
 TEXTS_SHOWN = 5
 """Messages that are kept for one field."""
 FIELDS_SHOWN = 20
@@ -46,13 +75,20 @@ class Result:
     def as_json(self) -> Json:
         """An entry of `results`, with its outcome."""
         return {
-            "line": self.line, "type": self.type, "url": self.url, "action": self.action, "outcome": self.outcome,
-            "status": self.status, "errors": self.errors,
-        }  # fmt: skip
+            "line": self.line,
+            "type": self.type,
+            "url": self.url,
+            "action": self.action,
+            "outcome": self.outcome,
+            "status": self.status,
+            "errors": self.errors,
+        }
 
 
 def refused(error: OclError) -> tuple[Outcome, int, Mapping[str, Sequence[str]]]:
-    """The outcome, status and messages of a line that an edit refused; a failure that is not the line's own is raised again."""
+    """The outcome, status and messages of a line that an edit refused; a failure that is not the
+    line's own is raised again.
+    """
     told = kept(error.errors or {"__all__": [error.detail]})
     if isinstance(error, VersionExists):
         return "exists", 409, told
@@ -70,7 +106,8 @@ def refused(error: OclError) -> tuple[Outcome, int, Mapping[str, Sequence[str]]]
 def kept(errors: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Messages cut to what is kept."""
     return {
-        field[:TEXT_SHOWN]: [text[:TEXT_SHOWN] for text in texts[:TEXTS_SHOWN]] for field, texts in list(errors.items())[:FIELDS_SHOWN]
+        field[:TEXT_SHOWN]: [text[:TEXT_SHOWN] for text in texts[:TEXTS_SHOWN]]
+        for field, texts in list(errors.items())[:FIELDS_SHOWN]
     }
 
 
@@ -96,12 +133,19 @@ class Report:
     @property
     def message(self) -> str:
         """One line of counts."""
-        told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.counts.items()) if count)
-        return f"{self.processed} processed: {told}" if told else "nothing to do: the input is empty"
+        told = ", ".join(
+            f"{count} {outcome}" for outcome, count in sorted(self.counts.items()) if count
+        )
+        return (
+            f"{self.processed} processed: {told}" if told else "nothing to do: the input is empty"
+        )
 
     def as_json(self) -> Json:
         """The contract's `report`; `total` is what was read so far."""
         return {
-            "total": self.processed, "processed": self.processed, **{name: count for name, count in self.counts.items() if count},
-            "start_time": times.show(self.started_at), "elapsed_seconds": round(self.seconds, 3),
-        }  # fmt: skip
+            "total": self.processed,
+            "processed": self.processed,
+            **{name: count for name, count in self.counts.items() if count},
+            "start_time": times.show(self.started_at),
+            "elapsed_seconds": round(self.seconds, 3),
+        }

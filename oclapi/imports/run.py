@@ -1,8 +1,9 @@
 """Bulk import: lines in, commits out. Knows no terminal and no HTTP.
 
-A commit writes a batch of lines together with the progress of the task, so an import that was killed at any moment goes on after
-the last line that was stored, and neither repeats nor forgets one. Lines of organisations, sources and versions are writes of their
-own: one that was done and not noted when the import was killed is done again, finds its item there, and is `unchanged` then.
+A commit writes a batch of lines together with the progress of the task, so an import that was
+killed at any moment goes on after the last line that was stored, and neither repeats nor forgets
+one. Lines of organisations, sources and versions are writes of their own: one that was done and not
+noted when the import was killed is done again, finds its item there, and is `unchanged` then.
 """
 
 import gc
@@ -33,19 +34,26 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 1000
 BATCH_BYTES = 8 * 2**20
 MOST_ROWS = 2 * BATCH_ROWS
-"""Rows of a commit of several lines, mappings that are written again because they show a concept's new name included. The database gives
-up transactions that outgrow its cache, and everybody else waits for them."""
-BESIDE_ROWS = 250  # lines of a commit while somebody waits: an editor's wait is as long as a commit of the import
+"""Rows of a commit of several lines, mappings that are written again because they show a concept's
+new name included. The database gives up transactions that outgrow its cache, and everybody else
+waits for them.
+"""
+# lines of a commit while somebody waits: an editor's wait is as long as a commit of the import
+BESIDE_ROWS = 250
 REST = 0.020  # seconds; what writers need that wait for a repository: each tries again within 10 ms
 
 LISTS = "/orgs/OCL/"
-"""Owner of the lookup lists of the schema OpenMRS: a commit reads them as they were before it, so it never changes them beside others."""
+"""Owner of the lookup lists of the schema OpenMRS: a commit reads them as they were before it, so
+it never changes them beside others.
+"""
 
 Thing = TypeVar("Thing")
 
 
 def task_key(content_hash: str, options: Options, caller: Caller) -> str:
-    """The key of an import: the same content, read in the same way for the same user, is the same import and can be continued."""
+    """The key of an import: the same content, read in the same way for the same user, is the same
+    import and can be continued.
+    """
     told = [content_hash, options.update_if_exists, options.type, options.source, caller.username]
     return hashlib.sha256(jsonio.dumps(told)).hexdigest()[:40]
 
@@ -58,12 +66,13 @@ def run(
     task: str,
     on_progress: Callable[[Report, Sequence[Result]], None] | None = None,
 ) -> Report:
-    """Import `lines` in their order; every one that is not blank gets exactly one outcome (`store.tasks.results(task)`).
+    """Import `lines` in their order; every one that is not blank gets exactly one outcome
+    (`store.tasks.results(task)`).
 
-    An unfinished task of this key is continued: the lines that it has handled are passed over. `on_progress` is called after each
-    step with the counts so far and the results of that step.
-    Raises StoreUnavailable, RepositoryBusy, OutcomeUnknown; NotAuthenticated when the caller is deactivated on the way; Overtaken when
-    another run of the same task began. Then the task stays
+    An unfinished task of this key is continued: the lines that it has handled are passed over.
+    `on_progress` is called after each step with the counts so far and the results of that step.
+    Raises StoreUnavailable, RepositoryBusy, OutcomeUnknown; NotAuthenticated when the caller is
+    deactivated on the way; Overtaken when another run of the same task began. Then the task stays
     unfinished and can be continued. Memory: three batches of at most 8 MiB, or of one line.
     """
     begun = store.tasks.begin(task, caller.by)
@@ -77,7 +86,9 @@ def run(
 
 
 def batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
-    """Neighbouring lines that one commit can take, in order: cut before a second line for the same item."""
+    """Neighbouring lines that one commit can take, in order: cut before a second line for the same
+    item.
+    """
     batch: list[Line] = []
     rows = size = 0
     seen: set[object] = set()
@@ -100,7 +111,9 @@ def batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
 
 
 def _ahead(things: Iterator[Thing]) -> Iterator[Thing]:
-    """The same things, each made in another thread while the one before is used: parsing goes on while the store writes."""
+    """The same things, each made in another thread while the one before is used: parsing goes on
+    while the store writes.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="import") as pool:
         coming = pool.submit(next, things, None)
         while (thing := coming.result()) is not None:
@@ -110,7 +123,9 @@ def _ahead(things: Iterator[Thing]) -> Iterator[Thing]:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """A batch makes many objects and no cycles: looking for some at the usual pace takes a sixth of the time of an import."""
+    """A batch makes many objects and no cycles: looking for some at the usual pace takes a sixth of
+    the time of an import.
+    """
     usual = gc.get_threshold()
     gc.set_threshold(200_000, *usual[1:])
     try:
@@ -123,7 +138,12 @@ class _Run:
     """One run of a task: what it needs, and how far it came."""
 
     def __init__(
-        self, store: Store, caller: Caller, options: Options, task: Json, on_progress: Callable[[Report, Sequence[Result]], None] | None
+        self,
+        store: Store,
+        caller: Caller,
+        options: Options,
+        task: Json,
+        on_progress: Callable[[Report, Sequence[Result]], None] | None,
     ) -> None:
         self._store = store
         self._caller = caller
@@ -133,11 +153,18 @@ class _Run:
         self._on_progress = on_progress
         self._started = time.monotonic()
         self._most = BATCH_ROWS  # lines of the next commit
-        self._fit = BATCH_ROWS  # lines that a commit has room for, given how many mappings show what they name anew
+        # lines that a commit has room for, given how many mappings show what they name anew
+        self._fit = BATCH_ROWS
 
     def report(self) -> Report:
         seconds = time.monotonic() - self._started
-        return Report(self._task["_id"], self._task["started_at"], Counter(self._counts), seconds, self._task["lines"])
+        return Report(
+            self._task["_id"],
+            self._task["started_at"],
+            Counter(self._counts),
+            seconds,
+            self._task["lines"],
+        )
 
     def handle(self, batch: Sequence[Line]) -> None:
         """Store the lines of a batch and their outcomes, in one commit where nothing goes wrong."""
@@ -150,14 +177,26 @@ class _Run:
                 continue
             except OclError:  # the store's own, or Overtaken: the import can't go on
                 raise
-            except Exception:  # a line that nobody foresaw must not end the import: halve the batch until it stands alone
+            # a line that nobody foresaw must not end the import: halve the batch until it stands
+            # alone
+            except Exception:
                 if len(batch) > 1:
                     middle = len(part) // 2 or 1
                     self.handle(batch[:middle])
                     self.handle(batch[middle:])
                     return
-                log.exception("a line of an import broke", extra={"task": self._task["_id"], "line": batch[0].number})
-                results = self._note([batch[0].result("exception", errors={"__all__": ["an unexpected error; the log tells more"]})])
+                log.exception(
+                    "a line of an import broke",
+                    extra={"task": self._task["_id"], "line": batch[0].number},
+                )
+                results = self._note(
+                    [
+                        batch[0].result(
+                            "exception",
+                            errors={"__all__": ["an unexpected error; the log tells more"]},
+                        )
+                    ]
+                )
             self._counts.update(result.outcome for result in results)
             if self._on_progress:
                 self._on_progress(self.report(), results)
@@ -177,9 +216,11 @@ class _Run:
                 continue
 
     def _look_at_rights(self) -> None:
-        """Take the user's rights as they are now: an earlier line may have made an organisation, and somebody may have changed them.
+        """Take the user's rights as they are now: an earlier line may have made an organisation,
+        and somebody may have changed them.
 
-        An operator at the command line is no user of the store and keeps theirs. Raises NotAuthenticated for a user who was deactivated.
+        An operator at the command line is no user of the store and keeps theirs. Raises
+        NotAuthenticated for a user who was deactivated.
         """
         name = self._caller.by
         found = self._store.users.caller(name)
@@ -201,8 +242,16 @@ class _Run:
             self._advance(session, results)
 
         try:
-            write(self._store, self._caller, repos, edit, beside, MOST_ROWS if len(batch) > 1 else None)
-        except Invalid as error:  # of a line alone: more mappings show the name that it changes than can be written again
+            write(
+                self._store,
+                self._caller,
+                repos,
+                edit,
+                beside,
+                MOST_ROWS if len(batch) > 1 else None,
+            )
+        # of a line alone: more mappings show the name that it changes than can be written again
+        except Invalid as error:
             return self._note([batch[0].result(*refused(error))])
         somebody_waits = bool(numbers) and self._store.commits.waited(numbers) > waited
         self._most = BESIDE_ROWS if somebody_waits else BATCH_ROWS
@@ -218,6 +267,10 @@ class _Run:
     def _advance(self, session: Transaction, results: Sequence[Result]) -> None:
         counts = self._counts + Counter(result.outcome for result in results)
         self._store.tasks.advance(
-            session, self._task["_id"], self._task["run"], lines=results[-1].line, counts=counts,
+            session,
+            self._task["_id"],
+            self._task["run"],
+            lines=results[-1].line,
+            counts=counts,
             results=[result.as_json() for result in results],
-        )  # fmt: skip
+        )

@@ -29,7 +29,8 @@ def apply(store: Store, caller: Caller, line: Line, options: Options) -> Result:
 def _user(store: Store, caller: Caller, line: Line, item: Item, options: Options) -> Result:
     need(caller, "manage users")
     user = store.users.get(str(item.id))
-    there = user is not None and (bool(user["active"]) or "DELETE" not in line.action)  # deactivating twice finds nobody
+    # deactivating twice finds nobody
+    there = user is not None and (bool(user["active"]) or "DELETE" not in line.action)
     what = verb(line.action, there, options.update_if_exists)
     if what == "create":
         if item.missing:
@@ -37,7 +38,9 @@ def _user(store: Store, caller: Caller, line: Line, item: Item, options: Options
         users.create(store, _body(item.create), caller, shortest=options.shortest)
         return line.result("created")
     if what == "update" and user:
-        edited = users.update(store, user["_id"], _body(item.update), caller, shortest=options.shortest)
+        edited = users.update(
+            store, user["_id"], _body(item.update), caller, shortest=options.shortest
+        )
         return line.result("unchanged" if edited["updated_on"] == user["updated_on"] else "updated")
     if what == "delete" and user:
         users.deactivate(store, user["_id"], caller)
@@ -79,9 +82,17 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
         return line.result("created")
     if what == "update" and source:
         body = _body(item.update)
-        need(caller, "own" if body.get("public_access", source["public_access"]) != source["public_access"] else "write", source)
+        need(
+            caller,
+            "own"
+            if body.get("public_access", source["public_access"]) != source["public_access"]
+            else "write",
+            source,
+        )
         edited = repositories.update(store, source, body, caller)
-        return line.result("unchanged" if edited["updated_on"] == source["updated_on"] else "updated")
+        return line.result(
+            "unchanged" if edited["updated_on"] == source["updated_on"] else "updated"
+        )
     if what == "delete" and source:
         need(caller, "own", source)
         repositories.delete(store, source, caller)
@@ -89,7 +100,9 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
     return _no_edit(line, what)
 
 
-def _version(store: Store, caller: Caller, line: Line, item: Item, update_if_exists: bool) -> Result:
+def _version(
+    store: Store, caller: Caller, line: Line, item: Item, update_if_exists: bool
+) -> Result:
     source = _readable(caller, store.repos.by_url(line.place))
     if source is None:
         raise NotFound(f"there is no source {line.place}")
@@ -101,7 +114,9 @@ def _version(store: Store, caller: Caller, line: Line, item: Item, update_if_exi
         return line.result("created")
     if what == "update" and version:
         need(caller, "write", source)
-        _, changed = repositories.update_version(store, source, version["id"], _body(item.update), caller)
+        _, changed = repositories.update_version(
+            store, source, version["id"], _body(item.update), caller
+        )
         return line.result("updated" if changed else "unchanged")
     if what == "delete" and version:
         need(caller, "own", source)
@@ -124,7 +139,9 @@ def _check_owner(store: Store, caller: Caller, url: str) -> None:
     """Raise NotFound where no owner that the caller may know of is at this URL."""
     _, owners_of_kind, owner, _ = url.split("/")
     found = store.owners.org(owner) if owners_of_kind == "orgs" else store.users.get(owner)
-    known = found and (found["active"] if owners_of_kind == "users" else may(caller, "read org", found))
+    known = found and (
+        found["active"] if owners_of_kind == "users" else may(caller, "read org", found)
+    )
     if not found or not known:
         raise NotFound(f"there is no owner {url}")
 

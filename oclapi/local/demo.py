@@ -1,7 +1,8 @@
-"""`make demo`: the main job on a real terminology, with servers of its own, ended by checks. Safe to run again: then it changes nothing.
+"""`make demo`: the main job on a real terminology, with servers of its own, ended by checks. Safe
+to run again: then it changes nothing.
 
-ICD-10-CM is loaded, released as a version, exported; the archives are fetched over HTTP, checked entry by entry against what was
-loaded, and left in OCL_HOME/demo (var/demo).
+ICD-10-CM is loaded, released as a version, exported; the archives are fetched over HTTP, checked
+entry by entry against what was loaded, and left in OCL_HOME/demo (var/demo).
 """
 
 import codecs
@@ -79,16 +80,27 @@ def demo(server: LocalRun) -> None:
 def load_all(server: LocalRun, listed: list[Code]) -> Report:
     """Import everything. Raises DemoFailed when a line is refused."""
     settings = server.settings
-    store = Store(Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key)
+    store = Store(
+        Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key
+    )
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
     lines = (jsonio.dumps(line) for line in icd10cm.lines(listed))
     total = 2 + len(listed) + len(mapped(listed))
     options = Options()
     task = task_key(icd10cm.edition(), options, caller)
     with progress("loading", total) as told:
-        report = run(store, caller, lines, options, task, lambda so_far, results: told(results[-1].line))
+        report = run(
+            store, caller, lines, options, task, lambda so_far, results: told(results[-1].line)
+        )
     if report.processed != total or report.refused:
-        first = next((result for result in store.tasks.results(report.task) if result["outcome"] in REFUSALS), None)
+        first = next(
+            (
+                result
+                for result in store.tasks.results(report.task)
+                if result["outcome"] in REFUSALS
+            ),
+            None,
+        )
         raise DemoFailed(f"not every line was loaded: {report.message}; {first}")
     store.database.client.close()
     return report
@@ -104,13 +116,19 @@ def release(server: LocalRun) -> bool:
     with call(server, "GET", VERSION_URL, missing=True) as (status, _, _):
         if status == 200:
             return False
-    body = {"id": RELEASE, "released": True, "description": f"ICD-10-CM {RELEASE}, as {icd10cm.edition()} carries it"}
+    body = {
+        "id": RELEASE,
+        "released": True,
+        "description": f"ICD-10-CM {RELEASE}, as {icd10cm.edition()} carries it",
+    }
     with call(server, "POST", f"{SOURCE_URL}versions/", body):
         return True
 
 
 def wait_for_export(server: LocalRun, entries: int) -> float:
-    """Wait until the export of so many entries is ready, as a client does; the seconds that it took. Has it made where nobody did."""
+    """Wait until the export of so many entries is ready, as a client does; the seconds that it
+    took. Has it made where nobody did.
+    """
     begun = time.monotonic()
     with progress("exporting", entries) as told:
         while True:
@@ -124,7 +142,9 @@ def wait_for_export(server: LocalRun, entries: int) -> float:
                 told(entries)
                 return time.monotonic() - begun
             if time.monotonic() - begun > PATIENCE:
-                raise DemoFailed(f"the export was not ready after {PATIENCE:.0f} s; its state is {headers['exportStatus']}")
+                raise DemoFailed(
+                    f"the export was not ready after {PATIENCE:.0f} s; its state is {headers['exportStatus']}"
+                )
             time.sleep(min(float(headers["Retry-After"] or 1), 1.0))
 
 
@@ -136,28 +156,48 @@ def fetch(server: LocalRun, folder: Path, form: str) -> Archive:
             raise DemoFailed(f"the export answered {status} with the file name {name!r}")
         file, part = folder / name, folder / f".{name}.part"
         digest, size = hashlib.sha256(), 0
-        with open(part, "wb") as out, progress(f"downloading the {form}, bytes", int(headers["Content-Length"])) as told:
+        with (
+            open(part, "wb") as out,
+            progress(f"downloading the {form}, bytes", int(headers["Content-Length"])) as told,
+        ):
             while chunk := body.read(CHUNK):
                 digest.update(chunk)
                 size += out.write(chunk)
                 told(size)
         if size != int(headers["Content-Length"]):
-            raise DemoFailed(f"the {form} has {size} bytes, {headers['Content-Length']} were announced")
+            raise DemoFailed(
+                f"the {form} has {size} bytes, {headers['Content-Length']} were announced"
+            )
     same = file.exists() and hash_of(file) == digest.hexdigest()
     part.replace(file)
     return Archive(file, size, digest.hexdigest(), same)
 
 
 def content(concept: Mapping[str, Any]) -> bytes:
-    """A digest of what a concept says, the same of the line that was loaded and of the entry that is exported."""
-    names = [(name["name"], name["locale"], name["name_type"], name.get("locale_preferred", False)) for name in concept["names"]]
-    descriptions = [(entry["description"], entry["locale"], entry["description_type"]) for entry in concept["descriptions"]]
-    said = [concept["concept_class"], concept["datatype"], names, descriptions, concept.get("extras") or {}]
+    """A digest of what a concept says, the same of the line that was loaded and of the entry that
+    is exported.
+    """
+    names = [
+        (name["name"], name["locale"], name["name_type"], name.get("locale_preferred", False))
+        for name in concept["names"]
+    ]
+    descriptions = [
+        (entry["description"], entry["locale"], entry["description_type"])
+        for entry in concept["descriptions"]
+    ]
+    said = [
+        concept["concept_class"],
+        concept["datatype"],
+        names,
+        descriptions,
+        concept.get("extras") or {},
+    ]
     return hashlib.blake2b(jsonio.dumps_sorted(said), digest_size=16).digest()
 
 
 def check(file: Path, concepts: Mapping[str, bytes], pairs: Set[tuple[str, str]]) -> str:
-    """Compare an archive with what was loaded, entry by entry: the `content` of each concept by id, and every (parent, child).
+    """Compare an archive with what was loaded, entry by entry: the `content` of each concept by id,
+    and every (parent, child).
 
     Returns the SHA-256 of its document. Raises DemoFailed.
     """
@@ -165,27 +205,39 @@ def check(file: Path, concepts: Mapping[str, bytes], pairs: Set[tuple[str, str]]
     with opened(file) as document:
         hashed = Hashed(document)
         text = Text(hashed)
-        head = json.loads(text.until('"concepts":[').rstrip(", \n") + "}")  # contract 15: these lists are the last two keys, in this order
+        # contract 15: these lists are the last two keys, in this order
+        head = json.loads(text.until('"concepts":[').rstrip(", \n") + "}")
         for concept in text.entries():
-            if left.pop(concept["id"], None) != content(concept) or concept["display_name"] != concept["names"][0]["name"]:
-                raise DemoFailed(f"{file.name}: {concept['id']} is not as it was loaded, or is there twice")
+            if (
+                left.pop(concept["id"], None) != content(concept)
+                or concept["display_name"] != concept["names"][0]["name"]
+            ):
+                raise DemoFailed(
+                    f"{file.name}: {concept['id']} is not as it was loaded, or is there twice"
+                )
         text.until('"mappings":[')
         for mapping in text.entries():
             pair = (mapping["from_concept_code"], mapping["to_concept_code"])
             if pair not in unmapped or mapping["map_type"] != icd10cm.PARENT_OF:
-                raise DemoFailed(f"{file.name}: the mapping {mapping['id']} is not as it was loaded, or is there twice")
+                raise DemoFailed(
+                    f"{file.name}: the mapping {mapping['id']} is not as it was loaded, or is there twice"
+                )
             unmapped.remove(pair)
         hashed.rest()
     if left or unmapped:
         raise DemoFailed(f"{file.name} lacks {len(left)} concepts and {len(unmapped)} mappings")
     if (head["id"], head["released"], head["active_concepts"]) != (RELEASE, True, len(concepts)):
-        raise DemoFailed(f"{file.name} does not say that it is release {RELEASE} with {len(concepts)} concepts")
+        raise DemoFailed(
+            f"{file.name} does not say that it is release {RELEASE} with {len(concepts)} concepts"
+        )
     return hashed.digest.hexdigest()
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[IO[bytes]]:
-    """The one document in an archive; the archive's own checksums are checked as it is read to its end."""
+    """The one document in an archive; the archive's own checksums are checked as it is read to its
+    end.
+    """
     if file.suffix == ".zip":
         with zipfile.ZipFile(file) as archive:
             if archive.namelist() != ["export.json"]:
@@ -263,20 +315,31 @@ class Text:
 
 @contextmanager
 def call(
-    server: LocalRun, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing: bool = False
+    server: LocalRun,
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    missing: bool = False,
 ) -> Iterator[tuple[int, Message, IO[bytes]]]:
-    """One request as the superuser: status, headers, body. Raises DemoFailed for a failure; `missing`: 404 is an answer."""
+    """One request as the superuser: status, headers, body. Raises DemoFailed for a failure;
+    `missing`: 404 is an answer.
+    """
     headers = {"Authorization": f"Token {server.token}", "Content-Type": "application/json"}
     data = None if body is None else jsonio.dumps(body)
     try:
-        with urlopen(Request(server.url + path, data=data, headers=headers, method=method), timeout=60) as answer:
+        with urlopen(
+            Request(server.url + path, data=data, headers=headers, method=method), timeout=60
+        ) as answer:
             yield answer.status, answer.headers, answer
     except HTTPError as error:
         with error:
             if error.code == 404 and missing:
                 yield 404, error.headers, error
             else:
-                raise DemoFailed(f"{method} {path} answered {error.code}: {error.read(1000).decode(errors='replace')}") from error
+                raise DemoFailed(
+                    f"{method} {path} answered {error.code}: {error.read(1000).decode(errors='replace')}"
+                ) from error
     except URLError as error:
         raise DemoFailed(f"{method} {path} got no answer: {error.reason}") from error
 
@@ -290,7 +353,14 @@ def tell(line: str) -> None:
     print(line, flush=True)
 
 
-def tell_figures(server: LocalRun, load: Report, released: bool, waited: float, archives: list[Archive], document: str) -> None:
+def tell_figures(
+    server: LocalRun,
+    load: Report,
+    released: bool,
+    waited: float,
+    archives: list[Archive],
+    document: str,
+) -> None:
     fresh = load.processed - load.counts.get("unchanged", 0)
     tell("")
     tell(f"load      {load.message}")
@@ -298,7 +368,9 @@ def tell_figures(server: LocalRun, load: Report, released: bool, waited: float, 
         tell(f"          went on after line {load.continued:,}, which an earlier run had reached")
     handled = load.processed - load.continued
     tell(f"          {load.seconds:.1f} s, {handled / max(load.seconds, 0.001):,.0f} rows/s")
-    tell(f"release   {RELEASE} {'made' if released else 'was there already'}; its export was ready after {waited:.1f} s")
+    tell(
+        f"release   {RELEASE} {'made' if released else 'was there already'}; its export was ready after {waited:.1f} s"
+    )
     for archive in archives:
         again = ", the same bytes as last time" if archive.same else ""
         tell(f"archive   {archive.file}  {archive.size:,} bytes{again}")
@@ -317,7 +389,9 @@ def tell_figures(server: LocalRun, load: Report, released: bool, waited: float, 
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run the demo. Returns the exit code: 0 only when every check has passed; else one line on stderr says what did not."""
+    """Run the demo. Returns the exit code: 0 only when every check has passed; else one line on
+    stderr says what did not.
+    """
     stop_on_signals()
     try:
         tell("starting the servers")

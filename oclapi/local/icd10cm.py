@@ -1,7 +1,8 @@
 """ICD-10-CM, the clinical modification of ICD-10 by the CDC (public domain), as lines of an import.
 
-Read from the package simple_icd_10_cm, which carries the tabular list. A concept's id is its code. 39 blocks hold a single category
-of the same code (B10): such a block has the range as its id (B10-B10), as the others have.
+Read from the package simple_icd_10_cm, which carries the tabular list. A concept's id is its code.
+39 blocks hold a single category of the same code (B10): such a block has the range as its id
+(B10-B10), as the others have.
 """
 
 import warnings
@@ -49,12 +50,16 @@ class Code:
 
 
 def edition() -> str:
-    """What the entries were read from, and the form that `lines` gives them: another value, another import."""
+    """What the entries were read from, and the form that `lines` gives them: another value, another
+    import.
+    """
     return f"simple-icd-10-cm {version('simple-icd-10-cm')}, form 1"
 
 
 def codes() -> list[Code]:
-    """Every chapter, block, category and code, in the order of the tabular list: a parent comes before its children."""
+    """Every chapter, block, category and code, in the order of the tabular list: a parent comes
+    before its children.
+    """
     listed = icd.get_all_codes(True)
     found: list[Code] = []
     seen: set[str] = set()
@@ -68,7 +73,9 @@ def codes() -> list[Code]:
 
 
 def parent_id(code: Code) -> str | None:
-    """The id of the entry above, None for a chapter. A category alone in its block has the block's code above it."""
+    """The id of the entry above, None for a chapter. A category alone in its block has the block's
+    code above it.
+    """
     above = code.ask(icd.get_parent)
     if not above:
         return None
@@ -76,37 +83,68 @@ def parent_id(code: Code) -> str | None:
 
 
 def lines(listed: list[Code]) -> Iterator[Mapping[str, Any]]:
-    """The organisation, the source, its concepts, then a mapping from each parent to each of its children, with the child's id."""
-    yield {"type": "Organization", "id": ORG, "name": "Centers for Disease Control and Prevention", "website": "https://www.cdc.gov/nchs/icd/"}
+    """The organisation, the source, its concepts, then a mapping from each parent to each of its
+    children, with the child's id.
+    """
     yield {
-        "type": "Source", "owner": ORG, "id": SOURCE, "name": SOURCE, "source_type": "Dictionary", "default_locale": "en",
+        "type": "Organization",
+        "id": ORG,
+        "name": "Centers for Disease Control and Prevention",
+        "website": "https://www.cdc.gov/nchs/icd/",
+    }
+    yield {
+        "type": "Source",
+        "owner": ORG,
+        "id": SOURCE,
+        "name": SOURCE,
+        "source_type": "Dictionary",
+        "default_locale": "en",
         "full_name": "International Classification of Diseases, Tenth Revision, Clinical Modification",
-    }  # fmt: skip
+    }
     for code in listed:
         yield concept(code)
     for code in listed:
         above = parent_id(code)
         if above:
             yield {
-                "type": "Mapping", "source_url": SOURCE_URL, "id": code.id, "map_type": PARENT_OF,
-                "from_concept_url": f"{SOURCE_URL}concepts/{above}/", "to_concept_url": f"{SOURCE_URL}concepts/{code.id}/",
-            }  # fmt: skip
+                "type": "Mapping",
+                "source_url": SOURCE_URL,
+                "id": code.id,
+                "map_type": PARENT_OF,
+                "from_concept_url": f"{SOURCE_URL}concepts/{above}/",
+                "to_concept_url": f"{SOURCE_URL}concepts/{code.id}/",
+            }
 
 
 def concept(code: Code) -> Mapping[str, Any]:
     """The line of one entry: its title and inclusion terms as names, its notes as descriptions."""
     title = str(code.ask(icd.get_description))
-    synonyms = dict.fromkeys(term for term in code.ask(icd.get_inclusion_term) if term.strip() and term != title)
-    names = [{"name": title, "locale": "en", "locale_preferred": True, "name_type": "FULLY_SPECIFIED"}]
+    synonyms = dict.fromkeys(
+        term for term in code.ask(icd.get_inclusion_term) if term.strip() and term != title
+    )
+    names = [
+        {"name": title, "locale": "en", "locale_preferred": True, "name_type": "FULLY_SPECIFIED"}
+    ]
     names += [{"name": term, "locale": "en", "name_type": "Synonym"} for term in synonyms]
-    notes = [(text, kind) for question, kind in NOTES for text in code.ask(question) if text.strip()]
-    notes += [(text, kind) for question, kind in INSTRUCTIONS if (text := code.ask(question)).strip()]
+    notes = [
+        (text, kind) for question, kind in NOTES for text in code.ask(question) if text.strip()
+    ]
+    notes += [
+        (text, kind) for question, kind in INSTRUCTIONS if (text := code.ask(question)).strip()
+    ]
     seventh = code.ask(icd.get_seven_chr_def)
     return {
-        "type": "Concept", "source_url": SOURCE_URL, "id": code.id, "concept_class": _class(code), "datatype": "N/A", "names": names,
-        "descriptions": [{"description": text, "locale": "en", "description_type": kind} for text, kind in notes],
+        "type": "Concept",
+        "source_url": SOURCE_URL,
+        "id": code.id,
+        "concept_class": _class(code),
+        "datatype": "N/A",
+        "names": names,
+        "descriptions": [
+            {"description": text, "locale": "en", "description_type": kind} for text, kind in notes
+        ],
         **({"extras": {"seventh_character": seventh}} if seventh else {}),
-    }  # fmt: skip
+    }
 
 
 def _class(code: Code) -> str:

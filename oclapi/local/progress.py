@@ -1,4 +1,6 @@
-"""How far a long work is, told on the terminal: a bar where there is one, a plain line now and then where there is none."""
+"""How far a long work is, told on the terminal: a bar where there is one, a plain line now and then
+where there is none.
+"""
 
 import sys
 import time
@@ -27,7 +29,13 @@ def progress(title: str, total: int, start: int = 0) -> Iterator[Told]:
 @contextmanager
 def _bar(title: str, total: int, start: int) -> Iterator[Told]:
     begun = time.monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console()) as bars:
         task = bars.add_task(title, total=total, completed=start, pace="")
         yield lambda done: bars.update(task, completed=done, pace=_pace(done - start, begun))

@@ -1,9 +1,11 @@
-"""`make run`: databases, worker and web server of one folder, started in order, watched, and stopped in reverse order.
+"""`make run`: databases, worker and web server of one folder, started in order, watched, and
+stopped in reverse order.
 
-The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ mail/ log/, secrets.json (made once, mode 0600), addresses.env (while
-it runs: where the servers are and how they are set, for the command line) and lock (one run per folder). The app's answers to Ctrl-C
-and to crashes are ours and not a process manager's: honcho, say, ends everything at the first death and kills a database after five
-seconds.
+The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ mail/ log/, secrets.json (made once,
+mode 0600), addresses.env (while it runs: where the servers are and how they are set, for the
+command line) and lock (one run per folder). The app's answers to Ctrl-C and to crashes are ours and
+not a process manager's: honcho, say, ends everything at the first death and kills a database after
+five seconds.
 """
 
 import fcntl
@@ -45,12 +47,21 @@ from oclapi.local.servers import (
 from oclapi.local.solr import solr_jars, start_solr
 
 ROOT = Path(__file__).resolve().parents[2]
-WEB: Sequence[str] = (sys.executable, "-m", "gunicorn", "--config", str(ROOT / "config" / "gunicorn.py"), "wsgi:app")
+WEB: Sequence[str] = (
+    sys.executable,
+    "-m",
+    "gunicorn",
+    "--config",
+    str(ROOT / "config" / "gunicorn.py"),
+    "wsgi:app",
+)
 WORKER: Sequence[str] = (sys.executable, "-m", "jobs.worker")
 
 SECRETS, ADDRESSES = "secrets.json", "addresses.env"
 RUN_CACHE_GB = 1.0
-PAUSES = (1, 2, 4, 8, 15, 30)  # seconds before a restart: the next one at each death, from the first again after STEADY seconds of life
+# seconds before a restart: the next one at each death, from the first again after STEADY seconds of
+# life
+PAUSES = (1, 2, 4, 8, 15, 30)
 STEADY = 120.0  # more than a start may take
 
 Tell = Callable[[str], None]
@@ -58,7 +69,9 @@ Tell = Callable[[str], None]
 
 @dataclass(slots=True)
 class Part:
-    """One process of the run, and how to start it again on its old port. The run ends when a `vital` one ends."""
+    """One process of the run, and how to start it again on its old port. The run ends when a
+    `vital` one ends.
+    """
 
     server: Server
     restart: Callable[[], Server]
@@ -71,7 +84,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class LocalRun:
-    """A complete server that answers. `environ` is what its processes were given: Settings.from_environ reads it."""
+    """A complete server that answers. `environ` is what its processes were given:
+    Settings.from_environ reads it.
+    """
 
     url: str  # http://127.0.0.1:PORT, without a slash at the end
     token: str  # of the first superuser
@@ -86,10 +101,12 @@ class LocalRun:
 
 @contextmanager
 def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[LocalRun]:
-    """Start the databases that the environment does not name (MONGO_URL, REDIS_URL, SOLR_URL), worker and web; stop all at the end.
+    """Start the databases that the environment does not name (MONGO_URL, REDIS_URL, SOLR_URL),
+    worker and web; stop all at the end.
 
-    Call it from the main thread: the processes end with the thread that started them. `tell` gets a line when something takes long
-    or is done without. Raises BadSetting; LocalError when a part can't run, after stopping those that did.
+    Call it from the main thread: the processes end with the thread that started them. `tell` gets a
+    line when something takes long or is done without. Raises BadSetting; LocalError when a part
+    can't run, after stopping those that did.
     """
     settings = Settings.from_environ(environ)
     port = _number(environ, "PORT", 8000, 65535)
@@ -98,12 +115,16 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
     with ExitStack() as stack:
         home.mkdir(0o700, parents=True, exist_ok=True)
         stack.enter_context(_only_run(home))
-        for left in (*home.glob(f".{SECRETS}.*"), *home.glob(f".{ADDRESSES}.*")):  # of a run that was killed while it wrote one
+        # of a run that was killed while it wrote one
+        for left in (*home.glob(f".{SECRETS}.*"), *home.glob(f".{ADDRESSES}.*")):
             left.unlink()
-        check_port(port, "web")  # again when web starts; now, since nobody should wait for three databases to hear it
+        # again when web starts; now, since nobody should wait for three databases to hear it
+        check_port(port, "web")
         parts: list[Part] = []
 
-        def add(start: Callable[[int | None], Server], vital: bool = False, patience: float = 30.0) -> Server:
+        def add(
+            start: Callable[[int | None], Server], vital: bool = False, patience: float = 30.0
+        ) -> Server:
             server = start(None)
             part = Part(server, lambda: start(server.port), vital, patience, since=time.monotonic())
             parts.append(part)
@@ -117,7 +138,9 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
         ours["PORT"] = str(port)
         log = home / "log"
         if not environ.get("MONGO_URL"):
-            ours["MONGO_URL"] = database_url(add(lambda at: start_mongod(home / "mongo", at, RUN_CACHE_GB), vital=True), "oclapi")
+            ours["MONGO_URL"] = database_url(
+                add(lambda at: start_mongod(home / "mongo", at, RUN_CACHE_GB), vital=True), "oclapi"
+            )
         if not environ.get("REDIS_URL"):
             ours["REDIS_URL"] = f"{add(lambda at: start_redis(home / 'redis', at)).url}/0"
         if not environ.get("SOLR_URL"):
@@ -129,13 +152,26 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
         given = {**environ, **ours, "PYTHONUNBUFFERED": "1"}
         stack.enter_context(_addresses(home, given))
         redis_url = given["REDIS_URL"]
-        add(lambda at: _start_program("worker", WORKER, log, given, 0, lambda server: _works(server, redis_url), alone=False), patience=10)
+        add(
+            lambda at: _start_program(
+                "worker",
+                WORKER,
+                log,
+                given,
+                0,
+                lambda server: _works(server, redis_url),
+                alone=False,
+            ),
+            patience=10,
+        )
         add(lambda at: _start_program("web", WEB, log, given, port, _serves))
         yield LocalRun(f"http://{HOST}:{port}", given["OCL_ROOT_TOKEN"], home, given, parts)
 
 
 def watch(run: LocalRun, tell: Tell = print) -> None:
-    """Stay for ever: say which process ended, start it again after a pause that grows. Raises ServerFailed when a vital one ended."""
+    """Stay for ever: say which process ended, start it again after a pause that grows. Raises
+    ServerFailed when a vital one ended.
+    """
     while True:
         for part in run.parts:
             _look_after(part, tell, time.monotonic())
@@ -148,7 +184,9 @@ def _look_after(part: Part, tell: Tell, now: float) -> None:
         return
     name, code = part.server.name, part.server.process.returncode
     if part.vital:
-        raise ServerFailed(f"{name} ended with code {code}; everything stops (see {part.server.folder / name}.log)")
+        raise ServerFailed(
+            f"{name} ended with code {code}; everything stops (see {part.server.folder / name}.log)"
+        )
     if part.due is None:
         part.deaths = 0 if now - part.since > STEADY else part.deaths
         pause = PAUSES[min(part.deaths, len(PAUSES) - 1)]
@@ -176,7 +214,8 @@ def _start_program(
     server = Server(name, f"http://{HOST}:{port}", port, log, process)
     try:
         wait_until(server, answers, patience=60)
-    except BaseException:  # whatever ends the waiting, Ctrl-C too, must not leave the process behind
+    # whatever ends the waiting, Ctrl-C too, must not leave the process behind
+    except BaseException:
         server.kill()
         raise
     return server
@@ -186,14 +225,18 @@ def _serves(server: Server) -> bool:
     try:
         with urlopen(f"{server.url}/orgs/", timeout=10) as answer:
             return bool(answer.status == 200)
-    except (URLError, OSError):  # not listening yet, or it has no database; wait_until says so if it stays like that
+    # not listening yet, or it has no database; wait_until says so if it stays like that
+    except (URLError, OSError):
         return False
 
 
 def _works(server: Server, redis_url: str) -> bool:
     """One of its processes has told the queue that it takes jobs."""
     try:
-        pids = {server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))}
+        pids = {
+            server.pid,
+            *(child.pid for child in psutil.Process(server.pid).children(recursive=True)),
+        }
         with redis.Redis.from_url(redis_url, socket_timeout=5) as connection:
             return any(worker.pid in pids for worker in rq.Worker.all(connection=connection))
     except (redis.RedisError, psutil.NoSuchProcess):  # wait_until says so if it stays like that
@@ -203,7 +246,12 @@ def _works(server: Server, redis_url: str) -> bool:
 def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
     """A variable that is not the app's but of how it is run. Raises BadSetting."""
     text = environ.get(name) or str(default)
-    if not text.isascii() or not text.isdecimal() or len(text) > len(str(most)) or not 0 < int(text) <= most:
+    if (
+        not text.isascii()
+        or not text.isdecimal()
+        or len(text) > len(str(most))
+        or not 0 < int(text) <= most
+    ):
         raise BadSetting(f"{name} must be a number from 1 to {most}")
     return int(text)
 
@@ -214,7 +262,9 @@ def _only_run(home: Path) -> Iterator[None]:
     with open(home / "lock", "a+") as lock:
         if not try_lock(lock.fileno()):
             lock.seek(0)
-            raise FolderInUse(f"another run (process {lock.read().strip() or 'unknown'}) works in {home}; stop it or set OCL_HOME")
+            raise FolderInUse(
+                f"another run (process {lock.read().strip() or 'unknown'}) works in {home}; stop it or set OCL_HOME"
+            )
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -223,7 +273,9 @@ def _only_run(home: Path) -> Iterator[None]:
 
 
 def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The superuser's token and the signing key: the environment's, else those of `home`/secrets.json, made at the first run."""
+    """The superuser's token and the signing key: the environment's, else those of
+    `home`/secrets.json, made at the first run.
+    """
     made = {"OCL_ROOT_TOKEN": secrets.token_hex(20), "OCL_SECRET_KEY": secrets.token_hex(32)}
     file = home / SECRETS
     if not file.exists():
@@ -232,20 +284,31 @@ def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
         kept = json.loads(file.read_text())
         values = {name: environ.get(name) or str(kept[name]) for name in made}
     except (ValueError, KeyError, TypeError) as error:
-        raise LocalError(f"{file} can't be read as JSON with {' and '.join(made)}: restore it, or remove it to get new ones") from error
+        raise LocalError(
+            f"{file} can't be read as JSON with {' and '.join(made)}: restore it, or remove it to get new ones"
+        ) from error
     Settings.from_environ(values)
     return values
 
 
 @contextmanager
 def _addresses(home: Path, given: Mapping[str, str]) -> Iterator[None]:
-    """While the run lasts `home`/addresses.env tells a shell where its servers are and how they are set; what is set there already wins.
+    """While the run lasts `home`/addresses.env tells a shell where its servers are and how they are
+    set; what is set there already wins.
 
-    Not what no command needs and others must not have: the superuser's token, and the way out for mail, which may hold a password.
+    Not what no command needs and others must not have: the superuser's token, and the way out for
+    mail, which may hold a password.
     """
     file = home / ADDRESSES
-    told = {setting.metadata["env"] for setting in fields(Settings)} - {"OCL_ROOT_TOKEN", "OCL_MAIL"}
-    lines = (f'[ -n "${{{name}:-}}" ] || {name}={shlex.quote(value)}\n' for name, value in given.items() if name in told and value)
+    told = {setting.metadata["env"] for setting in fields(Settings)} - {
+        "OCL_ROOT_TOKEN",
+        "OCL_MAIL",
+    }
+    lines = (
+        f'[ -n "${{{name}:-}}" ] || {name}={shlex.quote(value)}\n'
+        for name, value in given.items()
+        if name in told and value
+    )
     _write_private(file, "".join(lines))
     try:
         yield
@@ -264,7 +327,9 @@ def _write_private(file: Path, text: str) -> None:
 
 
 def stop_on_signals() -> None:
-    """From here on Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt once; more of them don't disturb the stopping."""
+    """From here on Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt once; more of them
+    don't disturb the stopping.
+    """
 
     def stop(number: int, frame: Any) -> None:
         for each in stopping:
@@ -277,7 +342,9 @@ def stop_on_signals() -> None:
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run until told to stop. Returns the exit code: 0 when stopped, 1 when something can't run; then one line on stderr says what."""
+    """Run until told to stop. Returns the exit code: 0 when stopped, 1 when something can't run;
+    then one line on stderr says what.
+    """
     stop_on_signals()
 
     def tell(line: str) -> None:

@@ -21,11 +21,35 @@ IN_MEMORY = 8 * 2**20
 PIECE = 2**18
 
 EXPOSED = (
-    "num_found", "num_returned", "num_found_concepts", "num_found_mappings", "offset", "next", "previous", "pages", "page_number", "Link",
-    "lastUpdated", "Last-Updated", "Location", "Allow", "Retry-After", "WWW-Authenticate", "Date", "ETag", "Last-Modified",
-    "Content-Disposition", "Content-Length", "Content-Range", "Accept-Ranges", "exportStatus", "exportError", "exportURL",
-    "search-engine", "search-behind",
-)  # fmt: skip
+    "num_found",
+    "num_returned",
+    "num_found_concepts",
+    "num_found_mappings",
+    "offset",
+    "next",
+    "previous",
+    "pages",
+    "page_number",
+    "Link",
+    "lastUpdated",
+    "Last-Updated",
+    "Location",
+    "Allow",
+    "Retry-After",
+    "WWW-Authenticate",
+    "Date",
+    "ETag",
+    "Last-Modified",
+    "Content-Disposition",
+    "Content-Length",
+    "Content-Range",
+    "Accept-Ranges",
+    "exportStatus",
+    "exportError",
+    "exportURL",
+    "search-engine",
+    "search-behind",
+)
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
@@ -40,7 +64,9 @@ def ok(value: Any, headers: Mapping[str, str] | None = None) -> Response:
 
 
 def ok_bytes(body: bytes | Iterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
-    """200 with JSON that is bytes already, or a stream of them; as a ZIP where the request wants one."""
+    """200 with JSON that is bytes already, or a stream of them; as a ZIP where the request wants
+    one.
+    """
     if wants_zip():
         return _zip([body] if isinstance(body, bytes) else body, headers)
     return Response(body, 200, headers, mimetype="application/json")
@@ -70,16 +96,24 @@ def last_updated(moment: datetime) -> dict[str, str]:
 
 def wants_zip() -> bool:
     """Did the request ask for its answer as a ZIP?"""
-    return request.method in ("GET", "HEAD") and request.headers.get("Compress", "").strip().lower() in ("true", "1")
+    return request.method in ("GET", "HEAD") and request.headers.get(
+        "Compress", ""
+    ).strip().lower() in ("true", "1")
 
 
 def finish(response: Response) -> Response:
     """The last step of every answer: its packing, and the headers that all of them have."""
-    if response.mimetype in ("application/json", "text/html") and request.accept_encodings.quality("gzip") > 0:
+    if (
+        response.mimetype in ("application/json", "text/html")
+        and request.accept_encodings.quality("gzip") > 0
+    ):
         _as_gzip(response)
-    response.headers["Vary"] = ", ".join(dict.fromkeys(["Authorization", "Accept-Encoding", *response.vary]))
+    response.headers["Vary"] = ", ".join(
+        dict.fromkeys(["Authorization", "Accept-Encoding", *response.vary])
+    )
     response.headers.update(CORS)
-    if request.method == "OPTIONS" and response.status_code == 200:  # Flask's own answer, which has no body and says that it is HTML
+    # Flask's own answer, which has no body and says that it is HTML
+    if request.method == "OPTIONS" and response.status_code == 200:
         response.headers.pop("Content-Type", None)
     return response
 
@@ -106,7 +140,8 @@ def gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 def _zip(parts: Iterable[bytes], headers: Mapping[str, str] | None) -> Response:
     """200 with the parts in a ZIP."""
-    response = Response(iter(()), 200, headers, mimetype="application/zip")  # of no known length, also where HEAD makes no file
+    # of no known length, also where HEAD makes no file
+    response = Response(iter(()), 200, headers, mimetype="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="export.zip"'
     if request.method != "HEAD":
         file = zipped("export.json", parts)
@@ -118,14 +153,18 @@ def _zip(parts: Iterable[bytes], headers: Mapping[str, str] | None) -> Response:
 def zipped(name: str, parts: Iterable[bytes]) -> IO[bytes]:
     """A temporary file with a ZIP of one entry.
 
-    Made whole before the first byte is sent, because a header without the sizes, which a stream would need, breaks readers of
-    streams such as Java's. So a fault in the middle is an error answer and no half an archive. Memory: 8 MiB, the rest lies on disk.
+    Made whole before the first byte is sent, because a header without the sizes, which a stream
+    would need, breaks readers of streams such as Java's. So a fault in the middle is an error
+    answer and no half an archive. Memory: 8 MiB, the rest lies on disk.
     """
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it outlives this function
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED
     try:
-        with zipfile.ZipFile(file, "w", compresslevel=1) as archive, archive.open(entry, "w", force_zip64=True) as out:
+        with (
+            zipfile.ZipFile(file, "w", compresslevel=1) as archive,
+            archive.open(entry, "w", force_zip64=True) as out,
+        ):
             for part in parts:
                 out.write(part)
     except BaseException:

@@ -24,7 +24,11 @@ FORM_PARTS = 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 ALTERNATIVE = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,]+)')
-LAST_UPDATE: dict[str, Literal["lastUpdate"]] = {"lastUpdate": "lastUpdate", "last_update": "lastUpdate", "lastUpdated": "lastUpdate"}
+LAST_UPDATE: dict[str, Literal["lastUpdate"]] = {
+    "lastUpdate": "lastUpdate",
+    "last_update": "lastUpdate",
+    "lastUpdated": "lastUpdate",
+}
 BEST_MATCH: dict[str, Literal["bestMatch"]] = {"bestMatch": "bestMatch", "best_match": "bestMatch"}
 """Spellings of sorts that several listings have."""
 
@@ -57,7 +61,9 @@ def number(name: str, *, low: int = 0) -> int | None:
 
 
 def moment(name: str) -> times.Moment | None:
-    """A moment in a query parameter, 1970 for all that are earlier; None when it is absent. Raises Invalid."""
+    """A moment in a query parameter, 1970 for all that are earlier; None when it is absent. Raises
+    Invalid.
+    """
     given = text(name)
     if given is None:
         return None
@@ -69,13 +75,18 @@ def moment(name: str) -> times.Moment | None:
 
 
 def order(spellings: Mapping[str, Field], default: tuple[Field, bool]) -> tuple[Field, bool]:
-    """The field that the request sorts by, and whether the largest come first. Raises Invalid for an unknown field."""
+    """The field that the request sorts by, and whether the largest come first. Raises Invalid for
+    an unknown field.
+    """
     found = default
     for name in ("sortAsc", "sortDesc"):  # of both given, the second wins
         given = text(name)
         if given is not None:
             if given not in spellings:
-                raise Invalid.field(name, f"this list can be sorted by {', '.join(dict.fromkeys(spellings.values()))}")
+                raise Invalid.field(
+                    name,
+                    f"this list can be sorted by {', '.join(dict.fromkeys(spellings.values()))}",
+                )
             found = spellings[given], name == "sortDesc"
     return found
 
@@ -104,13 +115,17 @@ def optional_body(settings: Settings) -> Json:
 
 
 def flat_body(settings: Settings) -> Json:
-    """As `body`, for bodies without lists and objects in them: a form is taken too. Of a key given twice the first counts."""
+    """As `body`, for bodies without lists and objects in them: a form is taken too. Of a key given
+    twice the first counts.
+    """
     if request.mimetype not in FORMS:
         return body(settings)
     raw = _raw(settings)
     try:
         reader = FormDataParser(max_form_parts=FORM_PARTS, silent=False)
-        _, fields, _ = reader.parse(io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params)
+        _, fields, _ = reader.parse(
+            io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params
+        )
     except (ValueError, RequestEntityTooLarge) as error:
         raise Invalid.field("__all__", "this is not a valid form") from error
     return jsonio.object_of(jsonio.dumps(fields.to_dict()), settings.max_depth)
@@ -118,12 +133,16 @@ def flat_body(settings: Settings) -> Json:
 
 def _object(raw: bytes, settings: Settings) -> Json:
     if request.mimetype not in ("", "application/json"):
-        raise BodyTypeNotAccepted(f"the body must be application/json, not {request.mimetype[:100]}")
+        raise BodyTypeNotAccepted(
+            f"the body must be application/json, not {request.mimetype[:100]}"
+        )
     return jsonio.object_of(raw, settings.max_depth)
 
 
 def _raw(settings: Settings) -> bytes:
-    """The body as it came, read no further than the limit. Werkzeug's own limit cuts a body of untold length without a word."""
+    """The body as it came, read no further than the limit. Werkzeug's own limit cuts a body of
+    untold length without a word.
+    """
     most = settings.max_body
     too_large = BodyTooLarge(f"the body has more than {most} bytes")
     if (request.content_length or 0) > most:
@@ -135,15 +154,19 @@ def _raw(settings: Settings) -> bytes:
             raise too_large
         pieces.append(piece)
     raw = b"".join(pieces)
-    if len(raw) < (request.content_length or 0):  # what was cut off on its way can be whole JSON, or a whole form, all the same
-        raise Invalid.field("__all__", f"the body has {len(raw)} bytes, {request.content_length} were announced")
+    # what was cut off on its way can be whole JSON, or a whole form, all the same
+    if len(raw) < (request.content_length or 0):
+        raise Invalid.field(
+            "__all__", f"the body has {len(raw)} bytes, {request.content_length} were announced"
+        )
     return raw
 
 
 def leave_nothing(settings: Settings) -> None:
     """Read what is left of the body before the answer is sent, but no more than a body may have.
 
-    Many clients send the whole body before they look for an answer, and see a broken connection in place of a 401 or 413.
+    Many clients send the whole body before they look for an answer, and see a broken connection in
+    place of a 401 or 413.
     """
     left = settings.max_body
     try:
@@ -159,13 +182,17 @@ def _piece(most: int, settings: Settings) -> bytes:
             return request.stream.read(most)
     except HTTPException:
         raise
-    except Exception as error:  # servers have errors of their own, of no common kind, for a body that is cut off or badly framed
+    # servers have errors of their own, of no common kind, for a body that is cut off or badly
+    # framed
+    except Exception as error:
         raise Invalid.field("__all__", "the body can't be read to its end") from error
 
 
 @contextmanager
 def _patience(silence: int) -> Iterator[None]:
-    """Wait so many seconds for the next bytes of a body, not for ever: whoever sends none holds a thread of the server."""
+    """Wait so many seconds for the next bytes of a body, not for ever: whoever sends none holds a
+    thread of the server.
+    """
     connection = request.environ.get("gunicorn.socket")
     if connection is None:
         yield
@@ -179,8 +206,14 @@ def _patience(silence: int) -> Iterator[None]:
 
 
 def alternatives(name: str) -> list[str] | None:
-    """The values of a filter parameter, any of which may match; None without it. A value in double quotes may hold commas."""
+    """The values of a filter parameter, any of which may match; None without it. A value in double
+    quotes may hold commas.
+    """
     given = text(name)
     if given is None:
         return None
-    return [quoted or plain.strip() for quoted, plain in ALTERNATIVE.findall(given) if quoted or plain.strip()]
+    return [
+        quoted or plain.strip()
+        for quoted, plain in ALTERNATIVE.findall(given)
+        if quoted or plain.strip()
+    ]

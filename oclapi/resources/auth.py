@@ -1,4 +1,6 @@
-"""Who asks: the Authorization header (contract section 3). What they may do is told by oclapi/access.py."""
+"""Who asks: the Authorization header (contract section 3). What they may do is told by
+oclapi/access.py.
+"""
 
 import re
 
@@ -14,7 +16,8 @@ TOKEN = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
 def authenticate(users: Users) -> Caller:
     """The caller that the request's header names. Schemes other than Token say nothing here.
 
-    Raises NotAuthenticated for a Token header that is malformed or unknown, also where nobody needs credentials.
+    Raises NotAuthenticated for a Token header that is malformed or unknown, also where nobody needs
+    credentials.
     """
     scheme, *rest = request.headers.get("Authorization", "").split(None, 1) or [""]
     if scheme.lower() != "token":

@@ -50,13 +50,19 @@ class ConceptState(ItemEndpoint):
         with self.store.snapshot() as session:
             place, row, latest = self.state(path, session)
             if mappings:
-                total, found = mappings.page(self, place.revision, row.url, session, limit=MOST_AT_ONCE)
+                total, found = mappings.page(
+                    self, place.revision, row.url, session, limit=MOST_AT_ONCE
+                )
         if mappings is None:
-            return ok_bytes(row.body) if latest else ok(representations.detail(row.body, latest=False))
+            return (
+                ok_bytes(row.body) if latest else ok(representations.detail(row.body, latest=False))
+            )
         if total <= MOST_AT_ONCE:
             return ok(representations.detail(row.body, latest=latest, mappings=found))
         before, after = representations.detail_around(row.body, latest=latest)
-        return ok_bytes(itertools.chain([before], mappings.stream(self, place.revision, row.url), [after]))
+        return ok_bytes(
+            itertools.chain([before], mappings.stream(self, place.revision, row.url), [after])
+        )
 
 
 class Concept(ConceptState):
@@ -65,7 +71,9 @@ class Concept(ConceptState):
     def put(self, **path: str) -> Response:
         repo = self.target(path)
         body = bodies.concept_update(asked.body(self.settings))
-        item, _ = self.write(repo, lambda draft, here: concepts.update(draft, here, path["concept"], body))
+        item, _ = self.write(
+            repo, lambda draft, here: concepts.update(draft, here, path["concept"], body)
+        )
         return ok_bytes(item.body)
 
     post = patch = put
@@ -86,11 +94,17 @@ class ConceptVersions(ItemVersions):
         if asked.flag("verbose"):
             return super().entries(rows, newest)
         pairs = itertools.pairwise(itertools.chain(rows, [None]))
-        return (representations.concept_version(row, before, latest=row.from_rev == newest.from_rev) for row, before in pairs if row)
+        return (
+            representations.concept_version(row, before, latest=row.from_rev == newest.from_rev)
+            for row, before in pairs
+            if row
+        )
 
 
 class ConceptMappings(ItemEndpoint):
-    """The mappings of the same source that start from the concept, and with `includeInverseMappings` those that point to it."""
+    """The mappings of the same source that start from the concept, and with
+    `includeInverseMappings` those that point to it.
+    """
 
     kind = "concept"
 
@@ -100,9 +114,14 @@ class ConceptMappings(ItemEndpoint):
         with self.store.snapshot() as session:
             place, row = self.row(path, session)
             skip = min(pages.offset, listings.FAR)
-            total, part = wanted.page(self, place.revision, row.url, session, limit=pages.limit, skip=skip)
+            total, part = wanted.page(
+                self, place.revision, row.url, session, limit=pages.limit, skip=skip
+            )
         if pages.everything:
-            return ok_bytes(wanted.stream(self, place.revision, row.url), paging.headers(self.settings, pages, total, total))
+            return ok_bytes(
+                wanted.stream(self, place.revision, row.url),
+                paging.headers(self.settings, pages, total, total),
+            )
         return ok(part, paging.headers(self.settings, pages, total, len(part)))
 
 
@@ -159,8 +178,13 @@ class Entries(EntriesOfState, ABC):
     def post(self, **path: str) -> Response:
         repo = self.target(path)
         body = self.checked(asked.body(self.settings))
-        (item, _), entry = self.write(repo, lambda draft, here: concepts.add_entry(draft, here, path["concept"], self.part, body))
-        return created(jsonio.dumps(entry), f"{item.url}{self.part}/{entry['uuid']}/", self.settings)
+        (item, _), entry = self.write(
+            repo,
+            lambda draft, here: concepts.add_entry(draft, here, path["concept"], self.part, body),
+        )
+        return created(
+            jsonio.dumps(entry), f"{item.url}{self.part}/{entry['uuid']}/", self.settings
+        )
 
 
 class Entry(EntryOfState, ABC):
@@ -173,14 +197,24 @@ class Entry(EntryOfState, ABC):
     def put(self, **path: str) -> Response:
         repo = self._target(path)
         body = self.checked(asked.body(self.settings))
-        _, entry = self.write(repo, lambda draft, here: concepts.update_entry(draft, here, path["concept"], self.part, path["uuid"], body))
+        _, entry = self.write(
+            repo,
+            lambda draft, here: concepts.update_entry(
+                draft, here, path["concept"], self.part, path["uuid"], body
+            ),
+        )
         return ok(entry)
 
     post = patch = put
 
     def delete(self, **path: str) -> Response:
         repo = self._target(path)
-        self.write(repo, lambda draft, here: concepts.delete_entry(draft, here, path["concept"], self.part, path["uuid"]))
+        self.write(
+            repo,
+            lambda draft, here: concepts.delete_entry(
+                draft, here, path["concept"], self.part, path["uuid"]
+            ),
+        )
         return nothing()
 
     def _target(self, path: places.Path) -> Json:

@@ -1,4 +1,6 @@
-"""Concepts and mappings at one revision: as a list of their own, or inside the detail of their repository (contract 5.1, 5.2)."""
+"""Concepts and mappings at one revision: as a list of their own, or inside the detail of their
+repository (contract 5.1, 5.2).
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,26 +66,43 @@ def included() -> list[Kind]:
     return kinds
 
 
-def _with_content(endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], listing: str, shown: Json) -> Response:
+def _with_content(
+    endpoint: Endpoint,
+    session: Session,
+    place: Place,
+    kinds: Sequence[Kind],
+    listing: str,
+    shown: Json,
+) -> Response:
     store, settings = endpoint.store, endpoint.settings
     pages = paging.paging(settings)
     given = Cursors(settings).given(listing, place.repo["_id"])
     view = content_view(endpoint, session, place, kinds, given)
-    removed = removals(store, session, view) if asked.flag("includeRemoved") and pages.offset == 0 else {}
+    removed = (
+        removals(store, session, view) if asked.flag("includeRemoved") and pages.offset == 0 else {}
+    )
     head = {**_head(shown), **removed}
     updated = last_updated(content_at(store, session, view.revision, place))
     if pages.everything:
         totals = count(store, session, view, place)
         headers = paging.headers(settings, pages, sum(totals.values()), sum(totals.values()))
-        return ok_bytes(_stream(store.rows, view, head), {**headers, **_each(totals, kinds), **updated})
+        return ok_bytes(
+            _stream(store.rows, view, head), {**headers, **_each(totals, kinds), **updated}
+        )
     part = page(store, session, place, view, pages, given, listing)
-    document = _document(head, {kind: iter([[row.body for row in rows]]) for kind, rows in part.rows.items()})
+    document = _document(
+        head, {kind: iter([[row.body for row in rows]]) for kind, rows in part.rows.items()}
+    )
     returned = sum(len(rows) for rows in part.rows.values())
-    headers = paging.headers(settings, pages, sum(part.totals.values()), returned, part.cursor, max(part.totals.values()))
+    headers = paging.headers(
+        settings, pages, sum(part.totals.values()), returned, part.cursor, max(part.totals.values())
+    )
     return ok_bytes(b"".join(document), {**headers, **_each(part.totals, kinds), **updated})
 
 
-def content_view(endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], given: Cursor | None) -> View:
+def content_view(
+    endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], given: Cursor | None
+) -> View:
     """The entries that the request's `updatedSince`, `includeRetired` choose, in commit order."""
     retired = None if asked.flag("includeRetired") else False
     filters = f"{asked.text('updatedSince')} {retired} {' '.join(kinds)}"
@@ -102,13 +121,32 @@ def first_since(endpoint: Endpoint, session: Session, repo: int) -> int:
         return 0
     settings = endpoint.settings
     return endpoint.store.rows.first_since(
-        session, repo, moment.at, whole_seconds=moment.whole_seconds, margin=settings.whole_second_margin, reach=settings.whole_second_reach
+        session,
+        repo,
+        moment.at,
+        whole_seconds=moment.whole_seconds,
+        margin=settings.whole_second_margin,
+        reach=settings.whole_second_reach,
     )
 
 
-def page(store: Store, session: Session, place: Place, view: View, pages: paging.Paging, given: Cursor | None, listing: str) -> Part:
-    """One page of each of the view's lists. Continues where the cursor points when that is the page asked for; else it counts."""
-    seek = given if given and given.filters == view.filters and given.offset == pages.offset and given.after else None
+def page(
+    store: Store,
+    session: Session,
+    place: Place,
+    view: View,
+    pages: paging.Paging,
+    given: Cursor | None,
+    listing: str,
+) -> Part:
+    """One page of each of the view's lists. Continues where the cursor points when that is the page
+    asked for; else it counts.
+    """
+    seek = (
+        given
+        if given and given.filters == view.filters and given.offset == pages.offset and given.after
+        else None
+    )
     totals = count(store, session, view, place)
     rows: dict[Kind, Sequence[Row]] = {}
     after: dict[str, Position] = {}
@@ -117,42 +155,70 @@ def page(store: Store, session: Session, place: Place, view: View, pages: paging
         found: list[Row] = []
         if pages.offset < totals[kind]:
             found = store.rows.page(
-                session, view.revision, wanted, limit=pages.limit, skip=min(pages.offset, FAR), after=last and (int(last[0]), last[1])
+                session,
+                view.revision,
+                wanted,
+                limit=pages.limit,
+                skip=min(pages.offset, FAR),
+                after=last and (int(last[0]), last[1]),
             )
         rows[kind] = found
         if found:
             after[kind] = found[-1].key
     since: dict[str, int] = {kind: wanted.since for kind, wanted in view.slices.items()}
     following = pages.offset + pages.limit
-    cursor = Cursor(listing, view.revision.repo, view.revision.number, since, view.filters, following, after)
+    cursor = Cursor(
+        listing, view.revision.repo, view.revision.number, since, view.filters, following, after
+    )
     return Part(rows, totals, cursor)
 
 
 def count(store: Store, session: Session, view: View, place: Place) -> dict[Kind, int]:
-    """How many entries each list of the view has. Whole revisions are counted already; slices cost a walk over index keys."""
-    counts = counts_of(place.record) if view.revision == place.revision else store.rows.counts(session, view.revision)
+    """How many entries each list of the view has. Whole revisions are counted already; slices cost
+    a walk over index keys.
+    """
+    counts = (
+        counts_of(place.record)
+        if view.revision == place.revision
+        else store.rows.counts(session, view.revision)
+    )
     return {
-        kind: 0 if wanted.since == LIVE else store.rows.count(session, view.revision, wanted) if wanted.since else _counted(counts, wanted)
+        kind: 0
+        if wanted.since == LIVE
+        else store.rows.count(session, view.revision, wanted)
+        if wanted.since
+        else _counted(counts, wanted)
         for kind, wanted in view.slices.items()
     }
 
 
 def _counted(counts: Counts, wanted: Slice) -> int:
     everything, active = counts.of(wanted.kind), counts.of(wanted.kind, active=True)
-    return everything if wanted.retired is None else everything - active if wanted.retired else active
+    return (
+        everything if wanted.retired is None else everything - active if wanted.retired else active
+    )
 
 
 def removals(store: Store, session: Session, view: View) -> Json:
-    """The entries of both kinds that were there when the difference begins and are no longer; nothing where no difference is asked for."""
+    """The entries of both kinds that were there when the difference begins and are no longer;
+    nothing where no difference is asked for.
+    """
     since = max(wanted.since for wanted in view.slices.values())
     if since == 0:
         return {}
     kinds = representations.SUMMARY
-    return {f"removed_{kind}s": store.rows.removed(session, view.revision, kind, since) if since < LIVE else [] for kind in kinds}
+    return {
+        f"removed_{kind}s": store.rows.removed(session, view.revision, kind, since)
+        if since < LIVE
+        else []
+        for kind in kinds
+    }
 
 
 def content_at(store: Store, session: Session, revision: Revision, place: Place) -> datetime:
-    """When the newest commit that the answer reflects was made; the repository's creation before the first."""
+    """When the newest commit that the answer reflects was made; the repository's creation before
+    the first.
+    """
     if revision == place.revision:
         found: datetime = place.record["content_at"]
         return found

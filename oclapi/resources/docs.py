@@ -1,4 +1,6 @@
-"""The reference page: the API's document (openapi.py) as one page of HTML that needs nothing else, not even scripts."""
+"""The reference page: the API's document (openapi.py) as one page of HTML that needs nothing else,
+not even scripts.
+"""
 
 import base64
 import hashlib
@@ -41,7 +43,8 @@ class Reference(Endpoint):
 def prose(text: str) -> Markup:
     """Text with code between backticks."""
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(text.split("`"))
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(text.split("`"))
     )
 
 
@@ -53,11 +56,23 @@ def chapters(document: Json) -> Iterator[Json]:
         first = next(iter(operations.values()))
         name = first["x-resource"]
         if name not in groups:
-            told = [_operation(document, address, item, methods, one) for methods, one in _merged(operations)]
-            groups[name] = {"id": name, "tag": first["tags"][0], "title": first["summary"], "addresses": [], "operations": told}
+            told = [
+                _operation(document, address, item, methods, one)
+                for methods, one in _merged(operations)
+            ]
+            groups[name] = {
+                "id": name,
+                "tag": first["tags"][0],
+                "title": first["summary"],
+                "addresses": [],
+                "operations": told,
+            }
         groups[name]["addresses"].append(address)
     for tag in document["tags"]:
-        yield {**tag, "resources": [group for group in groups.values() if group["tag"] == tag["name"]]}
+        yield {
+            **tag,
+            "resources": [group for group in groups.values() if group["tag"] == tag["name"]],
+        }
 
 
 def _merged(operations: dict[str, Json]) -> Iterator[tuple[list[str], Json]]:
@@ -68,7 +83,9 @@ def _merged(operations: dict[str, Json]) -> Iterator[tuple[list[str], Json]]:
     yield from told.values()
 
 
-def _operation(document: Json, address: str, item: Json, methods: list[str], operation: Json) -> Json:
+def _operation(
+    document: Json, address: str, item: Json, methods: list[str], operation: Json
+) -> Json:
     body = operation.get("requestBody")
     content: Json = next(iter(body["content"].values())) if body else {}
     filled = address
@@ -77,17 +94,33 @@ def _operation(document: Json, address: str, item: Json, methods: list[str], ope
     return {
         "methods": methods,
         "summary": operation["summary"],
-        "parameters": [{**one, "type": kind(one["schema"])} for one in operation.get("parameters", [])],
-        "body": {"fields": list(fields(document, content["schema"])), "required": body["required"]} if body else None,
+        "parameters": [
+            {**one, "type": kind(one["schema"])} for one in operation.get("parameters", [])
+        ],
+        "body": {"fields": list(fields(document, content["schema"])), "required": body["required"]}
+        if body
+        else None,
         "curl": _curl("PUT" if "PUT" in methods else methods[0], filled, content.get("example")),
-        "answers": [_answer(document, status, one) for status, one in operation["responses"].items() if int(status) < 400],
+        "answers": [
+            _answer(document, status, one)
+            for status, one in operation["responses"].items()
+            if int(status) < 400
+        ],
         "failures": [status for status in operation["responses"] if int(status) >= 400],
     }
 
 
 def _answer(document: Json, status: str, response: Json) -> Json:
-    kinds = [kind(content["schema"]) if "schema" in content else escape(name) for name, content in response.get("content", {}).items()]
-    return {"status": status, "text": response["description"], "kinds": kinds, "headers": list(response.get("headers", ()))}
+    kinds = [
+        kind(content["schema"]) if "schema" in content else escape(name)
+        for name, content in response.get("content", {}).items()
+    ]
+    return {
+        "status": status,
+        "text": response["description"],
+        "kinds": kinds,
+        "headers": list(response.get("headers", ())),
+    }
 
 
 def _curl(method: str, address: str, example: Any) -> str:
@@ -95,7 +128,9 @@ def _curl(method: str, address: str, example: Any) -> str:
     if method not in ("GET", "HEAD"):
         parts.append('-H "Authorization: Token $TOKEN"')
     if example is not None:
-        parts.append(f"-H 'Content-Type: application/json' -d '{json.dumps(example, ensure_ascii=False)}'")
+        parts.append(
+            f"-H 'Content-Type: application/json' -d '{json.dumps(example, ensure_ascii=False)}'"
+        )
     return " ".join([*parts, f'"$SERVER{address}"'])
 
 
@@ -104,19 +139,34 @@ def shapes(document: Json) -> Iterator[Json]:
     for name, schema in sorted(document["components"]["schemas"].items()):
         example = schema.get("examples", [None])[0]
         shown = json.dumps(example, indent=1, ensure_ascii=False) if example else None
-        yield {"name": name, "text": schema.get("description"), "fields": list(fields(document, schema)), "example": shown}
+        yield {
+            "name": name,
+            "text": schema.get("description"),
+            "fields": list(fields(document, schema)),
+            "example": shown,
+        }
 
 
 def fields(document: Json, schema: Json) -> Iterator[Json]:
-    """Name, type, whether it is needed, and meaning of each field of an object, those that are needed first."""
+    """Name, type, whether it is needed, and meaning of each field of an object, those that are
+    needed first.
+    """
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     needed = schema.get("required", ())
-    for name, one in sorted(schema.get("properties", {}).items(), key=lambda field: field[0] not in needed):
-        notes = [one.get("description"), f"at most {one['maxLength']} characters" if "maxLength" in one else None]
+    for name, one in sorted(
+        schema.get("properties", {}).items(), key=lambda field: field[0] not in needed
+    ):
+        notes = [
+            one.get("description"),
+            f"at most {one['maxLength']} characters" if "maxLength" in one else None,
+        ]
         yield {
-            "name": name, "type": kind(one), "required": name in needed, "text": "; ".join(note for note in notes if note),
-        }  # fmt: skip
+            "name": name,
+            "type": kind(one),
+            "required": name in needed,
+            "text": "; ".join(note for note in notes if note),
+        }
 
 
 def kind(schema: Json) -> Markup:
@@ -127,11 +177,17 @@ def kind(schema: Json) -> Markup:
     if "anyOf" in schema:
         return Markup(" or ").join(dict.fromkeys(kind(one) for one in schema["anyOf"]))
     if "const" in schema or "enum" in schema:
-        return Markup(" or ").join(escape(json.dumps(value)) for value in schema.get("enum", [schema.get("const")]))
+        return Markup(" or ").join(
+            escape(json.dumps(value)) for value in schema.get("enum", [schema.get("const")])
+        )
     if schema.get("type") == "array":
         return Markup("list of {}").format(kind(schema["items"]))
     if "facets" in schema.get("properties", {}):
-        return Markup("both as <code>results</code> beside {}").format(kind(schema["properties"]["facets"]))
+        return Markup("both as <code>results</code> beside {}").format(
+            kind(schema["properties"]["facets"])
+        )
     types = schema.get("type", "any JSON")
     words = {"string": "text", "integer": "whole number", "boolean": "true or false"}
-    return Markup(" or ").join(escape(words.get(one, one)) for one in (types if isinstance(types, list) else [types]))
+    return Markup(" or ").join(
+        escape(words.get(one, one)) for one in (types if isinstance(types, list) else [types])
+    )

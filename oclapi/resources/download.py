@@ -1,4 +1,6 @@
-"""Conditions and ranges of a download: RFC 9110 sections 13 (conditional requests) and 14 (range requests)."""
+"""Conditions and ranges of a download: RFC 9110 sections 13 (conditional requests) and 14 (range
+requests).
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -33,19 +35,26 @@ class Selected:
     stop: int = 0
 
 
-def select(method: str, asked: Mapping[str, str], size: int, etag: str, last_modified: datetime) -> Selected:
+def select(
+    method: str, asked: Mapping[str, str], size: int, etag: str, last_modified: datetime
+) -> Selected:
     """Choose the answer in the order of RFC 9110 section 13.2.2.
 
-    `asked` are the request's headers, `etag` is strong and quoted, `last_modified` aware. If-Modified-Since counts only without
-    If-None-Match. A range counts only in a GET, when its If-Range holds; several ranges, other units and malformed ones give the whole.
-    Raises RangeNotSatisfiable.
+    `asked` are the request's headers, `etag` is strong and quoted, `last_modified` aware.
+    If-Modified-Since counts only without If-None-Match. A range counts only in a GET, when its
+    If-Range holds; several ranges, other units and malformed ones give the whole. Raises
+    RangeNotSatisfiable.
     """
     if "If-None-Match" in asked:
         if _none_match_fails(asked["If-None-Match"], etag):
             return Selected(304)
     elif (since := _date(asked.get("If-Modified-Since"))) and _second(last_modified) <= since:
         return Selected(304)
-    if method == "GET" and "Range" in asked and _if_range_holds(asked.get("If-Range"), etag, last_modified):
+    if (
+        method == "GET"
+        and "Range" in asked
+        and _if_range_holds(asked.get("If-Range"), etag, last_modified)
+    ):
         found = one_range(asked["Range"], size)
         if found:
             return Selected(206, *found)
@@ -53,7 +62,9 @@ def select(method: str, asked: Mapping[str, str], size: int, etag: str, last_mod
 
 
 def one_range(header: str, size: int) -> tuple[int, int] | None:
-    """The bytes [start, stop) that a Range header asks for; None when it is to be ignored. Raises RangeNotSatisfiable."""
+    """The bytes [start, stop) that a Range header asks for; None when it is to be ignored. Raises
+    RangeNotSatisfiable.
+    """
     unit, equals, ranges = header.partition("=")
     wanted = [one.strip() for one in ranges.split(",") if one.strip()]
     if unit.strip().lower() != "bytes" or not equals or len(wanted) != 1:
@@ -77,7 +88,9 @@ class Download(Response):
     """A Flask response of file content."""
 
     def get_wsgi_headers(self, environ: Any) -> Any:
-        """Put Last-Modified back: Werkzeug takes it out of a 304, where a client needs it to renew what it keeps."""
+        """Put Last-Modified back: Werkzeug takes it out of a 304, where a client needs it to renew
+        what it keeps.
+        """
         headers = super().get_wsgi_headers(environ)
         if "Last-Modified" in self.headers:
             headers["Last-Modified"] = self.headers["Last-Modified"]
@@ -94,7 +107,9 @@ def respond(
     media_type: str,
     file_name: str,
 ) -> Download:
-    """Build the answer; it owns `file` (None only for HEAD) and closes it at its end. The body comes in pieces of at most 1 MiB."""
+    """Build the answer; it owns `file` (None only for HEAD) and closes it at its end. The body
+    comes in pieces of at most 1 MiB.
+    """
     headers = {"ETag": etag, "Last-Modified": http_date(last_modified)}
     body: Iterator[bytes] = iter(())
     if selected.status != 304:

@@ -9,7 +9,9 @@ from oclapi.services import Services
 
 
 class Endpoint(flask_restful.Resource):
-    """A resource: reads the request, asks once, presents. `path` holds the steps of its address by name."""
+    """A resource: reads the request, asks once, presents. `path` holds the steps of its address by
+    name.
+    """
 
     def __init__(self, services: Services) -> None:
         self.services = services

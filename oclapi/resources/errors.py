@@ -1,4 +1,6 @@
-"""Failures as HTTP: the one table of statuses, and the one shape of an error's body (contract section 2)."""
+"""Failures as HTTP: the one table of statuses, and the one shape of an error's body (contract
+section 2).
+"""
 
 import logging
 from typing import Any
@@ -64,7 +66,9 @@ STATUS: dict[type[OclError], int] = {
 
 
 class Api(flask_restful.Api):
-    """Flask-RESTful as a router only: it would answer errors before Flask's handlers see them; this gives them back."""
+    """Flask-RESTful as a router only: it would answer errors before Flask's handlers see them; this
+    gives them back.
+    """
 
     def error_router(self, original_handler: Any, error: Exception) -> Any:
         return original_handler(error)
@@ -77,8 +81,12 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, answer_fault)
 
 
-def error_body(detail: str, errors: dict[str, list[str]] | None = None, extra: Json | None = None) -> Json:
-    """`detail`, `errors` where there are any, each of them again at the top level (existing clients read them there), further keys."""
+def error_body(
+    detail: str, errors: dict[str, list[str]] | None = None, extra: Json | None = None
+) -> Json:
+    """`detail`, `errors` where there are any, each of them again at the top level (existing clients
+    read them there), further keys.
+    """
     body: Json = {"detail": detail}
     if errors:
         body["errors"] = errors
@@ -101,13 +109,19 @@ def answer_ours(error: OclError) -> Response:
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     if status >= 500:
-        log.warning("request failed", extra={"failure": type(error).__name__, "detail": error.detail})
+        log.warning(
+            "request failed", extra={"failure": type(error).__name__, "detail": error.detail}
+        )
     return _response(error_body(error.detail, error.errors, error.extra), status, headers)
 
 
 def answer_http(error: HTTPException) -> Response:
     """A failure that Flask found: unknown address, method not offered, body too large."""
-    kept = {name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")}
+    kept = {
+        name: value
+        for name, value in error.get_headers()
+        if name.lower() not in ("content-type", "content-length")
+    }
     return _response(error_body(error.description or error.name), error.code or 500, kept)
 
 

@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 from flask import Response, after_this_request, request
 
 from oclapi import access, jsonio, times
-from oclapi.errors import ExportFailed, Invalid, MethodNotOffered, NotFound, OclError, StoreUnavailable
+from oclapi.errors import (
+    ExportFailed,
+    Invalid,
+    MethodNotOffered,
+    NotFound,
+    OclError,
+    StoreUnavailable,
+)
 from oclapi.exports.archive import LAYOUT, Format, layout
 from oclapi.exports.links import ExportLinks
 from oclapi.exports.state import ExportState, File
@@ -34,7 +41,8 @@ class ArchiveEndpoint(Endpoint):
         return ExportLinks(self.settings.secret_key, self.settings.export_link_life)
 
     def serve(self, file: File, form: Format, name: str, url: str) -> Response | None:
-        """The archive, or the part of it that the request asks for; None when the cache lost it. `name`: without its ending.
+        """The archive, or the part of it that the request asks for; None when the cache lost it.
+        `name`: without its ending.
 
         Raises StoreUnavailable where the cache can't tell.
         """
@@ -42,14 +50,29 @@ class ArchiveEndpoint(Endpoint):
         etag = f'"{file.archive.sha256[:32]}-{form}{LAYOUT}"'
         selected = select(request.method, dict(request.headers), content.size, etag, file.made_at)
         try:
-            there = self.services.cache.holds(file.name) if request.method == "HEAD" or selected.status == 304 else None
+            there = (
+                self.services.cache.holds(file.name)
+                if request.method == "HEAD" or selected.status == 304
+                else None
+            )
             stream = self.services.cache.open(file.name) if there is None else None
         except OSError as error:  # it may well be there: nothing is made again for that
-            log.error("the export cache can't be read", extra={"archive": file.name, "reason": str(error)})
+            log.error(
+                "the export cache can't be read", extra={"archive": file.name, "reason": str(error)}
+            )
             raise StoreUnavailable("the archives can't be read at the moment") from error
         if not (there or stream):
             return None
-        answer = respond(request.method, selected, content, stream, etag, file.made_at, MEDIA_TYPES[form], f"{name}.{form}")
+        answer = respond(
+            request.method,
+            selected,
+            content,
+            stream,
+            etag,
+            file.made_at,
+            MEDIA_TYPES[form],
+            f"{name}.{form}",
+        )
         updated = times.show(file.content_at)
         answer.headers.update({"exportURL": url, "lastUpdated": updated, "Last-Updated": updated})
         return answer
@@ -105,7 +128,8 @@ class VersionExport(ArchiveEndpoint):
     def _place(
         self, path: places.Path, told: "Telling", now: datetime, action: access.Action = "read"
     ) -> tuple[places.Place, Json, ExportState]:
-        """The version that the path names, its document, and how its export stands, which `told` puts on the answer.
+        """The version that the path names, its document, and how its export stands, which `told`
+        puts on the answer.
 
         Who may read the version is told that also where they lack the right to act.
         Raises as places.place, access.need; MethodNotOffered for HEAD.
@@ -113,12 +137,17 @@ class VersionExport(ArchiveEndpoint):
         place, document = places.exported(self.store, path, self.caller)
         if place.version is None:
             access.need(self.caller, action, place.repo)
-            raise MethodNotOffered("HEAD has no export, since it changes with every commit: export a version", ["OPTIONS"])
+            raise MethodNotOffered(
+                "HEAD has no export, since it changes with every commit: export a version",
+                ["OPTIONS"],
+            )
         state = told(self.exports.of(place.version, now, document))
         access.need(self.caller, action, place.repo)
         return place, place.version, state
 
-    def _archive(self, repo: Json, version: Json, file: File, form: Format, now: datetime) -> Response | None:
+    def _archive(
+        self, repo: Json, version: Json, file: File, form: Format, now: datetime
+    ) -> Response | None:
         name = f"{repo['id']}_{version['id']}.{file.content_at:%Y%m%d%H%M%S}"
         link = self.links.sign(str(version["_id"]), file.token, f"{name}.tgz", now)
         answer = self.serve(file, form, name, absolute(f"/exports/{link}", self.settings))
@@ -140,7 +169,9 @@ class ExportFile(ArchiveEndpoint):
                 raise NotFound("this archive is gone with its version")
             told(self.exports.of(version, now))
             file = self.exports.file(version, token)
-            answer = self.serve(file, "tgz", key.removesuffix(".tgz"), absolute(request.path, self.settings))
+            answer = self.serve(
+                file, "tgz", key.removesuffix(".tgz"), absolute(request.path, self.settings)
+            )
             if answer is None:
                 self.exports.lost(version, file)
                 raise NotFound("this archive is gone; ask for the export again")
@@ -148,7 +179,8 @@ class ExportFile(ArchiveEndpoint):
 
 
 def wanted_format() -> Format:
-    """What the request asks for by `format`, else by Accept: the tarball only where it is named and the ZIP is not liked as much.
+    """What the request asks for by `format`, else by Accept: the tarball only where it is named and
+    the ZIP is not liked as much.
 
     Raises Invalid.
     """
@@ -160,7 +192,13 @@ def wanted_format() -> Format:
     liked = {"zip": 0.0, "tgz": 0.0}
     for value, quality in request.accept_mimetypes:
         media_type = value.partition(";")[0].strip().lower()
-        form = "tgz" if media_type in GZIP_NAMES else "zip" if media_type == "application/zip" else None
+        form = (
+            "tgz"
+            if media_type in GZIP_NAMES
+            else "zip"
+            if media_type == "application/zip"
+            else None
+        )
         if form:
             liked[form] = max(liked[form], float(quality))
     return "tgz" if liked["tgz"] > liked["zip"] else "zip"
@@ -204,10 +242,17 @@ def _on_its_way(status: int, state: ExportState) -> Response:
     if state.status == "failed":
         raise _failed(state)
     detail = "The export is ready." if state.status == "ready" else "The export is being prepared."
-    body = {"detail": detail, "exportStatus": state.status, "processed": state.processed, "total": state.total}
+    body = {
+        "detail": detail,
+        "exportStatus": state.status,
+        "processed": state.processed,
+        "total": state.total,
+    }
     left = (state.total or 0) - (state.processed or 0)
     wait = max(1, min(60, left // ENTRIES_PER_SECOND))
-    return Response(jsonio.dumps(body), status, {"Retry-After": str(wait)}, mimetype="application/json")
+    return Response(
+        jsonio.dumps(body), status, {"Retry-After": str(wait)}, mimetype="application/json"
+    )
 
 
 def _failed(state: ExportState) -> ExportFailed:

@@ -36,7 +36,11 @@ class RepositoryExtra(RepositoryExtras):
         place, key = self._writable(path), path["key"]
         value = _given(asked.body(self.settings), key)
         if place.version:
-            self._rebuild(*repositories.set_version_extra(self.store, place.repo, place.version["id"], key, value, self.caller))
+            self._rebuild(
+                *repositories.set_version_extra(
+                    self.store, place.repo, place.version["id"], key, value, self.caller
+                )
+            )
         else:
             repositories.set_extra(self.store, place.repo, key, value, self.caller)
         return ok({key: value})
@@ -46,7 +50,11 @@ class RepositoryExtra(RepositoryExtras):
     def delete(self, **path: str) -> Response:
         place, key = self._writable(path), path["key"]
         if place.version:
-            self._rebuild(*repositories.delete_version_extra(self.store, place.repo, place.version["id"], key, self.caller))
+            self._rebuild(
+                *repositories.delete_version_extra(
+                    self.store, place.repo, place.version["id"], key, self.caller
+                )
+            )
         else:
             repositories.delete_extra(self.store, place.repo, key, self.caller)
         return nothing()
@@ -88,14 +96,18 @@ class ConceptExtra(ConceptExtraOfState):
     def put(self, **path: str) -> Response:
         repo, key = self.target(path), path["key"]
         value = _given(asked.body(self.settings), key)
-        self.write(repo, lambda draft, here: concepts.set_extra(draft, here, path["concept"], key, value))
+        self.write(
+            repo, lambda draft, here: concepts.set_extra(draft, here, path["concept"], key, value)
+        )
         return ok({key: value})
 
     post = patch = put
 
     def delete(self, **path: str) -> Response:
         repo, key = self.target(path), path["key"]
-        self.write(repo, lambda draft, here: concepts.delete_extra(draft, here, path["concept"], key))
+        self.write(
+            repo, lambda draft, here: concepts.delete_extra(draft, here, path["concept"], key)
+        )
         return nothing()
 
 

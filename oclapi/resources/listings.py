@@ -1,4 +1,6 @@
-"""Lists of owners, repositories and versions: few documents, answered from the store always (contract 5.4)."""
+"""Lists of owners, repositories and versions: few documents, answered from the store always
+(contract 5.4).
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +21,8 @@ from search.matching import Matcher, Texts
 from search.words import terms
 
 Listing = Callable[..., tuple[int, list[Json]]]
-"""A store function: how many documents match a filter, and one page of them (`limit`, 0 for all, and `skip`) in the list's own order.
+"""A store function: how many documents match a filter, and one page of them (`limit`, 0 for all,
+and `skip`) in the list's own order.
 
 `oldest_first` gives the direction, and is left out where the list has only one.
 """
@@ -50,10 +53,15 @@ ORGS = About(
     filters={"company": lambda org: [org["company"]], "location": lambda org: [org["location"]]},
 )
 USERS = About(
-    texts=lambda user: Texts([user["_id"]], [user["name"]], _there(user["company"], user["location"])),
+    texts=lambda user: Texts(
+        [user["_id"]], [user["name"]], _there(user["company"], user["location"])
+    ),
     sorts={"username": "_id", "dateJoined": "created_on"},
     order=("dateJoined", False),
-    filters={"company": lambda user: [user["company"]], "location": lambda user: [user["location"]]},
+    filters={
+        "company": lambda user: [user["company"]],
+        "location": lambda user: [user["location"]],
+    },
     extras=False,
 )
 _REPOSITORY: Mapping[str, Callable[[Json], Iterable[str | None]]] = {
@@ -65,7 +73,9 @@ _REPOSITORY: Mapping[str, Callable[[Json], Iterable[str | None]]] = {
     "org": lambda repo: _owners(repo, "Organization"),
 }
 SOURCES = About(
-    texts=lambda repo: Texts([repo["id"]], _there(repo["name"], repo["full_name"]), _there(repo["description"])),
+    texts=lambda repo: Texts(
+        [repo["id"]], _there(repo["name"], repo["full_name"]), _there(repo["description"])
+    ),
     sorts={"name": "name", **LAST_UPDATE},
     order=("lastUpdate", True),
     filters={"sourceType": lambda repo: [repo["source_type"]], **_REPOSITORY},
@@ -99,13 +109,22 @@ class _Asked:
         spellings = {name: name for name in (*about.sorts, *asked.BEST_MATCH)}
         sort, descending = asked.order(spellings, ("bestMatch", True) if wanted else about.order)
         names = [*about.filters, *(about.aliases or {})]
-        found = [Filter(name, tuple(values)) for name in names if (values := asked.alternatives(name)) is not None]
+        found = [
+            Filter(name, tuple(values))
+            for name in names
+            if (values := asked.alternatives(name)) is not None
+        ]
         found += queries.extras() if about.extras else []
-        return cls(Matcher(wanted) if wanted else None, found, sort, descending, asked.wants_facets())
+        return cls(
+            Matcher(wanted) if wanted else None, found, sort, descending, asked.wants_facets()
+        )
 
     def is_plain(self, about: About) -> bool:
         """Does the store's own order with its own paging do?"""
-        return not (self.matcher or self.filters or self.facets) and about.sorts.get(self.sort) == about.sorts[about.order[0]]
+        return (
+            not (self.matcher or self.filters or self.facets)
+            and about.sorts.get(self.sort) == about.sorts[about.order[0]]
+        )
 
 
 Present = Callable[[Sequence[Json]], list[Any]]
@@ -117,15 +136,21 @@ def each(present: Callable[[Json], Any]) -> Present:
     return lambda documents: [present(document) for document in documents]
 
 
-def answer(settings: Settings, listing: Listing, where: Json, present: Present, about: About) -> Response:
-    """One page of the documents that match `where` and the request's parameters, with facets where they are asked for.
+def answer(
+    settings: Settings, listing: Listing, where: Json, present: Present, about: About
+) -> Response:
+    """One page of the documents that match `where` and the request's parameters, with facets where
+    they are asked for.
 
-    Cost: one index range for the list's own order; words, filters, facets and other sorts read all documents that match `where`.
+    Cost: one index range for the list's own order; words, filters, facets and other sorts read all
+    documents that match `where`.
     """
     pages, wanted, where = paging.paging(settings), _Asked.of(about), {**where, **updated_since()}
     skip = min(pages.offset, FAR)
     if wanted.is_plain(about):
-        total, found = listing(where, limit=pages.limit, skip=skip, oldest_first=not wanted.descending)
+        total, found = listing(
+            where, limit=pages.limit, skip=skip, oldest_first=not wanted.descending
+        )
         return ok(present(found), paging.headers(settings, pages, total, len(found)))
     _, everything = listing(where, limit=0, skip=0)
     chosen = _chosen(everything, wanted, about)
@@ -143,7 +168,13 @@ def _chosen(documents: Iterable[Json], wanted: _Asked, about: About) -> list[Jso
         rank = wanted.matcher.rank(about.texts(document)) if wanted.matcher else 0
         if rank is not None and all(_meets(document, one, about) for one in wanted.filters):
             value = rank if wanted.sort in asked.BEST_MATCH else document[about.sorts[wanted.sort]]
-            ranked.append((fields.token(value) if isinstance(value, str) else value, document.get("url", document["_id"]), document))
+            ranked.append(
+                (
+                    fields.token(value) if isinstance(value, str) else value,
+                    document.get("url", document["_id"]),
+                    document,
+                )
+            )
     ranked.sort(key=lambda one: one[:2], reverse=wanted.descending)
     return [document for _, _, document in ranked]
 
@@ -151,9 +182,13 @@ def _chosen(documents: Iterable[Json], wanted: _Asked, about: About) -> list[Jso
 def _meets(document: Json, wanted: Filter, about: About) -> bool:
     if wanted.name == "extras":
         there = set(fields.extras_tokens(extras_of(document)))
-        return wanted.negated == there.isdisjoint(fields.extras_token(wanted.path, value) for value in wanted.values)
+        return wanted.negated == there.isdisjoint(
+            fields.extras_token(wanted.path, value) for value in wanted.values
+        )
     values = about.filters[(about.aliases or {}).get(wanted.name, wanted.name)](document)
-    return not {fields.fold(value) for value in values if value}.isdisjoint(map(fields.fold, wanted.values))
+    return not {fields.fold(value) for value in values if value}.isdisjoint(
+        map(fields.fold, wanted.values)
+    )
 
 
 def _facets(documents: Iterable[Json], about: About) -> dict[str, list[tuple[str, int]]]:
@@ -161,8 +196,13 @@ def _facets(documents: Iterable[Json], about: About) -> dict[str, list[tuple[str
     counted: dict[str, Counter[str]] = {name: Counter() for name in about.facets}
     for document in documents:
         for name in about.facets:
-            counted[name].update({fields.shown(value) for value in about.filters[name](document) if value})
-    return {name: sorted(values.items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES] for name, values in counted.items()}
+            counted[name].update(
+                {fields.shown(value) for value in about.filters[name](document) if value}
+            )
+    return {
+        name: sorted(values.items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES]
+        for name, values in counted.items()
+    }
 
 
 def updated_since() -> Json:

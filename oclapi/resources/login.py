@@ -15,13 +15,21 @@ class LogIn(Endpoint):
     """Gives a new token for a name and a password."""
 
     def post(self) -> Response:
-        body, life, address = asked.flat_body(self.settings), self.settings.token_life, limits.network()
+        body, life, address = (
+            asked.flat_body(self.settings),
+            self.settings.token_life,
+            limits.network(),
+        )
         if self.settings.login_by_hash and "password" not in body:
             given = bodies.log_in_by_hash(body)
-            token = login.log_in_by_hash(self.store, given["username"], given["hashed_password"], address, life=life)
+            token = login.log_in_by_hash(
+                self.store, given["username"], given["hashed_password"], address, life=life
+            )
         else:
             given = bodies.log_in(body)
-            token = login.log_in(self.store, given["username"], given["password"], address, life=life)
+            token = login.log_in(
+                self.store, given["username"], given["password"], address, life=life
+            )
         return ok({"token": token}, PRIVATE)
 
 
@@ -32,8 +40,12 @@ class SignUpEndpoint(Endpoint):
     def sign_ups(self) -> login.SignUps:
         """Raises NotFound when sign-up is off."""
         settings = self.settings
-        hosts = frozenset(host.strip().lower() for host in settings.signup_hosts.split(",") if host.strip())
-        made = login.SignUps(hosts, settings.secret_key, settings.base_url, settings.password_length)
+        hosts = frozenset(
+            host.strip().lower() for host in settings.signup_hosts.split(",") if host.strip()
+        )
+        made = login.SignUps(
+            hosts, settings.secret_key, settings.base_url, settings.password_length
+        )
         made.need()
         return made
 
@@ -43,15 +55,22 @@ class SignUp(SignUpEndpoint):
 
     def post(self) -> Response:
         sign_ups = self.sign_ups
-        user = sign_ups.sign_up(self.store, bodies.sign_up(asked.flat_body(self.settings)), limits.network())
-        return created(jsonio.dumps(users.detail(self, user)), f"/users/{user['_id']}/", self.settings)
+        user = sign_ups.sign_up(
+            self.store, bodies.sign_up(asked.flat_body(self.settings)), limits.network()
+        )
+        return created(
+            jsonio.dumps(users.detail(self, user)), f"/users/{user['_id']}/", self.settings
+        )
 
 
 class EmailVerification(SignUpEndpoint):
     """The link in the mail to somebody who signed up: sends on to one of the two pages named then."""
 
     def get(self, verification: str) -> Response:
-        response = Response(status=302, headers={"Location": self.sign_ups.verify(self.store, verification), **PRIVATE})
+        response = Response(
+            status=302,
+            headers={"Location": self.sign_ups.verify(self.store, verification), **PRIVATE},
+        )
         response.autocorrect_location_header = False
         del response.headers["Content-Type"]
         return response

@@ -44,7 +44,9 @@ class Mapping(MappingState):
     def put(self, **path: str) -> Response:
         repo = self.target(path)
         body = bodies.mapping_update(asked.body(self.settings))
-        item, _ = self.write(repo, lambda draft, here: mappings.update(draft, here, path["mapping"], body))
+        item, _ = self.write(
+            repo, lambda draft, here: mappings.update(draft, here, path["mapping"], body)
+        )
         return ok_bytes(item.body)
 
     post = patch = put

@@ -1,7 +1,9 @@
-"""The API's own description: an OpenAPI 3.1 document, made from the application's routes and the bodies that it checks.
+"""The API's own description: an OpenAPI 3.1 document, made from the application's routes and the
+bodies that it checks.
 
-Addresses, methods and path parameters are those of the router; schemas of bodies come from oclapi/bodies.py; described.py adds the rest.
-apispec holds the parts together (it refuses what is given twice); pydantic writes the schemas.
+Addresses, methods and path parameters are those of the router; schemas of bodies come from
+oclapi/bodies.py; described.py adds the rest. apispec holds the parts together (it refuses what is
+given twice); pydantic writes the schemas.
 """
 
 import inspect
@@ -41,13 +43,25 @@ STEPS: dict[str, tuple[Json, str, str]] = {
     "user": (ID, "Username", "amina"),
     "source": (ID, "Id of the source, as its owner chose it", "LABX"),
     "collection": (ID, "Id of the collection, as its owner chose it", "CORE"),
-    "version": (VERSION_ID, "Id of a version; `latest`: the newest release; `HEAD`: the present state", "v1"),
+    "version": (
+        VERSION_ID,
+        "Id of a version; `latest`: the newest release; `HEAD`: the present state",
+        "v1",
+    ),
     "concept": (ID, "Id of the concept", "1007"),
     "mapping": (ID, "Id of the mapping", "m-17"),
     "item_version": (ID, "One version of it, as its `version` tells", "4"),
     "uuid": (ID, "The entry, as its `uuid` tells", "n1"),
-    "key": ({"type": "string", "minLength": 1}, "A key, percent-encoded, an encoded slash included", "units"),
-    "verification": ({"type": "string", "minLength": 1}, "Out of the link in the mail", "WyJhbWluYSJd.aXk"),
+    "key": (
+        {"type": "string", "minLength": 1},
+        "A key, percent-encoded, an encoded slash included",
+        "units",
+    ),
+    "verification": (
+        {"type": "string", "minLength": 1},
+        "Out of the link in the mail",
+        "WyJhbWluYSJd.aXk",
+    ),
     "version_id": (ID, "Part of the signed link", "42"),
     "token": (ID, "Part of the signed link", "4f0c"),
     "expires": (ID, "Part of the signed link", "1770000000"),
@@ -56,7 +70,10 @@ STEPS: dict[str, tuple[Json, str, str]] = {
 """Schema, meaning and example of every step of an address."""
 
 FAILURES: dict[int, tuple[str, str]] = {
-    400: ("BadRequest", "A bad body or parameter; `errors` says which and why. Nothing was changed."),
+    400: (
+        "BadRequest",
+        "A bad body or parameter; `errors` says which and why. Nothing was changed.",
+    ),
     401: ("NoCredentials", "Credentials are needed, or those given are not good."),
     403: ("Forbidden", "The credentials are good, the right is missing."),
     404: ("NotFound", "There is no such item."),
@@ -70,10 +87,23 @@ FAILURES: dict[int, tuple[str, str]] = {
     500: ("Fault", "A fault of the server."),
     503: ("Unavailable", "A part of the server is down or busy; trying again helps."),
 }
-MEANINGS = {201: "Made.", 202: "Started.", 204: "Done.", 206: "A part.", 208: "Under way.", 304: "Still the same."}
+MEANINGS = {
+    201: "Made.",
+    202: "Started.",
+    204: "Done.",
+    206: "A part.",
+    208: "Under way.",
+    304: "Still the same.",
+}
 ALWAYS = (401, 414, 429, 500, 503)
 WITH_BODY = (400, 413, 415)
-FAILURE_HEADERS = {401: ("WWW-Authenticate",), 405: ("Allow",), 416: ("Content-Range",), 429: ("Retry-After",), 503: ("Retry-After",)}
+FAILURE_HEADERS = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    416: ("Content-Range",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
 
 COUNT: Json = {"type": "integer", "minimum": 0}
 LINK: Json = {"type": "string", "format": "uri"}
@@ -88,9 +118,15 @@ HEADERS: dict[str, tuple[Json, str]] = {
     "next": (LINK, "The next page; absent on the last"),
     "previous": (LINK, "The page before; absent on the first"),
     "Link": ({"type": "string"}, 'The same, with rel="first", "last", "next", "prev"'),
-    "lastUpdated": ({"type": "string"}, "Up to when the answer reflects its repository's content: the next `updatedSince`"),
+    "lastUpdated": (
+        {"type": "string"},
+        "Up to when the answer reflects its repository's content: the next `updatedSince`",
+    ),
     "search-engine": ({"enum": ["solr", "mongodb"]}, "What found the entries"),
-    "search-behind": (COUNT, "Revisions that the answer may miss: those that the search engine has still to learn"),
+    "search-behind": (
+        COUNT,
+        "Revisions that the answer may miss: those that the search engine has still to learn",
+    ),
     "Location": (LINK, "The new item"),
     "Retry-After": ({"type": "integer", "minimum": 1}, "Seconds to wait"),
     "WWW-Authenticate": ({"const": "Token"}, "How to authenticate"),
@@ -102,19 +138,27 @@ HEADERS: dict[str, tuple[Json, str]] = {
     "ETag": ({"type": "string"}, "For If-None-Match and If-Range"),
     "Last-Modified": ({"type": "string"}, "When the archive was made"),
     "Cache-Control": ({"const": "private, no-cache"}, "Ask again before using a copy"),
-    "exportStatus": ({"enum": ["ready", "processing", "missing", "failed"]}, "State of the version's export"),
+    "exportStatus": (
+        {"enum": ["ready", "processing", "missing", "failed"]},
+        "State of the version's export",
+    ),
     "exportURL": (LINK, "The cached tarball: a signed link that needs no token and expires"),
 }
 PAGING = ("num_found", "num_returned", "offset", "pages", "page_number", "next", "previous", "Link")
 CONTENT_COUNTS = ("num_found_concepts", "num_found_mappings")
 
 COMPRESS: Json = {
-    "name": "Compress", "in": "header", "schema": {"type": "boolean"}, "description": "true: the whole answer as a ZIP, whatever the page.",
-}  # fmt: skip
+    "name": "Compress",
+    "in": "header",
+    "schema": {"type": "boolean"},
+    "description": "true: the whole answer as a ZIP, whatever the page.",
+}
 FACETS: Json = {
-    "name": "includeFacets", "in": "header", "schema": {"type": "boolean"},
+    "name": "includeFacets",
+    "in": "header",
+    "schema": {"type": "boolean"},
     "description": "true: the body is an object, `results` with the list and `facets` with the numbers of each filter's values.",
-}  # fmt: skip
+}
 CONDITIONS: tuple[tuple[str, str], ...] = (
     ("Range", "One range of bytes, to continue a download."),
     ("If-Range", "The ETag of what is there already."),
@@ -138,15 +182,21 @@ def of(app: Flask) -> Json:
 
 
 def build(app: Flask) -> Json:
-    """Every rule of the application with every method, but for OPTIONS and the HEAD that goes with a GET.
+    """Every rule of the application with every method, but for OPTIONS and the HEAD that goes with
+    a GET.
 
     Raises ValueError for a resource that described.py does not tell of.
     """
     spec = APISpec(
-        "oclapi", VERSION, "3.1.0", info={"description": ABOUT}, servers=[{"url": "/"}], security=[{}, {"token": []}],
+        "oclapi",
+        VERSION,
+        "3.1.0",
+        info={"description": ABOUT},
+        servers=[{"url": "/"}],
+        security=[{}, {"token": []}],
         tags=[{"name": name, "description": text} for name, text in described.TAGS.items()],
         jsonSchemaDialect="https://json-schema.org/draft/2020-12/schema",
-    )  # fmt: skip
+    )
     spec.components.security_scheme(
         "token",
         {
@@ -161,22 +211,40 @@ def build(app: Flask) -> Json:
     _add_failures(spec, schemas)
     for rule in sorted(app.url_map.iter_rules(), key=_place):
         resource = cast(Any, app.view_functions[rule.endpoint]).view_class
-        operations = {method: _operation(schemas, rule, resource, method) for method in methods(rule, resource)}
-        spec.path(STEP.sub(r"{\1}", rule.rule), operations=operations, parameters=[_step(name) for name in STEP.findall(rule.rule)])
+        operations = {
+            method: _operation(schemas, rule, resource, method)
+            for method in methods(rule, resource)
+        }
+        spec.path(
+            STEP.sub(r"{\1}", rule.rule),
+            operations=operations,
+            parameters=[_step(name) for name in STEP.findall(rule.rule)],
+        )
     for name, schema in schemas.named.items():
         spec.components.schema(name, schema)
     return spec.to_dict()
 
 
 def _place(rule: Rule) -> tuple[int, bool, int, str]:
-    """Where a rule stands in the document: by resource, addresses below organisations first, short ones first."""
-    return list(TOLD).index(rule.endpoint), not rule.rule.startswith("/orgs/"), len(rule.rule.split("/")), rule.rule
+    """Where a rule stands in the document: by resource, addresses below organisations first, short
+    ones first.
+    """
+    return (
+        list(TOLD).index(rule.endpoint),
+        not rule.rule.startswith("/orgs/"),
+        len(rule.rule.split("/")),
+        rule.rule,
+    )
 
 
 def methods(rule: Rule, resource: type[Endpoint]) -> list[str]:
     """What the document tells of a rule: HEAD only where it is more than the GET without a body."""
     offered = {method.lower() for method in rule.methods or ()}
-    return [method for method in METHODS if method in offered and (method != "head" or hasattr(resource, "head"))]
+    return [
+        method
+        for method in METHODS
+        if method in offered and (method != "head" or hasattr(resource, "head"))
+    ]
 
 
 class Schemas:
@@ -197,18 +265,27 @@ class Schemas:
     def with_facets(self, listing: Listing) -> Json:
         """A list, or an object with the list and its facets."""
         both = {"results": self.of(listing), "facets": self.of(shapes.Facets)}
-        return {"anyOf": [both["results"], {"type": "object", "properties": both, "required": list(both)}]}
+        return {
+            "anyOf": [
+                both["results"],
+                {"type": "object", "properties": both, "required": list(both)},
+            ]
+        }
 
     def body(self, form: Any) -> Json:
         """The schema of a body, named after what it makes or changes."""
         if isinstance(form, Mapping):
             return dict(form)
         name = form.__name__
-        return self._refer(form, name if name.endswith(("Change", "Comment")) else f"New{name}", "New")
+        return self._refer(
+            form, name if name.endswith(("Change", "Comment")) else f"New{name}", "New"
+        )
 
     def _refer(self, form: Any, name: str, prefix: str) -> Json:
         if name not in self.named:
-            made = TypeAdapter(form).json_schema(ref_template=f"#/components/schemas/{prefix}{{model}}", schema_generator=_Plain)
+            made = TypeAdapter(form).json_schema(
+                ref_template=f"#/components/schemas/{prefix}{{model}}", schema_generator=_Plain
+            )
             parts = made.pop("$defs", {})
             self.named |= {f"{prefix}{part}": _untitled(schema) for part, schema in parts.items()}
             self.named[name] = _untitled(made)
@@ -234,16 +311,30 @@ def _add_headers(spec: APISpec) -> None:
 def _add_failures(spec: APISpec, schemas: Schemas) -> None:
     content = {"application/json": {"schema": schemas.of(shapes.Error)}}
     for status, (name, text) in FAILURES.items():
-        spec.components.response(name, {"description": text, "content": content, **_headers(FAILURE_HEADERS.get(status, ()))})
+        spec.components.response(
+            name,
+            {"description": text, "content": content, **_headers(FAILURE_HEADERS.get(status, ()))},
+        )
 
 
 def _headers(names: tuple[str, ...]) -> Json:
-    return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}} if names else {}
+    return (
+        {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
+        if names
+        else {}
+    )
 
 
 def _step(name: str) -> Json:
     schema, text, example = STEPS[name]
-    return {"name": name, "in": "path", "required": True, "schema": schema, "description": text, "example": example}
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": schema,
+        "description": text,
+        "example": example,
+    }
 
 
 def _operation(schemas: Schemas, rule: Rule, resource: type[Endpoint], method: str) -> Json:
@@ -274,8 +365,12 @@ def _summary(told: Told, resource: type[Endpoint], method: str, same: bool) -> s
     if own and not same:
         return _first_sentence(own)
     if method in ("get", "head"):
-        return re.sub(r"; (POST|a POST|GET|HEAD) .*", "", _first_sentence(inspect.getdoc(resource) or ""))
-    verb = "Change" if same else {"post": "Add", "delete": "Delete"}.get(method, method.capitalize())
+        return re.sub(
+            r"; (POST|a POST|GET|HEAD) .*", "", _first_sentence(inspect.getdoc(resource) or "")
+        )
+    verb = (
+        "Change" if same else {"post": "Add", "delete": "Delete"}.get(method, method.capitalize())
+    )
     article = "the" if verb != "Add" else "an" if told.noun[0] in "aeiou" else "a"
     return f"{verb} {article} {told.noun}"
 
@@ -307,7 +402,11 @@ def _body(schemas: Schemas, told: Told, form: Any, method: str) -> Json:
     content: Json = {"schema": schemas.body(form)}
     if told.example is not None and method != "delete":
         content["example"] = dict(told.example)
-    kinds = ["application/json", "application/x-www-form-urlencoded"] if told.forms else ["application/json"]
+    kinds = (
+        ["application/json", "application/x-www-form-urlencoded"]
+        if told.forms
+        else ["application/json"]
+    )
     return {"required": method != "delete", "content": dict.fromkeys(kinds, content)}
 
 
@@ -315,14 +414,25 @@ def _answers(schemas: Schemas, told: Told, method: str, same: bool) -> Iterator[
     """The good answers of a method: status and response."""
     if method in told.answers:
         for status, form in told.answers[method].items():
-            yield status, _answer(schemas, status, form, told.headers if method in ("get", "head") else ())
+            yield (
+                status,
+                _answer(schemas, status, form, told.headers if method in ("get", "head") else ()),
+            )
     elif method == "delete":
         yield 204, {"description": "Done."}
     elif method == "post" and not same:
         yield 201, {**_answer(schemas, 201, told.makes), **_headers(("Location",))}
     else:
-        headers = PAGING if isinstance(told.gives, Listing) else (*PAGING, *CONTENT_COUNTS) if "includeRemoved" in told.query else ()
-        made = _answer(schemas, 200, told.gives, (*headers, *told.headers) if method == "get" else ())
+        headers = (
+            PAGING
+            if isinstance(told.gives, Listing)
+            else (*PAGING, *CONTENT_COUNTS)
+            if "includeRemoved" in told.query
+            else ()
+        )
+        made = _answer(
+            schemas, 200, told.gives, (*headers, *told.headers) if method == "get" else ()
+        )
         if _has_facets(told):
             made["content"]["application/json"]["schema"] = schemas.with_facets(told.gives)
         if method == "get":

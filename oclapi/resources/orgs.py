@@ -19,7 +19,11 @@ class OrgsOfUser(Endpoint):
 
     def get(self, **path: str) -> Response:
         where = {**self.where(path), **access.readable_orgs(self.caller)}
-        present = partial(details, self) if asked.flag("verbose") else listings.each(representations.org_summary)
+        present = (
+            partial(details, self)
+            if asked.flag("verbose")
+            else listings.each(representations.org_summary)
+        )
         return listings.answer(self.settings, self.store.owners.orgs, where, present, listings.ORGS)
 
     def where(self, path: places.Path) -> Json:
@@ -37,7 +41,9 @@ class OrgList(OrgsOfUser):
         access.need(self.caller, "create org")
         body = bodies.org_create(asked.body(self.settings))
         made = owners.create_org(self.store, body, self.caller)
-        return created(jsonio.dumps(details(self, [made])[0]), f"/orgs/{made['_id']}/", self.settings)
+        return created(
+            jsonio.dumps(details(self, [made])[0]), f"/orgs/{made['_id']}/", self.settings
+        )
 
 
 class Org(Endpoint):
@@ -50,7 +56,11 @@ class Org(Endpoint):
 
     def put(self, **path: str) -> Response:
         access.need(self.caller, "edit org", places.org(self.store, path))
-        return self._shown(owners.update_org(self.store, path["org"], bodies.org_update(asked.body(self.settings)), self.caller))
+        return self._shown(
+            owners.update_org(
+                self.store, path["org"], bodies.org_update(asked.body(self.settings)), self.caller
+            )
+        )
 
     post = patch = put
 
@@ -92,7 +102,9 @@ class Member(Endpoint):
         return nothing()
 
     def _org(self, path: places.Path) -> Json:
-        """The organisation, whose members the caller may manage. Raises NotFound, and as access.need."""
+        """The organisation, whose members the caller may manage. Raises NotFound, and as
+        access.need.
+        """
         org = places.org(self.store, path)
         access.need(self.caller, "members", org)
         return org
@@ -101,4 +113,6 @@ class Member(Endpoint):
 def details(endpoint: Endpoint, orgs: Sequence[Json]) -> list[Json]:
     """The organisations with the numbers of their public repositories."""
     repos = users.public_repos(endpoint, [f"/orgs/{org['_id']}/" for org in orgs])
-    return [representations.org_detail(org, *counts) for org, counts in zip(orgs, repos, strict=True)]
+    return [
+        representations.org_detail(org, *counts) for org, counts in zip(orgs, repos, strict=True)
+    ]

@@ -1,4 +1,6 @@
-"""Pages: what the request asks for, the cursor that pins a revision, and the headers that lead on (contract 5.1)."""
+"""Pages: what the request asks for, the cursor that pins a revision, and the headers that lead on
+(contract 5.1).
+"""
 
 import functools
 from collections.abc import Mapping
@@ -44,11 +46,14 @@ class Cursor:
     since: Mapping[str, int]  # first revision shown, by kind of entry, as the first page found it
     filters: str  # the parameters that `since` and `after` belong to
     offset: int = 0  # where `after` lies
-    after: Mapping[str, Position] | None = None  # where the page before ended, by kind; None: the page is found by counting
+    # where the page before ended, by kind; None: the page is found by counting
+    after: Mapping[str, Position] | None = None
 
 
 def paging(settings: Settings) -> Paging:
-    """The request's limit and page or offset. Everything for `Compress: true`, which ignores them. Raises Invalid."""
+    """The request's limit and page or offset. Everything for `Compress: true`, which ignores them.
+    Raises Invalid.
+    """
     if wants_zip():
         return Paging(0)
     limit = asked.number("limit")
@@ -77,7 +82,8 @@ class Cursors:
         self._life = settings.cursor_life
 
     def given(self, listing: str, repo: int) -> Cursor | None:
-        """The request's cursor; None without one, and for an answer that is complete anyway. Raises Invalid.
+        """The request's cursor; None without one, and for an answer that is complete anyway. Raises
+        Invalid.
 
         It must be ours, young enough, and of this listing of this repository.
         """
@@ -94,14 +100,28 @@ class Cursors:
 
     def text(self, cursor: Cursor) -> str:
         after = {kind: list(key) for kind, key in cursor.after.items()} if cursor.after else None
-        parts = [cursor.listing, cursor.repo, cursor.rev, dict(cursor.since), cursor.filters, cursor.offset, after]
+        parts = [
+            cursor.listing,
+            cursor.repo,
+            cursor.rev,
+            dict(cursor.since),
+            cursor.filters,
+            cursor.offset,
+            after,
+        ]
         return str(self._signer.dumps(parts))
 
 
 def headers(
-    settings: Settings, asked_for: Paging, total: int, returned: int, cursor: Cursor | None = None, longest: int | None = None
+    settings: Settings,
+    asked_for: Paging,
+    total: int,
+    returned: int,
+    cursor: Cursor | None = None,
+    longest: int | None = None,
 ) -> dict[str, str]:
-    """The paging headers. `total`: items in the whole result; `longest`: where lists are cut side by side, the length of the longest.
+    """The paging headers. `total`: items in the whole result; `longest`: where lists are cut side
+    by side, the length of the longest.
 
     `cursor`, of the next page, goes into every link; only the next page continues where it points.
     """
@@ -115,27 +135,46 @@ def headers(
     signer = Cursors(settings) if cursor else None
     jump = signer.text(replace(cursor, after=None, offset=0)) if signer and cursor else None
     last = (pages - 1) * limit
-    links = {"first": _link(settings, asked_for, 0, jump), "last": _link(settings, asked_for, last, jump)}
+    links = {
+        "first": _link(settings, asked_for, 0, jump),
+        "last": _link(settings, asked_for, last, jump),
+    }
     if offset + limit < length:
         step = signer.text(cursor) if signer and cursor else None
         links["next"] = made["next"] = _link(settings, asked_for, offset + limit, step)
     if offset > 0:
-        links["prev"] = made["previous"] = _link(settings, asked_for, min(max(0, offset - limit), last), jump)
+        links["prev"] = made["previous"] = _link(
+            settings, asked_for, min(max(0, offset - limit), last), jump
+        )
     made["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())
     return made
 
 
 def _link(settings: Settings, asked_for: Paging, offset: int, cursor: str | None) -> str:
     place = ("offset", offset) if asked_for.by_offset else ("page", offset // asked_for.limit + 1)
-    kept: list[tuple[str, Any]] = [pair for pair in request.args.items(multi=True) if pair[0] not in ("page", "offset", "cursor")]
+    kept: list[tuple[str, Any]] = [
+        pair
+        for pair in request.args.items(multi=True)
+        if pair[0] not in ("page", "offset", "cursor")
+    ]
     pinned = [("cursor", cursor)] if cursor else []
     return f"{absolute(shown(request.path), settings)}?{urlencode([*kept, place, *pinned])}"
 
 
 def _unpacked(parts: Any) -> Cursor:
     listing, repo, rev, since, filters, offset, after = parts
-    return Cursor(listing, repo, rev, since, filters, offset, after and {kind: (key[0], key[1]) for kind, key in after.items()})
+    return Cursor(
+        listing,
+        repo,
+        rev,
+        since,
+        filters,
+        offset,
+        after and {kind: (key[0], key[1]) for kind, key in after.items()},
+    )
 
 
 def _unknown() -> Invalid:
-    return Invalid.field("cursor", "this cursor is not known here or has expired; start again without it")
+    return Invalid.field(
+        "cursor", "this cursor is not known here or has expired; start again without it"
+    )

@@ -1,4 +1,6 @@
-"""Addresses as they arrive: taken from the raw request line, decoded once, and repaired where a known client is wrong."""
+"""Addresses as they arrive: taken from the raw request line, decoded once, and repaired where a
+known client is wrong.
+"""
 
 import re
 from collections.abc import Callable, Iterable
@@ -15,10 +17,12 @@ SIGNED = "/exports/"
 
 
 class RawPaths:
-    """WSGI: give the router a path in which only an encoded slash and an encoded percent sign are still encoded.
+    """WSGI: give the router a path in which only an encoded slash and an encoded percent sign are
+    still encoded.
 
-    Servers decode the path before the router splits it, so a key holding a slash would become two steps. The raw address is in RAW_URI.
-    Addresses come with and without a slash at the end; the router would not know which methods the other spelling has, so it sees one.
+    Servers decode the path before the router splits it, so a key holding a slash would become two
+    steps. The raw address is in RAW_URI. Addresses come with and without a slash at the end; the
+    router would not know which methods the other spelling has, so it sees one.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
@@ -30,7 +34,9 @@ class RawPaths:
             path = raw.partition("?")[0]
             if not path.startswith("/"):
                 path = urlsplit(path).path or "/"  # a proxy's absolute form
-            environ["PATH_INFO"] = _ended(unquote_to_bytes(path).decode("latin-1") if "%" not in path else _decoded(path))
+            environ["PATH_INFO"] = _ended(
+                unquote_to_bytes(path).decode("latin-1") if "%" not in path else _decoded(path)
+            )
         query = environ.get("QUERY_STRING", "")
         if "?limit=" in query:  # a client that appends its parameters with a second question mark
             environ["QUERY_STRING"] = SECOND_QUERY.sub("&limit=", query)
@@ -38,7 +44,10 @@ class RawPaths:
 
 
 def _decoded(path: str) -> str:
-    steps = (unquote_to_bytes(step).replace(b"%", b"%25").replace(b"/", b"%2F") for step in path.split("/"))
+    steps = (
+        unquote_to_bytes(step).replace(b"%", b"%25").replace(b"/", b"%2F")
+        for step in path.split("/")
+    )
     return b"/".join(steps).decode("latin-1")
 
 
@@ -60,7 +69,9 @@ class Id(BaseConverter):
 
 
 class VersionId(BaseConverter):
-    """A step that can be the id of a version: not one of the words that stand in its place (the router knows no order of methods)."""
+    """A step that can be the id of a version: not one of the words that stand in its place (the
+    router knows no order of methods).
+    """
 
     regex = rf"(?!(?:{'|'.join(sorted(RESERVED_VERSIONS - {'HEAD', 'latest'}))})(?:/|\Z)){Id.regex}"
     part_isolating = True

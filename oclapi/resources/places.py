@@ -1,4 +1,6 @@
-"""What a path names, and whether the caller may do there what they want. Order of checks: existence, right, method (contract 4)."""
+"""What a path names, and whether the caller may do there what they want. Order of checks:
+existence, right, method (contract 4).
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,9 @@ from oclapi.store.store import Store
 from oclapi.store.versions import revision_of
 
 Path = dict[str, Any]
-"""The steps of an address by name: org or user (neither: the caller), source or collection, version, concept, mapping, ..."""
+"""The steps of an address by name: org or user (neither: the caller), source or collection,
+version, concept, mapping, ...
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,9 @@ class Place:
 
     @property
     def record(self) -> Json:
-        """The document that holds what is counted and dated there: the version's, or the repository's at HEAD."""
+        """The document that holds what is counted and dated there: the version's, or the
+        repository's at HEAD.
+        """
         return self.version or self.repo
 
     @property
@@ -54,7 +60,8 @@ def owner(store: Store, path: Path, caller: Caller) -> Json:
 
 
 def user(store: Store, path: Path, caller: Caller, *, deactivated: bool = False) -> Json:
-    """The user that the path names, without a name the caller; `deactivated`: one who is deactivated too, for those who may know of them.
+    """The user that the path names, without a name the caller; `deactivated`: one who is
+    deactivated too, for those who may know of them.
 
     Raises NotFound, NotAuthenticated.
     """
@@ -85,7 +92,9 @@ def repo_url(path: Path, caller: Caller) -> str:
 
 
 def place(store: Store, path: Path, caller: Caller, session: Session = None) -> Place:
-    """The repository and the version that the path names, HEAD without one. Raises as `repo`; NotFound for an unknown version."""
+    """The repository and the version that the path names, HEAD without one. Raises as `repo`;
+    NotFound for an unknown version.
+    """
     found = repo(store, path, caller, session)
     asked = path.get("version", "HEAD")
     if asked == "HEAD":
@@ -96,11 +105,15 @@ def place(store: Store, path: Path, caller: Caller, session: Session = None) -> 
 
 
 def exported(store: Store, path: Path, caller: Caller) -> tuple[Place, Json | None]:
-    """As `place`, and the document of the version's export, None when it is gone. Cost: one command for all."""
+    """As `place`, and the document of the version's export, None when it is gone. Cost: one command
+    for all.
+    """
     url, asked = repo_url(path, caller), path["version"]
     found, version, export = store.versions.with_export(url, asked)
     there = _readable(found, url, caller)
-    return Place(there, None, revision_of(there)) if asked == "HEAD" else _version(there, asked, version), export
+    return Place(there, None, revision_of(there)) if asked == "HEAD" else _version(
+        there, asked, version
+    ), export
 
 
 def _readable(found: Json | None, url: str, caller: Caller) -> Json:
@@ -112,14 +125,20 @@ def _readable(found: Json | None, url: str, caller: Caller) -> Json:
 
 def _version(found: Json, asked: str, version: Json | None) -> Place:
     if version is None:
-        raise NotFound("this repository has no released version" if asked == "latest" else f"there is no version {asked}")
+        raise NotFound(
+            "this repository has no released version"
+            if asked == "latest"
+            else f"there is no version {asked}"
+        )
     return Place(found, version, revision_of(version))
 
 
 def writable(store: Store, path: Path, caller: Caller, kind: Kind | None = None) -> Json:
-    """The repository whose content the path would change. `kind`: the item that the path names must exist.
+    """The repository whose content the path would change. `kind`: the item that the path names must
+    exist.
 
-    Raises as `place`; NotFound for the item; NotAuthenticated or Forbidden without the right to write; Frozen below a version.
+    Raises as `place`; NotFound for the item; NotAuthenticated or Forbidden without the right to
+    write; Frozen below a version.
     """
     if kind is None:
         where = place(store, path, caller)

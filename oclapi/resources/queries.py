@@ -1,4 +1,6 @@
-"""What a listing of concepts or mappings is asked for: the request's parameters as a Query (contract 5.4)."""
+"""What a listing of concepts or mappings is asked for: the request's parameters as a Query
+(contract 5.4).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +17,15 @@ from search.words import terms
 
 SORTS: Mapping[Kind, Mapping[str, Sort]] = {
     "concept": {
-        "id": "id", "name": "name", "conceptClass": "conceptClass", "datatype": "datatype", **asked.LAST_UPDATE, **asked.BEST_MATCH,
+        "id": "id",
+        "name": "name",
+        "conceptClass": "conceptClass",
+        "datatype": "datatype",
+        **asked.LAST_UPDATE,
+        **asked.BEST_MATCH,
     },
     "mapping": {"mapType": "mapType", **asked.LAST_UPDATE, **asked.BEST_MATCH},
-}  # fmt: skip
+}
 """The spellings of each sort."""
 ALIASES = {"datatype": ("datatype", "dataType")}
 """Filters with more than one spelling."""
@@ -30,11 +37,15 @@ def query(kind: Kind) -> Query:
     """The request's query. Raises Invalid."""
     text = asked.text("q") or ""
     text = text if terms(text) else ""
-    sort, descending = asked.order(SORTS[kind], ("bestMatch", True) if text else ("lastUpdate", True))
+    sort, descending = asked.order(
+        SORTS[kind], ("bestMatch", True) if text else ("lastUpdate", True)
+    )
     retired = asked.flag("retired")
     if retired is None and not asked.flag("includeRetired"):
         retired = False
-    return Query(kind, text, retired, (*_filters(kind), *extras()), sort, descending, asked.wants_facets())
+    return Query(
+        kind, text, retired, (*_filters(kind), *extras()), sort, descending, asked.wants_facets()
+    )
 
 
 def _filters(kind: Kind) -> list[Filter]:
@@ -43,13 +54,19 @@ def _filters(kind: Kind) -> list[Filter]:
         for spelling in ALIASES.get(name, (name,)):
             values = asked.alternatives(spelling)
             if values is not None:
-                values = [_stable(value) for value in values] if name in ("concept", "fromConcept", "toConcept") else values
+                values = (
+                    [_stable(value) for value in values]
+                    if name in ("concept", "fromConcept", "toConcept")
+                    else values
+                )
                 found.append(Filter(name, tuple(values)))
     return found
 
 
 def _stable(value: str) -> str:
-    """A concept's URL as mappings hold it: relative, without a version, with its last slash. Codes and names stay what they are."""
+    """A concept's URL as mappings hold it: relative, without a version, with its last slash. Codes
+    and names stay what they are.
+    """
     found = urls.item(value) if "/" in value else None
     return found.stable if found else value
 
@@ -68,16 +85,26 @@ def extras() -> list[Filter]:
 
 def without_source(wanted: Query) -> Query:
     """The query without the filters that `in_source` decides."""
-    return replace(wanted, filters=tuple(one for one in wanted.filters if one.name not in OF_SOURCE))
+    return replace(
+        wanted, filters=tuple(one for one in wanted.filters if one.name not in OF_SOURCE)
+    )
 
 
 def in_source(wanted: Query, url: str) -> bool:
     """Do the entries of the source at this URL meet the filters of OF_SOURCE?"""
     there = urls.parts(url)
     owners = {"Organization": "org", "User": "user"}
-    values = {"source": there.id, "owner": there.owner, "ownerType": there.owner_type, owners[there.owner_type]: there.owner}
+    values = {
+        "source": there.id,
+        "owner": there.owner,
+        "ownerType": there.owner_type,
+        owners[there.owner_type]: there.owner,
+    }
     asked_for = (one for one in wanted.filters if one.name in OF_SOURCE)
-    return all(one.name in values and fields.fold(values[one.name]) in map(fields.fold, one.values) for one in asked_for)
+    return all(
+        one.name in values and fields.fold(values[one.name]) in map(fields.fold, one.values)
+        for one in asked_for
+    )
 
 
 def is_plain(wanted: Query) -> bool:
@@ -92,4 +119,8 @@ def mark(wanted: Query, *more: object) -> str:
 
 def shown_facets(facets: Mapping[str, Sequence[tuple[str, int]]]) -> Mapping[str, object]:
     """Facets as an answer holds them."""
-    return {"fields": {name: [list(value) for value in values] for name, values in facets.items()}, "dates": {}, "queries": {}}
+    return {
+        "fields": {name: [list(value) for value in values] for name, values in facets.items()},
+        "dates": {},
+        "queries": {},
+    }

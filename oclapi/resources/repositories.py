@@ -17,8 +17,12 @@ class AllSources(Endpoint):
 
     def get(self, **path: str) -> Response:
         where = {"kind": self.kind, **self.of_owner(path), **access.readable(self.caller)}
-        present = listings.each(representations.repo_detail if asked.flag("verbose") else representations.repo_summary)
-        return listings.answer(self.settings, self.store.repos.listing, where, present, listings.SOURCES)
+        present = listings.each(
+            representations.repo_detail if asked.flag("verbose") else representations.repo_summary
+        )
+        return listings.answer(
+            self.settings, self.store.repos.listing, where, present, listings.SOURCES
+        )
 
     def of_owner(self, path: places.Path) -> Json:
         """The filter that the path adds."""
@@ -54,7 +58,9 @@ class Repository(Endpoint):
         body = bodies.source_update(asked.body(self.settings))
         if body.get("public_access", repo["public_access"]) != repo["public_access"]:
             access.need(self.caller, "own", repo)
-        return ok(representations.repo_detail(repositories.update(self.store, repo, body, self.caller)))
+        return ok(
+            representations.repo_detail(repositories.update(self.store, repo, body, self.caller))
+        )
 
     post = patch = put
 

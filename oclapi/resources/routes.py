@@ -1,10 +1,25 @@
-"""The API on one page: every address and the resource that answers there, in the contract's shorthand."""
+"""The API on one page: every address and the resource that answers there, in the contract's
+shorthand.
+"""
 
 import itertools
 
 from flask import Flask
 
-from oclapi.resources import concepts, docs, exports, extras, login, mappings, metrics, openapi, orgs, repositories, users, versions
+from oclapi.resources import (
+    concepts,
+    docs,
+    exports,
+    extras,
+    login,
+    mappings,
+    metrics,
+    openapi,
+    orgs,
+    repositories,
+    users,
+    versions,
+)
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.errors import Api
 from oclapi.resources.paths import Id, Key, Username, VersionId
@@ -80,16 +95,25 @@ CONVERTERS = {":key": "key", ":user": "user", ":verification": "key", ":version"
 
 
 def expand(pattern: str) -> list[str]:
-    """The addresses that a pattern of ROUTES stands for: `{R}/` gives `/orgs/:org/sources/:source/` and others."""
+    """The addresses that a pattern of ROUTES stands for: `{R}/` gives `/orgs/:org/sources/:source/`
+    and others.
+    """
     found = [pattern]
     for short, long in FAMILIES.items():
-        found = [one.replace(short, other) for one in found for other in (long if short in one else ("",))]
+        found = [
+            one.replace(short, other)
+            for one in found
+            for other in (long if short in one else ("",))
+        ]
     return found
 
 
 def rule(address: str) -> str:
     """An address as Werkzeug's router reads it."""
-    steps = (f"<{CONVERTERS.get(step, 'id')}:{step[1:]}>" if step.startswith(":") else step for step in address.split("/"))
+    steps = (
+        f"<{CONVERTERS.get(step, 'id')}:{step[1:]}>" if step.startswith(":") else step
+        for step in address.split("/")
+    )
     return "/".join(steps)
 
 
@@ -99,10 +123,14 @@ def add_routes(app: Flask, services: Services) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters |= {"id": Id, "key": Key, "user": Username, "version": VersionId}
     api = Api(app)
-    by_resource = itertools.groupby(sorted(ROUTES, key=lambda route: _name(route[1])), key=lambda route: route[1])
+    by_resource = itertools.groupby(
+        sorted(ROUTES, key=lambda route: _name(route[1])), key=lambda route: route[1]
+    )
     for resource, routes in by_resource:
         rules = [rule(address) for pattern, _ in routes for address in expand(pattern)]
-        api.add_resource(resource, *rules, endpoint=_name(resource), resource_class_kwargs={"services": services})
+        api.add_resource(
+            resource, *rules, endpoint=_name(resource), resource_class_kwargs={"services": services}
+        )
 
 
 def _name(resource: type[Endpoint]) -> str:

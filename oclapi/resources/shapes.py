@@ -1,6 +1,8 @@
-"""The shapes of answers, for the API's document: what oclapi/representations.py makes, as the contract's tables list it.
+"""The shapes of answers, for the API's document: what oclapi/representations.py makes, as the
+contract's tables list it.
 
-A TypedDict per table. No request passes through them; tests/api/test_fuzz.py holds real answers to them.
+A TypedDict per table. No request passes through them; tests/api/test_fuzz.py holds real answers to
+them.
 """
 
 from typing import Annotated, Any, Literal, NotRequired
@@ -12,7 +14,10 @@ from oclapi.bodies import Access
 from oclapi.resources import examples
 
 Url = Annotated[str, Field(pattern="^/", description="Path from the server's root.")]
-Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC, in milliseconds.")]
+Moment = Annotated[
+    str,
+    Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC, in milliseconds."),
+]
 Count = Annotated[int, Field(ge=0)]
 Extras = dict[str, Any] | None
 OwnerType = Literal["Organization", "User"]
@@ -36,14 +41,19 @@ class _Stamped(_Shape):
 class Error(TypedDict):
     """Each key of `errors` is repeated at the top level."""
 
-    __pydantic_config__ = ConfigDict(extra="allow", json_schema_extra={"examples": [examples.ERROR]})  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(  # type: ignore[misc]
+        extra="allow", json_schema_extra={"examples": [examples.ERROR]}
+    )
     detail: Annotated[str, Field(description="One readable sentence.")]
 
 
 class Facets(_Shape):
     """How often each value of a filter occurs in the whole result, most frequent first."""
 
-    fields: Annotated[dict[str, list[tuple[str, Count]]], Field(description="By filter: pairs of a value and its number.")]
+    fields: Annotated[
+        dict[str, list[tuple[str, Count]]],
+        Field(description="By filter: pairs of a value and its number."),
+    ]
     dates: dict[str, Any]
     queries: dict[str, Any]
 

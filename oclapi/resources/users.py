@@ -38,7 +38,18 @@ class Self(Endpoint):
         user = places.user(self.store, path, self.caller, deactivated=True)
         access.need(self.caller, "edit user", user)
         body = bodies.user_update(asked.flat_body(self.settings))
-        return ok(detail(self, users.update(self.store, user["_id"], body, self.caller, shortest=self.settings.password_length)))
+        return ok(
+            detail(
+                self,
+                users.update(
+                    self.store,
+                    user["_id"],
+                    body,
+                    self.caller,
+                    shortest=self.settings.password_length,
+                ),
+            )
+        )
 
     post = patch = put
 
@@ -63,7 +74,9 @@ class Reactivation(Endpoint):
 
 
 class SourcesOfUserOrgs(repositories.AllSources):
-    """The sources of the organisations that a user is a member of, as far as the caller may read both."""
+    """The sources of the organisations that a user is a member of, as far as the caller may read
+    both.
+    """
 
     def of_owner(self, path: places.Path) -> Json:
         user = places.user(self.store, path, self.caller)
@@ -72,15 +85,27 @@ class SourcesOfUserOrgs(repositories.AllSources):
 
 
 class CollectionsOfUserOrgs(SourcesOfUserOrgs):
-    """The collections of the organisations that a user is a member of, as far as the caller may read both."""
+    """The collections of the organisations that a user is a member of, as far as the caller may
+    read both.
+    """
 
     kind = "collection"
 
 
 def answer_list(endpoint: Endpoint, where: Json) -> Response:
     """The users that match and are not deactivated."""
-    present = partial(details, endpoint) if asked.flag("verbose") else listings.each(representations.user_summary)
-    return listings.answer(endpoint.settings, endpoint.store.users.listing, {"active": True, **where}, present, listings.USERS)
+    present = (
+        partial(details, endpoint)
+        if asked.flag("verbose")
+        else listings.each(representations.user_summary)
+    )
+    return listings.answer(
+        endpoint.settings,
+        endpoint.store.users.listing,
+        {"active": True, **where},
+        present,
+        listings.USERS,
+    )
 
 
 def detail(endpoint: Endpoint, user: Json) -> Json:
@@ -91,10 +116,18 @@ def detail(endpoint: Endpoint, user: Json) -> Json:
 def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
     """The same of several. Cost: two queries for all of them."""
     caller, roles = endpoint.caller, access.may(endpoint.caller, "read roles")
-    orgs = endpoint.store.owners.memberships([user["_id"] for user in users], access.readable_orgs(caller))
+    orgs = endpoint.store.owners.memberships(
+        [user["_id"] for user in users], access.readable_orgs(caller)
+    )
     repos = public_repos(endpoint, [f"/users/{user['_id']}/" for user in users])
     return [
-        representations.user_detail(user, orgs[user["_id"]], *counts, email=access.may(caller, "read email", user), roles=roles)
+        representations.user_detail(
+            user,
+            orgs[user["_id"]],
+            *counts,
+            email=access.may(caller, "read email", user),
+            roles=roles,
+        )
         for user, counts in zip(users, repos, strict=True)
     ]
 
@@ -102,4 +135,6 @@ def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
 def public_repos(endpoint: Endpoint, owner_urls: Sequence[str]) -> list[tuple[int, int]]:
     """How many public sources and collections each of these owners has. Cost: one query."""
     found = endpoint.store.repos.counts(owner_urls, access.readable(access.ANYBODY))
-    return [(found[owner_url, "source"], found[owner_url, "collection"]) for owner_url in owner_urls]
+    return [
+        (found[owner_url, "source"], found[owner_url, "collection"]) for owner_url in owner_urls
+    ]

@@ -27,7 +27,9 @@ class VersionEndpoint(Endpoint):
         return version["id"] != "HEAD" and self.exports.of(version, datetime.now(UTC)).busy
 
     def editable(self, path: places.Path, action: access.Action) -> Place:
-        """The version that the path names, which the caller may change. Raises as places.place; Frozen for HEAD."""
+        """The version that the path names, which the caller may change. Raises as places.place;
+        Frozen for HEAD.
+        """
         place = places.place(self.store, path, self.caller)
         access.need(self.caller, action, place.repo)
         if place.version is None:
@@ -40,7 +42,12 @@ class VersionList(VersionEndpoint):
 
     def get(self, **path: str) -> Response:
         asked.no_order()
-        pages, where, processing, verbose = paging.paging(self.settings), _where(), asked.flag("processing"), asked.flag("verbose")
+        pages, where, processing, verbose = (
+            paging.paging(self.settings),
+            _where(),
+            asked.flag("processing"),
+            asked.flag("verbose"),
+        )
         with self.store.snapshot() as session:
             repo = places.repo(self.store, path, self.caller, session)
             if processing is None:
@@ -48,43 +55,60 @@ class VersionList(VersionEndpoint):
             else:
                 total, found = self._filtered(repo, where, processing, pages, session)
         present = self.detail if verbose else representations.version_summary
-        return ok([present(version, repo) for version in found], paging.headers(self.settings, pages, total, len(found)))
+        return ok(
+            [present(version, repo) for version in found],
+            paging.headers(self.settings, pages, total, len(found)),
+        )
 
     def post(self, **path: str) -> Response:
         repo = places.repo(self.store, path, self.caller)
         access.need(self.caller, "write", repo)
         body, job = bodies.version_create(asked.body(self.settings)), new_token()
         made = repositories.create_version(self.store, repo, body, self.caller, job)
-        shown = representations.version_detail(made, repo, is_processing=self.exports.begin_first(made, job))
+        shown = representations.version_detail(
+            made, repo, is_processing=self.exports.begin_first(made, job)
+        )
         return created(jsonio.dumps(shown), f"{repo['url']}{made['id']}/", self.settings)
 
-    def _counted(self, repo: Json, where: Json, pages: paging.Paging, session: Session) -> tuple[int, list[Json]]:
+    def _counted(
+        self, repo: Json, where: Json, pages: paging.Paging, session: Session
+    ) -> tuple[int, list[Json]]:
         """How many versions match, and one page of them."""
         head = [] if _leaves_head_out(where, repo) else [representations.head_version(repo)]
         first = head if pages.offset == 0 else []
         rest = pages.limit - len(first)
         skip = min(max(0, pages.offset - len(head)), listings.FAR)
         most = 0 if pages.everything else max(1, rest)
-        total, found = self.store.versions.listing(repo["_id"], where, limit=most, skip=skip, session=session)
+        total, found = self.store.versions.listing(
+            repo["_id"], where, limit=most, skip=skip, session=session
+        )
         return total + len(head), [*first, *(found if pages.everything else found[:rest])]
 
-    def _filtered(self, repo: Json, where: Json, processing: bool, pages: paging.Paging, session: Session) -> tuple[int, list[Json]]:
+    def _filtered(
+        self, repo: Json, where: Json, processing: bool, pages: paging.Paging, session: Session
+    ) -> tuple[int, list[Json]]:
         """The same where each version's export must be looked at."""
         _, found = self._counted(repo, where, paging.Paging(0), session)
         kept = [version for version in found if self.busy(version) == processing]
-        return len(kept), kept if pages.everything else kept[pages.offset : pages.offset + pages.limit]
+        return len(kept), kept if pages.everything else kept[
+            pages.offset : pages.offset + pages.limit
+        ]
 
 
 class Version(VersionEndpoint):
     """One version: its record, and its content where asked for."""
 
     def get(self, **path: str) -> Response:
-        return content.answer(self, path, lambda place: self.detail(place.shown_version, place.repo))
+        return content.answer(
+            self, path, lambda place: self.detail(place.shown_version, place.repo)
+        )
 
     def put(self, **path: str) -> Response:
         place = self.editable(path, "write")
         version, body = place.shown_version["id"], bodies.version_update(asked.body(self.settings))
-        edited, stale = repositories.update_version(self.store, place.repo, version, body, self.caller)
+        edited, stale = repositories.update_version(
+            self.store, place.repo, version, body, self.caller
+        )
         if stale:
             self.exports.begin(edited, datetime.now(UTC))
         return ok(self.detail(edited, place.repo))
@@ -93,7 +117,9 @@ class Version(VersionEndpoint):
 
     def delete(self, **path: str) -> Response:
         place = self.editable(path, "own")
-        for follower in repositories.delete_version(self.store, place.repo, place.shown_version["id"], self.caller):
+        for follower in repositories.delete_version(
+            self.store, place.repo, place.shown_version["id"], self.caller
+        ):
             self.exports.begin(follower, datetime.now(UTC))
         return nothing()
 
@@ -108,10 +134,17 @@ class VersionChildren(VersionEndpoint):
             place = places.place(self.store, path, self.caller, session)
             where = {"parent_version": place.shown_version["id"], **listings.updated_since()}
             total, found = self.store.versions.listing(
-                place.repo["_id"], where, limit=pages.limit, skip=min(pages.offset, listings.FAR), session=session
+                place.repo["_id"],
+                where,
+                limit=pages.limit,
+                skip=min(pages.offset, listings.FAR),
+                session=session,
             )
         present = self.detail if verbose else representations.version_summary
-        return ok([present(version, place.repo) for version in found], paging.headers(self.settings, pages, total, len(found)))
+        return ok(
+            [present(version, place.repo) for version in found],
+            paging.headers(self.settings, pages, total, len(found)),
+        )
 
 
 class VersionProcessing(VersionEndpoint):
@@ -130,12 +163,16 @@ class VersionProcessing(VersionEndpoint):
 
 
 def _where() -> Json:
-    """The filter on stored versions that the request means: of released ones those that are retired only when asked for."""
+    """The filter on stored versions that the request means: of released ones those that are retired
+    only when asked for.
+    """
     released, retired = asked.flag("released"), asked.flag("retired")
     if retired is None and released:
         retired = False
     chosen = {"released": released, "retired": retired}
-    return {name: value for name, value in chosen.items() if value is not None} | listings.updated_since()
+    return {
+        name: value for name, value in chosen.items() if value is not None
+    } | listings.updated_since()
 
 
 def _leaves_head_out(where: Json, repo: Json) -> bool:

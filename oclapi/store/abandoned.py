@@ -1,4 +1,6 @@
-"""Transactions of processes that were killed. The server keeps their locks for a minute or more, and nobody else can write there."""
+"""Transactions of processes that were killed. The server keeps their locks for a minute or more,
+and nobody else can write there.
+"""
 
 import time
 
@@ -15,14 +17,16 @@ class Abandoned:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        # By session and transaction number: the time that its steps took so far, and the time.monotonic() of the last.
+        # By session and transaction number: the time that its steps took so far, and the
+        # time.monotonic() of the last.
         self._seen: dict[tuple[bytes, int], tuple[int, float]] = {}
 
     def end(self, idle: float) -> int:
-        """End those of ours that took no step for `idle` seconds, as far as the looks until now can tell; return how many.
+        """End those of ours that took no step for `idle` seconds, as far as the looks until now can
+        tell; return how many.
 
-        One whose process lives after all runs again from its start, as after a conflict. Does nothing on a server that does not let
-        us look. Cost: one look at the server's open sessions.
+        One whose process lives after all runs again from its start, as after a conflict. Does
+        nothing on a server that does not let us look. Cost: one look at the server's open sessions.
         """
         now, seen, ended = time.monotonic(), self._seen, []
         self._seen = {}

@@ -1,4 +1,6 @@
-"""Failed attempts: how long the next one has to wait. Names and addresses are kept only as hashes keyed with the server's secret."""
+"""Failed attempts: how long the next one has to wait. Names and addresses are kept only as hashes
+keyed with the server's secret.
+"""
 
 import hashlib
 import hmac
@@ -15,14 +17,18 @@ from oclapi.store.database import Database, told
 from oclapi.store.repos import now_ms
 
 FORGET = timedelta(minutes=15)
-"""After so long failures are forgotten: from the first one on where many share a count, else from the last one on."""
+"""After so long failures are forgotten: from the first one on where many share a count, else from
+the last one on.
+"""
 TRUST = timedelta(days=30)
 """How long an address counts as one that a user logged in from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How failures of one kind slow what follows: after `free` of them the next waits 1 s, then 2, 4 and so on up to `longest`."""
+    """How failures of one kind slow what follows: after `free` of them the next waits 1 s, then 2,
+    4 and so on up to `longest`.
+    """
 
     kind: str
     free: int
@@ -32,13 +38,16 @@ class Limit:
 
 PAIR = Limit("name and address", 5, 300)
 ADDRESS = Limit("address", 50, 30, shared=True)
-NAME = Limit("name", 100, 15, shared=True)  # does not hold where the user logged in before: a stranger can't lock the owner out
+# does not hold where the user logged in before: a stranger can't lock the owner out
+NAME = Limit("name", 100, 15, shared=True)
 SIGN_UPS = Limit("sign-ups of an address", 10, 300)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that was counted: the keys of its counts, that of the note which a good one leaves, and the waits that it began, by key."""
+    """One that was counted: the keys of its counts, that of the note which a good one leaves, and
+    the waits that it began, by key.
+    """
 
     pair: str
     others: tuple[str, ...]
@@ -47,17 +56,22 @@ class Attempt:
 
 
 class Attempts:
-    """The `attempts` collection, the same for all processes of a server. A document goes by itself when it is over.
+    """The `attempts` collection, the same for all processes of a server. A document goes by itself
+    when it is over.
 
-    Losing one does little harm, so its writes wait for one node only, and reads see what that node has.
+    Losing one does little harm, so its writes wait for one node only, and reads see what that node
+    has.
     """
 
     def __init__(self, database: Database, secret_key: str) -> None:
-        self._attempts = database.attempts.with_options(read_concern=ReadConcern("local"), write_concern=WriteConcern(1))
+        self._attempts = database.attempts.with_options(
+            read_concern=ReadConcern("local"), write_concern=WriteConcern(1)
+        )
         self._key = secret_key.encode()
 
     def begin_log_in(self, username: str, address: str) -> Attempt:
-        """Count an attempt to log in as failed, until `succeed` says otherwise: so attempts at once are counted too.
+        """Count an attempt to log in as failed, until `succeed` says otherwise: so attempts at once
+        are counted too.
 
         Raises TooManyRequests, without counting, where an earlier failure makes this one wait.
         """
@@ -76,7 +90,9 @@ class Attempts:
             self._attempts.update_many({"_id": {"$in": attempt.others}}, {"$inc": {"failures": -1}})
             for key, until in attempt.waits.items():
                 self._attempts.update_one({"_id": key, "until": until}, {"$unset": {"until": ""}})
-            self._attempts.update_one({"_id": attempt.known}, {"$set": {"expires_at": now_ms() + TRUST}}, upsert=True)
+            self._attempts.update_one(
+                {"_id": attempt.known}, {"$set": {"expires_at": now_ms() + TRUST}}, upsert=True
+            )
 
     def begin_sign_up(self, address: str) -> None:
         """Count a sign-up. Raises TooManyRequests as `begin_log_in`."""
@@ -86,13 +102,20 @@ class Attempts:
         """Count a failure of each; returns until when each makes others wait, by key."""
         now, waits = now_ms(), dict[str, datetime]()
         with told():
-            waiting = self._attempts.find({"_id": {"$in": [key for _, key in limits]}, "until": {"$gt": now}}, {"until": 1})
+            waiting = self._attempts.find(
+                {"_id": {"$in": [key for _, key in limits]}, "until": {"$gt": now}}, {"until": 1}
+            )
             until: list[datetime] = [found["until"] for found in waiting]
             if until:
                 raise TooManyRequests(math.ceil((max(until) - now).total_seconds()))
             for limit, key in limits:
-                counted = {"$inc": {"failures": 1}, "$setOnInsert" if limit.shared else "$set": {"expires_at": now + FORGET}}
-                found = self._attempts.find_one_and_update({"_id": key}, counted, upsert=True, return_document=True)
+                counted = {
+                    "$inc": {"failures": 1},
+                    "$setOnInsert" if limit.shared else "$set": {"expires_at": now + FORGET},
+                }
+                found = self._attempts.find_one_and_update(
+                    {"_id": key}, counted, upsert=True, return_document=True
+                )
                 assert found is not None  # an upsert that returns the document after it
                 over = found["failures"] - limit.free
                 if over >= 0:
@@ -101,4 +124,6 @@ class Attempts:
         return waits
 
     def _id(self, *parts: str) -> str:
-        return hmac.new(self._key, "\0".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        return hmac.new(
+            self._key, "\0".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256
+        ).hexdigest()

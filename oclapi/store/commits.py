@@ -1,4 +1,6 @@
-"""The one way to write content: `commit`. A commit makes one new revision of each repository that it changes."""
+"""The one way to write content: `commit`. A commit makes one new revision of each repository that
+it changes.
+"""
 
 import itertools
 import time
@@ -18,16 +20,20 @@ from oclapi.model import LIVE, Change, Counts, Head, Json, Revision
 from oclapi.store.database import Database, told
 
 Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change]]
-"""Reads and validates through the session and returns the changes, at most one per item. May run again, so it has no
-side effect. Its heads are those of the repositories that the commit names, by number. What it returns may make the changes as they are
-taken, if that does not use the session: the first ones are being written meanwhile."""
+"""Reads and validates through the session and returns the changes, at most one per item. May run
+again, so it has no side effect. Its heads are those of the repositories that the commit names, by
+number. What it returns may make the changes as they are taken, if that does not use the session:
+the first ones are being written meanwhile.
+"""
 
 PART = 250
 """Changes that are written at once: while the server takes them, the next ones are made."""
 
 COUNTED = ("concepts", "mappings", "active_concepts", "active_mappings")
 MOVED = ("rev", "at", "content_at", "updated_on", "updated_by")
-"""What a writer moves when it takes a repository; `before` keeps them for one that then changes nothing."""
+"""What a writer moves when it takes a repository; `before` keeps them for one that then changes
+nothing.
+"""
 
 
 class Turn:
@@ -35,7 +41,9 @@ class Turn:
 
     def __init__(self) -> None:
         self.free = Lock()
-        self.waited = 0  # how many times somebody found it taken; a count that is lost between two threads harms nobody
+        # how many times somebody found it taken; a count that is lost between two threads harms
+        # nobody
+        self.waited = 0
 
     def take(self, patience: float) -> None:
         """Wait until it is free. Raises RepositoryBusy after `patience` seconds."""
@@ -43,7 +51,9 @@ class Turn:
             return
         self.waited += 1
         if not self.free.acquire(timeout=patience):
-            raise RepositoryBusy("other writers kept this one waiting too long; nothing was written")
+            raise RepositoryBusy(
+                "other writers kept this one waiting too long; nothing was written"
+            )
 
 
 class Commits:
@@ -61,16 +71,22 @@ class Commits:
         comment: str | None = None,
         beside: Callable[[ClientSession], None] | None = None,
     ) -> dict[int, Revision]:
-        """Write what `build` returns in one transaction; return the new revision of each repository that changed.
+        """Write what `build` returns in one transaction; return the new revision of each repository
+        that changed.
 
-        A repository without a change keeps its revision and time. `beside` writes what must be stored together with the
-        changes (the progress of an import); it runs also when there are none.
-        Raises what `build` raises (then nothing is stored), NotFound when a repository is gone, RepositoryBusy,
-        OutcomeUnknown, StoreUnavailable. Cost: three writes per repository (two when its counts stay), one insert for all rows, one
-        update for those ended.
+        A repository without a change keeps its revision and time. `beside` writes what must be
+        stored together with the changes (the progress of an import); it runs also when there are
+        none. Raises what `build` raises (then nothing is stored), NotFound when a repository is
+        gone, RepositoryBusy, OutcomeUnknown, StoreUnavailable. Cost: three writes per repository
+        (two when its counts stay), one insert for all rows, one update for those ended.
         """
         token = uuid.uuid4().hex
-        sets = {"rev": {"$add": ["$rev", 1]}, "content_at": "$at", "updated_on": "$at", "updated_by": {"$literal": by}}
+        sets = {
+            "rev": {"$add": ["$rev", 1]},
+            "content_at": "$at",
+            "updated_on": "$at",
+            "updated_by": {"$literal": by},
+        }
 
         def work(session: ClientSession) -> dict[int, Revision]:
             heads = {number: self.lock(session, number, sets) for number in sorted(set(repos))}
@@ -100,9 +116,11 @@ class Commits:
 
     @contextmanager
     def _turn(self, repos: Sequence[int]) -> Iterator[None]:
-        """Let the threads of this process write to a repository one after the other; between processes the conflict decides.
+        """Let the threads of this process write to a repository one after the other; between
+        processes the conflict decides.
 
-        Waiting here costs nothing, while a conflict costs the server a transaction and the one who waits a random pause.
+        Waiting here costs nothing, while a conflict costs the server a transaction and the one who
+        waits a random pause.
         """
         with ExitStack() as taken:
             for number in sorted(set(repos)):
@@ -114,14 +132,19 @@ class Commits:
     def lock(self, session: ClientSession, number: int, sets: Json | None = None) -> Head:
         """Take the repository's next moment: it conflicts with every other writer.
 
-        `sets`: fields to set by the same write, as expressions; there `$at` is the moment taken. Raises NotFound.
+        `sets`: fields to set by the same write, as expressions; there `$at` is the moment taken.
+        Raises NotFound.
         """
         moment = {"$max": ["$$NOW", {"$add": ["$at", 1]}]}
-        steps: list[Json] = [{"$set": {"before": {name: f"${name}" for name in MOVED}, "at": moment}}]
+        steps: list[Json] = [
+            {"$set": {"before": {name: f"${name}" for name in MOVED}, "at": moment}}
+        ]
         if sets:
             steps.append({"$set": sets})
         try:
-            repo = self._db.repos.find_one_and_update({"_id": number}, steps, return_document=True, session=session)
+            repo = self._db.repos.find_one_and_update(
+                {"_id": number}, steps, return_document=True, session=session
+            )
         except OperationFailure:  # another writer holds it
             self._note_wait(number)
             raise
@@ -130,21 +153,31 @@ class Commits:
         return Head(Revision(number, repo["rev"]), repo["at"], repo)
 
     def waited(self, repos: Sequence[int]) -> int:
-        """How many times a writer found one of these repositories held by another so far: it grows while somebody waits."""
+        """How many times a writer found one of these repositories held by another so far: it grows
+        while somebody waits.
+        """
         here = sum(turn.waited for number in repos if (turn := self._turns.get(number)))
         with told():
-            elsewhere: int = sum(found["n"] for found in self._db.waits.find({"_id": {"$in": list(repos)}}))
+            elsewhere: int = sum(
+                found["n"] for found in self._db.waits.find({"_id": {"$in": list(repos)}})
+            )
         return here + elsewhere
 
     def _note_wait(self, number: int) -> None:
-        """Outside of the transaction, so that the importer which rests for those who wait sees it at once."""
+        """Outside of the transaction, so that the importer which rests for those who wait sees it
+        at once.
+        """
         try:
             waits = self._db.waits.with_options(write_concern=WriteConcern(1))
             waits.update_one({"_id": number}, {"$inc": {"n": 1}}, upsert=True)
-        except PyMongoError:  # a note that is lost costs one longer wait; a store that is gone is told by the transaction itself
+        # a note that is lost costs one longer wait; a store that is gone is told by the transaction
+        # itself
+        except PyMongoError:
             return
 
-    def _store(self, session: ClientSession, heads: Mapping[int, Head], changes: Iterable[Change]) -> list[Change]:
+    def _store(
+        self, session: ClientSession, heads: Mapping[int, Head], changes: Iterable[Change]
+    ) -> list[Change]:
         """Write the changes, each part while the next one is made; return them all."""
         stored: list[Change] = []
         coming = iter(changes)
@@ -163,45 +196,79 @@ class Commits:
                 writing.result()
         return stored
 
-    def _write(self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change]) -> None:
+    def _write(
+        self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change]
+    ) -> None:
         ended: dict[int, list[Any]] = {}
         for change in changes:
             if change.replaces:
                 ended.setdefault(change.repo, []).append(change.replaces.header["_id"])
         for number, keys in ended.items():
             done = self._db.rows.update_many(
-                {"_id": {"$in": keys}, "to_rev": LIVE}, {"$set": {"to_rev": heads[number].revision.number}}, session=session
+                {"_id": {"$in": keys}, "to_rev": LIVE},
+                {"$set": {"to_rev": heads[number].revision.number}},
+                session=session,
             )
             if done.modified_count != len(keys):
                 raise _stale()
-        self._db.rows.insert_many((row_document(change, heads[change.repo]) for change in changes), ordered=True, session=session)
+        self._db.rows.insert_many(
+            (row_document(change, heads[change.repo]) for change in changes),
+            ordered=True,
+            session=session,
+        )
 
-    def _close(self, session: ClientSession, head: Head, changes: Sequence[Change], by: str, comment: str | None, token: str) -> None:
+    def _close(
+        self,
+        session: ClientSession,
+        head: Head,
+        changes: Sequence[Change],
+        by: str,
+        comment: str | None,
+        token: str,
+    ) -> None:
         """Name the revision in the log and move the repository's counts."""
         moved = counts_moved(changes)
         totals = {name: head.repo["counts"][name] + moved[name] for name in COUNTED}
         if any(moved.values()):
-            self._db.repos.update_one({"_id": head.revision.repo}, {"$set": {"counts": totals}}, session=session)
+            self._db.repos.update_one(
+                {"_id": head.revision.repo}, {"$set": {"counts": totals}}, session=session
+            )
         self._db.revisions.insert_one(
             {
-                "repo": head.revision.repo, "rev": head.revision.number, "at": head.at, "shown": head.at, "by": by,
-                "comment": comment, "counts": totals, "changes": len(changes), "commit": token,
+                "repo": head.revision.repo,
+                "rev": head.revision.number,
+                "at": head.at,
+                "shown": head.at,
+                "by": by,
+                "comment": comment,
+                "counts": totals,
+                "changes": len(changes),
+                "commit": token,
             },
             session=session,
-        )  # fmt: skip
+        )
 
     def _leave(self, session: ClientSession, head: Head) -> None:
         """Give an unused revision back."""
-        self._db.repos.update_one({"_id": head.revision.repo}, {"$set": head.repo["before"]}, session=session)
+        self._db.repos.update_one(
+            {"_id": head.revision.repo}, {"$set": head.repo["before"]}, session=session
+        )
 
 
 def row_document(change: Change, head: Head) -> Json:
     """The stored form of a row."""
     return {
-        "repo": change.repo, "kind": change.kind, "url": change.url, "id": change.id,
-        "from_rev": head.revision.number, "to_rev": LIVE, "at": head.at, "retired": change.retired,
-        **change.header, "body": change.body,
-    }  # fmt: skip
+        "repo": change.repo,
+        "kind": change.kind,
+        "url": change.url,
+        "id": change.id,
+        "from_rev": head.revision.number,
+        "to_rev": LIVE,
+        "at": head.at,
+        "retired": change.retired,
+        **change.header,
+        "body": change.body,
+    }
 
 
 def counts_moved(changes: Sequence[Change]) -> dict[str, int]:

@@ -19,7 +19,9 @@ APP = "oclapi"
 """How our connections call themselves at the server."""
 
 Session = ClientSession | None
-"""What a read is given: a snapshot session, the session of a transaction, or None (unit tests on mongomock)."""
+"""What a read is given: a snapshot session, the session of a transaction, or None (unit tests on
+mongomock).
+"""
 
 Transaction = ClientSession
 """What the work of a transaction is given."""
@@ -36,7 +38,8 @@ def present(field: str) -> dict[str, Any]:
     return {"partialFilterExpression": {field: {"$exists": True}}}
 
 
-# What each index on `rows` serves is told in docs/store.md; tests/store/test_plans.py asks the server.
+# What each index on `rows` serves is told in docs/store.md; tests/store/test_plans.py asks the
+# server.
 INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
     "rows": {
         "order": index("repo", "kind", "from_rev", "url", "to_rev", "retired"),
@@ -67,7 +70,10 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
         "shown": index("repo", "shown"),
         "commit": index("commit"),
     },
-    "exports": {"wanted": index("wanted", **present("wanted")), "job": index("job.token", **present("job.token"))},
+    "exports": {
+        "wanted": index("wanted", **present("wanted")),
+        "job": index("job.token", **present("job.token")),
+    },
     "users": {"tokens": index("tokens.hash"), "active": index("active", "created_on", "_id")},
     "attempts": {"over": index("expires_at", expireAfterSeconds=0)},
     "mails": {"due": index("due")},
@@ -78,22 +84,53 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
 
 
 COLLECTIONS = (
-    "users", "orgs", "repos", "versions", "rows", "revisions", "exports", "tasks", "task_results", "trash", "counters", "leans", "leases",
-    "waits", "attempts", "mails", "index_notes", "index_refusals",
-)  # fmt: skip
+    "users",
+    "orgs",
+    "repos",
+    "versions",
+    "rows",
+    "revisions",
+    "exports",
+    "tasks",
+    "task_results",
+    "trash",
+    "counters",
+    "leans",
+    "leases",
+    "waits",
+    "attempts",
+    "mails",
+    "index_notes",
+    "index_refusals",
+)
 
 
 class Database:
-    """One process's way to the store. Opens no connection before its first use, so it can be built before a fork."""
+    """One process's way to the store. Opens no connection before its first use, so it can be built
+    before a fork.
+    """
 
     def __init__(self, url: str, *, patience: float = 20, client: Any = None) -> None:
-        """`url` names the database; `patience` is how many seconds a transaction tries against other writers."""
+        """`url` names the database; `patience` is how many seconds a transaction tries against
+        other writers.
+        """
         name = parse_uri(url)["database"]
         self.client: MongoClient[dict[str, Any]] = client or MongoClient(
-            url, connect=False, tz_aware=True, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000, retryWrites=True, appname=APP
+            url,
+            connect=False,
+            tz_aware=True,
+            serverSelectionTimeoutMS=5000,
+            connectTimeoutMS=5000,
+            retryWrites=True,
+            appname=APP,
         )
         options: dict[str, Any] = (
-            {} if client else {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority", wtimeout=30000)}
+            {}
+            if client
+            else {
+                "read_concern": ReadConcern("majority"),
+                "write_concern": WriteConcern("majority", wtimeout=30000),
+            }
         )
         self._db = self.client.get_database(name, **options)
         self.patience = patience
@@ -117,7 +154,9 @@ class Database:
         self.index_refusals = self._db["index_refusals"]
 
     def prepare(self) -> None:
-        """Create collections and indexes that are not there yet. Safe to run at every start and by several at once."""
+        """Create collections and indexes that are not there yet. Safe to run at every start and by
+        several at once.
+        """
         with told():
             there = set(self._db.list_collection_names())
             for name in COLLECTIONS:
@@ -142,19 +181,26 @@ class Database:
             yield session
 
     def transaction(
-        self, work: Callable[[ClientSession], Result], happened: Callable[[], bool] | None = None, waited: float = 0.0
+        self,
+        work: Callable[[ClientSession], Result],
+        happened: Callable[[], bool] | None = None,
+        waited: float = 0.0,
     ) -> Result:
-        """Run `work` in one transaction, again from its start after each conflict, and return its result.
+        """Run `work` in one transaction, again from its start after each conflict, and return its
+        result.
 
-        `work` may run many times: it has no effect but through the session. `happened` tells, outside the transaction,
-        whether it was committed after the answer to a commit was lost. `waited`: seconds of `patience` that are used up already.
-        Raises RepositoryBusy (nothing written) when `patience` is over, OutcomeUnknown, StoreUnavailable.
+        `work` may run many times: it has no effect but through the session. `happened` tells,
+        outside the transaction, whether it was committed after the answer to a commit was lost.
+        `waited`: seconds of `patience` that are used up already. Raises RepositoryBusy (nothing
+        written) when `patience` is over, OutcomeUnknown, StoreUnavailable.
         """
         deadline = time.monotonic() + self.patience - waited
         while True:
             try:
                 with self.client.start_session() as session:
-                    session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority", wtimeout=30000))
+                    session.start_transaction(
+                        ReadConcern("snapshot"), WriteConcern("majority", wtimeout=30000)
+                    )
                     try:
                         result = work(session)
                     except BaseException:
@@ -168,12 +214,19 @@ class Database:
                     raise translated(error) from error
                 if time.monotonic() > deadline:
                     if isinstance(error, ConnectionFailure):
-                        raise StoreUnavailable("the database can't be reached; nothing was written") from error
-                    raise RepositoryBusy("other writers kept this one waiting too long; nothing was written") from error
-            # The driver's own growing back-off starves editors beside an importer; a short random one does not.
+                        raise StoreUnavailable(
+                            "the database can't be reached; nothing was written"
+                        ) from error
+                    raise RepositoryBusy(
+                        "other writers kept this one waiting too long; nothing was written"
+                    ) from error
+            # The driver's own growing back-off starves editors beside an importer; a short random
+            # one does not.
             time.sleep(random.uniform(0.002, 0.010))
 
-    def _finish(self, session: ClientSession, deadline: float, happened: Callable[[], bool] | None) -> None:
+    def _finish(
+        self, session: ClientSession, deadline: float, happened: Callable[[], bool] | None
+    ) -> None:
         """Commit; when the answer is lost, ask again until the deadline, then look the commit up."""
         while True:
             try:
@@ -181,7 +234,10 @@ class Database:
             except PyMongoError as error:
                 if error.has_error_label("TransientTransactionError"):
                     raise
-                if not (error.has_error_label("UnknownTransactionCommitResult") or isinstance(error, WTimeoutError)):
+                if not (
+                    error.has_error_label("UnknownTransactionCommitResult")
+                    or isinstance(error, WTimeoutError)
+                ):
                     raise
                 if time.monotonic() < deadline:
                     continue
@@ -206,7 +262,9 @@ def _abort(session: ClientSession) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Translate a failure of the driver into one of ours; not one that `transaction` heals by running again."""
+    """Translate a failure of the driver into one of ours; not one that `transaction` heals by
+    running again.
+    """
     try:
         yield
     except PyMongoError as error:
@@ -216,7 +274,16 @@ def told() -> Iterator[None]:
 
 
 def translated(error: PyMongoError) -> Exception:
-    """StoreUnavailable for a server that can't be reached or has no primary; any other error stays what it is."""
-    if isinstance(error, ConnectionFailure) or getattr(error, "code", None) in (11600, 11602, 10107, 13435, 189, 91):
+    """StoreUnavailable for a server that can't be reached or has no primary; any other error stays
+    what it is.
+    """
+    if isinstance(error, ConnectionFailure) or getattr(error, "code", None) in (
+        11600,
+        11602,
+        10107,
+        13435,
+        189,
+        91,
+    ):
         return StoreUnavailable("the database can't be reached")
     return error

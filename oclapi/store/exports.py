@@ -1,11 +1,12 @@
-"""The state of each version's export. Every step is one conditional update, so whoever comes late changes nothing.
+"""The state of each version's export. Every step is one conditional update, so whoever comes late
+changes nothing.
 
 One document per version, made and removed together with it (`_id` is the version's key):
-    file     {name, edition, made_at, content_at, archive}    what is served; `archive` is what exports/archive.py told of the file
-    earlier  [file with replaced_at]                          replaced a moment ago, still there for links given out before
-    job      {token, state, asked_at, heartbeat, processed, total, tries}    state: queued or running
-    error    {text, at}                                       why the last job failed
-    wanted   an edition for which a file shall come without anyone asking
+    file     {name, edition, made_at, content_at, archive}    what is served; `archive` is what
+    exports/archive.py told of the file earlier  [file with replaced_at]
+    replaced a moment ago, still there for links given out before job      {token, state, asked_at,
+    heartbeat, processed, total, tries}    state: queued or running error    {text, at}
+    why the last job failed wanted   an edition for which a file shall come without anyone asking
 Times are given by the caller: aware UTC.
 """
 
@@ -22,7 +23,9 @@ from oclapi.store.database import Database, Session, told
 
 
 class Exports:
-    """The `exports` collection. All methods take the version's key as 24 hex characters. Raises StoreUnavailable."""
+    """The `exports` collection. All methods take the version's key as 24 hex characters. Raises
+    StoreUnavailable.
+    """
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -33,24 +36,32 @@ class Exports:
             return self._db.exports.find_one({"_id": ObjectId(version_id)}, session=session)
 
     def ask(self, version: Json, seen: Json | None, now: datetime) -> str | None:
-        """Put a queued job in the place of the one that was `seen` there (None: of none), and return its token.
+        """Put a queued job in the place of the one that was `seen` there (None: of none), and
+        return its token.
 
-        None when another job is there by now, or the version is gone: of any number of callers with the same `seen`, one gets a token.
+        None when another job is there by now, or the version is gone: of any number of callers with
+        the same `seen`, one gets a token.
         """
         token = new_token()
         tries = seen["tries"] + 1 if seen and seen["state"] == "running" else 1
         job = new_job(token, version, now, tries)
         with told():
-            done = self._db.exports.update_one({"_id": version["_id"], **_same_job(seen)}, {"$set": {"job": job}})
+            done = self._db.exports.update_one(
+                {"_id": version["_id"], **_same_job(seen)}, {"$set": {"job": job}}
+            )
         return token if done.matched_count else None
 
     def release(self, version_id: str, token: str) -> None:
         """Take the job back, as if it had not been asked for. An export that was `wanted` stays so."""
         with told():
-            self._db.exports.update_one({"_id": ObjectId(version_id), "job.token": token}, {"$unset": {"job": ""}})
+            self._db.exports.update_one(
+                {"_id": ObjectId(version_id), "job.token": token}, {"$unset": {"job": ""}}
+            )
 
     def claim(self, version_id: str, token: str, now: datetime) -> None:
-        """The queued job begins to run. Raises Overtaken when it is not there any more, or runs already."""
+        """The queued job begins to run. Raises Overtaken when it is not there any more, or runs
+        already.
+        """
         begun = {"$set": {"job.state": "running", "job.heartbeat": now}}
         self._own(version_id, token, begun, {"job.state": "queued"})
 
@@ -59,7 +70,9 @@ class Exports:
         self._own(version_id, token, {"$set": {"job.heartbeat": now, "job.processed": processed}})
 
     def publish(self, version_id: str, token: str, file: Json, now: datetime) -> None:
-        """The job is done: serve `file`. A newer edition that is wanted meanwhile stays wanted. Raises Overtaken."""
+        """The job is done: serve `file`. A newer edition that is wanted meanwhile stays wanted.
+        Raises Overtaken.
+        """
         replaced = [{"$mergeObjects": ["$file", {"replaced_at": now}]}]
         earlier = {"$cond": [{"$eq": [{"$type": "$file"}, "missing"]}, [], replaced]}
         self._own(
@@ -78,33 +91,59 @@ class Exports:
         )
 
     def fail(self, version_id: str, token: str, text: str, edition: int, now: datetime) -> None:
-        """The job for this edition ended without a file, and why, in one line. A file from before stays. Raises Overtaken."""
+        """The job for this edition ended without a file, and why, in one line. A file from before
+        stays. Raises Overtaken.
+        """
         error = {"$literal": {"text": text, "at": now}}
-        self._own(version_id, token, [{"$set": {"error": error, "wanted": _wanted_after(edition)}}, {"$unset": "job"}])
+        self._own(
+            version_id,
+            token,
+            [{"$set": {"error": error, "wanted": _wanted_after(edition)}}, {"$unset": "job"}],
+        )
 
     def drop(self, version_id: str, name: str) -> None:
         """Serve the file of this name no more; nothing happens when another took its place."""
         with told():
-            self._db.exports.update_one({"_id": ObjectId(version_id), "file.name": name}, {"$unset": {"file": "", "earlier": ""}})
+            self._db.exports.update_one(
+                {"_id": ObjectId(version_id), "file.name": name},
+                {"$unset": {"file": "", "earlier": ""}},
+            )
 
     def delete(self, version_id: str, seen: Json) -> bool:
-        """Forget file and job; False when they are not those of the document `seen` any more, and nothing was done."""
-        file = {"file.name": seen["file"]["name"]} if "file" in seen else {"file": {"$exists": False}}
+        """Forget file and job; False when they are not those of the document `seen` any more, and
+        nothing was done.
+        """
+        file = (
+            {"file.name": seen["file"]["name"]} if "file" in seen else {"file": {"$exists": False}}
+        )
         gone = {"file": "", "earlier": "", "job": "", "error": "", "wanted": ""}
         with told():
-            done = self._db.exports.update_one({"_id": ObjectId(version_id), **file, **_same_job(seen.get("job"))}, {"$unset": gone})
+            done = self._db.exports.update_one(
+                {"_id": ObjectId(version_id), **file, **_same_job(seen.get("job"))},
+                {"$unset": gone},
+            )
         return bool(done.matched_count)
 
     def want(self, version_id: str, edition: int, session: ClientSession | None = None) -> None:
-        """Have a file of this edition made without anyone asking, unless the export was deleted by hand."""
+        """Have a file of this edition made without anyone asking, unless the export was deleted by
+        hand.
+        """
         there = [{field: {"$exists": True}} for field in ("file", "job", "wanted", "error")]
         with told():
-            self._db.exports.update_one({"_id": ObjectId(version_id), "$or": there}, {"$max": {"wanted": edition}}, session=session)
+            self._db.exports.update_one(
+                {"_id": ObjectId(version_id), "$or": there},
+                {"$max": {"wanted": edition}},
+                session=session,
+            )
 
     def unsettled(self) -> Iterator[tuple[str, Json]]:
-        """Keys and documents of all exports that are wanted or have a job. Cost: what is found, by index."""
+        """Keys and documents of all exports that are wanted or have a job. Cost: what is found, by
+        index.
+        """
         with told():
-            for found in self._db.exports.find({"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}):
+            for found in self._db.exports.find(
+                {"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}
+            ):
                 yield str(found["_id"]), found
 
     def states(self) -> dict[str, int]:
@@ -113,31 +152,52 @@ class Exports:
         Cost: a scan, one document per version.
         """
         state: Json | str = "missing"
-        for field, name in (("error", "failed"), ("file", "ready"), ("wanted", "wanted"), ("job", "$job.state")):
+        for field, name in (
+            ("error", "failed"),
+            ("file", "ready"),
+            ("wanted", "wanted"),
+            ("job", "$job.state"),
+        ):
             state = {"$cond": [{"$eq": [{"$type": f"${field}"}, "missing"]}, state, name]}
         with told():
             found = self._db.exports.aggregate([{"$group": {"_id": state, "n": {"$sum": 1}}}])
-            return dict.fromkeys(("queued", "running", "wanted", "ready", "failed", "missing"), 0) | {one["_id"]: one["n"] for one in found}
+            return dict.fromkeys(
+                ("queued", "running", "wanted", "ready", "failed", "missing"), 0
+            ) | {one["_id"]: one["n"] for one in found}
 
     def forget_earlier(self, before: datetime) -> None:
-        """Let go of files that were replaced before that moment. Cost: a scan over the documents that have such files."""
+        """Let go of files that were replaced before that moment. Cost: a scan over the documents
+        that have such files.
+        """
         with told():
             replaced = {"replaced_at": {"$lt": before}}
-            self._db.exports.update_many({"earlier": {"$elemMatch": replaced}}, {"$pull": {"earlier": replaced}})
+            self._db.exports.update_many(
+                {"earlier": {"$elemMatch": replaced}}, {"$pull": {"earlier": replaced}}
+            )
 
     def names_in_use(self) -> tuple[set[str], set[str]]:
-        """The names of all files that may be asked for, and the tokens of all jobs. Cost: a scan, one document per version."""
+        """The names of all files that may be asked for, and the tokens of all jobs. Cost: a scan,
+        one document per version.
+        """
         names: set[str] = set()
         tokens: set[str] = set()
         with told():
-            for found in self._db.exports.find({}, {"file.name": 1, "earlier.name": 1, "job.token": 1}):
-                names.update(file["name"] for file in [*found.get("earlier", ()), found.get("file")] if file)
+            for found in self._db.exports.find(
+                {}, {"file.name": 1, "earlier.name": 1, "job.token": 1}
+            ):
+                names.update(
+                    file["name"] for file in [*found.get("earlier", ()), found.get("file")] if file
+                )
                 tokens.update([found["job"]["token"]] if "job" in found else ())
         return names, tokens
 
-    def _own(self, version_id: str, token: str, update: Json | list[Json], also: Json | None = None) -> None:
+    def _own(
+        self, version_id: str, token: str, update: Json | list[Json], also: Json | None = None
+    ) -> None:
         with told():
-            done = self._db.exports.update_one({"_id": ObjectId(version_id), "job.token": token, **(also or {})}, update)
+            done = self._db.exports.update_one(
+                {"_id": ObjectId(version_id), "job.token": token, **(also or {})}, update
+            )
         if not done.matched_count:
             raise Overtaken("this export job was cancelled, or another has taken its place")
 
@@ -150,11 +210,23 @@ def new_token() -> str:
 def new_job(token: str, version: Json, now: datetime, tries: int = 1) -> Json:
     """A queued job for the export of a version."""
     total = version["counts"]["concepts"] + version["counts"]["mappings"]
-    return {"token": token, "state": "queued", "asked_at": now, "heartbeat": now, "processed": 0, "total": total, "tries": tries}
+    return {
+        "token": token,
+        "state": "queued",
+        "asked_at": now,
+        "heartbeat": now,
+        "processed": 0,
+        "total": total,
+        "tries": tries,
+    }
 
 
 def _same_job(seen: Json | None) -> Json:
-    return {"job.token": seen["token"], "job.state": seen["state"]} if seen else {"job": {"$exists": False}}
+    return (
+        {"job.token": seen["token"], "job.state": seen["state"]}
+        if seen
+        else {"job": {"$exists": False}}
+    )
 
 
 def _wanted_after(edition: int) -> Json:

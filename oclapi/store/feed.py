@@ -1,6 +1,8 @@
-"""Following the revision log: what a copy that has reached one revision of a repository needs to reach another.
+"""Following the revision log: what a copy that has reached one revision of a repository needs to
+reach another.
 
-A row is in the copy with the `to_rev` that it had when it was read, which is right for every revision up to the head of that moment.
+A row is in the copy with the `to_rev` that it had when it was read, which is right for every
+revision up to the head of that moment.
 """
 
 import heapq
@@ -62,62 +64,97 @@ class Feed:
     def changed_since(self, moment: datetime) -> list[RepoHead]:
         """Of the repositories that were changed then or later. Cost: what is found, by index."""
         with told():
-            return [_head_of(found) for found in self._db.repos.find({"updated_on": {"$gte": moment}}, HEAD, hint="changed")]
+            return [
+                _head_of(found)
+                for found in self._db.repos.find(
+                    {"updated_on": {"$gte": moment}}, HEAD, hint="changed"
+                )
+            ]
 
     def commit(self, repo: int, rev: int) -> str | None:
-        """The token of the commit that made the revision, "" for revision 0; None when there is no such revision."""
+        """The token of the commit that made the revision, "" for revision 0; None when there is no
+        such revision.
+        """
         if rev == 0:
             return ""
         with told():
-            found = self._db.revisions.find_one({"repo": repo, "rev": rev}, {"commit": 1}, hint="rev")
+            found = self._db.revisions.find_one(
+                {"repo": repo, "rev": rev}, {"commit": 1}, hint="rev"
+            )
         return found["commit"] if found else None
 
     def revisions(self, wanted: Sequence[tuple[int, int]]) -> dict[int, Json]:
-        """`at` and `commit` of these (repository, revision), by repository, where there are such. Cost: an index seek for each."""
+        """`at` and `commit` of these (repository, revision), by repository, where there are such.
+        Cost: an index seek for each.
+        """
         found: dict[int, Json] = {}
         for start in range(0, len(wanted), TOGETHER):
             asked = [{"repo": repo, "rev": rev} for repo, rev in wanted[start : start + TOGETHER]]
             with told():
-                found |= {one["repo"]: one for one in self._db.revisions.find({"$or": asked}, {"repo": 1, "at": 1, "commit": 1})}
+                found |= {
+                    one["repo"]: one
+                    for one in self._db.revisions.find(
+                        {"$or": asked}, {"repo": 1, "at": 1, "commit": 1}
+                    )
+                }
         return found
 
     def sizes(self, repo: int, after: int, upto: int) -> list[tuple[int, int]]:
-        """The revisions in (after, upto], oldest first, each with the number of its changes. Cost: one document each."""
+        """The revisions in (after, upto], oldest first, each with the number of its changes. Cost:
+        one document each.
+        """
         asked = {"repo": repo, "rev": {"$gt": after, "$lte": upto}}
         with told():
-            return [(found["rev"], found["changes"]) for found in self._db.revisions.find(asked, {"rev": 1, "changes": 1}).sort("rev", 1)]
+            return [
+                (found["rev"], found["changes"])
+                for found in self._db.revisions.find(asked, {"rev": 1, "changes": 1}).sort("rev", 1)
+            ]
 
     def count(self, repo: int, upto: int, session: Session = None) -> int:
-        """How many rows, ended ones too, the commits up to that revision wrote. Cost: a walk over their index keys."""
+        """How many rows, ended ones too, the commits up to that revision wrote. Cost: a walk over
+        their index keys.
+        """
         asked = {"repo": repo, "kind": {"$in": KINDS}, "from_rev": {"$lte": upto}}
         with told():
             return self._db.rows.count_documents(asked, hint="order", session=session)
 
     def news(self, repo: int, after: int, upto: int) -> Iterator[News]:
-        """What brings a copy from revision `after` to `upto`: each row that began in between, and each older one that ended, once.
+        """What brings a copy from revision `after` to `upto`: each row that began in between, and
+        each older one that ended, once.
 
-        Order: by revision. A row that began and ended in between comes with its beginning. However long the reader takes: a snapshot
-        lives five minutes, so each stream takes a new one now and then and goes on behind its last key.
-        Raises NotFound when the repository is gone. Memory: four batches of the driver.
+        Order: by revision. A row that began and ended in between comes with its beginning. However
+        long the reader takes: a snapshot lives five minutes, so each stream takes a new one now and
+        then and goes on behind its last key. Raises NotFound when the repository is gone. Memory:
+        four batches of the driver.
         """
         with ExitStack() as stack:
             streams: list[Iterable[News]] = []
             for kind in KINDS:
-                streams.append(stack.enter_context(closing(self._stream(repo, kind, "from_rev", after, upto))))
+                streams.append(
+                    stack.enter_context(closing(self._stream(repo, kind, "from_rev", after, upto)))
+                )
                 if after:
-                    streams.append(stack.enter_context(closing(self._stream(repo, kind, "to_rev", after, upto))))
+                    streams.append(
+                        stack.enter_context(
+                            closing(self._stream(repo, kind, "to_rev", after, upto))
+                        )
+                    )
             yield from heapq.merge(*streams, key=attrgetter("rev"))
 
     def row(self, repo: int, url: str, from_rev: int) -> News | None:
         """That row as it stands now."""
         with self._db.snapshot() as session:
             head = self.head(repo, session)
-            found = self._db.rows.find_one({"repo": repo, "url": url, "from_rev": from_rev}, hint="item", session=session)
-        return _news(found, "from_rev", head.rev) if head and found and from_rev <= head.rev else None
+            found = self._db.rows.find_one(
+                {"repo": repo, "url": url, "from_rev": from_rev}, hint="item", session=session
+            )
+        return (
+            _news(found, "from_rev", head.rev) if head and found and from_rev <= head.rev else None
+        )
 
     def headers(self, repo: int, upto: int) -> Iterator[Row]:
-        """Every row, ended ones too, that began up to that revision, as of `upto` and without its body: concepts, then mappings, in commit
-        order. The same care for long reads as in `news`.
+        """Every row, ended ones too, that began up to that revision, as of `upto` and without its
+        body: concepts, then mappings, in commit order. The same care for long reads as in `news`.
         """
         for kind in KINDS:
             for news in self._stream(repo, kind, "from_rev", 0, upto, {"body": 0}):
@@ -134,7 +171,9 @@ class Feed:
     def _stream(
         self, repo: int, kind: Kind, by: str, after: int, upto: int, only: Json | None = None
     ) -> Generator[News, None, None]:
-        """The rows of one kind whose beginning (`by` from_rev) or end (to_rev, of rows that began up to `after`) is in (after, upto]."""
+        """The rows of one kind whose beginning (`by` from_rev) or end (to_rev, of rows that began
+        up to `after`) is in (after, upto].
+        """
         older = {} if by == "from_rev" else {"from_rev": {"$lte": after}}
         hint = "order" if by == "from_rev" else "ends"
         last: tuple[int, str] | None = None
@@ -148,7 +187,14 @@ class Feed:
                 there_is_more = False
                 for part in _behind(last, by, after, upto):
                     asked = {"repo": repo, "kind": kind, **older, **part}
-                    cursor = self._db.rows.find(asked, only, hint=hint, sort=[(by, 1), ("url", 1)], session=session, batch_size=LIST)
+                    cursor = self._db.rows.find(
+                        asked,
+                        only,
+                        hint=hint,
+                        sort=[(by, 1), ("url", 1)],
+                        session=session,
+                        batch_size=LIST,
+                    )
                     for found in cursor:
                         yield _news(found, by, head.rev)
                         last = (found[by], found["url"])
@@ -178,7 +224,9 @@ def _as_of(row: Row, rev: int) -> Row:
 
 
 def _behind(last: tuple[int, str] | None, by: str, after: int, upto: int) -> list[dict[str, Any]]:
-    """What comes behind a key: the rest of its revision, then the other revisions. Each is one index range."""
+    """What comes behind a key: the rest of its revision, then the other revisions. Each is one
+    index range.
+    """
     if last is None:
         return [{by: {"$gt": after, "$lte": upto}}]
     return [{by: last[0], "url": {"$gt": last[1]}}, {by: {"$gt": last[0], "$lte": upto}}]

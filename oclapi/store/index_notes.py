@@ -1,9 +1,12 @@
-"""What the store remembers about the search index, which is rebuilt from the store and remembers nothing for good itself.
+"""What the store remembers about the search index, which is rebuilt from the store and remembers
+nothing for good itself.
 
-    {_id: "identity", value}               the name of this store: a copy of another store's rows is no copy of ours
-    {_id: "all" | number, turn, held}      `turn` grows when a copy is emptied or replaced; until `held` only who holds it writes to it
-    {_id: "lag", ...}                      how far the index was behind when the tick looked last
-`index_refusals` has one document for each row that the engine did not take; the row is not in the index, by definition.
+    {_id: "identity", value}               the name of this store: a copy of another store's rows is
+    no copy of ours {_id: "all" | number, turn, held}      `turn` grows when a copy is emptied or
+    replaced; until `held` only who holds it writes to it {_id: "lag", ...}                      how
+    far the index was behind when the tick looked last
+`index_refusals` has one document for each row that the engine did not take; the row is not in the
+index, by definition.
 """
 
 import time
@@ -37,8 +40,9 @@ class IndexNotes:
         self._identity = ("", -KNOWN)
 
     def identity(self) -> str:
-        """The store's own random name, made at the first call and the same for ever. Asked for again now and then, should the database
-        behind its address be replaced while this process runs.
+        """The store's own random name, made at the first call and the same for ever. Asked for
+        again now and then, should the database behind its address be replaced while this process
+        runs.
         """
         name, read = self._identity
         if time.monotonic() - read > KNOWN:
@@ -51,7 +55,9 @@ class IndexNotes:
             found = self._db.index_notes.find_one({"_id": "identity"})
             if found is None:
                 made = {"$setOnInsert": {"value": uuid.uuid4().hex}}
-                found = self._db.index_notes.find_one_and_update({"_id": "identity"}, made, upsert=True, return_document=True)
+                found = self._db.index_notes.find_one_and_update(
+                    {"_id": "identity"}, made, upsert=True, return_document=True
+                )
         assert found is not None  # an upsert that returns the document after it
         return str(found["value"])
 
@@ -59,17 +65,28 @@ class IndexNotes:
         """The turn of that repository's copy. Cost: one small query."""
         with told():
             found = list(self._db.index_notes.find({"_id": {"$in": [ALL, repo]}}))
-        return Turn(sum(note.get("turn", 0) for note in found), any(note.get("held", now) > now for note in found))
+        return Turn(
+            sum(note.get("turn", 0) for note in found),
+            any(note.get("held", now) > now for note in found),
+        )
 
     def end_turn(self, repo: int | None) -> None:
-        """Tell all who write to the copy of that repository (None: to any) that it is emptied or replaced: what they wrote may be half."""
+        """Tell all who write to the copy of that repository (None: to any) that it is emptied or
+        replaced: what they wrote may be half.
+        """
         with told():
-            self._db.index_notes.update_one({"_id": ALL if repo is None else repo}, {"$inc": {"turn": 1}}, upsert=True)
+            self._db.index_notes.update_one(
+                {"_id": ALL if repo is None else repo}, {"$inc": {"turn": 1}}, upsert=True
+            )
 
     def hold(self, repo: int | None, until: datetime) -> None:
-        """Keep the others from writing to it until that moment; a moment in the past lets them go on."""
+        """Keep the others from writing to it until that moment; a moment in the past lets them go
+        on.
+        """
         with told():
-            self._db.index_notes.update_one({"_id": ALL if repo is None else repo}, {"$set": {"held": until}}, upsert=True)
+            self._db.index_notes.update_one(
+                {"_id": ALL if repo is None else repo}, {"$set": {"held": until}}, upsert=True
+            )
 
     def forget(self, repo: int) -> None:
         """The repository is gone."""
@@ -79,13 +96,18 @@ class IndexNotes:
 
     def refuse(self, repo: int, ids: Iterable[str], now: datetime) -> None:
         """The engine did not take these documents."""
-        changes = [ReplaceOne({"_id": one}, {"_id": one, "repo": repo, "at": now}, upsert=True) for one in ids]
+        changes = [
+            ReplaceOne({"_id": one}, {"_id": one, "repo": repo, "at": now}, upsert=True)
+            for one in ids
+        ]
         if changes:
             with told():
                 self._db.index_refusals.bulk_write(changes, ordered=False)
 
     def accept(self, repo: int, ids: Iterable[str] | None = None) -> None:
-        """The engine took these documents after all; None: it is asked again about all of the repository."""
+        """The engine took these documents after all; None: it is asked again about all of the
+        repository.
+        """
         asked: Json = {"repo": repo}
         if ids is not None:
             asked["_id"] = {"$in": sorted(ids)}
@@ -98,7 +120,9 @@ class IndexNotes:
             self._db.index_refusals.delete_many({"at": {"$lt": moment}})
 
     def refused(self, repo: int, since: datetime | None = None) -> set[str]:
-        """The ids of the repository's documents that the engine did not take (`since`: when it was asked then or later)."""
+        """The ids of the repository's documents that the engine did not take (`since`: when it was
+        asked then or later).
+        """
         asked: Json = {"repo": repo, **({"at": {"$gte": since}} if since else {})}
         with told():
             return {found["_id"] for found in self._db.index_refusals.find(asked, {"_id": 1})}

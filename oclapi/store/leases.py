@@ -19,23 +19,30 @@ class Leases:
         self._db = database
 
     def take(self, name: str, holder: str, life: timedelta, now: datetime) -> bool:
-        """Take or keep the lease for `life` from now on; False when another holds it. Cost: one write."""
+        """Take or keep the lease for `life` from now on; False when another holds it. Cost: one
+        write.
+        """
         free = {"_id": name, "$or": [{"holder": holder}, {"until": {"$lt": now}}]}
         with told():
             try:
-                self._db.leases.update_one(free, {"$set": {"holder": holder, "until": now + life}}, upsert=True)
+                self._db.leases.update_one(
+                    free, {"$set": {"holder": holder, "until": now + life}}, upsert=True
+                )
             except DuplicateKeyError:  # it is there and not free
                 return False
         return True
 
     @contextmanager
     def holding(self, name: str, life: timedelta) -> Iterator[bool]:
-        """Hold the lease while the block runs, however long that takes; False when another holds it. It ends `life` after a kill."""
+        """Hold the lease while the block runs, however long that takes; False when another holds
+        it. It ends `life` after a kill.
+        """
         holder, ended = uuid.uuid4().hex, threading.Event()
 
         def keep() -> None:
             while not ended.wait(life.total_seconds() / 3):
-                with suppress(StoreUnavailable):  # the work itself will say so; else the next try is in time
+                # the work itself will say so; else the next try is in time
+                with suppress(StoreUnavailable):
                     self.take(name, holder, life, datetime.now(UTC))
 
         if not self.take(name, holder, life, datetime.now(UTC)):
@@ -58,7 +65,12 @@ class Leases:
     def any_taken(self, prefix: str, now: datetime) -> bool:
         """Whether somebody holds a lease whose name begins so."""
         with told():
-            return self._db.leases.find_one({"_id": {"$gte": prefix, "$lt": prefix + "\uffff"}, "until": {"$gt": now}}) is not None
+            return (
+                self._db.leases.find_one(
+                    {"_id": {"$gte": prefix, "$lt": prefix + "\uffff"}, "until": {"$gt": now}}
+                )
+                is not None
+            )
 
     def give_back(self, name: str, holder: str) -> None:
         """Let another take it at once. Does nothing when it is not ours."""

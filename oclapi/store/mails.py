@@ -1,4 +1,6 @@
-"""Mails on their way: written in the transaction of what they tell of, sent by the worker that ticks."""
+"""Mails on their way: written in the transaction of what they tell of, sent by the worker that
+ticks.
+"""
 
 import uuid
 from datetime import datetime, timedelta
@@ -24,7 +26,15 @@ class Mails:
     def add(self, session: ClientSession, to: str, subject: str, text: str) -> None:
         """Queue a mail together with what else the transaction writes."""
         now = now_ms()
-        made = {"_id": uuid.uuid4().hex, "to": to, "subject": subject, "text": text, "created_on": now, "tries": 0, "due": now}
+        made = {
+            "_id": uuid.uuid4().hex,
+            "to": to,
+            "subject": subject,
+            "text": text,
+            "created_on": now,
+            "tries": 0,
+            "due": now,
+        }
         self._db.mails.insert_one(made, session=session)
 
     def next(self, now: datetime) -> Json | None:
@@ -43,5 +53,7 @@ class Mails:
             return False
         pause = min(timedelta(seconds=30 * 2 ** min(mail["tries"], 10)), LONGEST)
         with told():
-            self._db.mails.update_one({"_id": mail["_id"]}, {"$inc": {"tries": 1}, "$set": {"due": now + pause}})
+            self._db.mails.update_one(
+                {"_id": mail["_id"]}, {"$inc": {"tries": 1}, "$set": {"due": now + pause}}
+            )
         return True

@@ -29,23 +29,39 @@ class Owners:
         with told():
             return self._db.orgs.find_one({"_id": org}, session=session)
 
-    def orgs(self, where: Json, *, limit: int, skip: int, oldest_first: bool = False) -> tuple[int, list[Json]]:
-        """How many organisations match, and one page of them, newest change first, then id. `limit` 0: all."""
+    def orgs(
+        self, where: Json, *, limit: int, skip: int, oldest_first: bool = False
+    ) -> tuple[int, list[Json]]:
+        """How many organisations match, and one page of them, newest change first, then id. `limit`
+        0: all.
+        """
         way, hint = 1 if oldest_first else -1, "memberships" if "members" in where else "newest"
         with told():
-            cursor = self._db.orgs.find(where, hint=hint).sort([("updated_on", way), ("_id", way)]).skip(skip).limit(limit)
+            cursor = (
+                self._db.orgs.find(where, hint=hint)
+                .sort([("updated_on", way), ("_id", way)])
+                .skip(skip)
+                .limit(limit)
+            )
             return self._db.orgs.count_documents(where, hint=hint), list(cursor)
 
     def create_org(self, org: str, fields: Json, by: str) -> Json:
         """Add an organisation with its creator as its member; return it.
 
-        Raises Invalid (keys `mnemonic` and `id`) when the id is taken, NotFound when the creator is no active user.
+        Raises Invalid (keys `mnemonic` and `id`) when the id is taken, NotFound when the creator is
+        no active user.
         """
         now = now_ms()
         made = {
-            "_id": org, "uuid": uuid.uuid4().hex, "members": [by], **stored(fields),
-            "created_on": now, "created_by": by, "updated_on": now, "updated_by": by,
-        }  # fmt: skip
+            "_id": org,
+            "uuid": uuid.uuid4().hex,
+            "members": [by],
+            **stored(fields),
+            "created_on": now,
+            "created_by": by,
+            "updated_on": now,
+            "updated_by": by,
+        }
 
         def work(session: ClientSession) -> Json:
             self._users.hold(by, session)
@@ -63,12 +79,18 @@ class Owners:
         except DuplicateKeyError as error:
             raise _taken(org) from error
 
-    def edit_org(self, org: str, change: Callable[[ClientSession, Json], Json], by: str) -> Json | None:
-        """Set what `change` returns, empty for nothing; return the organisation, None when there is none."""
+    def edit_org(
+        self, org: str, change: Callable[[ClientSession, Json], Json], by: str
+    ) -> Json | None:
+        """Set what `change` returns, empty for nothing; return the organisation, None when there is
+        none.
+        """
         return edit(self._db, "orgs", org, change, by)
 
     def memberships(self, usernames: Sequence[str], where: Json) -> Counter[str]:
-        """How many of the organisations that match these users are members of, by name. Cost: one query."""
+        """How many of the organisations that match these users are members of, by name. Cost: one
+        query.
+        """
         steps: list[Json] = [
             {"$match": {**where, "members": {"$in": usernames}}},
             {"$unwind": "$members"},
@@ -83,8 +105,11 @@ class Owners:
         with told():
             return [found["_id"] for found in self._db.orgs.find(where, {"_id": 1})]
 
-    def add_member(self, org: str, username: str, check: Callable[[ClientSession, Json], None]) -> None:
-        """Make the user a member; one who is a member stays so. `check` may refuse by raising, given the organisation as it is.
+    def add_member(
+        self, org: str, username: str, check: Callable[[ClientSession, Json], None]
+    ) -> None:
+        """Make the user a member; one who is a member stays so. `check` may refuse by raising,
+        given the organisation as it is.
 
         Raises NotFound for an unknown user or organisation.
         """
@@ -92,40 +117,55 @@ class Owners:
         def work(session: ClientSession) -> None:
             check(session, self._hold_org(org, session))
             self._users.hold(username, session)
-            self._db.orgs.update_one({"_id": org}, {"$addToSet": {"members": username}}, session=session)
+            self._db.orgs.update_one(
+                {"_id": org}, {"$addToSet": {"members": username}}, session=session
+            )
 
         self._db.transaction(work)
 
-    def remove_member(self, org: str, username: str, check: Callable[[ClientSession, Json], None]) -> None:
-        """End the user's membership. `check` as for `add_member`. Raises NotFound when there is none."""
+    def remove_member(
+        self, org: str, username: str, check: Callable[[ClientSession, Json], None]
+    ) -> None:
+        """End the user's membership. `check` as for `add_member`. Raises NotFound when there is
+        none.
+        """
 
         def work(session: ClientSession) -> None:
             found = self._hold_org(org, session)
             check(session, found)
             if username not in found["members"]:
                 raise NotFound(f"{username} is not a member of {org}")
-            self._db.orgs.update_one({"_id": org}, {"$pull": {"members": username}}, session=session)
+            self._db.orgs.update_one(
+                {"_id": org}, {"$pull": {"members": username}}, session=session
+            )
 
         self._db.transaction(work)
 
     def hold(self, owner_url: str, session: ClientSession) -> Json:
-        """The owner's document; the owner can't be deleted or deactivated before this transaction ends. Raises NotFound."""
+        """The owner's document; the owner can't be deleted or deactivated before this transaction
+        ends. Raises NotFound.
+        """
         _, kind, key, _ = owner_url.split("/")
         if kind == "users":
             return self._users.hold(key, session)
         return self._hold_org(key, session)
 
     def _hold_org(self, org: str, session: ClientSession) -> Json:
-        found = self._db.orgs.find_one_and_update({"_id": org}, {"$inc": {"touched": 1}}, return_document=True, session=session)
+        found = self._db.orgs.find_one_and_update(
+            {"_id": org}, {"$inc": {"touched": 1}}, return_document=True, session=session
+        )
         if found is None:
             raise _no_org(org)
         return found
 
     def delete_org(
-        self, org: str, check: Callable[[ClientSession, Json], None], check_repo: Callable[[ClientSession, Head], None]
+        self,
+        org: str,
+        check: Callable[[ClientSession, Json], None],
+        check_repo: Callable[[ClientSession, Head], None],
     ) -> None:
-        """Remove the organisation and all its repositories in one transaction; see Repos.remove. Raises NotFound, and what `check`, given
-        the organisation as it is, and `check_repo` raise.
+        """Remove the organisation and all its repositories in one transaction; see Repos.remove.
+        Raises NotFound, and what `check`, given the organisation as it is, and `check_repo` raise.
 
         Cost: some writes for each repository; their content is purged later.
         """
@@ -139,10 +179,11 @@ class Owners:
         self._db.transaction(work, lambda: self.org(org) is None)
 
     def ensure_first(self, root_user: str, root_token: str | None = None) -> None:
-        """Make what every server has from its first start: the first superuser, who holds `root_token`, and the organisation OCL.
+        """Make what every server has from its first start: the first superuser, who holds
+        `root_token`, and the organisation OCL.
 
-        No other fixed token is good afterwards; with an empty `root_token` none at all. None leaves them as they are: for commands, whose
-        settings need not be the server's.
+        No other fixed token is good afterwards; with an empty `root_token` none at all. None leaves
+        them as they are: for commands, whose settings need not be the server's.
         """
         now = now_ms()
         with told():
@@ -150,25 +191,48 @@ class Owners:
                 {"_id": root_user},
                 {
                     "$setOnInsert": {
-                        "uuid": uuid.uuid4().hex, "name": root_user, "email": f"{root_user}@localhost", "active": True,
-                        "is_staff": True, "is_superuser": True, "password": None, "tokens": [],
-                        "company": None, "location": None, "preferred_locale": None, "website": None, "extras": None,
-                        "created_on": now, "created_by": root_user, "updated_on": now, "updated_by": root_user,
+                        "uuid": uuid.uuid4().hex,
+                        "name": root_user,
+                        "email": f"{root_user}@localhost",
+                        "active": True,
+                        "is_staff": True,
+                        "is_superuser": True,
+                        "password": None,
+                        "tokens": [],
+                        "company": None,
+                        "location": None,
+                        "preferred_locale": None,
+                        "website": None,
+                        "extras": None,
+                        "created_on": now,
+                        "created_by": root_user,
+                        "updated_on": now,
+                        "updated_by": root_user,
                     }
                 },
                 upsert=True,
-            )  # fmt: skip
+            )
             self._db.orgs.update_one(
                 {"_id": "OCL"},
                 {
                     "$setOnInsert": {
-                        "uuid": uuid.uuid4().hex, "name": "Open Concept Lab", "members": [root_user], "public_access": "View",
-                        "company": None, "website": None, "location": None, "description": None, "extras": None,
-                        "created_on": now, "created_by": root_user, "updated_on": now, "updated_by": root_user,
+                        "uuid": uuid.uuid4().hex,
+                        "name": "Open Concept Lab",
+                        "members": [root_user],
+                        "public_access": "View",
+                        "company": None,
+                        "website": None,
+                        "location": None,
+                        "description": None,
+                        "extras": None,
+                        "created_on": now,
+                        "created_by": root_user,
+                        "updated_on": now,
+                        "updated_by": root_user,
                     }
                 },
                 upsert=True,
-            )  # fmt: skip
+            )
         if root_token is not None:
             self._users.fix_token(root_user, root_token)
 

@@ -1,4 +1,6 @@
-"""Repositories: the documents that hold a source's (or collection's) metadata, clock, newest revision and counts."""
+"""Repositories: the documents that hold a source's (or collection's) metadata, clock, newest
+revision and counts.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,21 +40,42 @@ class Repos:
         with told():
             return self._db.repos.find_one({"_id": number}, session=session)
 
-    def create(self, kind: str, owner_url: str, short_id: str, fields: Callable[[ClientSession], Json], by: str) -> Json:
-        """Add a repository at revision 0 and return it. `fields` gives its metadata, read and checked in the same transaction.
+    def create(
+        self,
+        kind: str,
+        owner_url: str,
+        short_id: str,
+        fields: Callable[[ClientSession], Json],
+        by: str,
+    ) -> Json:
+        """Add a repository at revision 0 and return it. `fields` gives its metadata, read and
+        checked in the same transaction.
 
         Raises Invalid (keys `__all__` and `id`) when the owner has one of that kind and id.
         """
         url = f"{owner_url}{kind}s/{short_id}/"
         with told():
-            counter = self._db.counters.find_one_and_update({"_id": "repos"}, {"$inc": {"next": 1}}, upsert=True, return_document=True)
+            counter = self._db.counters.find_one_and_update(
+                {"_id": "repos"}, {"$inc": {"next": 1}}, upsert=True, return_document=True
+            )
         assert counter is not None  # an upsert that returns the document after it
         now = now_ms()
         base = {
-            "_id": counter["next"], "url": url, "kind": kind, "id": short_id, "owner_url": owner_url,
-            "rev": 0, "at": now, "content_at": now, "counts": dict.fromkeys(COUNTED, 0), "versions": 1,
-            "created_on": now, "created_by": by, "updated_on": now, "updated_by": by,
-        }  # fmt: skip
+            "_id": counter["next"],
+            "url": url,
+            "kind": kind,
+            "id": short_id,
+            "owner_url": owner_url,
+            "rev": 0,
+            "at": now,
+            "content_at": now,
+            "counts": dict.fromkeys(COUNTED, 0),
+            "versions": 1,
+            "created_on": now,
+            "created_by": by,
+            "updated_on": now,
+            "updated_by": by,
+        }
 
         def work(session: ClientSession) -> Json:
             repo = {**base, **fields(session)}
@@ -67,7 +90,8 @@ class Repos:
             raise taken(kind, short_id) from error
 
     def edit(self, number: int, change: Callable[[ClientSession, Head], Json], by: str) -> Json:
-        """Set the metadata that `change` returns, empty for none, and return the repository. Makes no revision: content stays as it is.
+        """Set the metadata that `change` returns, empty for none, and return the repository. Makes
+        no revision: content stays as it is.
 
         Raises what `change` raises, NotFound when the repository is gone.
         """
@@ -85,68 +109,121 @@ class Repos:
         return self._db.transaction(work)
 
     def delete(self, number: int, check: Callable[[ClientSession, Head], None]) -> None:
-        """Remove the repository; its content, versions and exports go with it at once for every reader and are purged later.
+        """Remove the repository; its content, versions and exports go with it at once for every
+        reader and are purged later.
 
         `check` may refuse by raising, in the same transaction. Raises NotFound when it is gone.
         """
 
-        self._db.transaction(lambda session: self.remove(session, [number], check), lambda: self.by_number(number) is None)
+        self._db.transaction(
+            lambda session: self.remove(session, [number], check),
+            lambda: self.by_number(number) is None,
+        )
 
-    def remove(self, session: ClientSession, numbers: Sequence[int], check: Callable[[ClientSession, Head], None]) -> None:
-        """The part of a deletion that is done in a transaction, for several repositories at once. As `delete`."""
+    def remove(
+        self,
+        session: ClientSession,
+        numbers: Sequence[int],
+        check: Callable[[ClientSession, Head], None],
+    ) -> None:
+        """The part of a deletion that is done in a transaction, for several repositories at once.
+        As `delete`.
+        """
         heads = [self._commits.lock(session, number) for number in sorted(numbers)]
         self.guard(session, numbers)
         for head in heads:
             check(session, head)
         for head in heads:
             self._db.repos.delete_one({"_id": head.revision.repo}, session=session)
-            self._db.trash.insert_one({"_id": head.revision.repo, "url": head.repo["url"], "at": head.at}, session=session)
+            self._db.trash.insert_one(
+                {"_id": head.revision.repo, "url": head.repo["url"], "at": head.at}, session=session
+            )
 
     def guard(self, session: ClientSession, numbers: Sequence[int]) -> None:
-        """Called by each commit whose rows lean on other repositories, and by their deletion: of two at once, one is run again.
+        """Called by each commit whose rows lean on other repositories, and by their deletion: of
+        two at once, one is run again.
 
-        Without it, a mapping and the deletion of its target would each see the other not there. Raises NotFound when one is gone.
+        Without it, a mapping and the deletion of its target would each see the other not there.
+        Raises NotFound when one is gone.
         """
         for number in sorted(numbers):
-            self._db.leans.update_one({"_id": number}, {"$inc": {"n": 1}}, upsert=True, session=session)
+            self._db.leans.update_one(
+                {"_id": number}, {"$inc": {"n": 1}}, upsert=True, session=session
+            )
             if self.by_number(number, session) is None:
                 raise NotFound("the repository is gone")
 
-    def listing(self, where: Json, *, limit: int, skip: int, oldest_first: bool = False, session: Session = None) -> tuple[int, list[Json]]:
-        """How many repositories match, and one page of them: newest change first, then url. `limit` 0: all."""
+    def listing(
+        self,
+        where: Json,
+        *,
+        limit: int,
+        skip: int,
+        oldest_first: bool = False,
+        session: Session = None,
+    ) -> tuple[int, list[Json]]:
+        """How many repositories match, and one page of them: newest change first, then url. `limit`
+        0: all.
+        """
         way = 1 if oldest_first else -1
         with told():
-            cursor = self._db.repos.find(where, session=session).sort([("updated_on", way), ("url", way)]).skip(skip).limit(limit)
+            cursor = (
+                self._db.repos.find(where, session=session)
+                .sort([("updated_on", way), ("url", way)])
+                .skip(skip)
+                .limit(limit)
+            )
             return self._db.repos.count_documents(where, session=session), list(cursor)
 
     def heads(self, where: Json, session: Session = None) -> list[Json]:
-        """Number, URL and newest revision (`_id`, `url`, `rev`) of every repository that matches, in no order."""
+        """Number, URL and newest revision (`_id`, `url`, `rev`) of every repository that matches,
+        in no order.
+        """
         with told():
             return list(self._db.repos.find(where, {"url": 1, "rev": 1}, session=session))
 
     def reached(self, numbers: Sequence[int], session: Session = None) -> int:
-        """The sum of the newest revisions of these repositories: it grows with every commit to one of them."""
-        steps: list[Json] = [{"$match": {"_id": {"$in": list(numbers)}}}, {"$group": {"_id": None, "revs": {"$sum": "$rev"}}}]
+        """The sum of the newest revisions of these repositories: it grows with every commit to one
+        of them.
+        """
+        steps: list[Json] = [
+            {"$match": {"_id": {"$in": list(numbers)}}},
+            {"$group": {"_id": None, "revs": {"$sum": "$rev"}}},
+        ]
         with told():
             return sum(found["revs"] for found in self._db.repos.aggregate(steps, session=session))
 
     def counts(self, owner_urls: Iterable[str], where: Json) -> Counter[tuple[str, str]]:
-        """How many repositories that match these owners have, by owner's URL and kind. Cost: one query."""
+        """How many repositories that match these owners have, by owner's URL and kind. Cost: one
+        query.
+        """
         steps: list[Json] = [
             {"$match": {**where, "owner_url": {"$in": list(owner_urls)}}},
             {"$group": {"_id": {"owner": "$owner_url", "kind": "$kind"}, "n": {"$sum": 1}}},
         ]
         with told():
-            return Counter({(found["_id"]["owner"], found["_id"]["kind"]): found["n"] for found in self._db.repos.aggregate(steps)})
+            return Counter(
+                {
+                    (found["_id"]["owner"], found["_id"]["kind"]): found["n"]
+                    for found in self._db.repos.aggregate(steps)
+                }
+            )
 
     def purge(self) -> Iterator[int]:
-        """Remove what deleted repositories left behind, in batches; yields how many documents each step removed. Safe to stop anywhere."""
+        """Remove what deleted repositories left behind, in batches; yields how many documents each
+        step removed. Safe to stop anywhere.
+        """
         for entry in list(self._db.trash.find()):
             number = entry["_id"]
-            versions = [found["_id"] for found in self._db.versions.find({"repo": number}, {"_id": 1})]
+            versions = [
+                found["_id"] for found in self._db.versions.find({"repo": number}, {"_id": 1})
+            ]
             self._db.exports.delete_many({"_id": {"$in": versions}})
             for collection in (self._db.rows, self._db.revisions, self._db.versions):
-                while keys := [found["_id"] for found in collection.find({"repo": number}, {"_id": 1}).limit(PURGE_BATCH)]:
+                while keys := [
+                    found["_id"]
+                    for found in collection.find({"repo": number}, {"_id": 1}).limit(PURGE_BATCH)
+                ]:
                     yield collection.delete_many({"_id": {"$in": keys}}).deleted_count
             self._db.leans.delete_one({"_id": number})
             self._db.waits.delete_one({"_id": number})

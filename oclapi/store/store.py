@@ -22,10 +22,14 @@ from oclapi.store.versions import Versions
 
 
 class Store:
-    """MongoDB, by subject. Writes of content go through `commits.commit`; reads of it take a session from `snapshot`."""
+    """MongoDB, by subject. Writes of content go through `commits.commit`; reads of it take a
+    session from `snapshot`.
+    """
 
     def __init__(self, database: Database, secret_key: str, most_shown: int = 10_000) -> None:
-        """`most_shown`: the mappings that one commit may write again because they show a concept's new name."""
+        """`most_shown`: the mappings that one commit may write again because they show a concept's
+        new name.
+        """
         self.database = database
         self.most_shown = most_shown
         self.commits = Commits(database)

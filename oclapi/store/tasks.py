@@ -19,52 +19,80 @@ WAITED_FOR = timedelta(days=30)
 
 
 class Tasks:
-    """The `tasks` and `task_results` collections. Progress is written in the transaction of the commit that it tells of.
+    """The `tasks` and `task_results` collections. Progress is written in the transaction of the
+    commit that it tells of.
 
-    A result document holds the outcomes of one commit as JSON bytes: a document for each line would cost as much as the line's row.
+    A result document holds the outcomes of one commit as JSON bytes: a document for each line would
+    cost as much as the line's row.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def begin(self, task: str, by: str) -> Json:
-        """The unfinished task of this key, to be continued after its `lines`; else a new one at line 0.
+        """The unfinished task of this key, to be continued after its `lines`; else a new one at
+        line 0.
 
-        Its `run` is this run's alone: an earlier run that still works gets Overtaken at its next step. Also forgets tasks that ended
-        more than KEPT ago, and ends those that nobody continued for WAITED_FOR.
+        Its `run` is this run's alone: an earlier run that still works gets Overtaken at its next
+        step. Also forgets tasks that ended more than KEPT ago, and ends those that nobody continued
+        for WAITED_FOR.
         """
         run = uuid.uuid4().hex
         with told():
             self._forget()
             now = now_ms()
             mine = {"$set": {"run": run, "touched_at": now}}
-            found = self._db.tasks.find_one_and_update({"_id": task, "state": "STARTED"}, mine, return_document=True)
+            found = self._db.tasks.find_one_and_update(
+                {"_id": task, "state": "STARTED"}, mine, return_document=True
+            )
             if found:
                 return found
             self._db.task_results.delete_many({"task": task})
             begun: Json = {"started_at": now, "touched_at": now}
-            made = {"_id": task, "username": by, "state": "STARTED", "run": run, "lines": 0, "counts": {}, **begun}
+            made = {
+                "_id": task,
+                "username": by,
+                "state": "STARTED",
+                "run": run,
+                "lines": 0,
+                "counts": {},
+                **begun,
+            }
             self._db.tasks.replace_one({"_id": task}, made, upsert=True)
             return made
 
     def advance(
-        self, session: ClientSession, task: str, run: str, *, lines: int, counts: Mapping[str, int], results: Sequence[Json]
+        self,
+        session: ClientSession,
+        task: str,
+        run: str,
+        *,
+        lines: int,
+        counts: Mapping[str, int],
+        results: Sequence[Json],
     ) -> None:
-        """Note that the task has handled its first `lines` lines with these counts in all, and keep the outcomes of this step.
+        """Note that the task has handled its first `lines` lines with these counts in all, and keep
+        the outcomes of this step.
 
         Raises Overtaken when the task has another run by now, or has ended.
         """
         moved = {"$set": {"lines": lines, "counts": dict(counts), "touched_at": now_ms()}}
-        done = self._db.tasks.update_one({"_id": task, "run": run, "state": "STARTED"}, moved, session=session)
+        done = self._db.tasks.update_one(
+            {"_id": task, "run": run, "state": "STARTED"}, moved, session=session
+        )
         if done.matched_count == 0:
             raise Overtaken("another run has taken over this import")
         if results:
-            self._db.task_results.insert_one({"task": task, "line": lines, "results": jsonio.dumps(results)}, session=session)
+            self._db.task_results.insert_one(
+                {"task": task, "line": lines, "results": jsonio.dumps(results)}, session=session
+            )
 
     def finish(self, task: str, run: str, state: str) -> None:
         """The task ended; another run of the same input starts from its first line."""
         with told():
-            self._db.tasks.update_one({"_id": task, "run": run}, {"$set": {"state": state, "finished_at": now_ms()}})
+            self._db.tasks.update_one(
+                {"_id": task, "run": run}, {"$set": {"state": state, "finished_at": now_ms()}}
+            )
 
     def results(self, task: str) -> Iterator[Json]:
         """The outcomes of a task, by line. Memory: those of one commit."""

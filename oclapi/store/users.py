@@ -20,18 +20,23 @@ from oclapi.store.database import Database, Session, told
 from oclapi.store.repos import now_ms
 
 UNVERIFIED = timedelta(days=2)
-"""How long somebody who signed up has to verify the address; after that the name is free for the next."""
+"""How long somebody who signed up has to verify the address; after that the name is free for the
+next.
+"""
 MOST_TOKENS = 50
 """Tokens of one user that are kept; with the next one the oldest goes."""
 KNOWN = {"$or": [{"active": True}, {"unverified": True}]}
-"""Users who are not deactivated: those who signed up and did not verify their address yet are not active either."""
+"""Users who are not deactivated: those who signed up and did not verify their address yet are not
+active either.
+"""
 
 
 class Users:
     """The `users` collection. Tokens are stored only as hashes keyed with the server's secret.
 
-    `active` False: deactivated, or (with `unverified`) signed up and not verified yet. Nobody but staff knows of such a user. What it
-    owns has `hidden` set, and it is among the `away` instead of the `members` of its organisations, so no read has to look.
+    `active` False: deactivated, or (with `unverified`) signed up and not verified yet. Nobody but
+    staff knows of such a user. What it owns has `hidden` set, and it is among the `away` instead of
+    the `members` of its organisations, so no read has to look.
     """
 
     def __init__(self, database: Database, secret_key: str) -> None:
@@ -44,25 +49,44 @@ class Users:
             return self._db.users.find_one({"_id": username}, session=session)
 
     def caller(self, username: str) -> Caller | None:
-        """The active user of this name as one who asks, None when there is none. Cost: two index seeks."""
+        """The active user of this name as one who asks, None when there is none. Cost: two index
+        seeks.
+        """
         with told():
-            return self._as_caller(self._db.users.find_one({"_id": username, "active": True}, {"is_staff": 1, "is_superuser": 1}))
+            return self._as_caller(
+                self._db.users.find_one(
+                    {"_id": username, "active": True}, {"is_staff": 1, "is_superuser": 1}
+                )
+            )
 
     def by_token(self, token: str) -> Caller | None:
-        """The active user that holds this token. Cost: an index seek; for those who are not staff another one, for their organisations."""
-        kept = {"is_staff": 1, "is_superuser": 1, "tokens": {"$elemMatch": {"hash": self._hash(token)}}}
+        """The active user that holds this token. Cost: an index seek; for those who are not staff
+        another one, for their organisations.
+        """
+        kept = {
+            "is_staff": 1,
+            "is_superuser": 1,
+            "tokens": {"$elemMatch": {"hash": self._hash(token)}},
+        }
         with told():
-            found = self._db.users.find_one({"tokens.hash": self._hash(token), "active": True}, kept)
+            found = self._db.users.find_one(
+                {"tokens.hash": self._hash(token), "active": True}, kept
+            )
             if found is None or found["tokens"][0].get("expires_at", NEVER) <= now_ms():
                 return None
             return self._as_caller(found)
 
     def still(self, caller: Caller, session: ClientSession) -> Caller:
-        """The caller with the memberships of this moment: those that a request began with may have ended while it waited.
+        """The caller with the memberships of this moment: those that a request began with may have
+        ended while it waited.
 
         Cost: an index seek; none for staff.
         """
-        return replace(caller, orgs=frozenset(self._orgs_of(caller.by, session))) if leans_on_memberships(caller) else caller
+        return (
+            replace(caller, orgs=frozenset(self._orgs_of(caller.by, session)))
+            if leans_on_memberships(caller)
+            else caller
+        )
 
     def _as_caller(self, user: Json | None) -> Caller | None:
         if user is None:
@@ -72,35 +96,72 @@ class Users:
         return caller_of(user, self._orgs_of(user["_id"]))
 
     def _orgs_of(self, username: str, session: Session = None) -> list[str]:
-        return [org["_id"] for org in self._db.orgs.find({"members": username}, {"_id": 1}, hint="memberships", session=session)]
+        return [
+            org["_id"]
+            for org in self._db.orgs.find(
+                {"members": username}, {"_id": 1}, hint="memberships", session=session
+            )
+        ]
 
-    def listing(self, where: Json, *, limit: int, skip: int, oldest_first: bool = True) -> tuple[int, list[Json]]:
-        """How many users match, and one page of them in the order in which they joined, then by name. `limit` 0: all."""
+    def listing(
+        self, where: Json, *, limit: int, skip: int, oldest_first: bool = True
+    ) -> tuple[int, list[Json]]:
+        """How many users match, and one page of them in the order in which they joined, then by
+        name. `limit` 0: all.
+        """
         way = 1 if oldest_first else -1
         with told():
-            cursor = self._db.users.find(where).sort([("created_on", way), ("_id", way)]).skip(skip).limit(limit)
+            cursor = (
+                self._db.users.find(where)
+                .sort([("created_on", way), ("_id", way)])
+                .skip(skip)
+                .limit(limit)
+            )
             return self._db.users.count_documents(where), list(cursor)
 
     def superusers(self, session: ClientSession) -> int:
-        """How many active superusers there are. Two transactions that ask can't both end well, so that the last two don't go at once."""
-        self._db.counters.update_one({"_id": "superusers"}, {"$inc": {"asked": 1}}, upsert=True, session=session)
-        return self._db.users.count_documents({"is_superuser": True, "active": True}, session=session)
+        """How many active superusers there are. Two transactions that ask can't both end well, so
+        that the last two don't go at once.
+        """
+        self._db.counters.update_one(
+            {"_id": "superusers"}, {"$inc": {"asked": 1}}, upsert=True, session=session
+        )
+        return self._db.users.count_documents(
+            {"is_superuser": True, "active": True}, session=session
+        )
 
     def count(self, where: Json) -> int:
         """How many users match."""
         with told():
             return self._db.users.count_documents(where)
 
-    def create(self, username: str, fields: Json, by: str, beside: Callable[[ClientSession], None] | None = None) -> Json:
-        """Add a user and return it, in the place of one of this name who signed up and was not verified in time.
+    def create(
+        self,
+        username: str,
+        fields: Json,
+        by: str,
+        beside: Callable[[ClientSession], None] | None = None,
+    ) -> Json:
+        """Add a user and return it, in the place of one of this name who signed up and was not
+        verified in time.
 
-        `beside` writes what must be stored together with it. Raises Invalid (keys `mnemonic` and `username`) when the name is taken.
+        `beside` writes what must be stored together with it. Raises Invalid (keys `mnemonic` and
+        `username`) when the name is taken.
         """
         now = now_ms()
         made = {
-            "_id": username, "uuid": uuid.uuid4().hex, "active": True, "is_staff": False, "is_superuser": False, "tokens": [],
-            **stored(fields), "created_on": now, "created_by": by, "updated_on": now, "updated_by": by,
-        }  # fmt: skip
+            "_id": username,
+            "uuid": uuid.uuid4().hex,
+            "active": True,
+            "is_staff": False,
+            "is_superuser": False,
+            "tokens": [],
+            **stored(fields),
+            "created_on": now,
+            "created_by": by,
+            "updated_on": now,
+            "updated_by": by,
+        }
 
         def work(session: ClientSession) -> Json:
             found = self.get(username, session)
@@ -122,7 +183,9 @@ class Users:
         except DuplicateKeyError as error:
             raise _taken(username) from error
 
-    def edit(self, username: str, change: Callable[[ClientSession, Json], Json], by: str) -> Json | None:
+    def edit(
+        self, username: str, change: Callable[[ClientSession, Json], Json], by: str
+    ) -> Json | None:
         """Set what `change` returns, empty for nothing; return the user, None when there is none.
 
         A new password ends the user's tokens, but for the fixed one of the first superuser.
@@ -130,19 +193,30 @@ class Users:
 
         def sets(session: ClientSession, found: Json) -> Json:
             given = change(session, found)
-            kept = {"tokens": [token for token in found.get("tokens", ()) if token.get("fixed")]} if "password" in given else {}
+            kept = (
+                {"tokens": [token for token in found.get("tokens", ()) if token.get("fixed")]}
+                if "password" in given
+                else {}
+            )
             return {**given, **kept}
 
         return edit(self._db, "users", username, sets, by)
 
     def renew_password(self, username: str, before: str, after: str) -> bool:
-        """Put another hash of the same password in the place of the one that was `before`; False where another one is there by now."""
+        """Put another hash of the same password in the place of the one that was `before`; False
+        where another one is there by now.
+        """
         with told():
-            done = self._db.users.update_one({"_id": username, "password": before}, {"$set": {"password": after}})
+            done = self._db.users.update_one(
+                {"_id": username, "password": before}, {"$set": {"password": after}}
+            )
         return done.matched_count == 1
 
-    def deactivate(self, username: str, check: Callable[[ClientSession, Json], None], by: str) -> None:
-        """Hide the user, all it owns, and it among the members of organisations. `check` may refuse by raising.
+    def deactivate(
+        self, username: str, check: Callable[[ClientSession, Json], None], by: str
+    ) -> None:
+        """Hide the user, all it owns, and it among the members of organisations. `check` may refuse
+        by raising.
 
         Raises NotFound when there is no such user or it is deactivated already.
         """
@@ -150,23 +224,38 @@ class Users:
         def work(session: ClientSession) -> None:
             user = self._set({"_id": username, **KNOWN}, {"active": False}, by, session)
             check(session, user)
-            self._db.repos.update_many({"owner_url": f"/users/{username}/"}, {"$set": {"hidden": True}}, session=session)
+            self._db.repos.update_many(
+                {"owner_url": f"/users/{username}/"}, {"$set": {"hidden": True}}, session=session
+            )
             moved = {"$pull": {"members": username}, "$addToSet": {"away": username}}
             self._db.orgs.update_many({"members": username}, moved, session=session)
 
         self._db.transaction(work)
 
-    def activate(self, username: str, by: str, *, check: Callable[[Json], None] | None = None, unverified: bool = False) -> None:
-        """Show the user again with what it owns; an active one stays so. `unverified`: only one who signed up, verified by this, or active.
+    def activate(
+        self,
+        username: str,
+        by: str,
+        *,
+        check: Callable[[Json], None] | None = None,
+        unverified: bool = False,
+    ) -> None:
+        """Show the user again with what it owns; an active one stays so. `unverified`: only one who
+        signed up, verified by this, or active.
 
-        `check` may refuse by raising, given the user as it was, in the same transaction. Raises NotFound.
+        `check` may refuse by raising, given the user as it was, in the same transaction. Raises
+        NotFound.
         """
 
         def work(session: ClientSession) -> None:
-            user = self._set({"_id": username, **(KNOWN if unverified else {})}, {"active": True}, by, session)
+            user = self._set(
+                {"_id": username, **(KNOWN if unverified else {})}, {"active": True}, by, session
+            )
             if check:
                 check(user)
-            self._db.repos.update_many({"owner_url": f"/users/{username}/"}, {"$unset": {"hidden": ""}}, session=session)
+            self._db.repos.update_many(
+                {"owner_url": f"/users/{username}/"}, {"$unset": {"hidden": ""}}, session=session
+            )
             moved = {"$addToSet": {"members": username}, "$pull": {"away": username}}
             self._db.orgs.update_many({"away": username}, moved, session=session)
 
@@ -184,7 +273,9 @@ class Users:
     def hold(self, username: str, session: ClientSession) -> Json:
         """The active user, who can't be deactivated before this transaction ends. Raises NotFound."""
         touch = {"$inc": {"touched": 1}}
-        found = self._db.users.find_one_and_update({"_id": username, "active": True}, touch, return_document=True, session=session)
+        found = self._db.users.find_one_and_update(
+            {"_id": username, "active": True}, touch, return_document=True, session=session
+        )
         if found is None:
             raise NotFound(f"there is no user {username}")
         return found
@@ -192,7 +283,8 @@ class Users:
     # Tokens
 
     def new_token(self, username: str, life: int = 0, *, password: str | None = None) -> str:
-        """A further token of the user, 40 hex characters, good for `life` seconds; 0: until the password changes.
+        """A further token of the user, 40 hex characters, good for `life` seconds; 0: until the
+        password changes.
 
         `password`: only while this is the hash of the user's. Raises NotFound.
         """
@@ -201,10 +293,21 @@ class Users:
         if life:
             made["expires_at"] = now + timedelta(seconds=life)
         expired = {"$lte": [{"$ifNull": ["$$one.expires_at", NEVER]}, now]}
-        living = {"$filter": {"input": {"$ifNull": ["$tokens", []]}, "as": "one", "cond": {"$not": [expired]}}}
+        living = {
+            "$filter": {
+                "input": {"$ifNull": ["$tokens", []]},
+                "as": "one",
+                "cond": {"$not": [expired]},
+            }
+        }
         fixed = {"$filter": {"input": living, "as": "one", "cond": {"$eq": ["$$one.fixed", True]}}}
         others = {"$filter": {"input": living, "as": "one", "cond": {"$ne": ["$$one.fixed", True]}}}
-        tokens = {"$concatArrays": [fixed, {"$slice": [{"$concatArrays": [others, [made]]}, -MOST_TOKENS]}]}
+        tokens = {
+            "$concatArrays": [
+                fixed,
+                {"$slice": [{"$concatArrays": [others, [made]]}, -MOST_TOKENS]},
+            ]
+        }
         with told():
             holder = {"_id": username, **({"password": password} if password else {})}
             if not self._db.users.update_one(holder, [{"$set": {"tokens": tokens}}]).matched_count:
@@ -212,7 +315,9 @@ class Users:
         return token
 
     def fix_token(self, username: str, token: str) -> None:
-        """Let the user hold this token for good, and nobody another fixed one; none at all when it is empty. Cost: a look at every user."""
+        """Let the user hold this token for good, and nobody another fixed one; none at all when it
+        is empty. Cost: a look at every user.
+        """
         kept = {"hash": self._hash(token), "fixed": True, "created_on": now_ms()}
         lacks = {"_id": username, "tokens.hash": {"$ne": kept["hash"]}}
         others = {"tokens.fixed": True, **({"_id": {"$ne": username}} if token else {})}
@@ -230,12 +335,22 @@ class Users:
 NEVER = datetime.fromisoformat("9999-01-01T00:00:00Z")
 
 
-def edit(database: Database, collection: str, key: str, change: Callable[[ClientSession, Json], Json], by: str) -> Json | None:
-    """Set what `change` returns, empty for nothing, on one user or organisation; return it, None when there is none."""
+def edit(
+    database: Database,
+    collection: str,
+    key: str,
+    change: Callable[[ClientSession, Json], Json],
+    by: str,
+) -> Json | None:
+    """Set what `change` returns, empty for nothing, on one user or organisation; return it, None
+    when there is none.
+    """
     documents = getattr(database, collection)
 
     def work(session: ClientSession) -> Json | None:
-        found: Json | None = documents.find_one_and_update({"_id": key}, {"$inc": {"touched": 1}}, return_document=True, session=session)
+        found: Json | None = documents.find_one_and_update(
+            {"_id": key}, {"$inc": {"touched": 1}}, return_document=True, session=session
+        )
         sets = change(session, found) if found else {}
         if not sets or not found:
             session.abort_transaction()
@@ -253,7 +368,9 @@ def _taken(username: str) -> Invalid:
 
 
 def stored(fields: Json) -> Json:
-    """Metadata as it is kept: extras as bytes, because their keys may hold what BSON would bend or refuse."""
+    """Metadata as it is kept: extras as bytes, because their keys may hold what BSON would bend or
+    refuse.
+    """
     if fields.get("extras") is None:
         return fields
     return {**fields, "extras": jsonio.dumps(fields["extras"])}

@@ -1,4 +1,6 @@
-"""Versions: named revisions. Creating one is one small transaction, whatever the size of the repository."""
+"""Versions: named revisions. Creating one is one small transaction, whatever the size of the
+repository.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +20,9 @@ RELEASE: Json = {"released": True, "retired": False}
 
 
 class Versions:
-    """The `versions` collection. `edition` grows by 1 at each change that the version's export shows."""
+    """The `versions` collection. `edition` grows by 1 at each change that the version's export
+    shows.
+    """
 
     def __init__(self, database: Database, commits: Commits) -> None:
         self._db = database
@@ -39,59 +43,105 @@ class Versions:
         """The newest created version that is released and not retired."""
         asked = {"repo": repo, **RELEASE}
         with told():
-            return self._db.versions.find_one(asked, sort=[("at", -1)], hint="newest", session=session)
+            return self._db.versions.find_one(
+                asked, sort=[("at", -1)], hint="newest", session=session
+            )
 
     def with_export(self, url: str, version: str) -> tuple[Json | None, Json | None, Json | None]:
-        """The repository at this URL, its version of this id (`latest`: see there) and the document of that one's export.
+        """The repository at this URL, its version of this id (`latest`: see there) and the document
+        of that one's export.
 
-        Each is None when it is not there. Cost: one command, where three would cost a request more than all else that it does.
+        Each is None when it is not there. Cost: one command, where three would cost a request more
+        than all else that it does.
         """
         export = {"from": "exports", "localField": "_id", "foreignField": "_id", "as": "export"}
         chosen: list[Json] = [{"$match": {"id": version}}]
         if version == "latest":
             chosen = [{"$match": RELEASE}, {"$sort": {"at": -1}}, {"$limit": 1}]
         steps = [*chosen, {"$lookup": export}]
-        named = {"from": "versions", "localField": "_id", "foreignField": "repo", "pipeline": steps, "as": "version"}
+        named = {
+            "from": "versions",
+            "localField": "_id",
+            "foreignField": "repo",
+            "pipeline": steps,
+            "as": "version",
+        }
         with told():
-            repo = next(self._db.repos.aggregate([{"$match": {"url": url}}, {"$lookup": named}]), None)
+            repo = next(
+                self._db.repos.aggregate([{"$match": {"url": url}}, {"$lookup": named}]), None
+            )
         [found] = (repo and repo.pop("version")) or [None]
         [state] = (found and found.pop("export")) or [None]
         return repo, found, state
 
     def latest_of(self, repos: Sequence[int], session: Session = None) -> dict[int, int]:
-        """The revisions of the `latest` versions of these repositories, by number; without those that have none."""
+        """The revisions of the `latest` versions of these repositories, by number; without those
+        that have none.
+        """
         asked = {"repo": {"$in": list(repos)}, **RELEASE}
         with told():
-            found = self._db.versions.find(asked, {"repo": 1, "rev": 1}, sort=[("repo", 1), ("at", 1)], hint="newest", session=session)
+            found = self._db.versions.find(
+                asked,
+                {"repo": 1, "rev": 1},
+                sort=[("repo", 1), ("at", 1)],
+                hint="newest",
+                session=session,
+            )
             return {version["repo"]: version["rev"] for version in found}
 
     def newest(self, repo: int, session: Session = None) -> Json | None:
         """The newest created version, released or not."""
         with told():
-            return self._db.versions.find_one({"repo": repo}, sort=[("at", -1)], hint="newest", session=session)
+            return self._db.versions.find_one(
+                {"repo": repo}, sort=[("at", -1)], hint="newest", session=session
+            )
 
-    def listing(self, repo: int, where: Json, *, limit: int, skip: int, session: Session = None) -> tuple[int, list[Json]]:
+    def listing(
+        self, repo: int, where: Json, *, limit: int, skip: int, session: Session = None
+    ) -> tuple[int, list[Json]]:
         """How many versions match, and one page of them, newest first. `limit` 0: all."""
         asked = {**where, "repo": repo}
-        cursor = self._db.versions.find(asked, hint="newest", session=session).sort("at", -1).skip(skip).limit(limit)
+        cursor = (
+            self._db.versions.find(asked, hint="newest", session=session)
+            .sort("at", -1)
+            .skip(skip)
+            .limit(limit)
+        )
         return self._db.versions.count_documents(asked, session=session), list(cursor)
 
-    def create(self, number: int, version: str, fields: Callable[[ClientSession, Head], Json], job: str | None = None) -> Json:
-        """Name the repository's present revision; return the version. Its export is wanted from the same moment on.
+    def create(
+        self,
+        number: int,
+        version: str,
+        fields: Callable[[ClientSession, Head], Json],
+        job: str | None = None,
+    ) -> Json:
+        """Name the repository's present revision; return the version. Its export is wanted from the
+        same moment on.
 
-        `fields` gives what else it keeps, read and checked in the same transaction; its head counts the new version already. `job`: the
-        token of the export's first job, which the caller hands to the queue afterwards; without one, whoever looks next starts it.
-        It holds whole commits only, since it takes the repository's next moment like every other writer. Raises VersionExists, NotFound.
-        Cost: three one-document writes.
+        `fields` gives what else it keeps, read and checked in the same transaction; its head counts
+        the new version already. `job`: the token of the export's first job, which the caller hands
+        to the queue afterwards; without one, whoever looks next starts it. It holds whole commits
+        only, since it takes the repository's next moment like every other writer. Raises
+        VersionExists, NotFound. Cost: three one-document writes.
         """
         key = ObjectId()
 
         def work(session: ClientSession) -> Json:
             head = self._commits.lock(session, number, {"versions": {"$add": ["$versions", 1]}})
             made = {
-                "_id": key, "repo": number, "id": version, "rev": head.repo["rev"], "at": head.at, "counts": head.repo["counts"],
-                "content_at": head.repo["content_at"], "edition": 1, "created_on": head.at, "updated_on": head.at, **fields(session, head),
-            }  # fmt: skip
+                "_id": key,
+                "repo": number,
+                "id": version,
+                "rev": head.repo["rev"],
+                "at": head.at,
+                "counts": head.repo["counts"],
+                "content_at": head.repo["content_at"],
+                "edition": 1,
+                "created_on": head.at,
+                "updated_on": head.at,
+                **fields(session, head),
+            }
             self._db.versions.insert_one(made, session=session)
             first = {"job": new_job(job, made, head.at)} if job else {}
             self._db.exports.insert_one({"_id": key, "wanted": 1, **first}, session=session)
@@ -102,8 +152,12 @@ class Versions:
         except DuplicateKeyError as error:
             raise taken(version) from error
 
-    def edit(self, number: int, version: str, change: Callable[[ClientSession, Json], Json], by: str) -> tuple[Json, bool]:
-        """Set what `change` returns, empty for nothing; return the version and whether its export has to be made anew."""
+    def edit(
+        self, number: int, version: str, change: Callable[[ClientSession, Json], Json], by: str
+    ) -> tuple[Json, bool]:
+        """Set what `change` returns, empty for nothing; return the version and whether its export
+        has to be made anew.
+        """
 
         def work(session: ClientSession) -> tuple[Json, bool]:
             found = self._locked(session, number, version)
@@ -111,18 +165,26 @@ class Versions:
             if not sets:
                 session.abort_transaction()
                 return found, False
-            sets = {**sets, "updated_on": max(now_ms(), found["updated_on"]), "updated_by": by, "edition": found["edition"] + 1}
+            sets = {
+                **sets,
+                "updated_on": max(now_ms(), found["updated_on"]),
+                "updated_by": by,
+                "edition": found["edition"] + 1,
+            }
             self._db.versions.update_one({"_id": found["_id"]}, {"$set": sets}, session=session)
             self._exports.want(str(found["_id"]), sets["edition"], session)
             return {**found, **sets}, True
 
         return self._db.transaction(work)
 
-    def delete(self, number: int, version: str, check: Callable[[ClientSession], None] | None = None) -> tuple[ObjectId, list[Json]]:
-        """Remove the version and its export's state; its followers point to its own previous version.
+    def delete(
+        self, number: int, version: str, check: Callable[[ClientSession], None] | None = None
+    ) -> tuple[ObjectId, list[Json]]:
+        """Remove the version and its export's state; its followers point to its own previous
+        version.
 
-        Returns its key and the followers, whose exports have to be made anew. `check` may refuse by raising, in the same transaction.
-        Raises NotFound.
+        Returns its key and the followers, whose exports have to be made anew. `check` may refuse by
+        raising, in the same transaction. Raises NotFound.
         """
 
         def work(session: ClientSession) -> tuple[ObjectId, list[Json]]:
@@ -131,7 +193,9 @@ class Versions:
                 check(session)
             followers = []
             for field in ("previous_version", "parent_version"):
-                for follower in list(self._db.versions.find({"repo": number, field: version}, session=session)):
+                for follower in list(
+                    self._db.versions.find({"repo": number, field: version}, session=session)
+                ):
                     before = None if found[field] == follower["id"] else found[field]
                     moved = {"$set": {field: before}, "$inc": {"edition": 1}}
                     self._db.versions.update_one({"_id": follower["_id"]}, moved, session=session)
@@ -154,7 +218,10 @@ class Versions:
     def held(self, session: ClientSession, number: int, version: str) -> Json | None:
         """As `by_id`; nobody else changes or deletes the version until the end of the transaction."""
         return self._db.versions.find_one_and_update(
-            {"repo": number, "id": version}, {"$inc": {"touched": 1}}, return_document=True, session=session
+            {"repo": number, "id": version},
+            {"$inc": {"touched": 1}},
+            return_document=True,
+            session=session,
         )
 
 

@@ -9,10 +9,12 @@ from oclapi.store.commits import COUNTED
 
 
 def check_repository(store, number):
-    """Read everything that the store holds of a source and compare it with itself. Raises AssertionError.
+    """Read everything that the store holds of a source and compare it with itself. Raises
+    AssertionError.
 
-    The log names every revision, in order of time; each counts what is visible at it; the rows of an item are a chain without gap or
-    overlap, the last one living; each body tells the revision, the time and the state of its row; mappings show their concepts' names.
+    The log names every revision, in order of time; each counts what is visible at it; the rows of
+    an item are a chain without gap or overlap, the last one living; each body tells the revision,
+    the time and the state of its row; mappings show their concepts' names.
     """
     repo = store.database.repos.find_one({"_id": number})
     log = list(store.database.revisions.find({"repo": number}).sort("rev"))
@@ -43,7 +45,9 @@ def check_counts(log, rows):
     """Every revision's counts are those of the rows visible at it, and it knows how many it wrote."""
     moved, written = defaultdict(Counter), Counter(row["from_rev"] for row in rows)
     for row in rows:
-        names = [f"{row['kind']}s"] if row["retired"] else [f"{row['kind']}s", f"active_{row['kind']}s"]
+        names = (
+            [f"{row['kind']}s"] if row["retired"] else [f"{row['kind']}s", f"active_{row['kind']}s"]
+        )
         moved[row["from_rev"]].update(names)
         moved[row["to_rev"]].subtract(names)
     visible = Counter(dict.fromkeys(COUNTED, 0))
@@ -71,12 +75,16 @@ def check_body(row, moments):
     assert (body["url"], body["id"], body["retired"]) == (row["url"], row["id"], row["retired"])
     assert row["at"] == moments[row["from_rev"]], row["url"]
     assert body["updated_on"] == times.show(row["at"]), row["url"]
-    assert body["version"] == str(row["number"] if row["kind"] == "mapping" else row["from_rev"]), row["url"]
+    assert body["version"] == str(row["number"] if row["kind"] == "mapping" else row["from_rev"]), (
+        row["url"]
+    )
     assert body["version_url"] == f"{row['url']}{body['version']}/"
 
 
 def check_names(rows):
-    """Each state of a mapping shows its own source's concept names as they stood at its last moment, so as they stood at every one."""
+    """Each state of a mapping shows its own source's concept names as they stood at its last
+    moment, so as they stood at every one.
+    """
     names = defaultdict(list)
     for row in rows:
         if row["kind"] == "concept":
@@ -90,13 +98,17 @@ def check_names(rows):
             shown["to"] = body["to_concept_name"]
         for end, name in shown.items():
             if row[end] in names:
-                assert [name] == [display for start, stop, display in names[row[end]] if start <= last < stop], (row["url"], end)
+                assert [name] == [
+                    display for start, stop, display in names[row[end]] if start <= last < stop
+                ], (row["url"], end)
 
 
 def check_versions(store, repo, log):
     versions = list(store.database.versions.find({"repo": repo["_id"]}).sort("at"))
     assert repo["versions"] == len(versions) + 1
-    assert [version["rev"] for version in versions] == sorted(version["rev"] for version in versions)
+    assert [version["rev"] for version in versions] == sorted(
+        version["rev"] for version in versions
+    )
     for version in versions:
         assert version["rev"] <= repo["rev"]
         if version["rev"]:

@@ -1,4 +1,6 @@
-"""A complete server as `make run` starts it, on free ports and in a temporary folder, and clients that speak to it over HTTP."""
+"""A complete server as `make run` starts it, on free ports and in a temporary folder, and clients
+that speak to it over HTTP.
+"""
 
 import io
 import json
@@ -50,13 +52,17 @@ class Answer:
 
 
 class Client:
-    """Somebody who calls the API; each request is a connection of its own, so it may come to any process of the server."""
+    """Somebody who calls the API; each request is a connection of its own, so it may come to any
+    process of the server.
+    """
 
     def __init__(self, url, token=None, patience=60):
         self.url, self.token, self._patience = url, token, patience
 
     def call(self, method, path, body=None, **headers):
-        """Headers are given with `_` for `-`. Raises one of NO_ANSWER when there is none within `patience` seconds."""
+        """Headers are given with `_` for `-`. Raises one of NO_ANSWER when there is none within
+        `patience` seconds.
+        """
         begun = time.monotonic()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
@@ -89,17 +95,26 @@ class Client:
 
 
 class Site:
-    """The running server: its processes by name (mongod, redis, worker, web), its store, its superuser."""
+    """The running server: its processes by name (mongod, redis, worker, web), its store, its
+    superuser.
+    """
 
     def __init__(self, run):
         self._run = run
-        self.url, self.home, self.environ, self.settings = run.url, run.home, run.environ, run.settings
+        self.url, self.home, self.environ, self.settings = (
+            run.url,
+            run.home,
+            run.environ,
+            run.settings,
+        )
         self.client = Client(run.url, run.token)
         self.anonymous = Client(run.url)
 
     @contextmanager
     def store(self):
-        """The store of a process that connects now: what it reads is on the server's disk, not in a client's memory."""
+        """The store of a process that connects now: what it reads is on the server's disk, not in a
+        client's memory.
+        """
         database = Database(self.settings.mongo_url, patience=60)
         try:
             yield Store(database, self.settings.secret_key)
@@ -152,11 +167,15 @@ class Site:
     def load(self, *lines):
         """Import lines; all of them are taken."""
         with self.store() as store:
-            report = run_import(store, ROOT, map(jsonio.dumps, lines), Options(), f"load-{time.monotonic_ns()}")
+            report = run_import(
+                store, ROOT, map(jsonio.dumps, lines), Options(), f"load-{time.monotonic_ns()}"
+            )
         assert not report.refused, report.message
 
     def new_source(self, owner, source, *concepts, **fields):
-        """The URL of a source made over HTTP, with concepts of these ids, under an organisation that is made where it is missing."""
+        """The URL of a source made over HTTP, with concepts of these ids, under an organisation
+        that is made where it is missing.
+        """
         if self.client.get(f"/orgs/{owner}/").status == 404:
             done(self.client.post("/orgs/", {"id": owner, "name": owner}))
         done(self.client.post(f"/orgs/{owner}/sources/", {"id": source, "name": source, **fields}))
@@ -166,7 +185,9 @@ class Site:
         return url
 
     def exported(self, version_url):
-        """Wait for the export as a subscriber does (HEAD, then as long as Retry-After says at most) and download the ZIP."""
+        """Wait for the export as a subscriber does (HEAD, then as long as Retry-After says at most)
+        and download the ZIP.
+        """
         self.export_ready(version_url)
         return done(self.client.get(f"{version_url}export/"))
 
@@ -182,11 +203,19 @@ class Site:
 
 @contextmanager
 def running(**environ):
-    """Start a site with these settings; skip where this machine can't run it. Call it from the main thread."""
+    """Start a site with these settings; skip where this machine can't run it. Call it from the main
+    thread.
+    """
     names = ("PATH", "HOME", "LD_LIBRARY_PATH")
     kept = {name: os.environ[name] for name in names if name in os.environ}
     with servers_folder() as folder, ExitStack() as stack:
-        given = {**kept, "OCL_HOME": f"{folder}/var", "PORT": str(free_port()), "SOLR_URL": NO_SOLR, **environ}
+        given = {
+            **kept,
+            "OCL_HOME": f"{folder}/var",
+            "PORT": str(free_port()),
+            "SOLR_URL": NO_SOLR,
+            **environ,
+        }
         yield Site(_started(lambda: stack.enter_context(local_servers(given, lambda line: None))))
 
 
@@ -197,7 +226,12 @@ def done(answer):
 
 
 def concept_body(concept, **fields):
-    return {"id": concept, "concept_class": "Test", "names": [{"name": f"Name of {concept}", "locale": "en"}], **fields}
+    return {
+        "id": concept,
+        "concept_class": "Test",
+        "names": [{"name": f"Name of {concept}", "locale": "en"}],
+        **fields,
+    }
 
 
 def document(archive):
@@ -214,4 +248,6 @@ def document(archive):
 
 def files(folder):
     """The names of all files below a folder."""
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(
+        str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()
+    )

@@ -1,4 +1,6 @@
-"""Two and more clients in the same moment, on a web server with two processes (contract section 17)."""
+"""Two and more clients in the same moment, on a web server with two processes (contract section
+17).
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -57,11 +59,19 @@ def test_one_id_is_given_once(site, pool):
     source = site.new_source("AtOnce", "ids")
     for turn in range(TIMES):
         bodies = [concept_body(f"C{turn}", extras={"by": who}) for who in range(3)]
-        answers = at_once(pool, *((site.client.post, f"{source}concepts/", body) for body in bodies))
+        answers = at_once(
+            pool, *((site.client.post, f"{source}concepts/", body) for body in bodies)
+        )
 
         assert statuses(answers) == [201, 400, 400]
-        assert all({"__all__", "id"} <= answer.json["errors"].keys() for answer in answers if answer.status == 400)
-        winner = next(body for body, answer in zip(bodies, answers, strict=True) if answer.status == 201)
+        assert all(
+            {"__all__", "id"} <= answer.json["errors"].keys()
+            for answer in answers
+            if answer.status == 400
+        )
+        winner = next(
+            body for body, answer in zip(bodies, answers, strict=True) if answer.status == 201
+        )
         assert site.client.get(f"{source}concepts/C{turn}/").json["extras"] == winner["extras"]
     assert done(site.client.get(f"{source}concepts/?limit=1")).headers["num_found"] == str(TIMES)
     check(site, source)
@@ -90,12 +100,17 @@ def test_one_version_is_released_once(site, pool):
     source = site.new_source("AtOnce", "versions", "A")
     for turn in range(TIMES):
         bodies = [{"id": f"v{turn}", "released": True, "description": str(who)} for who in range(3)]
-        answers = at_once(pool, *((site.client.post, f"{source}versions/", body) for body in bodies))
+        answers = at_once(
+            pool, *((site.client.post, f"{source}versions/", body) for body in bodies)
+        )
 
         assert statuses(answers) == [201, 409, 409]
-        winner = next(body for body, answer in zip(bodies, answers, strict=True) if answer.status == 201)
+        winner = next(
+            body for body, answer in zip(bodies, answers, strict=True) if answer.status == 201
+        )
         assert site.client.get(f"{source}v{turn}/").json["description"] == winner["description"]
-        done(site.client.delete(f"{source}v{turn}/export/"))  # what would keep the worker busy for the next tests
+        # what would keep the worker busy for the next tests
+        done(site.client.delete(f"{source}v{turn}/export/"))
     assert done(site.client.get(f"{source}versions/")).headers["num_found"] == str(TIMES + 1)
     check(site, source)
 
@@ -118,7 +133,13 @@ def test_an_export_asked_for_by_many_is_one_job(site, pool, waiting_jobs):
             assert site.client.head(export).headers["exportStatus"] == "missing"
 
             client, anonymous = site.client, site.anonymous
-            answers = at_once(pool, (client.get, export), (client.post, export), (anonymous.get, export), (client.post, export))
+            answers = at_once(
+                pool,
+                (client.get, export),
+                (client.post, export),
+                (anonymous.get, export),
+                (client.post, export),
+            )
 
             assert set(statuses(answers)) <= {202, 208}
             assert answers[0].status == answers[2].status == 208
@@ -151,7 +172,11 @@ def test_an_export_asked_for_while_a_worker_takes_jobs_is_built_once(site, pool)
 
 def built(site, version_key):
     """The jobs that made an archive of this version, by the worker's log."""
-    return [entry["job"] for entry in site.log("worker") if entry.get("event") == "export built" and entry["version_id"] == version_key]
+    return [
+        entry["job"]
+        for entry in site.log("worker")
+        if entry.get("event") == "export built" and entry["version_id"] == version_key
+    ]
 
 
 def test_a_mapping_and_the_deletion_of_its_target_do_not_both_happen(site, pool):
@@ -159,10 +184,15 @@ def test_a_mapping_and_the_deletion_of_its_target_do_not_both_happen(site, pool)
     happened = set()
     for turn in range(TIMES):
         target = site.new_source("AtOnce", f"target{turn}", "B")
-        ends = {"from_concept_url": f"{source}concepts/A/", "to_concept_url": f"{target}concepts/B/"}
+        ends = {
+            "from_concept_url": f"{source}concepts/A/",
+            "to_concept_url": f"{target}concepts/B/",
+        }
         mapping = {"id": f"m{turn}", "map_type": "SAME-AS", **ends}
         calls = [(site.client.post, f"{source}mappings/", mapping), (site.client.delete, target)]
-        mapped, deleted = at_once(pool, *(calls if turn % 2 else reversed(calls)))[:: 1 if turn % 2 else -1]
+        mapped, deleted = at_once(pool, *(calls if turn % 2 else reversed(calls)))[
+            :: 1 if turn % 2 else -1
+        ]
 
         happened.add((mapped.status, deleted.status))
         assert (mapped.status, deleted.status) in {(201, 400), (400, 204)}
@@ -171,6 +201,8 @@ def test_a_mapping_and_the_deletion_of_its_target_do_not_both_happen(site, pool)
         else:
             assert "to_concept_url" in mapped.json["errors"]
         assert site.client.get(target).status == (200 if mapped.status == 201 else 404)
-        assert site.client.get(f"{source}mappings/m{turn}/").status == (200 if mapped.status == 201 else 404)
+        assert site.client.get(f"{source}mappings/m{turn}/").status == (
+            200 if mapped.status == 201 else 404
+        )
     assert done(site.client.get(f"{source}?{COMPLETE}")).headers["num_found_concepts"] == "1"
     check(site, source)

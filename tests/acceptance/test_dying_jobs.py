@@ -1,4 +1,6 @@
-"""kill -9 of just the process that makes an export, at each of its moments: the server heals it without a hand."""
+"""kill -9 of just the process that makes an export, at each of its moments: the server heals it
+without a hand.
+"""
 
 import sys
 from pathlib import Path
@@ -27,9 +29,19 @@ def site(marks):
         patch.setattr(run, "WORKER", (sys.executable, "-m", "tests.jobs.dying_worker", str(marks)))
         with running(OCL_EXPORT_SILENCE="2", OCL_EXPORT_LINK_LIFE="1") as site:
             site.new_source("Dying", "S")
-            site.load(*({**concept_body(f"C{number}"), "type": "Concept", "source_url": SOURCE} for number in range(CONCEPTS)))
-            ends = {"from_concept_url": f"{SOURCE}concepts/C0/", "to_concept_url": f"{SOURCE}concepts/C1/"}
-            site.load({"type": "Mapping", "source_url": SOURCE, "id": "m", "map_type": "SAME-AS", **ends})
+            site.load(
+                *(
+                    {**concept_body(f"C{number}"), "type": "Concept", "source_url": SOURCE}
+                    for number in range(CONCEPTS)
+                )
+            )
+            ends = {
+                "from_concept_url": f"{SOURCE}concepts/C0/",
+                "to_concept_url": f"{SOURCE}concepts/C1/",
+            }
+            site.load(
+                {"type": "Mapping", "source_url": SOURCE, "id": "m", "map_type": "SAME-AS", **ends}
+            )
             yield site
 
 
@@ -49,7 +61,9 @@ def key(site, name):
         return str(store.versions.by_id(store.repos.by_url(SOURCE)["_id"], name)["_id"])
 
 
-def test_an_export_whose_process_is_killed_is_made_all_the_same_and_leaves_nothing(site, versions, marks):
+def test_an_export_whose_process_is_killed_is_made_all_the_same_and_leaves_nothing(
+    site, versions, marks
+):
     before = document(site.exported(f"{SOURCE}{versions[0]}/").body)
     for name, moment in zip(versions, MOMENTS, strict=True):
         Path(marks, key(site, name)).write_text(moment)
@@ -58,7 +72,8 @@ def test_an_export_whose_process_is_killed_is_made_all_the_same_and_leaves_nothi
 
     until(lambda: not any(marks.iterdir()))  # each process has reached its moment, and died there
     for name in versions:
-        until(lambda name=name: site.client.head(f"{SOURCE}{name}/export/").status == 200)  # it starts nothing
+        # it starts nothing
+        until(lambda name=name: site.client.head(f"{SOURCE}{name}/export/").status == 200)
 
     archives = [site.exported(f"{SOURCE}{name}/") for name in versions]
     assert document(archives[0].body) == before
@@ -78,7 +93,11 @@ def test_a_running_export_tells_how_far_it_is(site, versions, marks):
 
     until(lambda: site.client.get(f"{version}export/").json["processed"] == 2000)
     told = site.client.get(f"{version}export/")
-    assert (told.status, told.headers["exportStatus"], told.json["exportStatus"]) == (208, "processing", "processing")
+    assert (told.status, told.headers["exportStatus"], told.json["exportStatus"]) == (
+        208,
+        "processing",
+        "processing",
+    )
     assert (told.json["processed"], told.json["total"]) == (2000, CONCEPTS + 1)
     assert 1 <= int(told.headers["Retry-After"]) <= 60
     assert done(site.client.get(version)).json["is_processing"] is True

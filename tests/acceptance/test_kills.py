@@ -1,4 +1,6 @@
-"""kill -9, and what else can go wrong with a part of a running server, while clients use it (contract section 17)."""
+"""kill -9, and what else can go wrong with a part of a running server, while clients use it
+(contract section 17).
+"""
 
 import os
 import random
@@ -16,7 +18,17 @@ from oclapi import jsonio
 from oclapi.local import run
 from oclapi.local.servers import free_port
 from tests.acceptance.invariants import check_repository
-from tests.acceptance.site import COMPLETE, NO_ANSWER, NO_SOLR, Client, concept_body, document, done, files, running
+from tests.acceptance.site import (
+    COMPLETE,
+    NO_ANSWER,
+    NO_SOLR,
+    Client,
+    concept_body,
+    document,
+    done,
+    files,
+    running,
+)
 from tests.builders import until
 from tests.local.test_run import Launcher
 
@@ -38,13 +50,16 @@ class Told:
 
     yes: list[str] = field(default_factory=list)
     no: list[str] = field(default_factory=list)
-    nothing: list[str] = field(default_factory=list)  # no answer, or one that says that the outcome is unknown
+    # no answer, or one that says that the outcome is unknown
+    nothing: list[str] = field(default_factory=list)
     faults: list[tuple[str, int, bytes]] = field(default_factory=list)  # answers that must not be
     slowest: float = 0.0
 
 
 class Writer(threading.Thread):
-    """A client that creates concepts, edits them, and renames one that many mappings show, until it is stopped."""
+    """A client that creates concepts, edits them, and renames one that many mappings show, until it
+    is stopped.
+    """
 
     def __init__(self, client, source, name):
         super().__init__(name=name)
@@ -55,13 +70,28 @@ class Writer(threading.Thread):
     def run(self):
         while not self._stopped.is_set():
             made = next(self._texts)
-            self.write(made, self.client.post, f"{self.source}concepts/", concept_body(made, extras={"written": made}))
+            self.write(
+                made,
+                self.client.post,
+                f"{self.source}concepts/",
+                concept_body(made, extras={"written": made}),
+            )
             if made in self.told.yes:
                 edited = next(self._texts)
-                self.write(edited, self.client.put, f"{self.source}concepts/{made}/", {"extras": {"written": edited}})
+                self.write(
+                    edited,
+                    self.client.put,
+                    f"{self.source}concepts/{made}/",
+                    {"extras": {"written": edited}},
+                )
             renamed = next(self._texts)
             names = [{"name": renamed, "locale": "en"}]
-            self.write(renamed, self.client.put, f"{self.source}concepts/HUB/", {"names": names, "extras": {"written": renamed}})
+            self.write(
+                renamed,
+                self.client.put,
+                f"{self.source}concepts/HUB/",
+                {"names": names, "extras": {"written": renamed}},
+            )
 
     def write(self, text, send, url, body):
         try:
@@ -88,7 +118,10 @@ class Writer(threading.Thread):
 @contextmanager
 def writers(site, source):
     """Clients that write meanwhile; gives what they were told."""
-    threads = [Writer(Client(site.url, site.client.token, patience=60), source, f"w{number}") for number in range(WRITERS)]
+    threads = [
+        Writer(Client(site.url, site.client.token, patience=60), source, f"w{number}")
+        for number in range(WRITERS)
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -102,15 +135,26 @@ def hub(site, name):
     """A source in which one concept is shown by forty mappings."""
     source = site.new_source("Kills", name, "HUB")
     spokes = [f"S{number}" for number in range(20)]
-    site.load(*({**concept_body(spoke), "type": "Concept", "source_url": source} for spoke in spokes))
+    site.load(
+        *({**concept_body(spoke), "type": "Concept", "source_url": source} for spoke in spokes)
+    )
     pairs = [*((spoke, "HUB") for spoke in spokes), *(("HUB", spoke) for spoke in spokes)]
     site.load(*(mapping_line(source, start, end) for start, end in pairs))
     return source
 
 
 def mapping_line(source, start, end):
-    ends = {"from_concept_url": f"{source}concepts/{start}/", "to_concept_url": f"{source}concepts/{end}/"}
-    return {"type": "Mapping", "source_url": source, "id": f"{start}-{end}", "map_type": "SAME-AS", **ends}
+    ends = {
+        "from_concept_url": f"{source}concepts/{start}/",
+        "to_concept_url": f"{source}concepts/{end}/",
+    }
+    return {
+        "type": "Mapping",
+        "source_url": source,
+        "id": f"{start}-{end}",
+        "map_type": "SAME-AS",
+        **ends,
+    }
 
 
 def acknowledged(told):
@@ -118,15 +162,22 @@ def acknowledged(told):
 
 
 def check_writes(site, source, told):
-    """What was acknowledged is there with its content, what was refused is not, and all that is visible is whole."""
+    """What was acknowledged is there with its content, what was refused is not, and all that is
+    visible is whole.
+    """
     assert [fault for one in told for fault in one.faults] == []
     with site.store() as store:
         number = store.repos.by_url(source)["_id"]
         check_repository(store, number)
-        bodies = [jsonio.loads_own(row["body"]) for row in store.database.rows.find({"repo": number, "kind": "concept"})]
+        bodies = [
+            jsonio.loads_own(row["body"])
+            for row in store.database.rows.find({"repo": number, "kind": "concept"})
+        ]
     written = [body["extras"]["written"] for body in bodies if "written" in body["extras"]]
     assert len(written) == len(set(written))
-    yes, no, nothing = ({text for one in told for text in getattr(one, kind)} for kind in ("yes", "no", "nothing"))
+    yes, no, nothing = (
+        {text for one in told for text in getattr(one, kind)} for kind in ("yes", "no", "nothing")
+    )
     assert yes <= set(written)
     assert not no & set(written)
     assert set(written) <= yes | nothing
@@ -134,7 +185,9 @@ def check_writes(site, source, told):
     shown = done(site.client.get(f"{source}?{COMPLETE}"))
     assert len(shown.json["mappings"]) == 40
     newest = {body["id"]: body for body in sorted(bodies, key=lambda body: body["updated_on"])}
-    assert {concept["id"]: concept["version"] for concept in shown.json["concepts"]} == {id: body["version"] for id, body in newest.items()}
+    assert {concept["id"]: concept["version"] for concept in shown.json["concepts"]} == {
+        id: body["version"] for id, body in newest.items()
+    }
 
 
 def test_writes_survive_the_web_server_being_killed_again_and_again(site):
@@ -158,8 +211,13 @@ def test_writes_survive_the_database_being_killed(site):
             until(lambda before=before: acknowledged(told) > before + 20)
             refused = [len(one.no) for one in told]
             site.kill("mongod")
-            if turn:  # it stays away until all who wrote at that moment, and those who came later, were told
-                until(lambda refused=refused: all(len(one.no) > before + 1 for one, before in zip(told, refused, strict=True)))
+            # it stays away until all who wrote at that moment, and those who came later, were told
+            if turn:
+                until(
+                    lambda refused=refused: all(
+                        len(one.no) > before + 1 for one, before in zip(told, refused, strict=True)
+                    )
+                )
             site.start("mongod")
         until(lambda: acknowledged(told) > before + 40)
     check_writes(site, source, told)
@@ -220,10 +278,15 @@ def concepts_in(answer):
 
 @pytest.fixture
 def released(site):
-    """The URL of a version whose archive has over 100,000 bytes, since half of it is noise; and its name in the cache."""
+    """The URL of a version whose archive has over 100,000 bytes, since half of it is noise; and its
+    name in the cache.
+    """
     source = site.new_source("Kills", f"released{time.monotonic_ns()}")
     noise = random.Random(1)
-    bodies = (concept_body(f"C{number}", extras={"noise": noise.randbytes(40).hex()}) for number in range(3000))
+    bodies = (
+        concept_body(f"C{number}", extras={"noise": noise.randbytes(40).hex()})
+        for number in range(3000)
+    )
     site.load(*({**body, "type": "Concept", "source_url": source} for body in bodies))
     done(site.client.post(f"{source}versions/", {"id": "v1"}))
     site.export_ready(f"{source}v1/")
@@ -236,7 +299,11 @@ def failed(site, version):
     assert site.client.get(f"{version}export/").status == 208
     told = until(lambda: site.client.head(f"{version}export/").headers["exportError"])
     asked = site.client.get(f"{version}export/")
-    assert (asked.status, asked.headers["exportStatus"], asked.headers["exportError"]) == (500, "failed", told)
+    assert (asked.status, asked.headers["exportStatus"], asked.headers["exportError"]) == (
+        500,
+        "failed",
+        told,
+    )
     assert told in asked.json["detail"]
     assert site.client.head(f"{version}export/").status == 204
     return told
@@ -286,14 +353,17 @@ def file_limit(processes, size):
 def test_an_export_survives_the_worker_being_killed(site, released):
     part = half_written(site, released)
     site.start("worker")
-    until(lambda: site.client.head(f"{released}export/").status == 200)  # nobody asks again: HEAD starts nothing
+    # nobody asks again: HEAD starts nothing
+    until(lambda: site.client.head(f"{released}export/").status == 200)
     assert len(concepts_in(site.exported(released))) == 3000
     until(lambda: part not in files(site.settings.export_cache))
     assert not [name for name in files(site.settings.export_cache) if name.endswith(".part")]
 
 
 def half_written(site, version):
-    """Ask for the export and kill -9 the worker while it writes; the name of the file that it leaves."""
+    """Ask for the export and kill -9 the worker while it writes; the name of the file that it
+    leaves.
+    """
     cache = site.settings.export_cache
     for _ in range(10):
         before = set(files(cache))
@@ -311,16 +381,31 @@ def half_written(site, version):
 def test_the_launcher_brings_a_killed_worker_back_and_its_export_is_made(tmp_path):
     names = ("PATH", "HOME", "LD_LIBRARY_PATH")
     kept = {name: os.environ[name] for name in names if name in os.environ}
-    environ = {**kept, "OCL_HOME": str(tmp_path), "PORT": str(free_port()), "SOLR_URL": NO_SOLR, "OCL_EXPORT_SILENCE": "2"}
+    environ = {
+        **kept,
+        "OCL_HOME": str(tmp_path),
+        "PORT": str(free_port()),
+        "SOLR_URL": NO_SOLR,
+        "OCL_EXPORT_SILENCE": "2",
+    }
     launcher = Launcher(environ, web=run.WEB, worker=run.WORKER)
     try:
-        url, token = launcher.line("address").split()[1].rstrip("/"), launcher.line("token").split()[1]
+        url, token = (
+            launcher.line("address").split()[1].rstrip("/"),
+            launcher.line("token").split()[1],
+        )
         launcher.ready()
         client = Client(url, token)
         done(client.post("/orgs/", {"id": "Org", "name": "Org"}))
         done(client.post("/orgs/Org/sources/", {"id": "S", "name": "S"}))
         done(client.post("/orgs/Org/sources/S/concepts/", concept_body("A")))
-        kill_family(next(child for child in psutil.Process(launcher.process.pid).children() if "jobs.worker" in child.cmdline()))
+        kill_family(
+            next(
+                child
+                for child in psutil.Process(launcher.process.pid).children()
+                if "jobs.worker" in child.cmdline()
+            )
+        )
         done(client.post("/orgs/Org/sources/S/versions/", {"id": "v1"}))
         assert launcher.line("worker") == "worker ended with code -9; it starts again in 1 s"
         until(lambda: client.head("/orgs/Org/sources/S/v1/export/").status == 200)

@@ -32,8 +32,15 @@ def site():
     with running() as site:
         site.new_source("CDC", "ICD-10-CM", "A", "A00", "A01", "A02")
         for child in ("A00", "A01", "A02"):
-            ends = {"from_concept_url": f"{SOURCE}concepts/A/", "to_concept_url": f"{SOURCE}concepts/{child}/"}
-            done(site.client.post(f"{SOURCE}mappings/", {"id": child, "map_type": "PARENT-CHILD", **ends}))
+            ends = {
+                "from_concept_url": f"{SOURCE}concepts/A/",
+                "to_concept_url": f"{SOURCE}concepts/{child}/",
+            }
+            done(
+                site.client.post(
+                    f"{SOURCE}mappings/", {"id": child, "map_type": "PARENT-CHILD", **ends}
+                )
+            )
         done(site.client.post(f"{SOURCE}versions/", {"id": "2026", "released": True}))
         site.export_ready(f"{SOURCE}2026/")
         done(site.client.post(f"{SOURCE}concepts/", concept_body("A03")))
@@ -42,7 +49,9 @@ def site():
 
 @pytest.fixture(scope="module")
 def typed(site, tmp_path_factory):
-    """What each line printed and its HTTP status, by the line; and the folder in which they ran, the parent of `var`."""
+    """What each line printed and its HTTP status, by the line; and the folder in which they ran,
+    the parent of `var`.
+    """
     folder, home = site.home.parent, tmp_path_factory.mktemp("home")
     (home / ".curlrc").write_text('silent\nshow-error\nwrite-out = "%{stderr}%{http_code}"\n')
     known, done_by = "", {}
@@ -51,7 +60,13 @@ def typed(site, tmp_path_factory):
             known += line.replace(ADDRESS, site.url) + "\n"
             continue
         script = known + line.replace(ADDRESS, site.url)
-        ended = subprocess.run(["sh", "-c", script], cwd=folder, env={**os.environ, "HOME": str(home)}, capture_output=True, check=False)
+        ended = subprocess.run(
+            ["sh", "-c", script],
+            cwd=folder,
+            env={**os.environ, "HOME": str(home)},
+            capture_output=True,
+            check=False,
+        )
         assert ended.returncode == 0, (line, ended.stderr)
         done_by[line] = (int(ended.stderr), ended.stdout.decode())
     return done_by, folder
@@ -70,14 +85,19 @@ def printed(typed, part):
 
 
 def test_the_lines_print_what_the_readme_says(typed):
-    assert json.loads(printed(typed, "$S/  ")) | {"id": "ICD-10-CM", "active_concepts": 5} == json.loads(printed(typed, "$S/  "))
+    assert json.loads(printed(typed, "$S/  ")) | {
+        "id": "ICD-10-CM",
+        "active_concepts": 5,
+    } == json.loads(printed(typed, "$S/  "))
     assert [version["id"] for version in json.loads(printed(typed, "released=true"))] == ["2026"]
     assert json.loads(printed(typed, "concepts/A00/"))["display_name"] == "Name of A00"
     headers, _, body = printed(typed, "concepts/?limit=2").partition("\r\n\r\n")
     assert "num_found: 4" in headers.splitlines()
     assert "\r\nnext: http" in headers
     assert len(json.loads(body)) == 2
-    assert {mapping["from_concept_code"] for mapping in json.loads(printed(typed, "mappings/?limit=2"))} == {"A"}
+    assert {
+        mapping["from_concept_code"] for mapping in json.loads(printed(typed, "mappings/?limit=2"))
+    } == {"A"}
     assert "exportStatus: ready" in printed(typed, "curl -I").splitlines()
     assert len(json.loads(printed(typed, "updatedSince").partition("\r\n\r\n")[2])["concepts"]) == 5
     assert json.loads(printed(typed, "-X POST"))["id"] == "HOME"

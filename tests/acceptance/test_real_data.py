@@ -1,4 +1,6 @@
-"""The CIEL sample of 2019 through the whole server: loaded, released, exported, downloaded, compared, and followed by a subscriber."""
+"""The CIEL sample of 2019 through the whole server: loaded, released, exported, downloaded,
+compared, and followed by a subscriber.
+"""
 
 import json
 import os
@@ -57,25 +59,56 @@ def site(data):
 
 @pytest.fixture(scope="module")
 def loaded(site, data, mappings, old_export, tmp_path_factory):
-    """What became of each line of the two files, after the sources that they name were made over HTTP."""
-    metadata = ("full_name", "description", "source_type", "website", "external_id", "default_locale", "supported_locales")
+    """What became of each line of the two files, after the sources that they name were made over
+    HTTP.
+    """
+    metadata = (
+        "full_name",
+        "description",
+        "source_type",
+        "website",
+        "external_id",
+        "default_locale",
+        "supported_locales",
+    )
     site.new_source("CIEL", "CIEL", **{name: old_export[name] for name in metadata})
-    for url in sorted({mapping["to_source_url"] for mapping in mappings if mapping.get("to_source_url")}):
+    for url in sorted(
+        {mapping["to_source_url"] for mapping in mappings if mapping.get("to_source_url")}
+    ):
         site.new_source(*url.split("/")[2:5:2])
-    return {kind: load(site, data / f"ciel_{kind}s_2019.jsonl", kind, tmp_path_factory.mktemp(kind)) for kind in ("concept", "mapping")}
+    return {
+        kind: load(site, data / f"ciel_{kind}s_2019.jsonl", kind, tmp_path_factory.mktemp(kind))
+        for kind in ("concept", "mapping")
+    }
 
 
 def load(site, file, kind, folder):
     """Import a file as an importer's user would, and return the report's lines."""
-    command = [sys.executable, "-m", "oclapi", "import", str(file), "--type", kind, "--source", CIEL, "--report", str(folder / "report")]
-    ended = subprocess.run(command, cwd=REPOSITORY, env=site.environ, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "oclapi",
+        "import",
+        str(file),
+        "--type",
+        kind,
+        "--source",
+        CIEL,
+        "--report",
+        str(folder / "report"),
+    ]
+    ended = subprocess.run(
+        command, cwd=REPOSITORY, env=site.environ, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     return read_lines(folder / "report")
 
 
 @pytest.fixture(scope="module")
 def released(site, loaded):
-    """The detail of version v1, made after one more small commit: a subscriber sees the newest one twice."""
+    """The detail of version v1, made after one more small commit: a subscriber sees the newest one
+    twice.
+    """
     done(site.client.post(f"{CIEL}concepts/", concept_body("newest")))
     body = {"id": "v1", "released": True, "description": "", "external_id": "v1-2019"}
     return done(site.client.post(f"{CIEL}versions/", body)).json
@@ -107,7 +140,10 @@ def test_every_line_of_the_input_is_accounted_for(loaded, concepts, mappings):
     for line, mapping in zip(loaded["mapping"], mappings, strict=True):
         expected = ("failed", ["to_concept_url"]) if refused(concepts, mapping) else ("created", [])
         assert (line["outcome"], list(line["errors"] or {})) == expected, mapping
-    assert Counter(line["outcome"] for line in loaded["mapping"]) == {"created": 4891, "failed": 688}
+    assert Counter(line["outcome"] for line in loaded["mapping"]) == {
+        "created": 4891,
+        "failed": 688,
+    }
 
 
 def test_what_was_loaded_is_whole(site, released):
@@ -116,7 +152,9 @@ def test_what_was_loaded_is_whole(site, released):
 
 
 def test_the_export_holds_every_concept_as_it_was_given(exported, concepts):
-    there = {concept["id"]: concept for concept in exported["concepts"] if concept["id"] != "newest"}
+    there = {
+        concept["id"]: concept for concept in exported["concepts"] if concept["id"] != "newest"
+    }
     assert len(there) == len(exported["concepts"]) - 1
     assert there.keys() == concepts.keys()
     for id, given in concepts.items():
@@ -138,10 +176,18 @@ def concept_given(concept):
 
 
 def entry_given(entry, kind):
-    return [entry[kind], entry["locale"], entry.get("locale_preferred", False), entry.get(f"{kind}_type"), entry["external_id"]]
+    return [
+        entry[kind],
+        entry["locale"],
+        entry.get("locale_preferred", False),
+        entry.get(f"{kind}_type"),
+        entry["external_id"],
+    ]
 
 
-def test_the_export_holds_every_mapping_that_was_taken_as_it_was_given(exported, concepts, mappings):
+def test_the_export_holds_every_mapping_that_was_taken_as_it_was_given(
+    exported, concepts, mappings
+):
     given = [mapping_given(mapping) for mapping in mappings if not refused(concepts, mapping)]
     assert Counter(map(mapping_given, exported["mappings"])) == Counter(given)
     names = {concept["url"]: concept["display_name"] for concept in exported["concepts"]}
@@ -158,7 +204,14 @@ def test_the_export_holds_every_mapping_that_was_taken_as_it_was_given(exported,
 def mapping_given(mapping):
     target = mapping.get("to_concept_url")
     outside = (None, None) if target else (mapping["to_source_url"], mapping["to_concept_code"])
-    return (mapping["from_concept_url"], mapping["map_type"], target, *outside, mapping["external_id"], mapping["retired"])
+    return (
+        mapping["from_concept_url"],
+        mapping["map_type"],
+        target,
+        *outside,
+        mapping["external_id"],
+        mapping["retired"],
+    )
 
 
 def test_the_export_is_in_commit_order(exported):
@@ -171,11 +224,16 @@ def test_the_export_is_in_commit_order(exported):
 def test_both_containers_hold_the_same_document_and_say_when_it_was_new(site, archive, exported):
     tarball = done(site.anonymous.get(f"{V1}export/?format=tgz"))
     assert document(tarball.body) == document(archive.body)
-    newest = max(entry["updated_on"] for kind in ("concepts", "mappings") for entry in exported[kind])
+    newest = max(
+        entry["updated_on"] for kind in ("concepts", "mappings") for entry in exported[kind]
+    )
     for answer, ending in ((archive, "zip"), (tarball, "tgz")):
         assert answer.headers["lastUpdated"] == newest
         stamp = newest[:19].translate(str.maketrans("", "", "-:T"))
-        assert answer.headers["Content-Disposition"] == f'attachment; filename="CIEL_v1.{stamp}.{ending}"'
+        assert (
+            answer.headers["Content-Disposition"]
+            == f'attachment; filename="CIEL_v1.{stamp}.{ending}"'
+        )
     assert done(site.anonymous.get(path_of(archive.headers["exportURL"]))).body == tarball.body
 
 
@@ -190,7 +248,9 @@ def test_the_export_is_the_document_that_the_version_shows(site, exported):
     assert shown == exported
     assert [key for key in shown if key in exported] == list(exported)
     assert int(answer.headers["num_found"]) == len(shown["concepts"]) + len(shown["mappings"])
-    assert answer.headers["lastUpdated"] == max(entry["updated_on"] for entry in shown["concepts"] + shown["mappings"])
+    assert answer.headers["lastUpdated"] == max(
+        entry["updated_on"] for entry in shown["concepts"] + shown["mappings"]
+    )
 
 
 def test_an_export_made_again_has_the_same_document_byte_for_byte(site, archive):
@@ -230,7 +290,9 @@ def types(objects):
 
 
 def check_shape(part, ours, theirs):
-    """Every key of theirs that the contract lists is in each of ours, with the same types where theirs is not always null."""
+    """Every key of theirs that the contract lists is in each of ours, with the same types where
+    theirs is not always null.
+    """
     mine, old = types(parts(ours)[part]), types(parts(theirs)[part])
     shared = [key for key in LISTED[part].split() if key in old]
     assert len(shared) > len(old) // 2
@@ -246,7 +308,11 @@ def parts(exported):
         "source": [exported.get("source", {})],
         "concept": exported["concepts"],
         "name": [name for concept in exported["concepts"] for name in concept["names"]],
-        "description": [description for concept in exported["concepts"] for description in concept["descriptions"]],
+        "description": [
+            description
+            for concept in exported["concepts"]
+            for description in concept["descriptions"]
+        ],
         "mapping": exported["mappings"],
     }
 
@@ -258,15 +324,31 @@ def test_readers_of_the_original_server_find_their_keys_and_types(part, exported
 
 @pytest.fixture(scope="module")
 def like_theirs(site, data):
-    """The collection of a later server in the words of a source, and the export of a source made with its metadata."""
+    """The collection of a later server in the words of a source, and the export of a source made
+    with its metadata.
+    """
     theirs = json.loads((data / "collection_export_v1.json").read_bytes())
     theirs["source"], theirs["sourceUrl"] = theirs.pop("collection"), theirs.pop("collectionUrl")
-    metadata = ("full_name", "description", "website", "external_id", "default_locale", "supported_locales", "custom_validation_schema")
-    source = site.new_source("openmrs", "reference-application", **{name: theirs["source"][name] for name in metadata})
+    metadata = (
+        "full_name",
+        "description",
+        "website",
+        "external_id",
+        "default_locale",
+        "supported_locales",
+        "custom_validation_schema",
+    )
+    source = site.new_source(
+        "openmrs", "reference-application", **{name: theirs["source"][name] for name in metadata}
+    )
     for concept in theirs["concepts"]:
         done(site.client.post(f"{source}concepts/", concept))
     for version in ("v0", "v1"):
-        done(site.client.post(f"{source}versions/", {"id": version, "description": "", "external_id": "x"}))
+        done(
+            site.client.post(
+                f"{source}versions/", {"id": version, "description": "", "external_id": "x"}
+            )
+        )
     return json.loads(document(site.exported(f"{source}v1/").body)), theirs
 
 
@@ -304,13 +386,19 @@ class Subscriber:
     def complete(self, site):
         """Does the copy equal what the source holds now?"""
         body = done(site.client.get(f"{CIEL}?{COMPLETE}")).json
-        return self.copy == {entry["url"]: entry for entry in [*body["concepts"], *body["mappings"]]}
+        return self.copy == {
+            entry["url"]: entry for entry in [*body["concepts"], *body["mappings"]]
+        }
 
 
 def showing(exported, id):
     """The ids of the mappings that show the name of a concept of CIEL."""
     url = f"{CIEL}concepts/{id}/"
-    return {mapping["id"] for mapping in exported["mappings"] if url in (mapping["from_concept_url"], mapping["to_concept_url"])}
+    return {
+        mapping["id"]
+        for mapping in exported["mappings"]
+        if url in (mapping["from_concept_url"], mapping["to_concept_url"])
+    }
 
 
 def active(exported, *, mapped):
@@ -334,11 +422,18 @@ def test_a_subscriber_gets_exactly_what_changed_after_the_release(site, exported
 
     client = site.client
     done(client.put(f"{CIEL}concepts/{edited}/extras/unit/", {"unit": "mmol"}))
-    done(client.put(f"{CIEL}concepts/{renamed}/", {"names": [{"name": "Another name", "locale": "en", "locale_preferred": True}]}))
+    done(
+        client.put(
+            f"{CIEL}concepts/{renamed}/",
+            {"names": [{"name": "Another name", "locale": "en", "locale_preferred": True}]},
+        )
+    )
     done(client.delete(f"{CIEL}concepts/{gone}/"))
     done(client.post(f"{CIEL}concepts/", concept_body("added")))
     mapping = {"id": "m-added", "map_type": "SAME-AS", "from_concept_url": f"{CIEL}concepts/added/"}
-    done(client.post(f"{CIEL}mappings/", {**mapping, "to_concept_url": f"{CIEL}concepts/{edited}/"}))
+    done(
+        client.post(f"{CIEL}mappings/", {**mapping, "to_concept_url": f"{CIEL}concepts/{edited}/"})
+    )
     difference = subscriber.poll()
 
     assert set(difference) == {"newest", edited, renamed, gone, "added", "m-added"} | reissued
@@ -346,7 +441,9 @@ def test_a_subscriber_gets_exactly_what_changed_after_the_release(site, exported
     assert difference[gone]["retired"]
     url = f"{CIEL}concepts/{renamed}/"
     for id in reissued:
-        shown = difference[id]["from_concept_name" if difference[id]["from_concept_url"] == url else "to_concept_name"]
+        shown = difference[id][
+            "from_concept_name" if difference[id]["from_concept_url"] == url else "to_concept_name"
+        ]
         assert (shown, difference[id]["version"]) == ("Another name", "2")
     assert subscriber.since == difference["m-added"]["updated_on"]
     assert subscriber.complete(site)
@@ -380,7 +477,9 @@ def test_a_client_that_keeps_whole_seconds_of_the_date_misses_nothing(site, rele
     subscriber.subscribe(site)
     subscriber.poll()
     for turn in range(30):
-        subscriber.since = parsedate_to_datetime(subscriber.date).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        subscriber.since = (
+            parsedate_to_datetime(subscriber.date).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        )
         done(site.client.post(f"{CIEL}concepts/", concept_body(f"date-{turn}")))
         assert f"date-{turn}" in subscriber.poll()
     assert subscriber.complete(site)

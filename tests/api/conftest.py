@@ -20,7 +20,12 @@ def services(new_mongo_url, tmp_path_factory):
     url = new_mongo_url()
     settings = Settings(mongo_url=url, secret_key=KEY, root_token=TOKEN)
     database = Database(url)
-    made = Services(settings, Store(database, KEY), ExportCache(str(tmp_path_factory.mktemp("exports"))), MemoryQueue())
+    made = Services(
+        settings,
+        Store(database, KEY),
+        ExportCache(str(tmp_path_factory.mktemp("exports"))),
+        MemoryQueue(),
+    )
     prepare(made)
     yield made
     database.client.close()

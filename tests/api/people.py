@@ -32,5 +32,15 @@ class People:
 
     def new(self, **fields: Any) -> Person:
         name = fields.pop("username", None) or f"user{next(_numbers)}"
-        good(self.root.post("/users/", {"username": name, "name": f"Name of {name}", "email": f"{name}@example.org", **fields}))
+        good(
+            self.root.post(
+                "/users/",
+                {
+                    "username": name,
+                    "name": f"Name of {name}",
+                    "email": f"{name}@example.org",
+                    **fields,
+                },
+            )
+        )
         return Person(name, self.root.by(self._services.store.users.new_token(name)))

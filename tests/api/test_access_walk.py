@@ -1,6 +1,8 @@
-"""Every address, method, role and visibility against section 4 of the contract, as it is written here a second time.
+"""Every address, method, role and visibility against section 4 of the contract, as it is written
+here a second time.
 
-While the walk goes on nothing is stored: a write that gets past the rights ends in 400 for its body, which is not JSON, or in 503.
+While the walk goes on nothing is stored: a write that gets past the rights ends in 400 for its
+body, which is not JSON, or in 503.
 """
 
 from collections.abc import Iterator
@@ -44,11 +46,17 @@ ITEM = {**reads(), **changes("write"), "DELETE": ("write", BODY)}
 ENTRY = {**reads(), **changes("write"), "DELETE": ("write", DEED)}
 
 EXPECTED: dict[str, dict[str, tuple[str, int]]] = {
-    "/openapi.json/": reads("all"), "/docs/": reads("all"), "/metrics/": reads("all"),
+    "/openapi.json/": reads("all"),
+    "/docs/": reads("all"),
+    "/metrics/": reads("all"),
     "/orgs/": {**reads("all"), "POST": ("user", BODY)},
     "/orgs/:org/": {**reads(), **changes("write"), "DELETE": ("superuser", DEED)},
     "/orgs/:org/members/": reads(),
-    "/orgs/:org/members/:user/": {"GET": ("own", 204), "PUT": ("own", DEED), "DELETE": ("own", DEED)},
+    "/orgs/:org/members/:user/": {
+        "GET": ("own", 204),
+        "PUT": ("own", DEED),
+        "DELETE": ("own", DEED),
+    },
     "/users/": {**reads("all"), "POST": ("staff", BODY)},
     "/users/login/": {"POST": ("all", BODY)},
     "/users/signup/": {"POST": ("all", 404)},  # off
@@ -56,36 +64,60 @@ EXPECTED: dict[str, dict[str, tuple[str, int]]] = {
     "/users/:user/": {**reads("all"), **changes("own"), "DELETE": ("staff", DEED)},
     "/users/:user/reactivate/": {"PUT": ("staff", DEED)},
     "/user/": {**reads("user"), **changes("user")},
-    "{U}/orgs/": reads("all"), "{U}/orgs/sources/": reads("all"), "{U}/orgs/collections/": reads("all"),
-    "/sources/": reads("all"), "/concepts/": reads("all"), "/mappings/": reads("all"),
+    "{U}/orgs/": reads("all"),
+    "{U}/orgs/sources/": reads("all"),
+    "{U}/orgs/collections/": reads("all"),
+    "/sources/": reads("all"),
+    "/concepts/": reads("all"),
+    "/mappings/": reads("all"),
     "{O}/sources/": {**reads("all"), "POST": ("own", BODY)},
     "{R}/": {**reads(), **changes("write"), "DELETE": ("own", DEED)},
     "{R}/versions/": {**reads(), "POST": ("write", BODY)},
     "{V}/": {**reads(), **changes("write"), "DELETE": ("own", DEED)},
     "{V}/children/": reads(),
     "{V}/processing/": {**reads(), "POST": ("own", DEED)},
-    "{V}/export/": {"GET": ("read", READY), "HEAD": ("read", READY), "POST": ("own", DEED), "DELETE": ("own", DEED)},
-    "/exports/:version_id/:token/:expires/:signature/:key": reads("all", 403),  # the signature is the credential, and this one is wrong
+    "{V}/export/": {
+        "GET": ("read", READY),
+        "HEAD": ("read", READY),
+        "POST": ("own", DEED),
+        "DELETE": ("own", DEED),
+    },
+    # the signature is the credential, and this one is wrong
+    "/exports/:version_id/:token/:expires/:signature/:key": reads("all", 403),
     "{A}/extras/": reads(),
     "{A}/extras/:key/": ENTRY,
-    "{A}/concepts/": LIST, "{A}/mappings/": LIST,
-    "{A}/concepts/:concept/": ITEM, "{A}/mappings/:mapping/": ITEM,
-    "{A}/concepts/:concept/versions/": reads(), "{A}/mappings/:mapping/versions/": reads(),
+    "{A}/concepts/": LIST,
+    "{A}/mappings/": LIST,
+    "{A}/concepts/:concept/": ITEM,
+    "{A}/mappings/:mapping/": ITEM,
+    "{A}/concepts/:concept/versions/": reads(),
+    "{A}/mappings/:mapping/versions/": reads(),
     "{A}/concepts/:concept/mappings/": reads(),
-    "{A}/concepts/:concept/names/": LIST, "{A}/concepts/:concept/descriptions/": LIST,
-    "{A}/concepts/:concept/names/:uuid/": ENTRY, "{A}/concepts/:concept/descriptions/:uuid/": ENTRY,
-    "{A}/concepts/:concept/extras/": reads(), "{A}/concepts/:concept/extras/:key/": ENTRY,
-    "{A}/concepts/:concept/:item_version/": reads(), "{A}/mappings/:mapping/:item_version/": reads(),
-    "{A}/concepts/:concept/:item_version/names/": reads(), "{A}/concepts/:concept/:item_version/descriptions/": reads(),
-    "{A}/concepts/:concept/:item_version/names/:uuid/": reads(), "{A}/concepts/:concept/:item_version/descriptions/:uuid/": reads(),
-    "{A}/concepts/:concept/:item_version/extras/": reads(), "{A}/concepts/:concept/:item_version/extras/:key/": reads(),
-}  # fmt: skip
-"""The right that each method of a route needs, and the status of a caller who has it (of HEAD and v1, where they differ: see `status`)."""
+    "{A}/concepts/:concept/names/": LIST,
+    "{A}/concepts/:concept/descriptions/": LIST,
+    "{A}/concepts/:concept/names/:uuid/": ENTRY,
+    "{A}/concepts/:concept/descriptions/:uuid/": ENTRY,
+    "{A}/concepts/:concept/extras/": reads(),
+    "{A}/concepts/:concept/extras/:key/": ENTRY,
+    "{A}/concepts/:concept/:item_version/": reads(),
+    "{A}/mappings/:mapping/:item_version/": reads(),
+    "{A}/concepts/:concept/:item_version/names/": reads(),
+    "{A}/concepts/:concept/:item_version/descriptions/": reads(),
+    "{A}/concepts/:concept/:item_version/names/:uuid/": reads(),
+    "{A}/concepts/:concept/:item_version/descriptions/:uuid/": reads(),
+    "{A}/concepts/:concept/:item_version/extras/": reads(),
+    "{A}/concepts/:concept/:item_version/extras/:key/": reads(),
+}
+"""The right that each method of a route needs, and the status of a caller who has it (of HEAD and
+v1, where they differ: see `status`).
+"""
 
 
 def refusal(right: str, role: str, visibility: str) -> int | None:
     """Section 4: 401 or 403 for a caller without the right, None for one with it."""
-    needs_name = right in ("user", "write", "own", "staff", "superuser", "ask") or (right == "read" and visibility == "None")
+    needs_name = right in ("user", "write", "own", "staff", "superuser", "ask") or (
+        right == "read" and visibility == "None"
+    )
     if role == "anonymous":
         return 401 if needs_name else None
     allowed = {
@@ -102,14 +134,25 @@ def refusal(right: str, role: str, visibility: str) -> int | None:
 
 
 def status(pattern: str, address: str, method: str, allowed: int) -> int:
-    """What a caller with the right is answered: HEAD is no version, and content below a version is frozen."""
-    head = "/versions/:version" in address  # the walk names HEAD by the longer spelling, v1 by the shorter one
-    if "{V}" in pattern and head and (pattern == "{V}/export/" or (pattern == "{V}/" and method in (*CHANGES, "DELETE"))):
+    """What a caller with the right is answered: HEAD is no version, and content below a version is
+    frozen.
+    """
+    # the walk names HEAD by the longer spelling, v1 by the shorter one
+    head = "/versions/:version" in address
+    if (
+        "{V}" in pattern
+        and head
+        and (pattern == "{V}/export/" or (pattern == "{V}/" and method in (*CHANGES, "DELETE")))
+    ):
         return 405
     if pattern == "{V}/processing/" and head and method == "POST":
         return OK  # no flag of HEAD is ever stuck
     frozen = "/:version/" in address and not head and "{A}/extras" not in pattern
-    return FROZEN if pattern.startswith("{A}") and frozen and method not in ("GET", "HEAD") else allowed
+    return (
+        FROZEN
+        if pattern.startswith("{A}") and frozen and method not in ("GET", "HEAD")
+        else allowed
+    )
 
 
 @dataclass
@@ -118,7 +161,8 @@ class World:
 
     callers: dict[str, Api]
     gone: Api  # whose user is deactivated
-    steps: dict[str, dict[str, str]]  # of a repository, by its URL: what the further steps of an address are
+    # of a repository, by its URL: what the further steps of an address are
+    steps: dict[str, dict[str, str]]
     cells: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -134,7 +178,12 @@ class World:
 
 def fill(api: Api, owner: str, visibility: str) -> Source:
     """A source of this visibility with one of everything, released as v1."""
-    good(api.post(f"{owner}sources/", {"id": visibility, "name": visibility, "public_access": visibility, "extras": {"k": 1}}))
+    good(
+        api.post(
+            f"{owner}sources/",
+            {"id": visibility, "name": visibility, "public_access": visibility, "extras": {"k": 1}},
+        )
+    )
     source = Source(api, f"{owner}sources/{visibility}/")
     source.concept("C", descriptions=[{"description": "d", "locale": "en"}], extras={"k": 1})
     source.concept("D")
@@ -147,13 +196,27 @@ def fill(api: Api, owner: str, visibility: str) -> Source:
 def world(app, services):
     root = Api(app.test_client())
     people = People(services, root)
-    owner, other, gone = people.new(username="owner"), people.new(username="other"), people.new(username="gone")
+    owner, other, gone = (
+        people.new(username="owner"),
+        people.new(username="other"),
+        people.new(username="gone"),
+    )
     staff = people.new(username="staff", is_staff=True)
     people.new(username="member")
-    callers = {"anonymous": root.anonymous, "other": other.api, "owner": owner.api, "staff": staff.api, "superuser": root}
+    callers = {
+        "anonymous": root.anonymous,
+        "other": other.api,
+        "owner": owner.api,
+        "staff": staff.api,
+        "superuser": root,
+    }
     owners = ["/users/owner/", "/users/staff/", "/users/root/"]
     for visibility in VISIBILITIES:
-        good(owner.api.post("/orgs/", {"id": visibility, "name": visibility, "public_access": visibility}))
+        good(
+            owner.api.post(
+                "/orgs/", {"id": visibility, "name": visibility, "public_access": visibility}
+            )
+        )
         good(owner.api.open("PUT", f"/orgs/{visibility}/members/member/"))
         owners.append(f"/orgs/{visibility}/")
     steps = {}
@@ -161,7 +224,10 @@ def world(app, services):
         for visibility in VISIBILITIES:
             source = fill(root, url, visibility)
             concept = good(root.get(f"{source.url}concepts/C/")).get_json()
-            names = {"names": concept["names"][0]["uuid"], "descriptions": concept["descriptions"][0]["uuid"]}
+            names = {
+                "names": concept["names"][0]["uuid"],
+                "descriptions": concept["descriptions"][0]["uuid"],
+            }
             steps[source.url] = {"concept": concept["version"], "mapping": "1", **names}
     make_exports(app, services)
     good(root.delete("/users/gone/"))
@@ -176,7 +242,8 @@ def make_exports(app, services) -> None:
 
 @pytest.fixture
 def nothing_is_stored(monkeypatch, caplog, services):
-    caplog.set_level("ERROR", logger="oclapi.resources.errors")  # each deed that is prevented is a failure to it
+    # each deed that is prevented is a failure to it
+    caplog.set_level("ERROR", logger="oclapi.resources.errors")
 
     def refuse(*args, **kwargs):
         raise RepositoryBusy("the test stores nothing")
@@ -187,24 +254,41 @@ def nothing_is_stored(monkeypatch, caplog, services):
 
 
 def filled(pattern: str, address: str, owner: str, visibility: str, role: str, world: World) -> str:
-    """An address with ids in the place of its steps. `owner`: URL of the owner, `/user/` for the caller's own."""
+    """An address with ids in the place of its steps. `owner`: URL of the owner, `/user/` for the
+    caller's own.
+    """
     mine = f"/users/{USERS[role]}/" if owner == "/user/" else owner
     known = world.steps[f"{mine}sources/{visibility}/"]
     values = {
-        "org": owner.split("/")[-2], "user": "member" if "members" in pattern else owner.split("/")[-2], "source": visibility,
-        "version": "HEAD" if "/versions/:version" in address else "v1", "concept": "C", "mapping": "M", "key": "k",
+        "org": owner.split("/")[-2],
+        "user": "member" if "members" in pattern else owner.split("/")[-2],
+        "source": visibility,
+        "version": "HEAD" if "/versions/:version" in address else "v1",
+        "concept": "C",
+        "mapping": "M",
+        "key": "k",
         "item_version": known["mapping" if ":mapping" in address else "concept"],
-        "uuid": known["names" if "/names/" in address else "descriptions"], "verification": "x",
-        "version_id": "1", "token": "x", "expires": "1", "signature": "x",
-    }  # fmt: skip
-    return "/".join(values[step[1:]] if step.startswith(":") else step for step in address.split("/"))
+        "uuid": known["names" if "/names/" in address else "descriptions"],
+        "verification": "x",
+        "version_id": "1",
+        "token": "x",
+        "expires": "1",
+        "signature": "x",
+    }
+    return "/".join(
+        values[step[1:]] if step.startswith(":") else step for step in address.split("/")
+    )
 
 
 def places(pattern: str, address: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Where the walk goes for an address: owner, visibility (of the repository, or of the organisation), roles."""
+    """Where the walk goes for an address: owner, visibility (of the repository, or of the
+    organisation), roles.
+    """
     of_repo = ":source" in address
     if address.startswith("/orgs/:org"):
-        if of_repo:  # the organisation's own visibility says nothing about its repositories: each meets another one
+        # the organisation's own visibility says nothing about its repositories: each meets another
+        # one
+        if of_repo:
             pairs = zip(("None", "View", "Edit"), VISIBILITIES, strict=True)
             yield from ((f"/orgs/{org}/", visibility, ROLES) for org, visibility in pairs)
         else:
@@ -212,7 +296,10 @@ def places(pattern: str, address: str) -> Iterator[tuple[str, str, tuple[str, ..
     elif address.startswith("/user/") and address != "/user/":
         yield "/user/", "None", tuple(USERS)
     else:
-        yield from (("/users/owner/", visibility, ROLES) for visibility in (VISIBILITIES if of_repo else ("View",)))
+        yield from (
+            ("/users/owner/", visibility, ROLES)
+            for visibility in (VISIBILITIES if of_repo else ("View",))
+        )
 
 
 def walk(world: World, pattern: str, methods: dict[str, tuple[str, int]]) -> None:
@@ -220,23 +307,43 @@ def walk(world: World, pattern: str, methods: dict[str, tuple[str, int]]) -> Non
         for owner, visibility, roles in places(pattern, address):
             of_caller = address.startswith("/user/")
             for method, (right, allowed) in methods.items():
-                if method == "HEAD" and ":source" in address and visibility != "None":  # as GET, which is asked everywhere
+                # as GET, which is asked everywhere
+                if method == "HEAD" and ":source" in address and visibility != "None":
                     continue
-                if pattern == "{V}/export/" and "/versions/:version" in address and method == "POST":
+                if (
+                    pattern == "{V}/export/"
+                    and "/versions/:version" in address
+                    and method == "POST"
+                ):
                     right = "ask"  # HEAD has no export yet
                 for role in roles:
                     url = filled(pattern, address, owner, visibility, role, world)
-                    expected = 401 if of_caller and role == "anonymous" else refusal(right, role, visibility)
+                    expected = (
+                        401
+                        if of_caller and role == "anonymous"
+                        else refusal(right, role, visibility)
+                    )
                     expected = expected or status(pattern, address, method, allowed)
                     found = world.ask(world.callers[role], method, url)
                     world.check(f"{role} {method} {url}", expected, found)
         url = filled(pattern, address, *next(places(pattern, address))[:2], "owner", world)
         for method in METHODS:
-            refused = 401 if not pattern.startswith("/exports/") else 403 if method in methods else 405  # a signed link reads no token
+            # a signed link reads no token
+            refused = (
+                401 if not pattern.startswith("/exports/") else 403 if method in methods else 405
+            )
             world.check(f"deactivated {method} {url}", refused, world.ask(world.gone, method, url))
             if method not in methods and not (method == "HEAD" and "GET" in methods):
-                world.check(f"superuser {method} {url}", 405, world.ask(world.callers["superuser"], method, url))
-                world.check(f"anonymous {method} {url}", 405, world.ask(world.callers["anonymous"], method, url))
+                world.check(
+                    f"superuser {method} {url}",
+                    405,
+                    world.ask(world.callers["superuser"], method, url),
+                )
+                world.check(
+                    f"anonymous {method} {url}",
+                    405,
+                    world.ask(world.callers["anonymous"], method, url),
+                )
 
 
 def with_head(methods: dict[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
@@ -251,7 +358,9 @@ def test_every_route_is_expected_here():
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_every_cell_of_the_table_holds_at_every_address(world, nothing_is_stored, record_property, capsys):
+def test_every_cell_of_the_table_holds_at_every_address(
+    world, nothing_is_stored, record_property, capsys
+):
     for pattern, _ in ROUTES:
         walk(world, pattern, with_head(EXPECTED[pattern]))
 
@@ -268,13 +377,19 @@ def test_whoever_may_read_may_have_a_missing_export_made(world, services, queue)
             for role in ROLES:
                 assert world.callers["superuser"].delete(url).status_code in (204, 404)
                 found = world.ask(world.callers[role], method, url)
-                assert found == (refusal(right, role, visibility) or (208 if method == "GET" else 202)), (role, method, visibility)
+                assert found == (
+                    refusal(right, role, visibility) or (208 if method == "GET" else 202)
+                ), (role, method, visibility)
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_lists_and_their_counts_hold_what_may_be_read(world, role):
     caller, url = world.callers[role], urlsplit
-    readable = {repo for repo in world.steps if refusal("read", _role(role, repo), repo.split("/")[-2]) is None}
+    readable = {
+        repo
+        for repo in world.steps
+        if refusal("read", _role(role, repo), repo.split("/")[-2]) is None
+    }
     public = {repo for repo in world.steps if not repo.endswith("/None/")}
 
     def listed(place: str) -> set[str]:
@@ -285,25 +400,56 @@ def test_lists_and_their_counts_hold_what_may_be_read(world, role):
     assert listed("/sources/") == readable
     for owner in ("/users/owner/", "/orgs/None/"):
         assert listed(f"{owner}sources/") == {repo for repo in readable if repo.startswith(owner)}
-    assert listed("/concepts/") == {f"{repo}concepts/{concept}/" for repo in public for concept in "CD"}
+    assert listed("/concepts/") == {
+        f"{repo}concepts/{concept}/" for repo in public for concept in "CD"
+    }
     assert listed("/mappings/") == {f"{repo}mappings/M/" for repo in public}
-    orgs = {f"/orgs/{visibility}/" for visibility in VISIBILITIES if visibility != "None" or role not in ("anonymous", "other")}
+    orgs = {
+        f"/orgs/{visibility}/"
+        for visibility in VISIBILITIES
+        if visibility != "None" or role not in ("anonymous", "other")
+    }
     assert listed("/orgs/") == orgs | {"/orgs/OCL/"}
-    assert {name.split("/")[2] for name in listed("/users/")} == {"root", "owner", "other", "staff", "member"}
+    assert {name.split("/")[2] for name in listed("/users/")} == {
+        "root",
+        "owner",
+        "other",
+        "staff",
+        "member",
+    }
 
 
 def _role(role: str, repo: str) -> str:
     """What the owner is to the repositories of others."""
-    return "other" if role == "owner" and repo.startswith(("/users/staff/", "/users/root/")) else role
+    return (
+        "other" if role == "owner" and repo.startswith(("/users/staff/", "/users/root/")) else role
+    )
 
 
 @pytest.mark.parametrize("role", ["anonymous", "other"])
 @pytest.mark.parametrize(
     "rest",
-    ["None", "None/", "None//", "/None/", "./None/", "View/../None/", "View/%2e%2e/None/", "View%2f..%2fNone/", "None%2f",
-     "None%2fconcepts/", "None/HEAD/", "None/latest/", "None/v1/concepts/C", "View/v1/%2e%2e/%2e%2e/None/concepts/", "None%00/",
-     "None;a=b/", "%4eone/", "None/?x=/View/"],
-)  # fmt: skip
+    [
+        "None",
+        "None/",
+        "None//",
+        "/None/",
+        "./None/",
+        "View/../None/",
+        "View/%2e%2e/None/",
+        "View%2f..%2fNone/",
+        "None%2f",
+        "None%2fconcepts/",
+        "None/HEAD/",
+        "None/latest/",
+        "None/v1/concepts/C",
+        "View/v1/%2e%2e/%2e%2e/None/concepts/",
+        "None%00/",
+        "None;a=b/",
+        "%4eone/",
+        "None/?x=/View/",
+    ],
+)
 def test_no_spelling_of_an_address_opens_what_is_private(world, role, rest):
     url = f"/users/owner/sources/{rest}"
     answer = world.callers[role].open("GET", url, environ_overrides={"RAW_URI": url})
@@ -315,13 +461,21 @@ def test_no_spelling_of_an_address_opens_what_is_private(world, role, rest):
 def test_what_may_not_be_read_is_unknown_in_bodies(world, services):
     other = world.callers["other"]
     good(world.callers["superuser"].post("/users/other/sources/", {"id": "Mine", "name": "Mine"}))
-    good(other.post("/users/other/sources/Mine/concepts/", {"id": "C", "concept_class": "x", "names": [{"name": "n", "locale": "en"}]}))
+    good(
+        other.post(
+            "/users/other/sources/Mine/concepts/",
+            {"id": "C", "concept_class": "x", "names": [{"name": "n", "locale": "en"}]},
+        )
+    )
     start = {"map_type": "X", "from_concept_url": "/users/other/sources/Mine/concepts/C/"}
 
     def target(url: str) -> Any:
         return other.post("/users/other/sources/Mine/mappings/", {**start, "to_concept_url": url})
 
-    hidden, missing = target("/users/owner/sources/None/concepts/C/"), target("/users/owner/sources/Nope/concepts/C/")
+    hidden, missing = (
+        target("/users/owner/sources/None/concepts/C/"),
+        target("/users/owner/sources/Nope/concepts/C/"),
+    )
 
     assert (hidden.status_code, list(hidden.get_json()["errors"])) == (400, ["to_concept_url"])
     assert hidden.get_json()["detail"].replace("None", "Nope") == missing.get_json()["detail"]

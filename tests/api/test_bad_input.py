@@ -1,4 +1,6 @@
-"""What is wrong is refused with the stated status, a body that names field and reason, and no trace in the store (contract 1, 2)."""
+"""What is wrong is refused with the stated status, a body that names field and reason, and no trace
+in the store (contract 1, 2).
+"""
 
 import json
 
@@ -12,9 +14,15 @@ NAME = {"name": "A name", "locale": "en"}
 
 
 def text_of(**fields):
-    """A concept's body as JSON text, with some fields replaced by JSON text that json.dumps would not write."""
+    """A concept's body as JSON text, with some fields replaced by JSON text that json.dumps would
+    not write.
+    """
     body = {name: value for name, value in concept_body("A").items() if name not in fields}
-    return json.dumps(body)[:-1] + "".join(f', "{name}": {value}' for name, value in fields.items()) + "}"
+    return (
+        json.dumps(body)[:-1]
+        + "".join(f', "{name}": {value}' for name, value in fields.items())
+        + "}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -30,8 +38,14 @@ def text_of(**fields):
         pytest.param(text_of(extras='{"x": NaN}'), "__all__", id="NaN"),
         pytest.param(text_of(extras='{"x": Infinity}'), "__all__", id="Infinity"),
         pytest.param(text_of(extras='{"x": 1e400}'), "__all__", id="a number that overflows"),
-        pytest.param(text_of(extras='{"x": 9223372036854775808}'), "extras", id="an integer beyond 64 bits"),
-        pytest.param(text_of(extras='{"x": -9223372036854775809}'), "extras", id="a negative integer beyond 64 bits"),
+        pytest.param(
+            text_of(extras='{"x": 9223372036854775808}'), "extras", id="an integer beyond 64 bits"
+        ),
+        pytest.param(
+            text_of(extras='{"x": -9223372036854775809}'),
+            "extras",
+            id="a negative integer beyond 64 bits",
+        ),
         pytest.param(text_of(extras='{"x": "a\\u0000b"}'), "extras", id="NUL in a text"),
         pytest.param(text_of(extras='{"a\\u0000b": 1}'), "extras", id="NUL in a key"),
         pytest.param(text_of(id='"a\\u0000b"'), "id", id="NUL in an id"),
@@ -50,29 +64,58 @@ def test_json_that_can_not_be_kept_is_refused(api, source, raw, field):
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"id": None}, "id"), ({"id": 7}, "id"), ({"id": ""}, "id"), ({"id": "a/b"}, "id"), ({"id": "a b"}, "id"), ({"id": "😀"}, "id"),
-        ({"id": "x" * 300}, "id"), ({"id": "a\n"}, "id"), ({"id": "é"}, "id"), ({"id": ["A"]}, "id"),
-        ({"concept_class": None}, "concept_class"), ({"concept_class": ""}, "concept_class"), ({"concept_class": 5}, "concept_class"),
-        ({"datatype": 5}, "datatype"), ({"datatype": None}, "datatype"),
-        ({"names": None}, "names"), ({"names": []}, "names"), ({"names": "A"}, "names"), ({"names": [5]}, "names"),
-        ({"names": [{"name": "A"}]}, "names"), ({"names": [{"locale": "en"}]}, "names"), ({"names": [{**NAME, "name": ""}]}, "names"),
-        ({"names": [{**NAME, "name": LONG}]}, "names"), ({"names": [{**NAME, "locale": "l" * 41}]}, "names"),
-        ({"names": [{**NAME, "locale_preferred": "perhaps"}]}, "names"), ({"names": [NAME] * 1001}, "names"),
+        ({"id": None}, "id"),
+        ({"id": 7}, "id"),
+        ({"id": ""}, "id"),
+        ({"id": "a/b"}, "id"),
+        ({"id": "a b"}, "id"),
+        ({"id": "😀"}, "id"),
+        ({"id": "x" * 300}, "id"),
+        ({"id": "a\n"}, "id"),
+        ({"id": "é"}, "id"),
+        ({"id": ["A"]}, "id"),
+        ({"concept_class": None}, "concept_class"),
+        ({"concept_class": ""}, "concept_class"),
+        ({"concept_class": 5}, "concept_class"),
+        ({"datatype": 5}, "datatype"),
+        ({"datatype": None}, "datatype"),
+        ({"names": None}, "names"),
+        ({"names": []}, "names"),
+        ({"names": "A"}, "names"),
+        ({"names": [5]}, "names"),
+        ({"names": [{"name": "A"}]}, "names"),
+        ({"names": [{"locale": "en"}]}, "names"),
+        ({"names": [{**NAME, "name": ""}]}, "names"),
+        ({"names": [{**NAME, "name": LONG}]}, "names"),
+        ({"names": [{**NAME, "locale": "l" * 41}]}, "names"),
+        ({"names": [{**NAME, "locale_preferred": "perhaps"}]}, "names"),
+        ({"names": [NAME] * 1001}, "names"),
         ({"descriptions": [{"description": "x" * 100_001, "locale": "en"}]}, "descriptions"),
         ({"descriptions": [{"locale": "en"}]}, "descriptions"),
-        ({"extras": []}, "extras"), ({"extras": "x"}, "extras"), ({"extras": {"x": LONG + LONG}}, "extras"),
+        ({"extras": []}, "extras"),
+        ({"extras": "x"}, "extras"),
+        ({"extras": {"x": LONG + LONG}}, "extras"),
         ({"extras": {"x": json.loads("[" * 33 + "]" * 33)}}, "extras"),
-        ({"retired": "perhaps"}, "retired"), ({"retired": None}, "retired"), ({"retired": 2}, "retired"),
-        ({"external_id": 5}, "external_id"), ({"update_comment": {}}, "update_comment"), ({"external_id": "x" * 32_001}, "external_id"),
+        ({"retired": "perhaps"}, "retired"),
+        ({"retired": None}, "retired"),
+        ({"retired": 2}, "retired"),
+        ({"external_id": 5}, "external_id"),
+        ({"update_comment": {}}, "update_comment"),
+        ({"external_id": "x" * 32_001}, "external_id"),
         ({"names": [{**NAME, "name": "x" * 32_000}] * 140}, "__all__"),
-        ({"id": "TAKEN"}, "id"), ({"id": "RETIRED"}, "__all__"),
+        ({"id": "TAKEN"}, "id"),
+        ({"id": "RETIRED"}, "__all__"),
     ],
     ids=lambda value: None if isinstance(value, str) else json.dumps(value)[:40],
-)  # fmt: skip
+)
 def test_a_concept_that_breaks_a_rule_is_refused(api, source, fields, field):
     source.concepts("TAKEN", "RETIRED")
     good(api.delete(f"{source.url}concepts/RETIRED/"))
-    body = {name: value for name, value in concept_body("A", **fields).items() if value is not None or name in ("datatype", "retired")}
+    body = {
+        name: value
+        for name, value in concept_body("A", **fields).items()
+        if value is not None or name in ("datatype", "retired")
+    }
 
     answer = api.post(f"{source.url}concepts/", body)
 
@@ -80,11 +123,16 @@ def test_a_concept_that_breaks_a_rule_is_refused(api, source, fields, field):
     told = answer.get_json()
     assert told["detail"]
     assert told["errors"][field] == told[field]
-    assert all(isinstance(text, str) and text for texts in told["errors"].values() for text in texts)
+    assert all(
+        isinstance(text, str) and text for texts in told["errors"].values() for text in texts
+    )
     assert sorted(source.ids("concepts/?includeRetired=true")) == ["RETIRED", "TAKEN"]
 
 
-@pytest.mark.parametrize("fields", [{"id": "B"}, {"concept_class": ""}, {"names": []}, {"extras": 5}, {"retired": "perhaps"}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"id": "B"}, {"concept_class": ""}, {"names": []}, {"extras": 5}, {"retired": "perhaps"}],
+)
 def test_a_refused_update_changes_nothing(api, source, fields):
     before = source.concept("A").get_json()
 
@@ -98,20 +146,43 @@ def test_a_refused_update_changes_nothing(api, source, fields):
 def test_unknown_keys_and_parameters_are_ignored(api, source):
     source.concept("A", nonsense={"x": 1}, url="/elsewhere/")
 
-    assert good(api.get(f"{source.url}concepts/A/?nonsense=1")).get_json()["url"] == f"{source.url}concepts/A/"
+    assert (
+        good(api.get(f"{source.url}concepts/A/?nonsense=1")).get_json()["url"]
+        == f"{source.url}concepts/A/"
+    )
 
 
 @pytest.mark.parametrize(
-    "listing", ["{source}concepts/", "{source}mappings/", "{source}versions/", "/orgs/", "/sources/", "{source}?includeConcepts=1"]
+    "listing",
+    [
+        "{source}concepts/",
+        "{source}mappings/",
+        "{source}versions/",
+        "/orgs/",
+        "/sources/",
+        "{source}?includeConcepts=1",
+    ],
 )
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("limit", "-1"), ("limit", "501"), ("limit", "abc"), ("limit", "1.5"), ("limit", "１"), ("limit", "9" * 99),
-        ("page", "0"), ("page", "-1"), ("page", "x"), ("offset", "-1"), ("offset", "x"),
-        ("updatedSince", "2015-13-45"), ("updatedSince", "yesterday"), ("updatedSince", "2015-01-01T25:00:00Z"), ("updatedSince", "9" * 30),
+        ("limit", "-1"),
+        ("limit", "501"),
+        ("limit", "abc"),
+        ("limit", "1.5"),
+        ("limit", "１"),
+        ("limit", "9" * 99),
+        ("page", "0"),
+        ("page", "-1"),
+        ("page", "x"),
+        ("offset", "-1"),
+        ("offset", "x"),
+        ("updatedSince", "2015-13-45"),
+        ("updatedSince", "yesterday"),
+        ("updatedSince", "2015-01-01T25:00:00Z"),
+        ("updatedSince", "9" * 30),
     ],
-)  # fmt: skip
+)
 def test_a_bad_parameter_of_a_list_is_refused(api, source, listing, name, value):
     url = listing.replace("{source}", source.url)
     answer = api.open("GET", f"{url}{'&' if '?' in url else '?'}{name}={value}")
@@ -123,11 +194,18 @@ def test_a_bad_parameter_of_a_list_is_refused(api, source, listing, name, value)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("verbose", "yes"), ("includeRetired", "2"), ("retired", "no"), ("released", "maybe"), ("sortAsc", "colour"),
+        ("verbose", "yes"),
+        ("includeRetired", "2"),
+        ("retired", "no"),
+        ("released", "maybe"),
+        ("sortAsc", "colour"),
         ("sortDesc", "colour"),
-        ("cursor", "nonsense"), ("cursor", "WzFd.aaaaaa.bbbb"), ("includeMappings", "x"), ("includeInverseMappings", "x"),
+        ("cursor", "nonsense"),
+        ("cursor", "WzFd.aaaaaa.bbbb"),
+        ("includeMappings", "x"),
+        ("includeInverseMappings", "x"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_parameter_of_content_is_refused(api, source, name, value):
     answer = api.get(f"{source.url}concepts/?{name}={value}")
 
@@ -143,18 +221,30 @@ def test_a_bad_parameter_of_a_detail_is_refused(api, source, name):
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"id": "a/b"}, "id"), ({"id": None}, "id"), ({"name": None}, "name"), ({"name": " "}, "name"),
+        ({"id": "a/b"}, "id"),
+        ({"id": None}, "id"),
+        ({"name": None}, "name"),
+        ({"name": " "}, "name"),
         ({"short_code": "other"}, "short_code"),
-        ({"public_access": "Secret"}, "public_access"), ({"supported_locales": 5}, "supported_locales"),
+        ({"public_access": "Secret"}, "public_access"),
+        ({"supported_locales": 5}, "supported_locales"),
         ({"default_locale": ""}, "default_locale"),
-        ({"custom_validation_schema": "Other"}, "custom_validation_schema"), ({"extras": []}, "extras"), ({"website": 5}, "website"),
-        ({"description": "x" * 100_001}, "description"), ({"id": "TAKEN"}, "id"), ({"id": "TAKEN"}, "__all__"),
+        ({"custom_validation_schema": "Other"}, "custom_validation_schema"),
+        ({"extras": []}, "extras"),
+        ({"website": 5}, "website"),
+        ({"description": "x" * 100_001}, "description"),
+        ({"id": "TAKEN"}, "id"),
+        ({"id": "TAKEN"}, "__all__"),
     ],
-)  # fmt: skip
+)
 def test_a_source_that_breaks_a_rule_is_refused(api, fields, field):
     owner = new_org(api)
     good(api.post(f"{owner}sources/", {"id": "TAKEN", "name": "Taken"}))
-    body = {name: value for name, value in {"id": "NEW", "name": "New", **fields}.items() if value is not None}
+    body = {
+        name: value
+        for name, value in {"id": "NEW", "name": "New", **fields}.items()
+        if value is not None
+    }
 
     answer = api.post(f"{owner}sources/", body)
 
@@ -165,12 +255,22 @@ def test_a_source_that_breaks_a_rule_is_refused(api, fields, field):
 
 @pytest.mark.parametrize(
     ("fields", "field"),
-    [({"id": "a b"}, "id"), ({"id": None}, "id"), ({"name": ""}, "name"), ({"public_access": "x"}, "public_access"),
-     ({"id": "OCL"}, "mnemonic"), ({"id": "OCL"}, "id")],
+    [
+        ({"id": "a b"}, "id"),
+        ({"id": None}, "id"),
+        ({"name": ""}, "name"),
+        ({"public_access": "x"}, "public_access"),
+        ({"id": "OCL"}, "mnemonic"),
+        ({"id": "OCL"}, "id"),
+    ],
 )
 def test_an_organisation_that_breaks_a_rule_is_refused(api, fields, field):
     before = good(api.get("/orgs/")).headers["num_found"]
-    body = {name: value for name, value in {"id": "NewOrg", "name": "New", **fields}.items() if value is not None}
+    body = {
+        name: value
+        for name, value in {"id": "NewOrg", "name": "New", **fields}.items()
+        if value is not None
+    }
 
     answer = api.post("/orgs/", body)
 
@@ -179,10 +279,19 @@ def test_an_organisation_that_breaks_a_rule_is_refused(api, fields, field):
     assert good(api.get("/orgs/")).headers["num_found"] == before
 
 
-ABSENT = ["concepts/none/", "mappings/none/", "none/", "concepts/none/names/x/", "concepts/a%2Fb/", "concepts/%00/"]
+ABSENT = [
+    "concepts/none/",
+    "mappings/none/",
+    "none/",
+    "concepts/none/names/x/",
+    "concepts/a%2Fb/",
+    "concepts/%00/",
+]
 
 
-@pytest.mark.parametrize(("method", "rest"), [(method, rest) for method in ("GET", "PUT", "DELETE") for rest in ABSENT])
+@pytest.mark.parametrize(
+    ("method", "rest"), [(method, rest) for method in ("GET", "PUT", "DELETE") for rest in ABSENT]
+)
 def test_what_is_not_there_is_404_for_every_method(api, source, method, rest):
     body = {} if method == "GET" else {"json": {}}
     assert api.open(method, source.url + rest, **body).status_code == 404

@@ -12,7 +12,13 @@ def shown(source, rest):
 
 
 def test_a_created_concept_is_answered_as_it_is_read(api, source):
-    made = source.concept("1007", datatype="Numeric", extras={"units": "mmol/L"}, external_id="x-1", update_comment="first")
+    made = source.concept(
+        "1007",
+        datatype="Numeric",
+        extras={"units": "mmol/L"},
+        external_id="x-1",
+        update_comment="first",
+    )
 
     assert made.status_code == 201
     assert made.headers["Location"] == f"http://localhost{source.url}concepts/1007/"
@@ -20,7 +26,11 @@ def test_a_created_concept_is_answered_as_it_is_read(api, source):
     concept = made.get_json()
     assert concept["source_url"] == source.url
     assert concept["version_url"] == f"{source.url}concepts/1007/{concept['version']}/"
-    assert (concept["extras"], concept["mappings"], concept["is_latest_version"]) == ({"units": "mmol/L"}, [], True)
+    assert (concept["extras"], concept["mappings"], concept["is_latest_version"]) == (
+        {"units": "mmol/L"},
+        [],
+        True,
+    )
     assert (concept["created_by"], concept["update_comment"]) == ("root", "first")
 
 
@@ -28,17 +38,35 @@ def test_a_created_concept_is_answered_as_it_is_read(api, source):
 def test_an_update_changes_only_what_it_names_and_makes_a_version(api, source, method):
     before = source.concept("A", datatype="Text").get_json()
 
-    after = good(api.open(method, f"{source.url}concepts/A/", json={"concept_class": "Drug", "update_comment": "why"})).get_json()
+    after = good(
+        api.open(
+            method,
+            f"{source.url}concepts/A/",
+            json={"concept_class": "Drug", "update_comment": "why"},
+        )
+    ).get_json()
 
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"concept_class", "version", "version_url", "updated_on", "version_created_on", "update_comment"}
+    assert changed == {
+        "concept_class",
+        "version",
+        "version_url",
+        "updated_on",
+        "version_created_on",
+        "update_comment",
+    }
     assert shown(source, "concepts/A/") == after
 
 
 def test_an_update_that_changes_nothing_makes_no_version(api, source):
     before = source.concept("A").get_json()
 
-    after = good(api.put(f"{source.url}concepts/A/", {"concept_class": "Test", "id": "A", "update_comment": "nothing"})).get_json()
+    after = good(
+        api.put(
+            f"{source.url}concepts/A/",
+            {"concept_class": "Test", "id": "A", "update_comment": "nothing"},
+        )
+    ).get_json()
 
     assert after == before
     assert len(shown(source, "concepts/A/versions/")) == 1
@@ -98,24 +126,42 @@ def test_a_version_of_the_source_shows_its_concepts_as_they_were(api, source):
 NEW_NAME: dict[str, Any] = {"name": "Another", "locale": "fr"}
 NEW_DESCRIPTION: dict[str, Any] = {"description": "Another", "locale": "fr"}
 WRITES: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("POST", "concepts/", concept_body("B")), ("PUT", "concepts/A/", {"datatype": "Text"}), ("PATCH", "concepts/A/", {"datatype": "Text"}),
-    ("POST", "concepts/A/", {"datatype": "Text"}), ("DELETE", "concepts/A/", {}),
-    ("POST", "concepts/A/names/", NEW_NAME), ("PUT", "concepts/A/names/:name/", NEW_NAME), ("DELETE", "concepts/A/names/:name/", {}),
-    ("POST", "concepts/A/descriptions/", NEW_DESCRIPTION), ("PUT", "concepts/A/descriptions/:description/", {"description": "Changed"}),
+    ("POST", "concepts/", concept_body("B")),
+    ("PUT", "concepts/A/", {"datatype": "Text"}),
+    ("PATCH", "concepts/A/", {"datatype": "Text"}),
+    ("POST", "concepts/A/", {"datatype": "Text"}),
+    ("DELETE", "concepts/A/", {}),
+    ("POST", "concepts/A/names/", NEW_NAME),
+    ("PUT", "concepts/A/names/:name/", NEW_NAME),
+    ("DELETE", "concepts/A/names/:name/", {}),
+    ("POST", "concepts/A/descriptions/", NEW_DESCRIPTION),
+    ("PUT", "concepts/A/descriptions/:description/", {"description": "Changed"}),
     ("DELETE", "concepts/A/descriptions/:description/", {}),
-    ("PUT", "concepts/A/extras/k/", {"k": 2}), ("DELETE", "concepts/A/extras/k/", {}),
-    ("POST", "mappings/", {"id": "za"}), ("PUT", "mappings/az/", {"map_type": "NARROWER-THAN"}), ("DELETE", "mappings/az/", {}),
-)  # fmt: skip
+    ("PUT", "concepts/A/extras/k/", {"k": 2}),
+    ("DELETE", "concepts/A/extras/k/", {}),
+    ("POST", "mappings/", {"id": "za"}),
+    ("PUT", "mappings/az/", {"map_type": "NARROWER-THAN"}),
+    ("DELETE", "mappings/az/", {}),
+)
 """What changes content: bodies that HEAD takes. `:name` and `:description` stand for uuids."""
 
 
-@pytest.mark.parametrize(("method", "rest", "body"), WRITES, ids=[f"{method} {rest}" for method, rest, _ in WRITES])
+@pytest.mark.parametrize(
+    ("method", "rest", "body"), WRITES, ids=[f"{method} {rest}" for method, rest, _ in WRITES]
+)
 def test_a_version_is_frozen_and_its_head_is_not(api, source, services, method, rest, body):
     source.concept("Z")
-    made = source.concept("A", extras={"k": 1}, names=[NEW_NAME, {"name": "A", "locale": "en"}], descriptions=[NEW_DESCRIPTION]).get_json()
+    made = source.concept(
+        "A",
+        extras={"k": 1},
+        names=[NEW_NAME, {"name": "A", "locale": "en"}],
+        descriptions=[NEW_DESCRIPTION],
+    ).get_json()
     source.mapping("az", "A", "Z")
     source.release("v1")
-    rest = rest.replace(":name", made["names"][1]["uuid"]).replace(":description", made["descriptions"][0]["uuid"])
+    rest = rest.replace(":name", made["names"][1]["uuid"]).replace(
+        ":description", made["descriptions"][0]["uuid"]
+    )
     if rest == "mappings/":
         body = source.mapping_body("za", "Z", "A")
     before = stored(services.store, source)
@@ -151,11 +197,20 @@ def test_mappings_are_shown_inside_concepts_when_asked_for(api, source):
     assert ids("concepts/A/") == []
     assert ids("concepts/A/?includeMappings=true") == ["ab"]
     assert ids("concepts/A/?includeInverseMappings=true") == ["ab", "ba"]
-    assert sorted(ids("concepts/A/?includeInverseMappings=true&includeRetired=true")) == ["ab", "ba", "ca"]
+    assert sorted(ids("concepts/A/?includeInverseMappings=true&includeRetired=true")) == [
+        "ab",
+        "ba",
+        "ca",
+    ]
     assert "type" not in shown(source, "concepts/A/?includeMappings=true")["mappings"][0]
-    assert shown(source, "concepts/A/?includeMappings=true&verbose=true")["mappings"] == [shown(source, "mappings/ab/")]
+    assert shown(source, "concepts/A/?includeMappings=true&verbose=true")["mappings"] == [
+        shown(source, "mappings/ab/")
+    ]
     assert [m["id"] for m in shown(source, "concepts/A/mappings/")] == ["ab"]
-    assert {m["id"] for m in shown(source, "concepts/A/mappings/?includeInverseMappings=true")} == {"ab", "ba"}
+    assert {m["id"] for m in shown(source, "concepts/A/mappings/?includeInverseMappings=true")} == {
+        "ab",
+        "ba",
+    }
     assert shown(source, "concepts/A/mappings/?verbose=true") == [shown(source, "mappings/ab/")]
 
 
@@ -167,7 +222,9 @@ def test_mappings_are_shown_inside_listed_concepts_when_asked_for(api, source, l
 
     listed = shown(source, f"concepts/?includeInverseMappings=true&limit={limit}&verbose={verbose}")
 
-    assert {concept["id"]: [mapping["id"] for mapping in concept["mappings"]] for concept in listed} == {"A": ["ab"], "B": ["ab"]}
+    assert {
+        concept["id"]: [mapping["id"] for mapping in concept["mappings"]] for concept in listed
+    } == {"A": ["ab"], "B": ["ab"]}
     assert ("names" in listed[0]) == ("type" in listed[0]["mappings"][0]) == (verbose == "true")
 
 
@@ -232,12 +289,21 @@ def test_names_are_filtered(api, source, query, found):
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("fiev", []), ("fiev*", ["Fièvre jaune"]), ("fievre", ["Fièvre jaune"]), ('"jaune fievre"', []), ("jaune fievre", ["Fièvre jaune"]),
-        ("x-ray", ["X-ray of chest"]), ('"of chest"', ["X-ray of chest"]), ("*", ["Fièvre jaune", "X-ray of chest"]), ("jaune chest", []),
+        ("fiev", []),
+        ("fiev*", ["Fièvre jaune"]),
+        ("fievre", ["Fièvre jaune"]),
+        ('"jaune fievre"', []),
+        ("jaune fievre", ["Fièvre jaune"]),
+        ("x-ray", ["X-ray of chest"]),
+        ('"of chest"', ["X-ray of chest"]),
+        ("*", ["Fièvre jaune", "X-ray of chest"]),
+        ("jaune chest", []),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize(("part", "text"), [("names", "name"), ("descriptions", "description")])
-def test_words_mean_the_same_for_the_entries_of_a_concept_as_for_lists(api, source, part, text, query, found):
+def test_words_mean_the_same_for_the_entries_of_a_concept_as_for_lists(
+    api, source, part, text, query, found
+):
     entries = [{text: told, "locale": "en"} for told in ("Fièvre jaune", "X-ray of chest")]
     source.concept("A", **{part: entries})
     answer = good(api.open("GET", f"{source.url}concepts/A/{part}/", query_string={"q": query}))
@@ -251,23 +317,39 @@ def test_entries_of_older_states_are_read_only(api, source):
 
     for base in (first["version_url"], f"{source.url}v1/concepts/A/"):
         assert good(api.get(f"{base}names/")).get_json() == first["names"]
-        assert good(api.get(f"{base}names/{first['names'][0]['uuid']}/")).get_json() == first["names"][0]
+        assert (
+            good(api.get(f"{base}names/{first['names'][0]['uuid']}/")).get_json()
+            == first["names"][0]
+        )
         assert good(api.get(f"{base}descriptions/")).get_json() == []
         assert good(api.get(f"{base}extras/")).get_json() == {}
         assert api.post(f"{base}names/", {"name": "x", "locale": "en"}).status_code == 405
-        assert api.put(f"{base}names/{first['names'][0]['uuid']}/", {"name": "x"}).status_code == 405
+        assert (
+            api.put(f"{base}names/{first['names'][0]['uuid']}/", {"name": "x"}).status_code == 405
+        )
 
 
 # Extras
 
 KEYS = {
-    "units": "units", "a.b": "a.b", "$ref": "$ref", "50%25": "50%", "a%2Fb": "a/b", "%C3%A9": "é", "%25": "%", "a%20b": "a b",
-    "names": "names", "%2F": "/", "%2525": "%25",
-}  # fmt: skip
+    "units": "units",
+    "a.b": "a.b",
+    "$ref": "$ref",
+    "50%25": "50%",
+    "a%2Fb": "a/b",
+    "%C3%A9": "é",
+    "%25": "%",
+    "a%20b": "a b",
+    "names": "names",
+    "%2F": "/",
+    "%2525": "%25",
+}
 """Keys by the way they stand in an address."""
 
 
-@pytest.mark.parametrize("value", [0, False, "", None, 1.0, 2**63 - 1, ["x", {"y": None}], {"deep": {"er": 1}}])
+@pytest.mark.parametrize(
+    "value", [0, False, "", None, 1.0, 2**63 - 1, ["x", {"y": None}], {"deep": {"er": 1}}]
+)
 def test_an_extra_takes_any_value(api, source, value):
     source.concept("A")
     for base in (f"{source.url}concepts/A/", source.url):

@@ -31,7 +31,9 @@ def test_the_methods_of_an_address_do_not_depend_on_its_slash(api, url):
     for method in ("OPTIONS", "DELETE"):
         with_slash, without = api.open(method, url), api.open(method, url[:-1])
         assert without.status_code == with_slash.status_code
-        assert set(without.headers["Allow"].split(", ")) == set(with_slash.headers["Allow"].split(", "))
+        assert set(without.headers["Allow"].split(", ")) == set(
+            with_slash.headers["Allow"].split(", ")
+        )
 
 
 def test_a_link_to_the_next_page_ends_with_a_slash_before_its_parameters(api, source):
@@ -39,13 +41,25 @@ def test_a_link_to_the_next_page_ends_with_a_slash_before_its_parameters(api, so
     assert "/concepts/?limit=1" in api.get(f"{source.url}concepts?limit=1").headers["next"]
 
 
-@pytest.mark.parametrize("url", ["/orgs//", "//orgs/", "/orgs/OCL//sources/", "/orgs/OCL/sources//"])
+@pytest.mark.parametrize(
+    "url", ["/orgs//", "//orgs/", "/orgs/OCL//sources/", "/orgs/OCL/sources//"]
+)
 def test_repeated_slashes_are_no_address(api, url):
-    assert api.open("GET", "/", environ_overrides={"RAW_URI": url, "REQUEST_URI": url}).status_code == 404
+    assert (
+        api.open("GET", "/", environ_overrides={"RAW_URI": url, "REQUEST_URI": url}).status_code
+        == 404
+    )
 
 
 @pytest.mark.parametrize(
-    "url", ["/nothing/", "/orgs/Nobody/", "/orgs/Nobody/sources/", "/orgs/OCL/sources/none/concepts/x/", "/orgs/a%20b/"]
+    "url",
+    [
+        "/nothing/",
+        "/orgs/Nobody/",
+        "/orgs/Nobody/sources/",
+        "/orgs/OCL/sources/none/concepts/x/",
+        "/orgs/a%20b/",
+    ],
 )
 def test_an_unknown_address_is_404_with_a_reason(api, url):
     answer = api.get(url)
@@ -102,8 +116,25 @@ def test_every_answer_can_be_read_by_pages_of_other_sites(api):
         assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
         assert "includeFacets" in answer.headers["Access-Control-Allow-Headers"]
         exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
-        assert {"num_found", "num_returned", "next", "previous", "offset", "pages", "page_number", "Link"} <= set(exposed)
-        assert {"lastUpdated", "Last-Updated", "exportStatus", "exportError", "exportURL", "Location", "Retry-After"} <= set(exposed)
+        assert {
+            "num_found",
+            "num_returned",
+            "next",
+            "previous",
+            "offset",
+            "pages",
+            "page_number",
+            "Link",
+        } <= set(exposed)
+        assert {
+            "lastUpdated",
+            "Last-Updated",
+            "exportStatus",
+            "exportError",
+            "exportURL",
+            "Location",
+            "Retry-After",
+        } <= set(exposed)
         assert answer.headers["Vary"] == "Authorization, Accept-Encoding"
 
 
@@ -124,20 +155,38 @@ def test_json_is_compressed_on_request(api, source, limit):
 def test_json_is_not_compressed_unasked(api, source, accepted):
     source.concepts(*"ABCDEF")
 
-    assert "Content-Encoding" not in api.get(f"{source.url}concepts/", **{"Accept-Encoding": accepted}).headers
+    assert (
+        "Content-Encoding"
+        not in api.get(f"{source.url}concepts/", **{"Accept-Encoding": accepted}).headers
+    )
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data"],
+)
 def test_a_body_that_is_not_json_is_refused(api, source, content_type):
-    answer = api.open("POST", f"{source.url}concepts/", data=json.dumps(concept_body("A")), content_type=content_type)
+    answer = api.open(
+        "POST",
+        f"{source.url}concepts/",
+        data=json.dumps(concept_body("A")),
+        content_type=content_type,
+    )
 
     assert answer.status_code == 415
     assert source.ids() == []
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", None])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/json; charset=utf-8", None]
+)
 def test_json_is_taken_with_parameters_or_without_a_type(api, source, content_type):
-    answer = api.open("POST", f"{source.url}concepts/", data=json.dumps(concept_body("A")), content_type=content_type)
+    answer = api.open(
+        "POST",
+        f"{source.url}concepts/",
+        data=json.dumps(concept_body("A")),
+        content_type=content_type,
+    )
 
     assert answer.status_code == 201
 
@@ -153,9 +202,12 @@ def test_a_body_over_the_limit_is_refused_by_its_length_alone(api, source):
 def test_a_body_over_the_limit_is_refused_while_it_comes_in_pieces(api, source):
     body = json.dumps(concept_body("A", extras={"x": "y" * (17 * 2**20)})).encode()
     answer = api.open(
-        "POST", f"{source.url}concepts/", input_stream=io.BytesIO(body), content_type="application/json",
+        "POST",
+        f"{source.url}concepts/",
+        input_stream=io.BytesIO(body),
+        content_type="application/json",
         environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
-    )  # fmt: skip
+    )
 
     assert answer.status_code == 413
 
@@ -193,7 +245,9 @@ def test_an_empty_parameter_is_an_absent_one(api, source):
 # Compress
 
 
-@pytest.mark.parametrize("rest", ["concepts/", "", "?includeConcepts=true", "concepts/A00/", "versions/"])
+@pytest.mark.parametrize(
+    "rest", ["concepts/", "", "?includeConcepts=true", "concepts/A00/", "versions/"]
+)
 def test_compress_packs_the_whole_answer(api, source, rest):
     source.concepts(*(f"A{number:02}" for number in range(12)))
     packed = api.get(source.url + rest, Compress="true")
@@ -203,14 +257,19 @@ def test_compress_packs_the_whole_answer(api, source, rest):
     with zipfile.ZipFile(io.BytesIO(packed.data)) as archive:
         assert archive.namelist() == ["export.json"]
         assert archive.testzip() is None
-        assert not archive.infolist()[0].flag_bits & 8  # the sizes stand before the content, for readers of streams
+        # the sizes stand before the content, for readers of streams
+        assert not archive.infolist()[0].flag_bits & 8
         everything = f"{rest}{'&' if '?' in rest else '?'}limit=0"
-        assert json.loads(archive.read("export.json")) == api.get(source.url + everything).get_json()
+        assert (
+            json.loads(archive.read("export.json")) == api.get(source.url + everything).get_json()
+        )
 
 
 def test_compress_ignores_paging_even_where_it_is_wrong(api, source):
     source.concepts("A", "B", "C")
-    packed = good(api.get(f"{source.url}concepts/?limit=100000&page=abc&offset=-1&cursor=none", Compress="1"))
+    packed = good(
+        api.get(f"{source.url}concepts/?limit=100000&page=abc&offset=-1&cursor=none", Compress="1")
+    )
 
     with zipfile.ZipFile(io.BytesIO(packed.data)) as archive:
         assert len(json.loads(archive.read("export.json"))) == 3
@@ -230,7 +289,17 @@ def test_errors_are_never_packed(api):
 # Credentials
 
 
-@pytest.mark.parametrize("header", ["Token", "Token xyz", "token " + "0" * 40, f"Token {TOKEN}x", f"Token {TOKEN} {TOKEN}", "TOKEN  "])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Token",
+        "Token xyz",
+        "token " + "0" * 40,
+        f"Token {TOKEN}x",
+        f"Token {TOKEN} {TOKEN}",
+        "TOKEN  ",
+    ],
+)
 def test_a_bad_token_is_refused_even_where_none_is_needed(api, header):
     answer = api.anonymous.get("/orgs/", Authorization=header)
 
@@ -240,13 +309,20 @@ def test_a_bad_token_is_refused_even_where_none_is_needed(api, header):
 
 @pytest.mark.parametrize("url", ["/nothing/", "/sources/"])
 def test_a_bad_token_comes_before_any_other_failure(api, url):
-    assert api.anonymous.open("POST", url, headers={"Authorization": "Token none"}).status_code == 401
+    assert (
+        api.anonymous.open("POST", url, headers={"Authorization": "Token none"}).status_code == 401
+    )
 
 
 @pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer abc", "Tokens abc", ""])
 def test_other_schemes_count_as_nobody(api, header):
     assert api.anonymous.get("/orgs/", Authorization=header).status_code == 200
-    assert api.anonymous.open("POST", "/orgs/", headers={"Authorization": header}, json={"id": "x", "name": "x"}).status_code == 401
+    assert (
+        api.anonymous.open(
+            "POST", "/orgs/", headers={"Authorization": header}, json={"id": "x", "name": "x"}
+        ).status_code
+        == 401
+    )
 
 
 @pytest.mark.parametrize("scheme", ["token", "TOKEN", "Token"])
@@ -263,9 +339,16 @@ def test_nobody_reads_what_is_public_and_writes_nothing(api, source):
     for rest in ("", "concepts/", "concepts/A/", "versions/"):
         assert nobody.get(source.url + rest).status_code == 200
     for method, rest in [
-        ("POST", "concepts/"), ("PUT", "concepts/A/"), ("DELETE", "concepts/A/"), ("DELETE", ""), ("PUT", ""), ("POST", "versions/"),
-        ("PUT", "extras/x/"), ("POST", "concepts/A/names/"), ("POST", "mappings/"),
-    ]:  # fmt: skip
+        ("POST", "concepts/"),
+        ("PUT", "concepts/A/"),
+        ("DELETE", "concepts/A/"),
+        ("DELETE", ""),
+        ("PUT", ""),
+        ("POST", "versions/"),
+        ("PUT", "extras/x/"),
+        ("POST", "concepts/A/names/"),
+        ("POST", "mappings/"),
+    ]:
         answer = nobody.open(method, source.url + rest, json={})
         assert answer.status_code == 401, (method, rest)
         assert answer.headers["WWW-Authenticate"] == "Token"
@@ -281,8 +364,12 @@ def test_what_is_private_is_hidden_from_nobody_in_lists_and_refused_by_address(a
     for rest in ("", "concepts/", "concepts/A/", "versions/", "HEAD/", "extras/"):
         assert api.anonymous.get(private.url + rest).status_code == 401
     assert api.anonymous.get(f"{owner}sources/").get_json() == []
-    assert private.url not in [found["url"] for found in good(api.anonymous.get("/sources/?limit=0")).get_json()]
-    assert owner not in [found["url"] for found in good(api.anonymous.get("/orgs/?limit=0")).get_json()]
+    assert private.url not in [
+        found["url"] for found in good(api.anonymous.get("/sources/?limit=0")).get_json()
+    ]
+    assert owner not in [
+        found["url"] for found in good(api.anonymous.get("/orgs/?limit=0")).get_json()
+    ]
 
 
 def test_existence_is_told_before_rights_and_rights_before_the_body(api, source):
@@ -299,10 +386,14 @@ def test_a_fault_is_told_without_its_reasons(services, monkeypatch):
     answer = Api(create_app(services).test_client()).get("/orgs/")
 
     assert answer.status_code == 500
-    assert answer.get_json() == {"detail": "the server made a mistake; the request was not answered"}
+    assert answer.get_json() == {
+        "detail": "the server made a mistake; the request was not answered"
+    }
 
 
-def test_a_write_that_the_database_never_confirmed_is_503_and_of_unknown_outcome(api, source, services, monkeypatch):
+def test_a_write_that_the_database_never_confirmed_is_503_and_of_unknown_outcome(
+    api, source, services, monkeypatch
+):
     def lost(session):
         error = AutoReconnect("connection closed")
         error._add_error_label("UnknownTransactionCommitResult")
@@ -332,7 +423,13 @@ class Torn(io.BytesIO):
 
 
 def test_a_body_that_breaks_off_is_the_clients_fault(api):
-    overrides = {"wsgi.input": Torn(), "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
-    answer = api.open("POST", "/orgs/", content_type="application/json", environ_overrides=overrides)
+    overrides = {
+        "wsgi.input": Torn(),
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+    }
+    answer = api.open(
+        "POST", "/orgs/", content_type="application/json", environ_overrides=overrides
+    )
     assert answer.status_code == 400
     assert "__all__" in answer.get_json()["errors"]

@@ -1,4 +1,6 @@
-"""Exports over HTTP: each cell of the contract's table, headers, formats, conditions, links (contract 14 and 15)."""
+"""Exports over HTTP: each cell of the contract's table, headers, formats, conditions, links
+(contract 14 and 15).
+"""
 
 import gzip
 import hashlib
@@ -26,7 +28,9 @@ NAMES = ("ready", "processing", "missing", "failed")
 
 
 class Export:
-    """The export of version v1 of a source with two concepts and a mapping, and the means to bring it into each state."""
+    """The export of version v1 of a source with two concepts and a mapping, and the means to bring
+    it into each state.
+    """
 
     def __init__(self, api, app, services, source):
         self.api, self.app, self.services, self.source = api, app, services, source
@@ -37,7 +41,11 @@ class Export:
 
     @property
     def document(self):
-        (found,) = [document for _, document in self.services.store.exports.unsettled() if self.key == str(document["_id"])]
+        (found,) = [
+            document
+            for _, document in self.services.store.exports.unsettled()
+            if self.key == str(document["_id"])
+        ]
         return found
 
     @property
@@ -76,7 +84,10 @@ class Export:
         """Let a failure have happened longer ago."""
         exports = self.services.store.database.exports
         (found,) = exports.find({"error": {"$exists": True}})
-        exports.update_one({"_id": found["_id"]}, {"$set": {"error.at": found["error"]["at"] - timedelta(seconds=seconds)}})
+        exports.update_one(
+            {"_id": found["_id"]},
+            {"$set": {"error.at": found["error"]["at"] - timedelta(seconds=seconds)}},
+        )
 
     @property
     def jobs(self):
@@ -105,7 +116,9 @@ def reader(api, services):
                 "active": True,
                 "is_staff": False,
                 "is_superuser": False,
-                "tokens": [{"hash": hmac.new(KEY.encode(), READER.encode(), hashlib.sha256).hexdigest()}],
+                "tokens": [
+                    {"hash": hmac.new(KEY.encode(), READER.encode(), hashlib.sha256).hexdigest()}
+                ],
             }
         },
         upsert=True,
@@ -140,13 +153,22 @@ def reader(api, services):
 def test_the_table(export, monkeypatch, method, before, status, after, waiting):
     export.bring(before, monkeypatch)
     answer = export.api.open(method, export.url)
-    assert (answer.status_code, answer.headers["exportStatus"], export.jobs) == (status, after, waiting)
+    assert (answer.status_code, answer.headers["exportStatus"], export.jobs) == (
+        status,
+        after,
+        waiting,
+    )
     assert answer.headers["Cache-Control"] == "private, no-cache"
     assert answer.headers["Vary"] == "Authorization, Accept-Encoding, Accept"
     assert ("exportError" in answer.headers) == (after == "failed")
     assert ("Retry-After" in answer.headers) == (status in (202, 208) or status == 500)
     if status in (202, 208) and method != "HEAD":
-        assert answer.get_json() == {"detail": "The export is being prepared.", "exportStatus": "processing", "processed": 0, "total": 3}
+        assert answer.get_json() == {
+            "detail": "The export is being prepared.",
+            "exportStatus": "processing",
+            "processed": 0,
+            "total": 3,
+        }
         assert 1 <= int(answer.headers["Retry-After"]) <= 60
     elif status >= 400:
         assert answer.get_json()["exportStatus"] == after
@@ -159,14 +181,21 @@ def test_a_failure_that_is_long_ago_is_tried_again_by_get(export, monkeypatch):
     export.bring("failed", monkeypatch)
     export.age(export.services.settings.export_failure_pause + 1)
     answer = export.api.get(export.url)
-    assert (answer.status_code, answer.headers["exportStatus"], export.jobs) == (208, "processing", 1)
+    assert (answer.status_code, answer.headers["exportStatus"], export.jobs) == (
+        208,
+        "processing",
+        1,
+    )
     assert "exportError" not in answer.headers
 
 
 def test_a_failure_tells_why(export, monkeypatch):
     export.bring("failed", monkeypatch)
     answer = export.api.get(export.url)
-    assert answer.headers["exportError"] == "the export failed with a fault of the server (ZeroDivisionError)"
+    assert (
+        answer.headers["exportError"]
+        == "the export failed with a fault of the server (ZeroDivisionError)"
+    )
     assert answer.get_json()["detail"].endswith("(ZeroDivisionError)")
 
 
@@ -251,7 +280,9 @@ def test_a_private_export_is_for_those_who_may_read(ready, reader, method):
         ("HEAD", "failed", 204),
     ],
 )
-def test_with_the_queue_down_only_what_needs_it_fails(export, queue, monkeypatch, method, state, status):
+def test_with_the_queue_down_only_what_needs_it_fails(
+    export, queue, monkeypatch, method, state, status
+):
     export.bring(state, monkeypatch)
     queue.down = True
     answer = export.api.open(method, export.url)
@@ -300,7 +331,10 @@ def test_both_containers_hold_the_same_document(ready):
     document = json.loads(unzipped(zipped))
     assert unzipped(zipped) == untarred(tarball)
     assert list(document)[-2:] == ["concepts", "mappings"]
-    assert ([one["id"] for one in document["concepts"]], [one["id"] for one in document["mappings"]]) == (["A", "B"], ["m1"])
+    assert (
+        [one["id"] for one in document["concepts"]],
+        [one["id"] for one in document["mappings"]],
+    ) == (["A", "B"], ["m1"])
 
 
 def test_the_document_is_that_of_the_version_with_all_its_content(ready):
@@ -332,7 +366,8 @@ def test_head_has_the_headers_of_get(ready):
     told = [dict(ready.api.open(method, ready.url).headers) for method in ("GET", "HEAD")]
     for headers in told:
         headers.pop("Date", None)
-        headers["exportURL"] = headers["exportURL"].split("/")[-1]  # it may have been signed a second later
+        # it may have been signed a second later
+        headers["exportURL"] = headers["exportURL"].split("/")[-1]
     assert told[0] == told[1]
 
 
@@ -342,7 +377,9 @@ def test_the_newest_release_is_named_by_its_own_id(ready):
     assert answer.data == ready.api.get(ready.url).data
 
 
-@pytest.mark.parametrize("form", ["{source}versions/v1/export/", "{source}v1/export", "{source}versions/latest/export"])
+@pytest.mark.parametrize(
+    "form", ["{source}versions/v1/export/", "{source}v1/export", "{source}versions/latest/export"]
+)
 def test_every_spelling_answers_in_place(ready, form):
     assert ready.api.get(form.format(source=ready.source.url)).status_code == 200
 
@@ -372,7 +409,9 @@ def test_every_spelling_answers_in_place(ready, form):
 def test_the_format_is_chosen_by_parameter_then_by_accept(ready, query, accept, expected):
     answer = ready.api.get(ready.url + query, **({"Accept": accept} if accept else {}))
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, f"application/{expected}")
-    assert answer.headers["Content-Disposition"].endswith('.tgz"' if expected == "gzip" else '.zip"')
+    assert answer.headers["Content-Disposition"].endswith(
+        '.tgz"' if expected == "gzip" else '.zip"'
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -387,7 +426,10 @@ def test_an_unknown_format_is_refused_and_starts_nothing(export, monkeypatch, me
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_an_unchanged_archive_is_not_sent_again(ready, method):
     first = ready.api.get(ready.url)
-    for condition in ({"If-None-Match": first.headers["ETag"]}, {"If-Modified-Since": first.headers["Last-Modified"]}):
+    for condition in (
+        {"If-None-Match": first.headers["ETag"]},
+        {"If-Modified-Since": first.headers["Last-Modified"]},
+    ):
         answer = ready.api.open(method, ready.url, headers=condition)
         assert (answer.status_code, answer.data) == (304, b"")
         for name in ("ETag", "Last-Modified", "lastUpdated", "Last-Updated"):
@@ -413,14 +455,25 @@ def test_a_download_is_resumed(ready, form):
     assert rest.status_code == 206
     assert whole.data[:half] + rest.data == whole.data
     assert rest.headers["Content-Range"] == f"bytes {half}-{len(whole.data) - 1}/{len(whole.data)}"
-    for name in ("ETag", "Last-Modified", "lastUpdated", "Content-Type", "Content-Disposition", "exportStatus"):
+    for name in (
+        "ETag",
+        "Last-Modified",
+        "lastUpdated",
+        "Content-Type",
+        "Content-Disposition",
+        "exportStatus",
+    ):
         assert rest.headers[name] == whole.headers[name]
 
 
 def test_a_range_outside_is_refused(ready):
     size = len(ready.api.get(ready.url).data)
     answer = ready.api.get(ready.url, Range=f"bytes={size}-")
-    assert (answer.status_code, answer.headers["Content-Range"], answer.headers["exportStatus"]) == (416, f"bytes */{size}", "ready")
+    assert (
+        answer.status_code,
+        answer.headers["Content-Range"],
+        answer.headers["exportStatus"],
+    ) == (416, f"bytes */{size}", "ready")
     assert answer.get_json()["exportStatus"] == "ready"
 
 
@@ -436,7 +489,10 @@ def test_writes_to_head_change_no_export(ready):
     before = ready.api.get(ready.url)
     ready.source.concepts("C")
     after = ready.api.get(ready.url)
-    assert (after.data, after.headers["lastUpdated"]) == (before.data, before.headers["lastUpdated"])
+    assert (after.data, after.headers["lastUpdated"]) == (
+        before.data,
+        before.headers["lastUpdated"],
+    )
 
 
 def test_an_edited_version_serves_the_old_archive_until_the_new_one_is_there(ready):
@@ -455,7 +511,11 @@ def test_a_rebuild_that_fails_keeps_the_old_archive_and_tells_why(ready, monkeyp
     good(ready.api.put(f"{ready.source.url}v1/", {"description": "second thoughts"}))
     ready.fail(monkeypatch)
     answer = ready.api.get(ready.url)
-    assert (answer.status_code, answer.data, answer.headers["exportStatus"]) == (200, before, "ready")
+    assert (answer.status_code, answer.data, answer.headers["exportStatus"]) == (
+        200,
+        before,
+        "ready",
+    )
     assert "ZeroDivisionError" in answer.headers["exportError"]
 
 
@@ -463,7 +523,11 @@ def test_an_archive_that_vanished_from_the_cache_is_made_again(ready):
     for name in list(ready.services.store.exports.names_in_use()[0]):
         ready.services.cache.delete(name)
     answer = ready.api.get(ready.url)
-    assert (answer.status_code, answer.headers["exportStatus"], ready.jobs) == (208, "processing", 1)
+    assert (answer.status_code, answer.headers["exportStatus"], ready.jobs) == (
+        208,
+        "processing",
+        1,
+    )
 
 
 def test_looking_at_an_archive_that_vanished_starts_nothing(ready):
@@ -528,15 +592,24 @@ def test_a_link_answers_head_conditions_and_ranges(ready):
     path = link(ready)
     whole = ready.api.anonymous.get(path)
     head = ready.api.anonymous.head(path)
-    assert (head.status_code, head.data, head.headers["Content-Length"]) == (200, b"", str(len(whole.data)))
-    assert ready.api.anonymous.get(path, **{"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    assert (head.status_code, head.data, head.headers["Content-Length"]) == (
+        200,
+        b"",
+        str(len(whole.data)),
+    )
+    assert (
+        ready.api.anonymous.get(path, **{"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    )
     part = ready.api.anonymous.get(path, Range="bytes=-10")
     assert (part.status_code, part.data) == (206, whole.data[-10:])
     assert ready.api.anonymous.get(path, Range="bytes=999999-").status_code == 416
 
 
 def test_a_link_is_always_the_tarball(ready):
-    assert ready.api.anonymous.get(link(ready), Accept="application/zip").headers["Content-Type"] == "application/gzip"
+    assert (
+        ready.api.anonymous.get(link(ready), Accept="application/zip").headers["Content-Type"]
+        == "application/gzip"
+    )
 
 
 @pytest.mark.parametrize("step", range(2, 7))
@@ -554,7 +627,9 @@ def test_an_expired_link_is_refused(ready, monkeypatch):
     class Later(exports.datetime):
         @classmethod
         def now(cls, zone=None):
-            return super().now(zone) + timedelta(seconds=ready.services.settings.export_link_life + 1)
+            return super().now(zone) + timedelta(
+                seconds=ready.services.settings.export_link_life + 1
+            )
 
     monkeypatch.setattr(exports, "datetime", Later)
     answer = ready.api.anonymous.get(path)

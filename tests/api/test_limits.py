@@ -25,14 +25,18 @@ def limited(services, redis_url):
     """The application with other settings: three requests a minute."""
 
     def make(**settings):
-        changed = replace(services.settings, **{"redis_url": redis_url, "rate_limit": 3, **settings})
+        changed = replace(
+            services.settings, **{"redis_url": redis_url, "rate_limit": 3, **settings}
+        )
         return Api(create_app(replace(services, settings=changed)).test_client())
 
     return make
 
 
 def asked(api, address="203.0.113.5", **headers):
-    return api.open("GET", "/orgs/?limit=1", headers=headers, environ_overrides={"REMOTE_ADDR": address})
+    return api.open(
+        "GET", "/orgs/?limit=1", headers=headers, environ_overrides={"REMOTE_ADDR": address}
+    )
 
 
 # Rates
@@ -66,12 +70,19 @@ def test_processes_count_together(limited):
 
 def test_a_user_has_one_rate_wherever_they_come_from(limited):
     api = limited()
-    assert [asked(api, f"203.0.113.{number}").status_code for number in range(4)] == [200, 200, 200, 429]
+    assert [asked(api, f"203.0.113.{number}").status_code for number in range(4)] == [
+        200,
+        200,
+        200,
+        429,
+    ]
 
 
 def test_guessing_tokens_counts_for_the_address(limited):
     nobody = limited().anonymous
-    statuses = [asked(nobody, Authorization=f"Token {number:040}").status_code for number in range(4)]
+    statuses = [
+        asked(nobody, Authorization=f"Token {number:040}").status_code for number in range(4)
+    ]
 
     assert statuses == [401, 401, 401, 429]
 
@@ -112,7 +123,11 @@ def test_without_its_counts_the_server_answers(limited, caplog):
 
 
 def test_no_rate_is_the_default(services, redis_url):
-    api = Api(create_app(replace(services, settings=replace(services.settings, redis_url=redis_url))).test_client())
+    api = Api(
+        create_app(
+            replace(services, settings=replace(services.settings, redis_url=redis_url))
+        ).test_client()
+    )
     assert {asked(api).status_code for _ in range(20)} == {200}
     with Redis.from_url(redis_url) as redis:
         assert redis.keys() == []
@@ -123,14 +138,19 @@ def test_no_rate_is_the_default(services, redis_url):
     [
         pytest.param(0, "198.51.100.{}", True, id="nobody is believed"),
         pytest.param(1, "198.51.100.{}", False, id="the proxy is believed"),
-        pytest.param(1, "198.51.100.{}, 192.0.2.7", True, id="what the client wrote before it is not"),
+        pytest.param(
+            1, "198.51.100.{}, 192.0.2.7", True, id="what the client wrote before it is not"
+        ),
         pytest.param(2, "198.51.100.{}, 192.0.2.7", False, id="two proxies"),
         pytest.param(2, "", True, id="less than they should add"),
     ],
 )
 def test_the_client_is_who_the_trusted_proxies_say(limited, proxies, forwarded, same):
     nobody = limited(trusted_proxies=proxies).anonymous
-    statuses = [asked(nobody, **{"X-Forwarded-For": forwarded.format(number)}).status_code for number in range(4)]
+    statuses = [
+        asked(nobody, **{"X-Forwarded-For": forwarded.format(number)}).status_code
+        for number in range(4)
+    ]
 
     assert statuses == [200, 200, 200, 429 if same else 200]
 
@@ -143,9 +163,14 @@ def test_the_client_is_who_the_trusted_proxies_say(limited, proxies, forwarded, 
         ("[::ffff:198.51.100.7]:{}", "198.51.100.8"),
     ],
 )
-def test_a_client_whose_port_the_proxy_tells_is_one_caller_on_all_of_them(limited, forwarded, other):
+def test_a_client_whose_port_the_proxy_tells_is_one_caller_on_all_of_them(
+    limited, forwarded, other
+):
     nobody = limited(trusted_proxies=1).anonymous
-    statuses = [asked(nobody, **{"X-Forwarded-For": forwarded.format(4000 + number)}).status_code for number in range(4)]
+    statuses = [
+        asked(nobody, **{"X-Forwarded-For": forwarded.format(4000 + number)}).status_code
+        for number in range(4)
+    ]
 
     assert statuses == [200, 200, 200, 429]
     assert asked(nobody, **{"X-Forwarded-For": other}).status_code == 200
@@ -164,7 +189,13 @@ def test_a_proxy_can_not_change_the_links(limited):
 
 @pytest.mark.parametrize(
     ("method", "url", "status"),
-    [("GET", "/orgs/", 200), ("GET", "/nothing/", 404), ("POST", "/orgs/", 400), ("DELETE", "/orgs/", 405), ("OPTIONS", "/orgs/", 200)],
+    [
+        ("GET", "/orgs/", 200),
+        ("GET", "/nothing/", 404),
+        ("POST", "/orgs/", 400),
+        ("DELETE", "/orgs/", 405),
+        ("OPTIONS", "/orgs/", 200),
+    ],
 )
 def test_every_answer_is_safe_to_open_in_a_browser(api, method, url, status):
     answer = api.open(method, url)
@@ -184,7 +215,11 @@ def test_no_answer_tells_what_the_server_is_made_of(api):
 
 
 def test_a_browser_may_ask_before_any_request_to_any_address(app, api):
-    ask = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+    ask = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
+    }
     for rule in app.url_map.iter_rules():
         answer = api.anonymous.open("OPTIONS", re.sub("<.*?>", "x", rule.rule), headers=ask)
 
@@ -197,8 +232,12 @@ def test_a_browser_may_ask_before_any_request_to_any_address(app, api):
 def test_a_header_can_not_change_the_method(api, source):
     source.concept("A")
     for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
-        assert api.post(f"{source.url}concepts/", concept_body("B", extras={"by": name})).status_code in (201, 400)
-        answer = api.open("POST", f"{source.url}concepts/A/?_method=DELETE", json={}, headers={name: "DELETE"})
+        assert api.post(
+            f"{source.url}concepts/", concept_body("B", extras={"by": name})
+        ).status_code in (201, 400)
+        answer = api.open(
+            "POST", f"{source.url}concepts/A/?_method=DELETE", json={}, headers={name: "DELETE"}
+        )
         assert answer.status_code == 200
     assert api.get(f"{source.url}concepts/A/").get_json()["retired"] is False
 
@@ -214,20 +253,50 @@ def raw(api, path, method="GET", query="", **how):
 
 
 LIKE_ITEMS = (
-        "concepts/../", "concepts/%2e%2e/", "concepts/%2E%2E/A/", "%2e%2e/%2e%2e/%2e%2e/etc/",
-    "concepts/%252e%252e/", "concepts/A%2Fnames/",
-        "concepts%2FA/", "concepts/A/names/%2e%2e/", "concepts/A%00/", "concepts/A%0d%0aX-Injected:%201/",
-    "concepts/%ff%fe/", "concepts/%C3%A9/",
-        "concepts/A%20/", "concepts/\\..\\A/", "concepts/A;x=1/", "concepts/a/", "concepts/%EF%BC%A1/", "concepts/A%CC%81/", "concepts//A/",
-        "concepts/A//", "Concepts/A/", "concepts/" + "x" * 256 + "/", "concepts/%/", "concepts/%zz/", "concepts/A%2e%2e/",
-        "versions/%2e%2e/", "v1/%2e%2e/concepts/A/", "concepts/A/extras/%2e%2e/", "concepts/A/extras/a%2Fb/", "concepts/A/extras/%ff/",
-        "concepts/A/extras/%00/", "concepts/A/extras/%0d%0aX:1/", "concepts/A/extras/%25/",
-)  # fmt: skip
+    "concepts/../",
+    "concepts/%2e%2e/",
+    "concepts/%2E%2E/A/",
+    "%2e%2e/%2e%2e/%2e%2e/etc/",
+    "concepts/%252e%252e/",
+    "concepts/A%2Fnames/",
+    "concepts%2FA/",
+    "concepts/A/names/%2e%2e/",
+    "concepts/A%00/",
+    "concepts/A%0d%0aX-Injected:%201/",
+    "concepts/%ff%fe/",
+    "concepts/%C3%A9/",
+    "concepts/A%20/",
+    "concepts/\\..\\A/",
+    "concepts/A;x=1/",
+    "concepts/a/",
+    "concepts/%EF%BC%A1/",
+    "concepts/A%CC%81/",
+    "concepts//A/",
+    "concepts/A//",
+    "Concepts/A/",
+    "concepts/" + "x" * 256 + "/",
+    "concepts/%/",
+    "concepts/%zz/",
+    "concepts/A%2e%2e/",
+    "versions/%2e%2e/",
+    "v1/%2e%2e/concepts/A/",
+    "concepts/A/extras/%2e%2e/",
+    "concepts/A/extras/a%2Fb/",
+    "concepts/A/extras/%ff/",
+    "concepts/A/extras/%00/",
+    "concepts/A/extras/%0d%0aX:1/",
+    "concepts/A/extras/%25/",
+)
 
 
 @pytest.mark.parametrize(
     ("method", "rest"),
-    [(method, rest) for method in ("GET", "PUT", "DELETE") for rest in LIKE_ITEMS if method != "PUT" or "/extras/" not in rest],
+    [
+        (method, rest)
+        for method in ("GET", "PUT", "DELETE")
+        for rest in LIKE_ITEMS
+        if method != "PUT" or "/extras/" not in rest
+    ],
 )
 def test_an_address_that_only_looks_like_an_item_is_not_found(api, source, method, rest):
     source.concept("A")
@@ -243,7 +312,23 @@ def test_an_address_that_only_looks_like_an_item_is_not_found(api, source, metho
 
 
 @pytest.mark.parametrize(
-    "key", ["a/b", "..", "%", "%2e", "a.b", "$x", "é", "e\u0301", "\r\nX-Injected: 1", " ", "\\", '"', "😀", "<script>"]
+    "key",
+    [
+        "a/b",
+        "..",
+        "%",
+        "%2e",
+        "a.b",
+        "$x",
+        "é",
+        "e\u0301",
+        "\r\nX-Injected: 1",
+        " ",
+        "\\",
+        '"',
+        "😀",
+        "<script>",
+    ],
 )
 def test_a_key_of_extras_may_be_any_text(api, source, key):
     address = f"{source.url}extras/{quote(key, safe='').replace('.', '%2e')}/"
@@ -258,16 +343,37 @@ def test_a_key_of_extras_may_be_any_text(api, source, key):
 def test_ids_that_differ_in_case_only_are_different(api, source):
     source.concepts("abc", "ABC")
 
-    assert [good(api.get(f"{source.url}concepts/{name}/")).get_json()["id"] for name in ("abc", "ABC")] == ["abc", "ABC"]
+    assert [
+        good(api.get(f"{source.url}concepts/{name}/")).get_json()["id"] for name in ("abc", "ABC")
+    ] == ["abc", "ABC"]
     assert api.get(f"{source.url}concepts/Abc/").status_code == 404
 
 
-@pytest.mark.parametrize("bad", ["%00", "%ff%fe", "%0d%0aX-Injected:%201", "%", "%zz", "%E2%82", "\\", "'\"<>", "%F0%9F%98%80"])
-@pytest.mark.parametrize("listing", ["concepts/", "mappings/", "versions/", "", "../", "concepts/A/names/", "concepts/A/mappings/"])
+@pytest.mark.parametrize(
+    "bad",
+    ["%00", "%ff%fe", "%0d%0aX-Injected:%201", "%", "%zz", "%E2%82", "\\", "'\"<>", "%F0%9F%98%80"],
+)
+@pytest.mark.parametrize(
+    "listing",
+    ["concepts/", "mappings/", "versions/", "", "../", "concepts/A/names/", "concepts/A/mappings/"],
+)
 def test_a_strange_value_in_a_query_never_breaks_an_answer(api, source, listing, bad):
     source.concepts("A", "B")
-    address = source.url.rpartition("sources/")[0] + "sources/" if listing == "../" else source.url + listing
-    for name in ("limit", "page", "updatedSince", "cursor", "verbose", "sortAsc", "includeConcepts", "includeRetired"):
+    address = (
+        source.url.rpartition("sources/")[0] + "sources/"
+        if listing == "../"
+        else source.url + listing
+    )
+    for name in (
+        "limit",
+        "page",
+        "updatedSince",
+        "cursor",
+        "verbose",
+        "sortAsc",
+        "includeConcepts",
+        "includeRetired",
+    ):
         answer = raw(api, address, query=f"{name}={bad}")
         assert answer.status_code in (200, 400), (name, answer.get_data(as_text=True))
         assert answer.is_json
@@ -287,7 +393,9 @@ def test_of_a_parameter_given_twice_the_first_counts(api, source):
 
 def test_a_link_to_the_next_page_repeats_the_query_without_its_traps(api, source):
     source.concepts("A", "B")
-    answer = raw(api, f"{source.url}concepts/", query="limit=1&x=%0d%0aX-Injected:%201&y=%22%3E&z=%ff")
+    answer = raw(
+        api, f"{source.url}concepts/", query="limit=1&x=%0d%0aX-Injected:%201&y=%22%3E&z=%ff"
+    )
 
     assert answer.status_code == 200
     assert "X-Injected" not in answer.headers
@@ -308,7 +416,9 @@ def test_thousands_of_parameters_are_read_in_no_time(api, source):
     assert raw(api, f"{source.url}concepts/", query="&".join(["a=1"] * 4000)).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "a b", "evil.example/path", 'x"y', "[::1", "évil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "a b", "evil.example/path", 'x"y', "[::1", "évil.example", ""]
+)
 def test_a_strange_host_never_breaks_an_answer(api, host):
     answer = api.open("GET", "/orgs/?limit=1", environ_overrides={"HTTP_HOST": host})
 
@@ -330,18 +440,30 @@ def test_links_have_the_address_that_the_operator_set_whatever_the_host_header_s
 @pytest.mark.parametrize("declared", ["-1", "abc", "9" * 40, " ", "1e3"])
 def test_a_false_length_of_a_body_is_no_fault(api, source, declared):
     answer = api.open(
-        "POST", f"{source.url}concepts/", data=json.dumps(concept_body("A")), content_type="application/json",
+        "POST",
+        f"{source.url}concepts/",
+        data=json.dumps(concept_body("A")),
+        content_type="application/json",
         environ_overrides={"CONTENT_LENGTH": declared},
-    )  # fmt: skip
+    )
     assert answer.status_code in (400, 413)
     assert source.ids() == []
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/csv", "application/octet-stream", "application/jsonp", "json", "application/json-patch+json"]
+    "content_type",
+    [
+        "text/csv",
+        "application/octet-stream",
+        "application/jsonp",
+        "json",
+        "application/json-patch+json",
+    ],
 )
 def test_other_types_of_bodies_are_refused(api, content_type):
-    answer = api.open("POST", "/orgs/", data='{"id": "Typed", "name": "x"}', content_type=content_type)
+    answer = api.open(
+        "POST", "/orgs/", data='{"id": "Typed", "name": "x"}', content_type=content_type
+    )
 
     assert answer.status_code == 415
     assert api.get("/orgs/Typed/").status_code == 404
@@ -353,7 +475,9 @@ PART = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
 
 
 def flat(app, services, data, content_type):
-    with app.test_request_context("/users/login/", method="POST", data=data, content_type=content_type):
+    with app.test_request_context(
+        "/users/login/", method="POST", data=data, content_type=content_type
+    ):
         return asked_for.flat_body(services.settings)
 
 
@@ -361,12 +485,22 @@ def flat(app, services, data, content_type):
     ("data", "content_type"),
     [
         ("username=amina&password=a%20%26%C3%A9&password=other&company=", FORM),
-        (PART.format("username", "amina") + PART.format("password", "a &é") + PART.format("company", "") + "--x--\r\n", PARTS),
+        (
+            PART.format("username", "amina")
+            + PART.format("password", "a &é")
+            + PART.format("company", "")
+            + "--x--\r\n",
+            PARTS,
+        ),
         (json.dumps({"username": "amina", "password": "a &é", "company": ""}), "application/json"),
     ],
 )
 def test_a_flat_body_may_be_a_form(app, services, data, content_type):
-    assert flat(app, services, data.encode(), content_type) == {"username": "amina", "password": "a &é", "company": ""}
+    assert flat(app, services, data.encode(), content_type) == {
+        "username": "amina",
+        "password": "a &é",
+        "company": "",
+    }
 
 
 @pytest.mark.parametrize(

@@ -36,16 +36,33 @@ def walk(api, url):
 def filled(app):
     """Concepts A to F and mappings between them; nobody writes to it."""
     source = new_source(Api(app.test_client()))
-    source.concept("A", concept_class="Test", datatype="Numeric", extras={"units": "mmol/L", "a": {"b": 1}})
-    source.concept("B", concept_class="Diagnosis", names=[{"name": "High fever", "locale": "en"}, {"name": "Fièvre", "locale": "fr"}])
-    source.concept("C", concept_class="diagnosis", names=[{"name": "Yellow fever", "locale": "en"}], external_id="EXT-7")
-    source.concept("D", concept_class="Misc, other", descriptions=[{"description": "A picture", "locale": "en"}])
+    source.concept(
+        "A", concept_class="Test", datatype="Numeric", extras={"units": "mmol/L", "a": {"b": 1}}
+    )
+    source.concept(
+        "B",
+        concept_class="Diagnosis",
+        names=[{"name": "High fever", "locale": "en"}, {"name": "Fièvre", "locale": "fr"}],
+    )
+    source.concept(
+        "C",
+        concept_class="diagnosis",
+        names=[{"name": "Yellow fever", "locale": "en"}],
+        external_id="EXT-7",
+    )
+    source.concept(
+        "D",
+        concept_class="Misc, other",
+        descriptions=[{"description": "A picture", "locale": "en"}],
+    )
     source.concept("E", retired=True)
     source.mapping("m1", "A", "B")
     source.mapping("m2", "B", "C", map_type="Narrower Than")
     source.mapping("m3", "C", "D", retired=True)
     source.release("v1")
-    source.concept("F", concept_class="Test", names=[{"name": "Fever of unknown origin", "locale": "en"}])
+    source.concept(
+        "F", concept_class="Test", names=[{"name": "Fever of unknown origin", "locale": "en"}]
+    )
     return source
 
 
@@ -109,7 +126,11 @@ def test_pages_and_streams_of_a_choice_hold_the_same(api, filled, query, ids):
     assert [one for page in walk(api, f"{url}&limit=2") for one in page] == list(ids)
     whole = api.get(f"{url}&limit=0")
     assert ids_of(whole) == list(ids)
-    assert (whole.headers["num_found"], whole.headers["num_returned"], whole.headers["pages"]) == (str(len(ids)), str(len(ids)), "1")
+    assert (whole.headers["num_found"], whole.headers["num_returned"], whole.headers["pages"]) == (
+        str(len(ids)),
+        str(len(ids)),
+        "1",
+    )
 
 
 MAPPINGS = {
@@ -119,9 +140,18 @@ MAPPINGS = {
     "a code from": ("fromConcept=B", ["m2"]),
     "a name to": ("toConcept=high+fever", ["m1"]),
     "a URL to": ("toConcept={url}concepts/B/", ["m1"]),
-    "a URL without a slash and with a version": ("toConcept=http://localhost{url}v1/concepts/B", ["m1"]),
-    "a source": ("conceptSource={source}&fromConceptSource={source}&toConceptSource={source}", ["m2", "m1"]),
-    "an owner": ("conceptOwner={owner}&fromConceptOwner={owner}&toConceptOwner={owner}", ["m2", "m1"]),
+    "a URL without a slash and with a version": (
+        "toConcept=http://localhost{url}v1/concepts/B",
+        ["m1"],
+    ),
+    "a source": (
+        "conceptSource={source}&fromConceptSource={source}&toConceptSource={source}",
+        ["m2", "m1"],
+    ),
+    "an owner": (
+        "conceptOwner={owner}&fromConceptOwner={owner}&toConceptOwner={owner}",
+        ["m2", "m1"],
+    ),
     "an owner's type": ("conceptOwnerType=Organization&fromConceptOwnerType=user", []),
     "a name in words": ("q=fever&sortAsc=lastUpdate", ["m1", "m2"]),
     "by type": ("sortAsc=mapType", ["m2", "m1"]),
@@ -138,26 +168,40 @@ def test_mappings_are_chosen_and_sorted(api, filled, query, ids):
 
 
 def test_a_version_is_listed_as_it_stands(api, filled):
-    assert ids_of(api.get(f"{filled.url}v1/concepts/?q=fever&sortAsc=id&released=false")) == ["B", "C"]
+    assert ids_of(api.get(f"{filled.url}v1/concepts/?q=fever&sortAsc=id&released=false")) == [
+        "B",
+        "C",
+    ]
     assert ids_of(api.get(f"{filled.url}latest/concepts/?conceptClass=test")) == ["A"]
 
 
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("sortAsc=mapType", "sortAsc"), ("sortDesc=updated", "sortDesc"), ("sortAsc=nonsense&sortDesc=id", "sortAsc"),
-        ("retired=x", "retired"), ("released=maybe", "released"),
-        ("updatedSince=yesterday", "updatedSince"), ("limit=-1", "limit"), ("verbose=2", "verbose"),
+        ("sortAsc=mapType", "sortAsc"),
+        ("sortDesc=updated", "sortDesc"),
+        ("sortAsc=nonsense&sortDesc=id", "sortAsc"),
+        ("retired=x", "retired"),
+        ("released=maybe", "released"),
+        ("updatedSince=yesterday", "updatedSince"),
+        ("limit=-1", "limit"),
+        ("verbose=2", "verbose"),
         ("includeRetired=no", "includeRetired"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("rest", ["{source}concepts/", "{source}v1/concepts/", "/concepts/"])
 def test_a_bad_value_is_named(api, filled, rest, query, field):
     answer = api.get(f"{rest.replace('{source}', filled.url)}?{query}")
     assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [field])
 
 
-LISTS_OF_ONE_ORDER = ["versions/", "v1/children/", "concepts/A/versions/", "concepts/A/mappings/", "mappings/m1/versions/"]
+LISTS_OF_ONE_ORDER = [
+    "versions/",
+    "v1/children/",
+    "concepts/A/versions/",
+    "concepts/A/mappings/",
+    "mappings/m1/versions/",
+]
 
 
 @pytest.mark.parametrize("query", ["sortAsc=foo", "sortDesc=lastUpdate"])
@@ -168,7 +212,9 @@ def test_a_list_of_one_order_takes_no_field_to_sort_by(api, filled, rest, query)
     assert api.get(f"{filled.url}{rest}?sortAsc=").status_code == 200
 
 
-@pytest.mark.parametrize("query", ["verbose=x", "includeMappings=2", "includeInverseMappings=no", "includeRetired=maybe"])
+@pytest.mark.parametrize(
+    "query", ["verbose=x", "includeMappings=2", "includeInverseMappings=no", "includeRetired=maybe"]
+)
 @pytest.mark.parametrize("rest", ["concepts/A/", "v1/concepts/A/", "concepts/A/{version}/"])
 def test_a_bad_value_is_named_for_one_concept_too(api, filled, rest, query):
     version = good(api.get(f"{filled.url}concepts/A/")).get_json()["version"]
@@ -176,13 +222,18 @@ def test_a_bad_value_is_named_for_one_concept_too(api, filled, rest, query):
     assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [query.split("=")[0]])
 
 
-@pytest.mark.parametrize("text", ["*:*", "{!term f=repo}1", '"', "a\x00b", "((", "x" * 9000, "fever OR repo:1", "ف", "\\", "%"])
+@pytest.mark.parametrize(
+    "text",
+    ["*:*", "{!term f=repo}1", '"', "a\x00b", "((", "x" * 9000, "fever OR repo:1", "ف", "\\", "%"],
+)
 def test_any_text_is_safe(api, filled, text):
     answer = api.open("GET", f"{filled.url}concepts/", query_string={"q": text})
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("name", ["source", "updatedBy", "conceptClass", "extras__a", "concept", "toConceptOwner"])
+@pytest.mark.parametrize(
+    "name", ["source", "updatedBy", "conceptClass", "extras__a", "concept", "toConceptOwner"]
+)
 @pytest.mark.parametrize("value", ["\x00", "(", ".*", '"', ",,,", "a|b", "$where", "x" * 5000])
 def test_any_value_of_a_filter_is_safe(api, filled, name, value):
     for rest in ("concepts/", "mappings/"):
@@ -190,7 +241,9 @@ def test_any_value_of_a_filter_is_safe(api, filled, name, value):
 
 
 def test_facets_come_beside_the_results(api, filled):
-    answer = good(api.get(f"{filled.url}concepts/?limit=1&conceptClass=diagnosis,test", includeFacets="true"))
+    answer = good(
+        api.get(f"{filled.url}concepts/?limit=1&conceptClass=diagnosis,test", includeFacets="true")
+    )
 
     body = answer.get_json()
     assert list(body) == ["results", "facets"]
@@ -203,15 +256,26 @@ def test_facets_come_beside_the_results(api, filled):
     assert counted["retired"] == [["false", 4]]
     assert counted["ownerType"] == [["Organization", 4]]
     assert answer.headers["num_found"] == "4"
-    whole = good(api.get(f"{filled.url}concepts/?limit=0&conceptClass=diagnosis,test", includeFacets="1")).get_json()
-    assert ([concept["id"] for concept in whole["results"]], whole["facets"]) == (list("FCBA"), body["facets"])
-    nothing = good(api.get(f"{filled.url}concepts/?source=nowhere", includeFacets="true")).get_json()
+    whole = good(
+        api.get(f"{filled.url}concepts/?limit=0&conceptClass=diagnosis,test", includeFacets="1")
+    ).get_json()
+    assert ([concept["id"] for concept in whole["results"]], whole["facets"]) == (
+        list("FCBA"),
+        body["facets"],
+    )
+    nothing = good(
+        api.get(f"{filled.url}concepts/?source=nowhere", includeFacets="true")
+    ).get_json()
     assert (nothing["results"], nothing["facets"]["fields"]["conceptClass"]) == ([], [])
-    assert isinstance(good(api.get(f"{filled.url}concepts/", includeFacets="false")).get_json(), list)
+    assert isinstance(
+        good(api.get(f"{filled.url}concepts/", includeFacets="false")).get_json(), list
+    )
 
 
 def test_facets_of_mappings_name_both_ends(api, filled):
-    counted = good(api.get(f"{filled.url}mappings/?includeRetired=true", includeFacets="true")).get_json()["facets"]["fields"]
+    counted = good(
+        api.get(f"{filled.url}mappings/?includeRetired=true", includeFacets="true")
+    ).get_json()["facets"]["fields"]
     assert counted["mapType"] == [["SAME-AS", 2], ["Narrower Than", 1]]
     assert counted["retired"] == [["false", 2], ["true", 1]]
     assert counted["toConceptSource"] == [[filled.url.split("/")[4], 3]]
@@ -225,13 +289,31 @@ def test_a_zip_holds_the_whole_choice(api, filled):
 
 def test_details_and_mappings_are_shown_in_any_choice(api, filled):
     for limit in (10, 0):
-        found = good(api.get(f"{filled.url}concepts/?q=fever&sortAsc=id&includeMappings=true&limit={limit}")).get_json()
-        assert [[mapping["id"] for mapping in concept["mappings"]] for concept in found] == [["m2"], [], []]
-        detailed = good(api.get(f"{filled.url}concepts/?conceptClass=test&verbose=true&limit={limit}")).get_json()
+        found = good(
+            api.get(f"{filled.url}concepts/?q=fever&sortAsc=id&includeMappings=true&limit={limit}")
+        ).get_json()
+        assert [[mapping["id"] for mapping in concept["mappings"]] for concept in found] == [
+            ["m2"],
+            [],
+            [],
+        ]
+        detailed = good(
+            api.get(f"{filled.url}concepts/?conceptClass=test&verbose=true&limit={limit}")
+        ).get_json()
         assert detailed[1] == good(api.get(f"{filled.url}concepts/A/")).get_json()
 
 
-@pytest.mark.parametrize("query", ["sortAsc=name", "sortDesc=conceptClass", "q=name&sortAsc=id", "q=name", "datatype=none", "sortAsc=id"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sortAsc=name",
+        "sortDesc=conceptClass",
+        "q=name&sortAsc=id",
+        "q=name",
+        "datatype=none",
+        "sortAsc=id",
+    ],
+)
 def test_pages_by_cursor_neither_skip_nor_repeat_while_others_write(api, source, query):
     source.concepts(*"ABCDEFG")
     url = f"{source.url}concepts/?{query}"
@@ -242,13 +324,20 @@ def test_pages_by_cursor_neither_skip_nor_repeat_while_others_write(api, source,
         seen += ids_of(answer)
         assert answer.headers["num_found"] == "7"
         following = answer.headers.get("next")
-        good(api.put(f"{source.url}concepts/D/", {"datatype": "Text", "extras": {"n": next(numbers)}, "concept_class": "Z"}))
+        good(
+            api.put(
+                f"{source.url}concepts/D/",
+                {"datatype": "Text", "extras": {"n": next(numbers)}, "concept_class": "Z"},
+            )
+        )
         source.concept(f"AA{next(numbers)}")
     assert seen == before
 
 
 def test_a_cursor_with_another_page_or_other_parameters_jumps(api, filled):
-    following = rest_of(good(api.get(f"{filled.url}concepts/?sortAsc=name&limit=2")).headers["next"])
+    following = rest_of(
+        good(api.get(f"{filled.url}concepts/?sortAsc=name&limit=2")).headers["next"]
+    )
 
     assert ids_of(api.get(following)) == ["A", "D"]
     assert ids_of(api.get(following.replace("page=2", "page=3"))) == ["C"]
@@ -271,7 +360,10 @@ def test_a_difference_can_be_filtered(api, source):
     source.concept("D")
     assert ids_of(api.get(f"{source.url}concepts/?updatedSince={moment}&datatype=text")) == ["C"]
     assert ids_of(api.get(f"{source.url}concepts/?updatedSince={moment}&sortAsc=id")) == ["C", "D"]
-    assert ids_of(api.get(f"{source.url}concepts/?updatedSince=2999-01-01T00:00:00.000Z&sortAsc=id")) == []
+    assert (
+        ids_of(api.get(f"{source.url}concepts/?updatedSince=2999-01-01T00:00:00.000Z&sortAsc=id"))
+        == []
+    )
 
 
 # Over all sources
@@ -279,7 +371,9 @@ def test_a_difference_can_be_filtered(api, source):
 
 @pytest.fixture
 def tag(api):
-    """A class of concepts that no other test has, with one in each of two public sources and one in a private one."""
+    """A class of concepts that no other test has, with one in each of two public sources and one in
+    a private one.
+    """
     name = f"Tag{next(numbers)}"
     for access in ("View", "Edit", "None"):
         source = new_source(api, public_access=access)
@@ -307,11 +401,17 @@ def test_the_number_of_all_public_entries_is_exact(api, tag):
     other.concept("Z2", retired=True)
     answer = good(api.get("/concepts/?limit=500"))
     assert int(answer.headers["num_found"]) == found + 1 == len(answer.get_json())
-    assert int(good(api.get("/concepts/?includeRetired=true&limit=1")).headers["num_found"]) >= found + 2
+    assert (
+        int(good(api.get("/concepts/?includeRetired=true&limit=1")).headers["num_found"])
+        >= found + 2
+    )
 
 
 def test_pages_over_all_sources_follow_each_other(api, tag):
-    assert walk(api, f"/concepts/?conceptClass={tag}&limit=3") == [["YEdit", "XEdit", "YView"], ["XView"]]
+    assert walk(api, f"/concepts/?conceptClass={tag}&limit=3") == [
+        ["YEdit", "XEdit", "YView"],
+        ["XView"],
+    ]
     whole = ids_of(api.get("/concepts/?limit=0"))
     assert ids_of(api.get("/concepts/?limit=3&page=2")) == whole[3:6]
     assert ids_of(api.get("/concepts/?limit=500")) == whole[:500]
@@ -326,7 +426,10 @@ def test_all_sources_are_filtered_sorted_and_cut_by_time(api, tag):
     assert ids_of(api.get(f"{query}&collection=x")) == []
     assert ids_of(api.get(f"{query}&sortAsc=id")) == ["XEdit", "XView", "YEdit", "YView"]
     assert ids_of(api.get(f"{query}&updatedSince={listed[1]['updated_on']}")) == ["YEdit", "XEdit"]
-    assert [len(concept["mappings"]) for concept in good(api.get(f"{query}&includeMappings=true&sortAsc=id")).get_json()] == [1, 1, 0, 0]
+    assert [
+        len(concept["mappings"])
+        for concept in good(api.get(f"{query}&includeMappings=true&sortAsc=id")).get_json()
+    ] == [1, 1, 0, 0]
 
 
 def test_releases_of_all_sources_are_listed_together(api):
@@ -339,9 +442,15 @@ def test_releases_of_all_sources_are_listed_together(api):
         good(api.put(f"{source.url}concepts/A/", {"datatype": "Text"}))
         source.concept("B", concept_class=name)
     released = good(api.get(f"/concepts/?conceptClass={name}&released=true")).get_json()
-    assert [(concept["url"], concept["datatype"]) for concept in released] == [(f"{one.url}concepts/A/", "None")]
+    assert [(concept["url"], concept["datatype"]) for concept in released] == [
+        (f"{one.url}concepts/A/", "None")
+    ]
     fresh = good(api.get(f"/concepts/?conceptClass={name}&released=false&limit=0")).get_json()
-    assert [concept["url"] for concept in fresh] == [f"{one.url}concepts/B/", f"{one.url}concepts/A/", f"{other.url}concepts/A/"]
+    assert [concept["url"] for concept in fresh] == [
+        f"{one.url}concepts/B/",
+        f"{one.url}concepts/A/",
+        f"{other.url}concepts/A/",
+    ]
 
 
 def test_words_and_facets_over_all_sources_need_the_search_engine(api, filled):
@@ -350,7 +459,11 @@ def test_words_and_facets_over_all_sources_need_the_search_engine(api, filled):
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
     _, _, owner, _, short, _ = filled.url.split("/")
-    assert ids_of(api.get(f"/concepts/?q=fever&sortAsc=id&source={short}&owner={owner}")) == ["B", "C", "F"]
+    assert ids_of(api.get(f"/concepts/?q=fever&sortAsc=id&source={short}&owner={owner}")) == [
+        "B",
+        "C",
+        "F",
+    ]
 
 
 def test_a_deleted_source_leaves_the_lists_at_once(api, tag):
@@ -366,7 +479,11 @@ def test_lists_over_all_sources_are_read_only(api, method, url):
 
 
 def test_a_search_that_takes_too_long_is_503(api, filled, services, monkeypatch):
-    monkeypatch.setattr(type(services), "search", property(lambda self: Search(self.store, MongoIndex(self.store.database, 0))))
+    monkeypatch.setattr(
+        type(services),
+        "search",
+        property(lambda self: Search(self.store, MongoIndex(self.store.database, 0))),
+    )
     assert api.get(f"{filled.url}concepts/?q=fever").status_code == 503
 
 
@@ -379,9 +496,25 @@ def owner(app):
     api = Api(app.test_client())
     url = new_org(api, company="Acme, Inc.", location="Kisumu")
     bodies = [
-        {"id": "ICD", "name": "beta", "source_type": "Dictionary", "supported_locales": "en,fr", "extras": {"region": 4}},
-        {"id": "LOINC", "name": "Alpha", "full_name": "Laboratory codes", "description": "Tests and Œdèmes"},
-        {"id": "CIEL", "name": "gamma", "source_type": "dictionary", "custom_validation_schema": "OpenMRS"},
+        {
+            "id": "ICD",
+            "name": "beta",
+            "source_type": "Dictionary",
+            "supported_locales": "en,fr",
+            "extras": {"region": 4},
+        },
+        {
+            "id": "LOINC",
+            "name": "Alpha",
+            "full_name": "Laboratory codes",
+            "description": "Tests and Œdèmes",
+        },
+        {
+            "id": "CIEL",
+            "name": "gamma",
+            "source_type": "dictionary",
+            "custom_validation_schema": "OpenMRS",
+        },
         {"id": "SECRET", "name": "delta", "source_type": "Dictionary", "public_access": "None"},
     ]
     for body in bodies:
@@ -425,12 +558,18 @@ def test_facets_of_sources_count_what_the_caller_may_read(api, owner):
     assert (len(body["results"]), answer.headers["num_found"]) == (1, "3")
     assert body["facets"] == {
         "fields": {
-            "sourceType": [["Dictionary", 1], ["dictionary", 1]], "locale": [["en", 3], ["fr", 1]], "owner": [[owner.split("/")[2], 3]],
-            "ownerType": [["Organization", 3]], "customValidationSchema": [["None", 2], ["OpenMRS", 1]],
+            "sourceType": [["Dictionary", 1], ["dictionary", 1]],
+            "locale": [["en", 3], ["fr", 1]],
+            "owner": [[owner.split("/")[2], 3]],
+            "ownerType": [["Organization", 3]],
+            "customValidationSchema": [["None", 2], ["OpenMRS", 1]],
         },
-        "dates": {}, "queries": {},
-    }  # fmt: skip
-    assert good(api.get(f"{owner}sources/", includeFacets="true")).get_json()["facets"]["fields"]["sourceType"][0] == ["Dictionary", 2]
+        "dates": {},
+        "queries": {},
+    }
+    assert good(api.get(f"{owner}sources/", includeFacets="true")).get_json()["facets"]["fields"][
+        "sourceType"
+    ][0] == ["Dictionary", 2]
 
 
 def test_a_private_source_is_never_found(api, owner):
@@ -445,7 +584,10 @@ def test_organisations_are_chosen_and_sorted(api, owner):
     assert ids_of(api.get(f"/orgs/?location=kisumu&q={org}")) == [org]
     assert ids_of(api.get("/orgs/?q=kisumu")) == [org]
     assert ids_of(api.get("/orgs/?q=open+concept")) == ["OCL"]
-    names = [item["name"].casefold() for item in good(api.get("/orgs/?sortAsc=name&limit=500")).get_json()]
+    names = [
+        item["name"].casefold()
+        for item in good(api.get("/orgs/?sortAsc=name&limit=500")).get_json()
+    ]
     assert names == sorted(names)
 
 

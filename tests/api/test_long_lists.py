@@ -1,4 +1,6 @@
-"""Lists that belong to one item: however long they are, a page reads a page, and the whole is a stream."""
+"""Lists that belong to one item: however long they are, a page reads a page, and the whole is a
+stream.
+"""
 
 import pytest
 
@@ -26,20 +28,31 @@ def read(monkeypatch):
     """What was read of the store: a list that grows by each row."""
     found = []
     real = rows.row_of
-    monkeypatch.setattr(rows, "row_of", lambda document: (found.append(document["id"]), real(document))[1])
+    monkeypatch.setattr(
+        rows, "row_of", lambda document: (found.append(document["id"]), real(document))[1]
+    )
     return found
 
 
 def test_a_page_of_a_concepts_mappings_reads_no_other_mappings(hub, read):
-    answer = good(hub.api.get(f"{hub.url}concepts/A/mappings/?includeInverseMappings=true&limit=2&page=2"))
+    answer = good(
+        hub.api.get(f"{hub.url}concepts/A/mappings/?includeInverseMappings=true&limit=2&page=2")
+    )
 
     assert [mapping["id"] for mapping in answer.get_json()] == ["m2", "m3"]
-    assert (answer.headers["num_found"], answer.headers["num_returned"], answer.headers["pages"]) == ("7", "2", "4")
+    assert (
+        answer.headers["num_found"],
+        answer.headers["num_returned"],
+        answer.headers["pages"],
+    ) == ("7", "2", "4")
     assert read == ["A", "m2", "m3"]
 
 
 def test_all_mappings_of_a_concept_are_those_of_its_pages(hub):
-    pages = [f"concepts/A/mappings/?includeInverseMappings=true&limit=3&page={page}" for page in (1, 2, 3, 4)]
+    pages = [
+        f"concepts/A/mappings/?includeInverseMappings=true&limit=3&page={page}"
+        for page in (1, 2, 3, 4)
+    ]
     assert [hub.ids(page) for page in pages] == [MAPPINGS[:3], MAPPINGS[3:], ["back"], []]
 
     answer = good(hub.api.get(f"{hub.url}concepts/A/mappings/?includeInverseMappings=true&limit=0"))
@@ -47,8 +60,12 @@ def test_all_mappings_of_a_concept_are_those_of_its_pages(hub):
     assert answer.headers["num_found"] == "7"
 
 
-@pytest.mark.parametrize("query", ["includeMappings=true", "includeInverseMappings=true&verbose=true"])
-def test_a_detail_with_more_mappings_than_are_put_in_at_once_is_streamed_and_the_same(hub, query, monkeypatch):
+@pytest.mark.parametrize(
+    "query", ["includeMappings=true", "includeInverseMappings=true&verbose=true"]
+)
+def test_a_detail_with_more_mappings_than_are_put_in_at_once_is_streamed_and_the_same(
+    hub, query, monkeypatch
+):
     url = f"{hub.url}concepts/A/?{query}"
     at_once = good(hub.api.get(url))
 
@@ -56,11 +73,16 @@ def test_a_detail_with_more_mappings_than_are_put_in_at_once_is_streamed_and_the
     streamed = good(hub.api.get(url))
 
     assert streamed.get_data() == at_once.get_data()
-    assert (at_once.is_streamed, len(at_once.get_json()["mappings"])) == (False, 7 if "Inverse" in query else 6)
+    assert (at_once.is_streamed, len(at_once.get_json()["mappings"])) == (
+        False,
+        7 if "Inverse" in query else 6,
+    )
 
 
 def test_one_version_of_an_item_is_read_without_the_others(hub, read):
-    versions = [entry["version"] for entry in good(hub.api.get(f"{hub.url}concepts/A/versions/")).get_json()]
+    versions = [
+        entry["version"] for entry in good(hub.api.get(f"{hub.url}concepts/A/versions/")).get_json()
+    ]
     good(hub.api.put(f"{hub.url}mappings/m0/", {"external_id": "x"}))
     read.clear()
 
@@ -86,14 +108,20 @@ def test_a_page_of_an_items_versions_reads_that_page(hub, read):
     assert answer.get_json() == whole[2:4]
     assert len(whole) == 5
     assert (answer.headers["num_found"], answer.headers["num_returned"]) == ("5", "2")
-    assert len(read) == 1 + 2 + 1  # the newest, the page, and the one before, which the last entry tells of
+    # the newest, the page, and the one before, which the last entry tells of
+    assert len(read) == 1 + 2 + 1
     assert [entry["is_root_concept_version"] for entry in whole] == [False] * 4 + [True]
     assert [entry["is_latest_concept_version"] for entry in whole] == [True] + [False] * 4
 
 
 def test_the_versions_in_full_are_the_same_on_pages_and_in_one(hub):
     whole = good(hub.api.get(f"{hub.url}concepts/A/versions/?limit=0&verbose=true")).get_json()
-    pages = [good(hub.api.get(f"{hub.url}concepts/A/versions/?limit=3&verbose=true&page={page}")).get_json() for page in (1, 2)]
+    pages = [
+        good(
+            hub.api.get(f"{hub.url}concepts/A/versions/?limit=3&verbose=true&page={page}")
+        ).get_json()
+        for page in (1, 2)
+    ]
 
     assert pages == [whole[:3], whole[3:]]
     assert [entry["external_id"] for entry in whole] == ["v5", "v4", "v3", "v2", None]

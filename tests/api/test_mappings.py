@@ -18,36 +18,74 @@ def test_a_created_mapping_is_answered_as_it_is_read(api, filled):
     assert made.headers["Location"] == f"http://localhost{filled.url}mappings/m/"
     mapping = good(api.get(f"{filled.url}mappings/m/")).get_json()
     assert mapping == made.get_json()
-    assert (mapping["from_concept_name"], mapping["to_concept_name"], mapping["version"]) == ("Name of A", "Name of B", "1")
-    assert (mapping["versioned_object_id"], mapping["versioned_object_url"]) == (mapping["uuid"], mapping["url"])
-    assert (mapping["created_on"], mapping["updated_on"]) == (mapping["created_at"], mapping["updated_at"])
+    assert (mapping["from_concept_name"], mapping["to_concept_name"], mapping["version"]) == (
+        "Name of A",
+        "Name of B",
+        "1",
+    )
+    assert (mapping["versioned_object_id"], mapping["versioned_object_url"]) == (
+        mapping["uuid"],
+        mapping["url"],
+    )
+    assert (mapping["created_on"], mapping["updated_on"]) == (
+        mapping["created_at"],
+        mapping["updated_at"],
+    )
 
 
 def test_a_mapping_without_an_id_gets_one(api, filled):
-    body = {name: value for name, value in filled.mapping_body("", "A", "B").items() if name != "id"}
+    body = {
+        name: value for name, value in filled.mapping_body("", "A", "B").items() if name != "id"
+    }
 
     made = good(api.post(f"{filled.url}mappings/", body))
 
-    assert good(api.get(f"{filled.url}mappings/{made.get_json()['id']}/")).get_json() == made.get_json()
+    assert (
+        good(api.get(f"{filled.url}mappings/{made.get_json()['id']}/")).get_json()
+        == made.get_json()
+    )
 
 
 def test_an_external_mapping_needs_only_its_source(api, filled):
     other = new_source(api)
-    body = {"id": "x", "map_type": "SAME-AS", "from_concept_url": f"{filled.url}concepts/A", "to_source_url": other.url}
+    body = {
+        "id": "x",
+        "map_type": "SAME-AS",
+        "from_concept_url": f"{filled.url}concepts/A",
+        "to_source_url": other.url,
+    }
 
-    mapping = good(api.post(f"{filled.url}mappings/", {**body, "to_concept_code": "G-22", "to_concept_name": "Glucose"})).get_json()
+    mapping = good(
+        api.post(
+            f"{filled.url}mappings/",
+            {**body, "to_concept_code": "G-22", "to_concept_name": "Glucose"},
+        )
+    ).get_json()
 
-    assert (mapping["to_concept_url"], mapping["to_concept_code"], mapping["to_concept_name"]) == (None, "G-22", "Glucose")
+    assert (mapping["to_concept_url"], mapping["to_concept_code"], mapping["to_concept_name"]) == (
+        None,
+        "G-22",
+        "Glucose",
+    )
     assert mapping["to_source_url"] == other.url
 
 
 def test_a_mapping_changes_and_keeps_its_history(api, filled):
     first = filled.mapping("m", "A", "B").get_json()
 
-    second = good(api.put(f"{filled.url}mappings/m/", {"map_type": "NARROWER-THAN", "update_comment": "why"})).get_json()
+    second = good(
+        api.put(f"{filled.url}mappings/m/", {"map_type": "NARROWER-THAN", "update_comment": "why"})
+    ).get_json()
 
-    assert (second["version"], second["map_type"], second["update_comment"]) == ("2", "NARROWER-THAN", "why")
-    assert good(api.get(f"{filled.url}mappings/m/versions/")).get_json() == [second, {**first, "is_latest_version": False}]
+    assert (second["version"], second["map_type"], second["update_comment"]) == (
+        "2",
+        "NARROWER-THAN",
+        "why",
+    )
+    assert good(api.get(f"{filled.url}mappings/m/versions/")).get_json() == [
+        second,
+        {**first, "is_latest_version": False},
+    ]
     assert good(api.get(first["version_url"])).get_json() == {**first, "is_latest_version": False}
     assert good(api.get(second["version_url"])).get_json() == second
     assert api.get(f"{filled.url}mappings/m/9/").status_code == 404
@@ -63,7 +101,10 @@ def test_a_mapping_that_was_read_can_be_sent_back(api, filled):
 def test_retiring_a_mapping_twice_is_no_error(api, filled):
     filled.mapping("m", "A", "B")
 
-    answers = [api.delete(f"{filled.url}mappings/m/", {"update_comment": "old"}).status_code for _ in range(2)]
+    answers = [
+        api.delete(f"{filled.url}mappings/m/", {"update_comment": "old"}).status_code
+        for _ in range(2)
+    ]
 
     assert answers == [204, 204]
     mapping = good(api.get(f"{filled.url}mappings/m/")).get_json()
@@ -79,7 +120,9 @@ def test_renaming_a_concept_shows_in_its_mappings_and_not_in_those_of_a_release(
     good(api.put(f"{filled.url}concepts/A/", {"names": [{"name": "Renamed", "locale": "en"}]}))
 
     assert good(api.get(f"{filled.url}mappings/m/")).get_json()["from_concept_name"] == "Renamed"
-    assert good(api.get(f"{filled.url}v1/mappings/m/")).get_json()["from_concept_name"] == "Name of A"
+    assert (
+        good(api.get(f"{filled.url}v1/mappings/m/")).get_json()["from_concept_name"] == "Name of A"
+    )
 
 
 def test_listed_mappings_are_summaries_or_details(api, filled):
@@ -102,7 +145,14 @@ def test_listed_mappings_are_summaries_or_details(api, filled):
         ({"to_concept_url": "nonsense"}, "to_concept_url"),
         ({"to_concept_url": None}, "__all__"),
         ({"to_concept_url": None, "to_concept_code": "x"}, "__all__"),
-        ({"to_concept_url": None, "to_concept_code": "x", "to_source_url": "/orgs/none/sources/none/"}, "to_source_url"),
+        (
+            {
+                "to_concept_url": None,
+                "to_concept_code": "x",
+                "to_source_url": "/orgs/none/sources/none/",
+            },
+            "to_source_url",
+        ),
         ({"to_concept_code": "other"}, "__all__"),
         ({"to_concept_url": "{url}concepts/A/"}, "__all__"),
         ({"id": "a b"}, "id"),
@@ -113,7 +163,10 @@ def test_listed_mappings_are_summaries_or_details(api, filled):
 )
 def test_a_mapping_that_breaks_a_rule_is_refused(api, filled, change, field):
     filled.mapping("taken", "A", "C")
-    given = {name: value.replace("{url}", filled.url) if isinstance(value, str) else value for name, value in change.items()}
+    given = {
+        name: value.replace("{url}", filled.url) if isinstance(value, str) else value
+        for name, value in change.items()
+    }
 
     answer = api.post(f"{filled.url}mappings/", filled.mapping_body("m", "A", "B", **given))
 
@@ -126,7 +179,10 @@ def test_a_mapping_that_breaks_a_rule_is_refused(api, filled, change, field):
 def test_a_refused_update_leaves_the_mapping_alone(api, filled):
     before = filled.mapping("m", "A", "B").get_json()
 
-    answer = api.put(f"{filled.url}mappings/m/", {"map_type": "X", "to_concept_url": f"{filled.url}concepts/none/"})
+    answer = api.put(
+        f"{filled.url}mappings/m/",
+        {"map_type": "X", "to_concept_url": f"{filled.url}concepts/none/"},
+    )
 
     assert answer.status_code == 400
     assert good(api.get(f"{filled.url}mappings/m/")).get_json() == before

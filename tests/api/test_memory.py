@@ -24,17 +24,31 @@ def large(app, services):
     source = new_source(Api(app.test_client()))
     descriptions = [{"description": TEXT, "locale": "en"}]
     lines = (
-        jsonio.dumps({"type": "Concept", "id": str(number), "concept_class": "Test", "names": [{"name": "n", "locale": "en"}],
-                      "descriptions": descriptions})
+        jsonio.dumps(
+            {
+                "type": "Concept",
+                "id": str(number),
+                "concept_class": "Test",
+                "names": [{"name": "n", "locale": "en"}],
+                "descriptions": descriptions,
+            }
+        )
         for number in range(CONCEPTS)
-    )  # fmt: skip
-    assert run(services.store, ROOT, lines, Options(source=source.url), "large").counts == {"created": CONCEPTS}
+    )
+    assert run(services.store, ROOT, lines, Options(source=source.url), "large").counts == {
+        "created": CONCEPTS
+    }
     return source
 
 
 @pytest.mark.parametrize("compress", ["false", "true"])
 @pytest.mark.parametrize(
-    "rest", ["concepts/?verbose=true&limit=0", "concepts/?verbose=true&limit=0&sortAsc=name", "?includeConcepts=true&limit=0"]
+    "rest",
+    [
+        "concepts/?verbose=true&limit=0",
+        "concepts/?verbose=true&limit=0&sortAsc=name",
+        "?includeConcepts=true&limit=0",
+    ],
 )
 def test_everything_is_sent_with_the_memory_of_a_batch(app, large, monkeypatch, rest, compress):
     monkeypatch.setattr(rows, "LIST", 100)

@@ -32,12 +32,17 @@ def requests(api, **labels):
 
 def test_requests_are_counted_by_pattern_and_status(api):
     source = new_source(api)
-    pattern = {"route": "/orgs/<id:org>/sources/<id:source>/concepts/<id:concept>/", "method": "GET"}
+    pattern = {
+        "route": "/orgs/<id:org>/sources/<id:source>/concepts/<id:concept>/",
+        "method": "GET",
+    }
     before = [requests(api, **pattern, status=status) for status in ("200", "404")]
     source.concept("A")
     good(api.get(f"{source.url}concepts/A/"))
     api.get(f"{source.url}concepts/B/")
-    assert [requests(api, **pattern, status=status) for status in ("200", "404")] == [count + 1 for count in before]
+    assert [requests(api, **pattern, status=status) for status in ("200", "404")] == [
+        count + 1 for count in before
+    ]
 
 
 def test_no_id_and_no_foreign_word_becomes_a_label(api):
@@ -46,7 +51,9 @@ def test_no_id_and_no_foreign_word_becomes_a_label(api):
     api.get("/nowhere/SECRET/")
     api.open("BREW", "/orgs/")
     text = good(api.get("/metrics")).get_data(as_text=True)
-    assert not any(word in text for word in (source.url.split("/")[4], "SECRET", "nowhere", "BREW", "root"))
+    assert not any(
+        word in text for word in (source.url.split("/")[4], "SECRET", "nowhere", "BREW", "root")
+    )
     assert 'method="other"' in text and 'route="none"' in text
 
 
@@ -55,7 +62,11 @@ def test_exports_are_counted_by_state(api):
     before = read(api)
     source.release("v1")
     after = read(api)
-    moved = {labels: value - before[name, labels] for (name, labels), value in after.items() if name == "oclapi_exports"}
+    moved = {
+        labels: value - before[name, labels]
+        for (name, labels), value in after.items()
+        if name == "oclapi_exports"
+    }
     assert moved[(("state", "queued"),)] == 1  # a release is exported without anyone asking
     assert sum(moved.values()) == 1
 
@@ -64,9 +75,13 @@ def test_the_lag_of_the_index_is_what_the_tick_saw(api, services):
     store = services.store
     assert ("oclapi_index_reachable", ()) not in read(api)
     seen = datetime.now(UTC) - timedelta(seconds=5)
-    store.index_notes.set_lag({"at": seen, "away": False, "repositories": 2, "revisions": 7, "seconds": 1.5})
+    store.index_notes.set_lag(
+        {"at": seen, "away": False, "repositories": 2, "revisions": 7, "seconds": 1.5}
+    )
     lag = read(api)
-    assert [lag[f"oclapi_index_behind_{name}", ()] for name in ("repositories", "revisions", "seconds")] == [2, 7, 1.5]
+    assert [
+        lag[f"oclapi_index_behind_{name}", ()] for name in ("repositories", "revisions", "seconds")
+    ] == [2, 7, 1.5]
     assert (lag["oclapi_index_reachable", ()], lag["oclapi_index_refused_rows", ()]) == (1, 0)
     assert 5 <= lag["oclapi_index_look_age_seconds", ()] < 60
     store.index_notes.set_lag({"at": seen, "away": True})
@@ -81,6 +96,16 @@ def test_several_processes_tell_one_sum(tmp_path):
     for _ in range(2):
         subprocess.run([sys.executable, "-c", count], env=environ, check=True)
     text = "from oclapi import metrics; print(metrics.text([('answer', 'Of all.', {(): 42.0})]).decode())"
-    values = told(subprocess.run([sys.executable, "-c", text], env=environ, check=True, capture_output=True, text=True).stdout)
-    assert values["oclapi_request_seconds_count", (("method", "GET"), ("route", "/orgs/"), ("status", "200"))] == 2
+    values = told(
+        subprocess.run(
+            [sys.executable, "-c", text], env=environ, check=True, capture_output=True, text=True
+        ).stdout
+    )
+    assert (
+        values[
+            "oclapi_request_seconds_count",
+            (("method", "GET"), ("route", "/orgs/"), ("status", "200")),
+        ]
+        == 2
+    )
     assert values["answer", ()] == 42

@@ -1,4 +1,6 @@
-"""The API's own description says what is so: every address, nothing else, and what requests may say (oclapi/resources/described.py)."""
+"""The API's own description says what is so: every address, nothing else, and what requests may say
+(oclapi/resources/described.py).
+"""
 
 import base64
 import hashlib
@@ -31,8 +33,12 @@ def operations(document):
 def test_every_resource_is_described_and_nothing_else_is(app):
     served = {rule.endpoint for rule in app.url_map.iter_rules()}
 
-    assert served - described.TOLD.keys() == set(), "these resources need an entry in oclapi/resources/described.py"
-    assert described.TOLD.keys() - served == set(), "these entries of oclapi/resources/described.py have no resource"
+    assert served - described.TOLD.keys() == set(), (
+        "these resources need an entry in oclapi/resources/described.py"
+    )
+    assert described.TOLD.keys() - served == set(), (
+        "these entries of oclapi/resources/described.py have no resource"
+    )
 
 
 def test_every_rule_and_method_is_in_the_document_and_nothing_else(app, document):
@@ -43,7 +49,12 @@ def test_every_rule_and_method_is_in_the_document_and_nothing_else(app, document
     }
 
     assert set(operations(document)) == served
-    left_out = {method for rule in app.url_map.iter_rules() for method in rule.methods if method.lower() not in openapi.METHODS}
+    left_out = {
+        method
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods
+        if method.lower() not in openapi.METHODS
+    }
     assert left_out == {"OPTIONS"}
 
 
@@ -80,28 +91,45 @@ def test_every_operation_has_a_name_of_its_own_and_says_what_it_does(document):
 
 def test_every_write_tells_its_body_or_that_it_has_none(document):
     without = {
-        operation["x-resource"] for (_, method), operation in operations(document).items()
+        operation["x-resource"]
+        for (_, method), operation in operations(document).items()
         if method in ("post", "put", "patch") and "requestBody" not in operation
-    }  # fmt: skip
-    assert without == {"exports.VersionExport", "orgs.Member", "users.Reactivation", "versions.VersionProcessing"}
+    }
+    assert without == {
+        "exports.VersionExport",
+        "orgs.Member",
+        "users.Reactivation",
+        "versions.VersionProcessing",
+    }
 
 
 def test_the_steps_of_every_address_are_told(document):
     for address, item in document["paths"].items():
-        assert [step["name"] for step in item.get("parameters", [])] == re.findall(r"{(\w+)}", address)
+        assert [step["name"] for step in item.get("parameters", [])] == re.findall(
+            r"{(\w+)}", address
+        )
 
 
 @pytest.mark.parametrize(
     ("shape", "example"),
     [
-        (shapes.Org, examples.ORG), (shapes.Source, examples.SOURCE), (shapes.SourceVersion, examples.SOURCE_VERSION),
-        (shapes.Concept, examples.CONCEPT), (shapes.Mapping, examples.MAPPING), (shapes.ExportState, examples.EXPORT_STATE),
+        (shapes.Org, examples.ORG),
+        (shapes.Source, examples.SOURCE),
+        (shapes.SourceVersion, examples.SOURCE_VERSION),
+        (shapes.Concept, examples.CONCEPT),
+        (shapes.Mapping, examples.MAPPING),
+        (shapes.ExportState, examples.EXPORT_STATE),
         (shapes.Error, examples.ERROR),
     ],
-)  # fmt: skip
+)
 def test_an_example_of_an_answer_has_its_shape(document, shape, example):
-    schema = {"$ref": f"#/components/schemas/{shape.__name__}", "components": document["components"]}
-    assert [error.message for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(example)] == []
+    schema = {
+        "$ref": f"#/components/schemas/{shape.__name__}",
+        "components": document["components"],
+    }
+    assert [
+        error.message for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(example)
+    ] == []
 
 
 def test_an_example_of_a_body_has_its_shape(document):
@@ -110,7 +138,9 @@ def test_an_example_of_a_body_has_its_shape(document):
         for content in operation.get("requestBody", {"content": {}})["content"].values():
             if "example" in content:
                 schema = {**content["schema"], "components": document["components"]}
-                assert jsonschema_rs.Draft202012Validator(schema).is_valid(content["example"]), place
+                assert jsonschema_rs.Draft202012Validator(schema).is_valid(content["example"]), (
+                    place
+                )
                 checked += 1
     assert checked
 
@@ -149,27 +179,47 @@ def filled(api, source):
     concept = api.get(f"{source.url}concepts/A/").get_json()
     _, _, org, _, short, _ = source.url.split("/")
     return {
-        "org": org, "user": "root", "source": short, "version": "v1", "concept": "A", "mapping": "m", "key": "x",
-        "item_version": concept["version"], "names": concept["names"][0]["uuid"], "descriptions": concept["descriptions"][0]["uuid"],
-    }  # fmt: skip
+        "org": org,
+        "user": "root",
+        "source": short,
+        "version": "v1",
+        "concept": "A",
+        "mapping": "m",
+        "key": "x",
+        "item_version": concept["version"],
+        "names": concept["names"][0]["uuid"],
+        "descriptions": concept["descriptions"][0]["uuid"],
+    }
 
 
-def test_the_document_tells_every_query_parameter_that_the_code_reads_and_no_other(api, document, read, filled):
+def test_the_document_tells_every_query_parameter_that_the_code_reads_and_no_other(
+    api, document, read, filled
+):
     for address, item in document["paths"].items():
         steps = {name: filled.get(name, "1") for name in re.findall(r"{(\w+)}", address)}
         if "item_version" in steps and "mapping" in steps:
             steps["item_version"] = "1"
         if "uuid" in steps:
             steps["uuid"] = filled["names" if "names" in address else "descriptions"]
-        told = {one["name"] for one in item.get("get", {}).get("parameters", []) if one["in"] == "query"}
+        told = {
+            one["name"] for one in item.get("get", {}).get("parameters", []) if one["in"] == "query"
+        }
         url = address.format(**steps)
-        flags = "&".join(f"{name}=true" for name in sorted(told) if name.startswith("include") or name == "verbose")
+        flags = "&".join(
+            f"{name}=true"
+            for name in sorted(told)
+            if name.startswith("include") or name == "verbose"
+        )
         for query in ("", f"?{flags}", f"?{flags}&updatedSince=2020-01-01", "?includeConcepts=1"):
             if "get" in item:
                 api.get(url + query)
     for endpoint, told in described.TOLD.items():
-        assert read[endpoint] - {*told.query} == set(), f"{endpoint} reads these, and its entry in described.py does not tell of them"
-        assert {*told.query} - read[endpoint] == set(), f"{endpoint} does not read these, which its entry in described.py tells of"
+        assert read[endpoint] - {*told.query} == set(), (
+            f"{endpoint} reads these, and its entry in described.py does not tell of them"
+        )
+        assert {*told.query} - read[endpoint] == set(), (
+            f"{endpoint} does not read these, which its entry in described.py tells of"
+        )
 
 
 def test_every_described_parameter_is_somebodys():
@@ -212,7 +262,9 @@ def test_the_page_tells_of_every_address_parameter_and_shape(page, document):
         assert f">{address}<" in text
         for operation in item.values():
             if isinstance(operation, dict):
-                assert all(f"<code>{one['name']}</code>" in text for one in operation.get("parameters", []))
+                assert all(
+                    f"<code>{one['name']}</code>" in text for one in operation.get("parameters", [])
+                )
     for name in document["components"]["schemas"]:
         assert f'id="shape-{name}"' in text
 

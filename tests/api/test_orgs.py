@@ -25,7 +25,9 @@ def test_who_creates_an_organisation_becomes_its_member(api, amina, org):
     assert api.anonymous.post("/orgs/", {"id": "x", "name": "x"}).status_code == 401
 
 
-def test_who_is_deactivated_while_it_makes_an_organisation_makes_none(services, api, amina, monkeypatch):
+def test_who_is_deactivated_while_it_makes_an_organisation_makes_none(
+    services, api, amina, monkeypatch
+):
     read = asked.body
 
     def body(settings):
@@ -46,7 +48,9 @@ def test_a_taken_id_is_told_under_both_of_its_names(amina, org):
     assert set(answer.get_json()["errors"]) == {"mnemonic", "id"}
 
 
-def test_an_organisation_is_edited_by_its_members_and_opened_to_others_by_edit(api, amina, other, staff, org):
+def test_an_organisation_is_edited_by_its_members_and_opened_to_others_by_edit(
+    api, amina, other, staff, org
+):
     assert good(amina.api.put(org, {"company": "a"})).get_json()["updated_by"] == amina.name
     assert other.api.put(org, {"company": "b"}).status_code == 403
     assert api.anonymous.put(org, {"company": "b"}).status_code == 401
@@ -65,8 +69,15 @@ def test_a_closed_organisation_is_read_by_members_and_staff(api, amina, other, s
         assert other.api.get(org + rest).status_code == 403
         good(amina.api.get(org + rest))
         good(staff.api.get(org + rest))
-    for caller, there in ((api.anonymous, False), (other.api, False), (amina.api, True), (staff.api, True)):
-        assert (org in [found["url"] for found in good(caller.get("/orgs/?limit=0")).get_json()]) is there
+    for caller, there in (
+        (api.anonymous, False),
+        (other.api, False),
+        (amina.api, True),
+        (staff.api, True),
+    ):
+        assert (
+            org in [found["url"] for found in good(caller.get("/orgs/?limit=0")).get_json()]
+        ) is there
 
 
 def test_members_are_added_checked_and_removed(api, amina, other, org):
@@ -97,7 +108,12 @@ def test_who_is_no_member_manages_no_members(api, amina, other, org):
 
 
 def test_an_empty_body_with_a_json_content_type_is_fine(amina, other, org):
-    assert amina.api.open("PUT", f"{org}members/{other.name}/", headers={"Content-Type": "application/json"}).status_code == 204
+    assert (
+        amina.api.open(
+            "PUT", f"{org}members/{other.name}/", headers={"Content-Type": "application/json"}
+        ).status_code
+        == 204
+    )
 
 
 def test_the_last_member_stays_unless_staff_says_otherwise(api, amina, staff, org):
@@ -112,7 +128,12 @@ def test_of_two_last_members_who_remove_each_other_at_once_one_stays(app, api, a
     callers = [Api(app.test_client(), {**one.api._headers}) for one in (amina, other)]
 
     with ThreadPoolExecutor(2) as threads:
-        answers = list(threads.map(lambda place: callers[place[0]].delete(f"{org}members/{place[1]}/"), [(0, other.name), (1, amina.name)]))
+        answers = list(
+            threads.map(
+                lambda place: callers[place[0]].delete(f"{org}members/{place[1]}/"),
+                [(0, other.name), (1, amina.name)],
+            )
+        )
 
     assert sorted(answer.status_code for answer in answers) in ([204, 400], [204, 403])
     assert len(members(api, org)) == 1
@@ -134,7 +155,9 @@ def test_a_right_comes_and_goes_with_the_membership(amina, other, org):
 # Deletion
 
 
-def test_an_organisation_is_deleted_by_a_superuser_with_all_that_it_owns(services, api, amina, staff, org):
+def test_an_organisation_is_deleted_by_a_superuser_with_all_that_it_owns(
+    services, api, amina, staff, org
+):
     first, second = new_source(amina.api, org), new_source(amina.api, org)
     first.concept("A")
     second.concept("B")
@@ -144,7 +167,14 @@ def test_an_organisation_is_deleted_by_a_superuser_with_all_that_it_owns(service
 
     assert api.delete(org).status_code == 204
 
-    for url in (org, first.url, f"{first.url}concepts/A/", second.url, f"{org}members/", f"{org}sources/"):
+    for url in (
+        org,
+        first.url,
+        f"{first.url}concepts/A/",
+        second.url,
+        f"{org}members/",
+        f"{org}sources/",
+    ):
         assert api.get(url).status_code == 404
     assert api.delete(org).status_code == 404
     list(services.store.repos.purge())
@@ -160,7 +190,12 @@ def test_an_organisation_whose_source_is_used_by_others_stays_whole(api, amina, 
     used.concept("A")
     private = new_source(other.api, other.url, public_access="None")
     private.concept("B")
-    good(other.api.post(f"{private.url}mappings/", private.mapping_body("m", "B", "x", to_concept_url=f"{used.url}concepts/A/")))
+    good(
+        other.api.post(
+            f"{private.url}mappings/",
+            private.mapping_body("m", "B", "x", to_concept_url=f"{used.url}concepts/A/"),
+        )
+    )
 
     answer = api.delete(org)
 
@@ -169,17 +204,25 @@ def test_an_organisation_whose_source_is_used_by_others_stays_whole(api, amina, 
     for url in (org, used.url, unused.url):
         good(api.get(url))
     told = amina.api.delete(used.url)
-    assert (told.status_code, told.get_json()["usage"]) == (400, {"collections": [], "mappings": []})
+    assert (told.status_code, told.get_json()["usage"]) == (
+        400,
+        {"collections": [], "mappings": []},
+    )
     assert private.url not in told.get_data(as_text=True)
 
 
-def test_no_source_outlives_an_organisation_that_is_deleted_beside_its_creation(services, app, api, amina):
+def test_no_source_outlives_an_organisation_that_is_deleted_beside_its_creation(
+    services, app, api, amina
+):
     for _ in range(5):
         org = new_org(amina.api)
         callers = [Api(app.test_client(), dict(api._headers)) for _ in range(3)]
 
         with ThreadPoolExecutor(3) as threads:
-            made = [threads.submit(callers[n].post, f"{org}sources/", {"id": f"S{n}", "name": "x"}) for n in range(2)]
+            made = [
+                threads.submit(callers[n].post, f"{org}sources/", {"id": f"S{n}", "name": "x"})
+                for n in range(2)
+            ]
             gone = threads.submit(callers[2].delete, org)
 
         assert gone.result().status_code == 204

@@ -53,11 +53,18 @@ def test_the_links_of_a_page_lead_on_and_back(api, seven):
     second = good(api.get(f"{seven.url}concepts/?limit=3&page=2&includeRetired=true"))
 
     assert ids_of(second) == list("DCB")
-    assert (second.headers["offset"], second.headers["pages"], second.headers["page_number"]) == ("3", "3", "2")
+    assert (second.headers["offset"], second.headers["pages"], second.headers["page_number"]) == (
+        "3",
+        "3",
+        "2",
+    )
     assert ids_of(api.get(rest_of(second.headers["next"]))) == ["A"]
     assert ids_of(api.get(rest_of(second.headers["previous"]))) == list("GFE")
     assert "includeRetired=true" in second.headers["next"]
-    links = {part.split('rel="')[1][:-1]: part.split(">")[0][1:] for part in second.headers["Link"].split(", ")}
+    links = {
+        part.split('rel="')[1][:-1]: part.split(">")[0][1:]
+        for part in second.headers["Link"].split(", ")
+    }
     assert (links["next"], links["prev"]) == (second.headers["next"], second.headers["previous"])
     assert ids_of(api.get(rest_of(links["first"]))) == list("GFE")
     assert ids_of(api.get(rest_of(links["last"]))) == ["A"]
@@ -76,10 +83,23 @@ def test_an_offset_wins_over_a_page_and_is_kept_in_the_links(api, seven):
 
 
 @pytest.mark.parametrize("query", ["page=9", "offset=7", f"offset={10**30}", f"page={10**30}"])
-@pytest.mark.parametrize("listing", ["{source}concepts/", "{source}versions/", "/orgs/", "/sources/", "{source}concepts/A/versions/"])
+@pytest.mark.parametrize(
+    "listing",
+    [
+        "{source}concepts/",
+        "{source}versions/",
+        "/orgs/",
+        "/sources/",
+        "{source}concepts/A/versions/",
+    ],
+)
 def test_a_page_past_the_end_is_empty(api, seven, query, listing):
     url = listing.replace("{source}", seven.url)
-    far = query if url.startswith(seven.url) else query.replace("=7", "=70000").replace("=9", "=90000")
+    far = (
+        query
+        if url.startswith(seven.url)
+        else query.replace("=7", "=70000").replace("=9", "=90000")
+    )
     answer = good(api.get(f"{url}?{far}"))
 
     assert answer.get_json() == []
@@ -89,16 +109,33 @@ def test_a_page_past_the_end_is_empty(api, seven, query, listing):
 
 
 @pytest.mark.parametrize("verbose", ["true", "false"])
-@pytest.mark.parametrize(("sort", "expected"), [("", "GFEDCBA"), ("&sortAsc=lastUpdate", "ABCDEFG"), ("&sortDesc=last_update", "GFEDCBA")])
-def test_everything_comes_in_one_stream_in_the_same_order(api, seven, monkeypatch, verbose, sort, expected):
-    monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (2,))  # several snapshots within seven rows
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [("", "GFEDCBA"), ("&sortAsc=lastUpdate", "ABCDEFG"), ("&sortDesc=last_update", "GFEDCBA")],
+)
+def test_everything_comes_in_one_stream_in_the_same_order(
+    api, seven, monkeypatch, verbose, sort, expected
+):
+    # several snapshots within seven rows
+    monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (2,))
     answer = good(api.get(f"{seven.url}concepts/?limit=0&verbose={verbose}{sort}"))
 
     assert ids_of(answer) == list(expected)
-    assert answer.get_json() == good(api.get(f"{seven.url}concepts/?limit=100&verbose={verbose}{sort}")).get_json()
-    assert (answer.headers["num_found"], answer.headers["num_returned"], answer.headers["pages"], answer.headers["page_number"]) == (
-        "7", "7", "1", "1",
-    )  # fmt: skip
+    assert (
+        answer.get_json()
+        == good(api.get(f"{seven.url}concepts/?limit=100&verbose={verbose}{sort}")).get_json()
+    )
+    assert (
+        answer.headers["num_found"],
+        answer.headers["num_returned"],
+        answer.headers["pages"],
+        answer.headers["page_number"],
+    ) == (
+        "7",
+        "7",
+        "1",
+        "1",
+    )
     assert "next" not in answer.headers
     assert "Content-Length" not in answer.headers
 
@@ -139,7 +176,9 @@ def test_a_cursor_of_what_is_not_released_stays_there_when_it_is_sorted_anew(api
     source.concepts(*"DEF")
     next_url = good(api.get(f"{source.url}concepts/?released=false&limit=1")).headers["next"]
     for more in ("&sortAsc=id", "&includeRetired=true"):
-        answer = good(api.get(next_url.replace("limit=1", "limit=9").replace("page=2", "page=1") + more))
+        answer = good(
+            api.get(next_url.replace("limit=1", "limit=9").replace("page=2", "page=1") + more)
+        )
         assert sorted(ids_of(answer)) == ["D", "E", "F"]
 
 
@@ -147,7 +186,13 @@ def test_a_cursor_fits_no_other_list(api, seven):
     cursor = good(api.get(f"{seven.url}concepts/?limit=2")).headers["next"].split("cursor=")[1]
     seven.release("v1")
     other = new_source(api)
-    urls = ("mappings/?", "v1/concepts/?", "?includeConcepts=true&", "concepts/?released=true&", "concepts/?released=false&")
+    urls = (
+        "mappings/?",
+        "v1/concepts/?",
+        "?includeConcepts=true&",
+        "concepts/?released=true&",
+        "concepts/?released=false&",
+    )
     for url in (*(f"{seven.url}{url}" for url in urls), f"{other.url}concepts/?"):
         answer = api.get(f"{url}cursor={cursor}")
         assert answer.status_code == 400
@@ -176,7 +221,9 @@ def test_a_difference_holds_what_changed_since_a_moment(api, seven):
     good(api.delete(f"{seven.url}concepts/C/"))
 
     assert seven.ids(f"concepts/?sortAsc=lastUpdate&updatedSince={moment}") == list("DEFGB")
-    assert seven.ids(f"concepts/?sortAsc=lastUpdate&updatedSince={moment}&includeRetired=true") == list("DEFGBC")
+    assert seven.ids(
+        f"concepts/?sortAsc=lastUpdate&updatedSince={moment}&includeRetired=true"
+    ) == list("DEFGBC")
     answer = good(api.get(f"{seven.url}concepts/?updatedSince={moment}&limit=2"))
     assert answer.headers["num_found"] == "5"
     pages = walk(api, f"{seven.url}concepts/?updatedSince={moment}&limit=2")
@@ -186,7 +233,9 @@ def test_a_difference_holds_what_changed_since_a_moment(api, seven):
 
 
 def test_a_moment_in_whole_seconds_is_read_so_that_nothing_is_missed(api, seven):
-    moment = datetime.fromisoformat(good(api.get(f"{seven.url}concepts/G/")).get_json()["updated_on"])
+    moment = datetime.fromisoformat(
+        good(api.get(f"{seven.url}concepts/G/")).get_json()["updated_on"]
+    )
     later = moment + timedelta(seconds=50)
 
     assert seven.ids(f"concepts/?updatedSince={later:%Y-%m-%dT%H:%M:%SZ}") == ["G"]
@@ -215,7 +264,13 @@ def test_last_updated_is_the_newest_content_commit_shown(api, source):
     good(api.put(source.url, {"description": "not content"}))
     newer = source.concept("B").get_json()["updated_on"]
 
-    for rest in ("v1/", "v1/concepts/", "v1/mappings/", "v1/?includeConcepts=true", "latest/concepts/?limit=0"):
+    for rest in (
+        "v1/",
+        "v1/concepts/",
+        "v1/mappings/",
+        "v1/?includeConcepts=true",
+        "latest/concepts/?limit=0",
+    ):
         assert good(api.get(source.url + rest)).headers["lastUpdated"] == moment
     for rest in ("", "HEAD/", "concepts/", "mappings/", "?includeConcepts=true&limit=0"):
         assert good(api.get(source.url + rest)).headers["lastUpdated"] == newer
@@ -245,17 +300,37 @@ def test_a_detail_holds_its_content_in_commit_order_as_its_last_keys(api, filled
     assert [concept["id"] for concept in body["concepts"]] == list("ABCD")
     assert [mapping["id"] for mapping in body["mappings"]] == ["m1", "m2"]
     assert body["concepts"][0] == good(api.get(f"{filled.url}concepts/A/")).get_json()
-    assert {name: value for name, value in body.items() if name not in ("concepts", "mappings")} == plain
-    assert (shown.headers["num_found"], shown.headers["num_found_concepts"], shown.headers["num_found_mappings"]) == ("6", "4", "2")
+    assert {
+        name: value for name, value in body.items() if name not in ("concepts", "mappings")
+    } == plain
+    assert (
+        shown.headers["num_found"],
+        shown.headers["num_found_concepts"],
+        shown.headers["num_found_mappings"],
+    ) == ("6", "4", "2")
     assert "mappings" not in good(api.get(f"{filled.url}?includeConcepts=true")).get_json()
 
 
 def test_a_slice_cuts_both_lists_and_leads_on_while_either_has_more(api, filled):
     fresh = iter(range(100))
-    pages = walk(api, f"{filled.url}{CONTENT}&limit=1", lambda: good(api.put(f"{filled.url}concepts/A/", {"extras": {"n": next(fresh)}})))
+    pages = walk(
+        api,
+        f"{filled.url}{CONTENT}&limit=1",
+        lambda: good(api.put(f"{filled.url}concepts/A/", {"extras": {"n": next(fresh)}})),
+    )
 
-    assert [[concept["id"] for concept in page.get_json()["concepts"]] for page in pages] == [["A"], ["B"], ["C"], ["D"]]
-    assert [[mapping["id"] for mapping in page.get_json()["mappings"]] for page in pages] == [["m1"], ["m2"], [], []]
+    assert [[concept["id"] for concept in page.get_json()["concepts"]] for page in pages] == [
+        ["A"],
+        ["B"],
+        ["C"],
+        ["D"],
+    ]
+    assert [[mapping["id"] for mapping in page.get_json()["mappings"]] for page in pages] == [
+        ["m1"],
+        ["m2"],
+        [],
+        [],
+    ]
     assert [page.headers["num_returned"] for page in pages] == ["2", "2", "1", "1"]
     assert {page.headers["num_found"] for page in pages} == {"6"}
     assert {page.headers["pages"] for page in pages} == {"4"}
@@ -269,10 +344,13 @@ def test_a_version_shows_the_difference_to_an_older_one(api, filled):
     filled.release("v2")
     filled.concept("E")
 
-    difference = good(api.get(f"{filled.url}v2/{CONTENT}&includeRetired=true&limit=0&updatedSince={old}"))
+    difference = good(
+        api.get(f"{filled.url}v2/{CONTENT}&includeRetired=true&limit=0&updatedSince={old}")
+    )
 
     assert [concept["id"] for concept in difference.get_json()["concepts"]] == ["B", "C"]
-    assert [mapping["id"] for mapping in difference.get_json()["mappings"]] == ["m2"]  # its commit is `old` itself
+    # its commit is `old` itself
+    assert [mapping["id"] for mapping in difference.get_json()["mappings"]] == ["m2"]
     assert difference.get_json()["type"] == "Source Version"
 
 
@@ -284,7 +362,10 @@ def test_removed_entries_are_told_with_a_difference_only(api, filled):
     for since in ("2015-01-01", moment, "2999-01-01T00:00:00.000Z"):
         first = good(api.get(f"{asked}&updatedSince={since}")).get_json()
         assert (first["removed_concepts"], first["removed_mappings"]) == ([], [])
-    assert "removed_concepts" not in good(api.get(f"{asked}&updatedSince=2015-01-01&page=2")).get_json()
+    assert (
+        "removed_concepts"
+        not in good(api.get(f"{asked}&updatedSince=2015-01-01&page=2")).get_json()
+    )
 
 
 def test_the_content_of_a_release_never_changes(api, filled):
@@ -304,7 +385,12 @@ def test_the_counts_of_a_source_are_exact(api, filled):
     source = good(api.get(filled.url)).get_json()
 
     assert (source["active_concepts"], source["active_mappings"], source["versions"]) == (3, 2, 1)
-    for query, found in [("", "3"), ("includeRetired=true", "4"), ("retired=true", "1"), ("retired=false", "3")]:
+    for query, found in [
+        ("", "3"),
+        ("includeRetired=true", "4"),
+        ("retired=true", "1"),
+        ("retired=false", "3"),
+    ]:
         assert good(api.get(f"{filled.url}concepts/?{query}")).headers["num_found"] == found
 
 
@@ -319,4 +405,7 @@ def test_mappings_that_are_wanted_from_the_second_page_on_keep_to_the_same_diffe
 
     assert [concept["id"] for concept in second.get_json()["concepts"]] == ["D"]
     assert second.get_json()["mappings"] == []
-    assert (second.headers["num_found_concepts"], second.headers["num_found_mappings"]) == ("2", "0")
+    assert (second.headers["num_found_concepts"], second.headers["num_found_mappings"]) == (
+        "2",
+        "0",
+    )

@@ -8,19 +8,28 @@ from tests.builders import concept_body, good, new_org, new_source
 
 
 def test_an_organisation_is_created_and_read(api):
-    made = api.post("/orgs/", {"id": "NorthLab", "name": "North Laboratory", "extras": {"region": 4}})
+    made = api.post(
+        "/orgs/", {"id": "NorthLab", "name": "North Laboratory", "extras": {"region": 4}}
+    )
 
     assert made.status_code == 201
     assert made.headers["Location"] == "http://localhost/orgs/NorthLab/"
     shown = good(api.get("/orgs/NorthLab/")).get_json()
     assert shown == made.get_json()
-    assert (shown["type"], shown["name"], shown["extras"], shown["members"]) == ("Organization", "North Laboratory", {"region": 4}, 1)
+    assert (shown["type"], shown["name"], shown["extras"], shown["members"]) == (
+        "Organization",
+        "North Laboratory",
+        {"region": 4},
+        1,
+    )
     assert shown["public_sources"] == 0
 
 
 def test_a_source_is_created_and_read(api):
     owner = new_org(api)
-    made = api.post(f"{owner}sources/", {"id": "LABX", "name": "Lab X codes", "supported_locales": "en, sw"})
+    made = api.post(
+        f"{owner}sources/", {"id": "LABX", "name": "Lab X codes", "supported_locales": "en, sw"}
+    )
 
     assert made.status_code == 201
     assert made.headers["Location"] == f"http://localhost{owner}sources/LABX/"
@@ -36,7 +45,11 @@ def test_an_organisation_changes_only_what_is_named(api):
 
     after = good(api.put(url, {"name": "Other", "extras": {"a.b": 1}})).get_json()
 
-    assert {name for name in before if before[name] != after[name]} == {"name", "extras", "updated_on"}
+    assert {name for name in before if before[name] != after[name]} == {
+        "name",
+        "extras",
+        "updated_on",
+    }
     assert good(api.get(url)).get_json() == after
     assert api.put(url, {"id": "another"}).status_code == 400
 
@@ -45,7 +58,13 @@ def test_an_organisation_changes_only_what_is_named(api):
 def test_a_source_changes_only_what_is_named(api, source, method):
     before = good(api.get(source.url)).get_json()
 
-    after = good(api.open(method, source.url, json={"name": "Other", "id": before["id"], "short_code": before["id"]})).get_json()
+    after = good(
+        api.open(
+            method,
+            source.url,
+            json={"name": "Other", "id": before["id"], "short_code": before["id"]},
+        )
+    ).get_json()
 
     assert {name for name in before if before[name] != after[name]} == {"name", "updated_on"}
     assert good(api.get(source.url)).get_json() == after
@@ -57,7 +76,10 @@ def test_a_source_that_was_read_can_be_sent_back(api, source):
     assert good(api.put(source.url, before)).get_json() == before
 
 
-@pytest.mark.parametrize(("fields", "field"), [({"id": "other"}, "id"), ({"name": ""}, "name"), ({"public_access": "x"}, "public_access")])
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [({"id": "other"}, "id"), ({"name": ""}, "name"), ({"public_access": "x"}, "public_access")],
+)
 def test_a_refused_change_leaves_the_source_alone(api, source, fields, field):
     before = good(api.get(source.url)).get_json()
 
@@ -85,13 +107,21 @@ def test_a_source_in_use_stays(api, source):
     source.concept("A")
     other = new_source(api)
     other.concept("B")
-    mapping = good(api.post(f"{other.url}mappings/", {**other.mapping_body("m", "B", "B"), "to_concept_url": f"{source.url}concepts/A/"}))
+    mapping = good(
+        api.post(
+            f"{other.url}mappings/",
+            {**other.mapping_body("m", "B", "B"), "to_concept_url": f"{source.url}concepts/A/"},
+        )
+    )
 
     answer = api.delete(source.url)
 
     assert answer.status_code == 400
     assert list(answer.get_json()["errors"]) == ["__all__"]
-    assert answer.get_json()["usage"] == {"collections": [], "mappings": [mapping.get_json()["url"]]}
+    assert answer.get_json()["usage"] == {
+        "collections": [],
+        "mappings": [mapping.get_json()["url"]],
+    }
     assert source.ids() == ["A"]
 
 
@@ -103,13 +133,25 @@ def test_sources_are_listed_newest_change_first_as_summaries_or_details(api):
     listed = good(api.get(f"{owner}sources/"))
 
     assert [found["url"] for found in listed.get_json()] == [first.url, second.url]
-    assert set(listed.get_json()[0]) == {"id", "short_code", "name", "url", "owner", "owner_type", "owner_url"}
+    assert set(listed.get_json()[0]) == {
+        "id",
+        "short_code",
+        "name",
+        "url",
+        "owner",
+        "owner_type",
+        "owner_url",
+    }
     assert "cursor" not in listed.headers["Link"]
     oldest = good(api.get(f"{owner}sources/?sortAsc=lastUpdate&verbose=true")).get_json()
     assert oldest == [good(api.get(second.url)).get_json(), good(api.get(first.url)).get_json()]
-    assert [found["url"] for found in good(api.get(f"{owner}sources/?limit=1&page=2")).get_json()] == [second.url]
+    assert [
+        found["url"] for found in good(api.get(f"{owner}sources/?limit=1&page=2")).get_json()
+    ] == [second.url]
     since = oldest[1]["updated_on"]
-    assert [found["url"] for found in good(api.get(f"{owner}sources/?updatedSince={since}")).get_json()] == [first.url]
+    assert [
+        found["url"] for found in good(api.get(f"{owner}sources/?updatedSince={since}")).get_json()
+    ] == [first.url]
 
 
 @pytest.mark.parametrize("owner", ["/user/", "/users/root/"])
@@ -118,10 +160,17 @@ def test_a_user_owns_sources_too(api, owner):
 
     made = good(api.post(f"{owner}sources/", {"id": short, "name": "Mine"})).get_json()
 
-    assert (made["url"], made["owner"], made["owner_type"]) == (f"/users/root/sources/{short}/", "root", "User")
+    assert (made["url"], made["owner"], made["owner_type"]) == (
+        f"/users/root/sources/{short}/",
+        "root",
+        "User",
+    )
     assert good(api.get(f"/user/sources/{short}/")).get_json() == made
     good(api.post(f"/user/sources/{short}/concepts/", concept_body("A")))
-    assert good(api.get(f"/users/root/sources/{short}/concepts/A/")).get_json()["owner_url"] == "/users/root/"
+    assert (
+        good(api.get(f"/users/root/sources/{short}/concepts/A/")).get_json()["owner_url"]
+        == "/users/root/"
+    )
     assert short in [found["id"] for found in good(api.get("/user/sources/?limit=0")).get_json()]
 
 
@@ -135,7 +184,10 @@ def test_a_repository_of_a_private_organisation_starts_private(api):
     owner = new_org(api, public_access="None")
 
     assert good(api.get(new_source(api, owner).url)).get_json()["public_access"] == "None"
-    assert good(api.get(new_source(api, owner, public_access="View").url)).get_json()["public_access"] == "View"
+    assert (
+        good(api.get(new_source(api, owner, public_access="View").url)).get_json()["public_access"]
+        == "View"
+    )
 
 
 def test_an_organisation_counts_its_public_sources(api):
@@ -157,7 +209,9 @@ def test_closing_a_source_closes_its_versions(api, source):
 
 @pytest.fixture
 def closing(services, api, monkeypatch):
-    """An open source that its owner closes when a stranger's request has been let in and is being read; the stranger's API beside it."""
+    """An open source that its owner closes when a stranger's request has been let in and is being
+    read; the stranger's API beside it.
+    """
     people = People(services, api)
     stranger, source = people.new(), new_source(api, public_access="Edit").url
     read = asked.body
@@ -165,7 +219,9 @@ def closing(services, api, monkeypatch):
     def body(settings):
         found = read(settings)
         repo = services.store.repos.by_url(source)
-        services.store.repos.edit(repo["_id"], lambda session, head: {"public_access": "None"}, "root")
+        services.store.repos.edit(
+            repo["_id"], lambda session, head: {"public_access": "None"}, "root"
+        )
         return found
 
     monkeypatch.setattr(asked, "body", body)
@@ -187,12 +243,16 @@ def test_who_was_let_in_before_a_source_is_closed_writes_nothing_into_it(api, cl
     assert api.get(f"{source}concepts/").get_json() == []
 
 
-def test_a_source_is_private_whose_organisation_is_closed_while_it_is_made(services, api, monkeypatch):
+def test_a_source_is_private_whose_organisation_is_closed_while_it_is_made(
+    services, api, monkeypatch
+):
     org, read = new_org(api), asked.body
 
     def body(settings):
         found = read(settings)
-        services.store.owners.edit_org(org.split("/")[2], lambda session, found: {"public_access": "None"}, "root")
+        services.store.owners.edit_org(
+            org.split("/")[2], lambda session, found: {"public_access": "None"}, "root"
+        )
         return found
 
     monkeypatch.setattr(asked, "body", body)

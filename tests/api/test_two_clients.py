@@ -39,7 +39,9 @@ def clients(app):
 def test_one_id_is_given_once(pool, source, clients):
     for turn in range(TIMES):
         body = concept_body(f"C{turn}")
-        answers = at_once(pool, *((client.post, f"{source.url}concepts/", body) for client in clients))
+        answers = at_once(
+            pool, *((client.post, f"{source.url}concepts/", body) for client in clients)
+        )
 
         assert sorted(answer.status_code for answer in answers) == [201, 400]
     assert sorted(source.ids()) == sorted(f"C{turn}" for turn in range(TIMES))
@@ -49,10 +51,18 @@ def test_both_edits_of_a_concept_become_versions(pool, source, clients):
     source.concept("A")
     for turn in range(TIMES):
         both = zip(("first", "second"), clients, strict=True)
-        answers = at_once(pool, *((client.put, f"{source.url}concepts/A/extras/{who}/", {who: turn}) for who, client in both))
+        answers = at_once(
+            pool,
+            *(
+                (client.put, f"{source.url}concepts/A/extras/{who}/", {who: turn})
+                for who, client in both
+            ),
+        )
         assert [answer.status_code for answer in answers] == [200, 200]
 
-    history = good(source.api.get(f"{source.url}concepts/A/versions/?verbose=true&limit=0")).get_json()
+    history = good(
+        source.api.get(f"{source.url}concepts/A/versions/?verbose=true&limit=0")
+    ).get_json()
     assert len(history) == 1 + 2 * TIMES
     assert history[0]["extras"] == {"first": TIMES - 1, "second": TIMES - 1}
     times = [concept["updated_on"] for concept in history]
@@ -63,7 +73,9 @@ def test_one_version_is_released_once(pool, source, clients, queue):
     source.concept("A")
     for turn in range(TIMES):
         body = {"id": f"v{turn}", "released": True}
-        answers = at_once(pool, *((client.post, f"{source.url}versions/", body) for client in clients))
+        answers = at_once(
+            pool, *((client.post, f"{source.url}versions/", body) for client in clients)
+        )
 
         assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert good(source.api.get(source.url)).get_json()["versions"] == TIMES + 1
@@ -95,18 +107,28 @@ def test_a_release_beside_edits_holds_whole_commits(pool, source, clients, queue
 
 
 def test_a_complete_list_is_of_one_revision_while_others_write(source, clients, monkeypatch):
-    monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (5,))  # a new snapshot after each five rows
+    # a new snapshot after each five rows
+    monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (5,))
     source.concepts(*(f"C{number}" for number in range(30)))
     before = source.ids()
 
-    streamed = clients[0].open("GET", f"{source.url}concepts/?limit=0&sortAsc=lastUpdate", buffered=False)
+    streamed = clients[0].open(
+        "GET", f"{source.url}concepts/?limit=0&sortAsc=lastUpdate", buffered=False
+    )
     for concept in before:
         good(clients[1].delete(f"{source.url}concepts/{concept}/"))
 
     assert [concept["id"] for concept in streamed.get_json()] == before
 
 
-@pytest.mark.parametrize("rest", ["concepts/?sortAsc=lastUpdate", "concepts/?sortAsc=lastUpdate&verbose=true", "?includeConcepts=true"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "concepts/?sortAsc=lastUpdate",
+        "concepts/?sortAsc=lastUpdate&verbose=true",
+        "?includeConcepts=true",
+    ],
+)
 def test_a_packed_answer_is_of_one_revision_while_others_write(source, clients, monkeypatch, rest):
     monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (5,))
     source.concepts(*(f"C{number}" for number in range(30)))

@@ -14,7 +14,13 @@ def names(answer):
 
 
 def test_a_user_is_created_and_read(api):
-    given = {"username": "A.mina_1@x-y", "name": "Amina K.", "email": "amina@example.org", "location": "Kisumu", "extras": {"a.b": 1}}
+    given = {
+        "username": "A.mina_1@x-y",
+        "name": "Amina K.",
+        "email": "amina@example.org",
+        "location": "Kisumu",
+        "extras": {"a.b": 1},
+    }
     made = api.post("/users/", {**given, "password": "secret phrase"})
 
     assert made.status_code == 201
@@ -23,40 +29,64 @@ def test_a_user_is_created_and_read(api):
     assert shown == made.get_json()
     assert {name: shown[name] for name in given} == given
     assert set(shown) == set(DETAIL.split())
-    assert (shown["company"], shown["orgs"], shown["public_sources"], shown["is_staff"]) == (None, 0, 0, False)
+    assert (shown["company"], shown["orgs"], shown["public_sources"], shown["is_staff"]) == (
+        None,
+        0,
+        0,
+        False,
+    )
     assert "secret phrase" not in made.get_data(as_text=True)
 
 
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"username": None}, "username"), ({"username": "a b"}, "username"), ({"username": "é"}, "username"),
+        ({"username": None}, "username"),
+        ({"username": "a b"}, "username"),
+        ({"username": "é"}, "username"),
         ({"username": "x" * 256}, "username"),
-        ({"username": "login"}, "username"), ({"username": "signup"}, "username"), ({"username": "x\n"}, "username"),
-        ({"name": " "}, "name"), ({"name": None}, "name"),
-        ({"email": "nobody"}, "email"), ({"email": "a@b\nBcc: c@d"}, "email"), ({"email": None}, "email"),
-        ({"password": "short"}, "password"), ({"password": 123456}, "password"), ({"is_staff": "maybe"}, "is_staff"),
+        ({"username": "login"}, "username"),
+        ({"username": "signup"}, "username"),
+        ({"username": "x\n"}, "username"),
+        ({"name": " "}, "name"),
+        ({"name": None}, "name"),
+        ({"email": "nobody"}, "email"),
+        ({"email": "a@b\nBcc: c@d"}, "email"),
+        ({"email": None}, "email"),
+        ({"password": "short"}, "password"),
+        ({"password": 123456}, "password"),
+        ({"is_staff": "maybe"}, "is_staff"),
         ({"hashed_password": "md5$1$salt$abc"}, "hashed_password"),
         ({"hashed_password": "pbkdf2_sha256$0$salt$" + HASH}, "hashed_password"),
         ({"hashed_password": "pbkdf2_sha256$99999999$salt$" + HASH}, "hashed_password"),
-        ({"password": "long enough", "hashed_password": "pbkdf2_sha256$1$salt$" + HASH}, "hashed_password"),
+        (
+            {"password": "long enough", "hashed_password": "pbkdf2_sha256$1$salt$" + HASH},
+            "hashed_password",
+        ),
         ({"extras": []}, "extras"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_user_is_refused_on_its_field(api, fields, field):
-    answer = api.post("/users/", {"username": "wrong", "name": "Wrong", "email": "w@example.org", **fields})
+    answer = api.post(
+        "/users/", {"username": "wrong", "name": "Wrong", "email": "w@example.org", **fields}
+    )
 
     assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [field])
     assert api.get("/users/wrong/").status_code == 404
 
 
 def test_a_name_is_taken_once_but_for_its_case(people, amina):
-    again = people.root.post("/users/", {"username": amina.name, "name": "x", "email": "x@example.org"})
+    again = people.root.post(
+        "/users/", {"username": amina.name, "name": "x", "email": "x@example.org"}
+    )
 
     assert again.status_code == 400
     assert set(again.get_json()["errors"]) == {"mnemonic", "username"}
     people.new(username=amina.name.upper())
-    assert people.root.get(amina.url.upper().replace("/USERS/", "/users/")).get_json()["username"] == amina.name.upper()
+    assert (
+        people.root.get(amina.url.upper().replace("/USERS/", "/users/")).get_json()["username"]
+        == amina.name.upper()
+    )
 
 
 def test_only_staff_creates_deactivates_and_reactivates_users(api, amina, other, staff):
@@ -88,25 +118,46 @@ def test_roles_are_given_by_superusers_only(api, amina, staff):
         for role in ("is_staff", "is_superuser"):
             answer = caller.api.put(amina.url, {role: True})
             assert (answer.status_code, api.get(amina.url).get_json()[role]) == (403, False)
-    assert staff.api.put(amina.url, {"is_staff": False, "name": "Sent back as read"}).status_code == 200
+    assert (
+        staff.api.put(amina.url, {"is_staff": False, "name": "Sent back as read"}).status_code
+        == 200
+    )
     assert good(api.put(amina.url, {"is_staff": True})).get_json()["is_staff"] is True
 
 
 def test_nobody_signs_a_profile_with_another_name(amina, api):
     before = good(api.get(amina.url)).get_json()
-    given = {"created_by": "root", "updated_by": "root", "url": "/users/root/", "uuid": "x", "active": False, "tokens": [], "type": "Org"}
+    given = {
+        "created_by": "root",
+        "updated_by": "root",
+        "url": "/users/root/",
+        "uuid": "x",
+        "active": False,
+        "tokens": [],
+        "type": "Org",
+    }
 
     after = good(amina.api.put("/user/", {**given, "company": "c"})).get_json()
 
     assert after["updated_by"] == amina.name
-    assert {name for name in after if after[name] != before[name]} == {"company", "updated_on", "updated_by"}
+    assert {name for name in after if after[name] != before[name]} == {
+        "company",
+        "updated_on",
+        "updated_by",
+    }
     assert amina.api.get("/user/").status_code == 200
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH"])
 def test_a_user_edits_only_the_own_profile(amina, other, api, method):
-    assert good(amina.api.open(method, amina.url, json={"location": "Kisumu"})).get_json()["location"] == "Kisumu"
-    assert good(amina.api.open(method, "/user/", json={"location": None})).get_json()["location"] is None
+    assert (
+        good(amina.api.open(method, amina.url, json={"location": "Kisumu"})).get_json()["location"]
+        == "Kisumu"
+    )
+    assert (
+        good(amina.api.open(method, "/user/", json={"location": None})).get_json()["location"]
+        is None
+    )
     assert other.api.open(method, amina.url, json={}).status_code == 403
     assert api.anonymous.open(method, amina.url, json={}).status_code == 401
     assert api.anonymous.open(method, "/user/", json={}).status_code == 401
@@ -121,11 +172,19 @@ def test_the_own_profile_is_not_deleted(amina):
     assert "DELETE" not in answer.headers["Allow"]
 
 
-def test_an_address_is_shown_to_readers_with_credentials_and_roles_to_staff(api, amina, other, staff):
-    assert not {"email", "is_staff", "is_superuser"} & set(good(api.anonymous.get(amina.url)).get_json())
-    assert {"email"} == {"email", "is_staff", "is_superuser"} & set(good(other.api.get(amina.url)).get_json())
+def test_an_address_is_shown_to_readers_with_credentials_and_roles_to_staff(
+    api, amina, other, staff
+):
+    assert not {"email", "is_staff", "is_superuser"} & set(
+        good(api.anonymous.get(amina.url)).get_json()
+    )
+    assert {"email"} == {"email", "is_staff", "is_superuser"} & set(
+        good(other.api.get(amina.url)).get_json()
+    )
     assert {"email", "is_staff", "is_superuser"} <= set(good(staff.api.get(amina.url)).get_json())
-    assert "@example.org" not in good(api.anonymous.get("/users/?limit=0&verbose=true")).get_data(as_text=True)
+    assert "@example.org" not in good(api.anonymous.get("/users/?limit=0&verbose=true")).get_data(
+        as_text=True
+    )
 
 
 def test_users_are_listed_in_the_order_in_which_they_joined(api, amina, other):
@@ -140,7 +199,9 @@ def test_users_are_listed_in_the_order_in_which_they_joined(api, amina, other):
 # Deactivation
 
 
-def test_a_deactivated_user_is_hidden_with_all_it_owns_and_comes_back_as_it_was(api, people, amina, other, staff):
+def test_a_deactivated_user_is_hidden_with_all_it_owns_and_comes_back_as_it_was(
+    api, people, amina, other, staff
+):
     mine = new_source(amina.api, amina.url)
     mine.concept("A")
     mine.release("v1")
@@ -148,7 +209,10 @@ def test_a_deactivated_user_is_hidden_with_all_it_owns_and_comes_back_as_it_was(
     elsewhere.concept("B")
     org = new_org(api)
     good(api.open("PUT", f"{org}members/{amina.name}/"))
-    found = {name: int(good(api.get(f"/{name}/?limit=1")).headers["num_found"]) for name in ("users", "sources", "concepts")}
+    found = {
+        name: int(good(api.get(f"/{name}/?limit=1")).headers["num_found"])
+        for name in ("users", "sources", "concepts")
+    }
 
     assert staff.api.delete(amina.url).status_code == 204
 
@@ -160,23 +224,34 @@ def test_a_deactivated_user_is_hidden_with_all_it_owns_and_comes_back_as_it_was(
         for rest in ("", "concepts/", "concepts/A/", "v1/", "v1/export/", "versions/"):
             assert caller.get(mine.url + rest).status_code == 404
         assert amina.name not in names(caller.get(f"{org}members/"))
-        assert {name: int(caller.get(f"/{name}/?limit=1").headers["num_found"]) for name in found} == {n: c - 1 for n, c in found.items()}
+        assert {
+            name: int(caller.get(f"/{name}/?limit=1").headers["num_found"]) for name in found
+        } == {n: c - 1 for n, c in found.items()}
     assert api.anonymous.get(amina.url).status_code == other.api.get(amina.url).status_code == 404
     assert good(staff.api.get(amina.url)).get_json()["username"] == amina.name
-    mapping = {"map_type": "SAME-AS", "from_concept_url": f"{elsewhere.url}concepts/B/", "to_concept_url": f"{mine.url}concepts/A/"}
+    mapping = {
+        "map_type": "SAME-AS",
+        "from_concept_url": f"{elsewhere.url}concepts/B/",
+        "to_concept_url": f"{mine.url}concepts/A/",
+    }
     assert "to_concept_url" in api.post(f"{elsewhere.url}mappings/", mapping).get_json()["errors"]
     assert good(api.get(org)).get_json()["members"] == 1
     assert api.open("PUT", f"{org}members/{amina.name}/").status_code == 404
     assert api.post(f"{amina.url}sources/", {"id": "X", "name": "X"}).status_code == 404
     assert staff.api.delete(amina.url).status_code == 404
-    assert api.post("/users/", {"username": amina.name, "name": "x", "email": "x@y.org"}).status_code == 400
+    assert (
+        api.post("/users/", {"username": amina.name, "name": "x", "email": "x@y.org"}).status_code
+        == 400
+    )
 
     assert staff.api.open("PUT", f"{amina.url}reactivate/").status_code == 204
 
     assert good(amina.api.get("/user/")).get_json()["orgs"] == 1
     assert mine.ids() == ["A"]
     assert amina.name in names(api.get(f"{org}members/"))
-    assert {name: int(good(api.get(f"/{name}/?limit=1")).headers["num_found"]) for name in found} == found
+    assert {
+        name: int(good(api.get(f"/{name}/?limit=1")).headers["num_found"]) for name in found
+    } == found
     good(amina.api.post(f"{mine.url}concepts/", concept_body("C")))
     good(api.post(f"{elsewhere.url}mappings/", mapping))
 
@@ -203,10 +278,18 @@ def test_the_last_superuser_stays(api, people, staff):
 # What users see of organisations
 
 
-def test_the_organisations_of_a_user_are_shown_as_far_as_the_reader_may_read_them(api, people, amina, other, staff):
+def test_the_organisations_of_a_user_are_shown_as_far_as_the_reader_may_read_them(
+    api, people, amina, other, staff
+):
     open_org, closed = new_org(amina.api), new_org(amina.api, public_access="None")
-    source, hidden = new_source(amina.api, open_org), new_source(amina.api, open_org, public_access="None")
-    inside, shown = new_source(amina.api, closed), new_source(amina.api, closed, public_access="View")
+    source, hidden = (
+        new_source(amina.api, open_org),
+        new_source(amina.api, open_org, public_access="None"),
+    )
+    inside, shown = (
+        new_source(amina.api, closed),
+        new_source(amina.api, closed, public_access="View"),
+    )
     fellow = people.new()
     good(amina.api.open("PUT", f"{closed}members/{fellow.name}/"))
 
@@ -222,8 +305,13 @@ def test_the_organisations_of_a_user_are_shown_as_far_as_the_reader_may_read_the
         assert seen(caller, "orgs/") == {open_org}
         assert seen(caller, "orgs/sources/") == {source.url}
         assert seen(caller, "orgs/collections/") == set()
-    assert {found["url"] for found in good(amina.api.get("/user/orgs/")).get_json()} == {open_org, closed}
-    assert [good(caller.get(amina.url)).get_json()["orgs"] for caller in (amina.api, other.api)] == [2, 1]
+    assert {found["url"] for found in good(amina.api.get("/user/orgs/")).get_json()} == {
+        open_org,
+        closed,
+    }
+    assert [
+        good(caller.get(amina.url)).get_json()["orgs"] for caller in (amina.api, other.api)
+    ] == [2, 1]
     for rest in ("", "orgs/", "orgs/sources/", "orgs/collections/"):
         assert api.anonymous.get(f"/user/{rest}").status_code == 401
 
@@ -249,9 +337,14 @@ def test_a_list_of_details_counts_for_each_what_its_reader_may_see(api, amina, o
         new_source(api, org)
 
     for reader in (api, amina.api, other.api, api.anonymous):
-        shown = {user["username"]: user for user in good(reader.get("/users/?limit=0&verbose=true")).get_json()}
+        shown = {
+            user["username"]: user
+            for user in good(reader.get("/users/?limit=0&verbose=true")).get_json()
+        }
         assert {name: good(reader.get(f"/users/{name}/")).get_json() for name in shown} == shown
         orgs = good(reader.get("/orgs/?limit=0&verbose=true")).get_json()
         assert [good(reader.get(org["url"])).get_json() for org in orgs] == orgs
-    counted = [(shown[one.name]["public_sources"], shown[one.name]["orgs"]) for one in (amina, other)]
+    counted = [
+        (shown[one.name]["public_sources"], shown[one.name]["orgs"]) for one in (amina, other)
+    ]
     assert counted == [(2, 1), (1, 1)]  # as anybody sees it

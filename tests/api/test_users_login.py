@@ -33,7 +33,9 @@ def amina(people):
 
 def log_in(api, name, password=PASSWORD, address="192.0.2.1", **fields):
     body = {"username": name, "password": password, **fields}
-    return api.anonymous.open("POST", "/users/login/", json=body, environ_overrides={"REMOTE_ADDR": address})
+    return api.anonymous.open(
+        "POST", "/users/login/", json=body, environ_overrides={"REMOTE_ADDR": address}
+    )
 
 
 def token_of(answer):
@@ -67,24 +69,43 @@ def test_two_first_log_ins_at_once_are_both_good(services, app, people, monkeypa
 
     monkeypatch.setattr(type(services.store.users), "renew_password", together)
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda client: log_in(Api(client), user.name), [app.test_client(), app.test_client()]))
+        answers = list(
+            pool.map(
+                lambda client: log_in(Api(client), user.name),
+                [app.test_client(), app.test_client()],
+            )
+        )
 
     for answer in answers:
-        assert good(app.test_client().get("/user/", headers={"Authorization": f"Token {token_of(answer)}"})).status_code == 200
+        assert (
+            good(
+                app.test_client().get(
+                    "/user/", headers={"Authorization": f"Token {token_of(answer)}"}
+                )
+            ).status_code
+            == 200
+        )
 
 
 def test_a_form_logs_in_too(api, amina):
-    answer = api.anonymous.open("POST", "/users/login/", data={"username": amina.name, "password": PASSWORD})
+    answer = api.anonymous.open(
+        "POST", "/users/login/", data={"username": amina.name, "password": PASSWORD}
+    )
 
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
 
 
 @pytest.mark.parametrize(
     ("body", "fields"),
-    [({}, {"username", "password"}), ({"username": "x"}, {"password"}), ({"password": "x"}, {"username"}),
-     ({"username": 1, "password": "x"}, {"username"}),
-     ({"username": "x", "hashed_password": given_hash("x")}, {"password"}), ({"username": "x", "password": None}, {"password"})],
-)  # fmt: skip
+    [
+        ({}, {"username", "password"}),
+        ({"username": "x"}, {"password"}),
+        ({"password": "x"}, {"username"}),
+        ({"username": 1, "password": "x"}, {"username"}),
+        ({"username": "x", "hashed_password": given_hash("x")}, {"password"}),
+        ({"username": "x", "password": None}, {"password"}),
+    ],
+)
 def test_a_missing_field_is_told(api, body, fields):
     answer = api.anonymous.post("/users/login/", body)
 
@@ -95,10 +116,19 @@ def test_wrong_names_and_wrong_passwords_are_told_alike(api, people, amina):
     gone, without = people.new(password=PASSWORD), people.new()
     good(api.delete(gone.url))
 
-    wrong = [(amina.name, "wrong"), ("nobody", PASSWORD), (gone.name,), (without.name, ""), (amina.name.upper(),), ("a\u2028b", "")]
+    wrong = [
+        (amina.name, "wrong"),
+        ("nobody", PASSWORD),
+        (gone.name,),
+        (without.name, ""),
+        (amina.name.upper(),),
+        ("a\u2028b", ""),
+    ]
     answers = [log_in(api, *one) for one in wrong]
 
-    assert {(answer.status_code, answer.get_data()) for answer in answers} == {(401, answers[0].get_data())}
+    assert {(answer.status_code, answer.get_data()) for answer in answers} == {
+        (401, answers[0].get_data())
+    }
     assert {answer.headers["WWW-Authenticate"] for answer in answers} == {"Token"}
 
 
@@ -159,15 +189,30 @@ def test_a_hash_is_no_password_unless_the_operator_says_so(services, api, people
     body = {"username": user.name, "hashed_password": given_hash("old pass phrase")}
     assert api.anonymous.post("/users/login/", body).status_code == 400
 
-    lenient = Api(create_app(replace(services, settings=replace(services.settings, login_by_hash=1))).test_client())
+    lenient = Api(
+        create_app(
+            replace(services, settings=replace(services.settings, login_by_hash=1))
+        ).test_client()
+    )
 
     token_of(lenient.anonymous.post("/users/login/", body))
-    assert lenient.anonymous.post("/users/login/", {**body, "hashed_password": given_hash("x")}).status_code == 401
-    assert lenient.anonymous.post("/users/login/", {**body, "username": "nobody"}).status_code == 401
+    assert (
+        lenient.anonymous.post(
+            "/users/login/", {**body, "hashed_password": given_hash("x")}
+        ).status_code
+        == 401
+    )
+    assert (
+        lenient.anonymous.post("/users/login/", {**body, "username": "nobody"}).status_code == 401
+    )
 
 
 def test_a_token_can_have_a_lifetime(services, api, amina):
-    strict = Api(create_app(replace(services, settings=replace(services.settings, token_life=60))).test_client())
+    strict = Api(
+        create_app(
+            replace(services, settings=replace(services.settings, token_life=60))
+        ).test_client()
+    )
     token = token_of(log_in(strict, amina.name))
     good(strict.by(token).get("/user/"))
 
@@ -192,7 +237,9 @@ def test_a_user_holds_a_bounded_number_of_tokens(services, amina, api):
 def test_tokens_and_passwords_are_kept_as_hashes_only(services, api, amina):
     token = token_of(log_in(api, amina.name))
 
-    kept = repr(services.store.users.get(amina.name)) + repr(list(services.store.database.attempts.find()))
+    kept = repr(services.store.users.get(amina.name)) + repr(
+        list(services.store.database.attempts.find())
+    )
 
     assert PASSWORD not in kept
     assert token not in kept
@@ -202,19 +249,39 @@ def test_tokens_and_passwords_are_kept_as_hashes_only(services, api, amina):
 
 @pytest.mark.parametrize(
     "header",
-    ["Token", "Token ", "Token x", "Token " + "g" * 40, "Token " + "0" * 39, "Token " + "0" * 40, "token " + "0" * 41, "Token é" + "0" * 38,
-     "Token " + "0" * 40 + " x", 'Token {"$gt": ""}'],
-)  # fmt: skip
+    [
+        "Token",
+        "Token ",
+        "Token x",
+        "Token " + "g" * 40,
+        "Token " + "0" * 39,
+        "Token " + "0" * 40,
+        "token " + "0" * 41,
+        "Token é" + "0" * 38,
+        "Token " + "0" * 40 + " x",
+        'Token {"$gt": ""}',
+    ],
+)
 def test_a_malformed_or_unknown_token_is_refused_everywhere(api, header):
-    for method, url in (("GET", "/orgs/"), ("GET", "/nowhere/"), ("POST", "/users/login/"), ("DELETE", "/users/")):
+    for method, url in (
+        ("GET", "/orgs/"),
+        ("GET", "/nowhere/"),
+        ("POST", "/users/login/"),
+        ("DELETE", "/users/"),
+    ):
         assert api.anonymous.open(method, url, headers={"Authorization": header}).status_code == 401
-    assert api.anonymous.open("GET", "/orgs/", headers={"Authorization": "Basic Zm9v"}).status_code == 200
+    assert (
+        api.anonymous.open("GET", "/orgs/", headers={"Authorization": "Basic Zm9v"}).status_code
+        == 200
+    )
 
 
 # Slowing
 
 
-def test_repeated_failures_make_the_next_attempt_wait_even_with_the_right_password(services, api, amina):
+def test_repeated_failures_make_the_next_attempt_wait_even_with_the_right_password(
+    services, api, amina
+):
     for _ in range(attempts.PAIR.free):
         assert log_in(api, amina.name, "wrong").status_code == 401
 
@@ -227,7 +294,8 @@ def test_repeated_failures_make_the_next_attempt_wait_even_with_the_right_passwo
     while (answer := log_in(api, amina.name)).status_code == 429:
         assert time.monotonic() < until
     token_of(answer)
-    assert log_in(api, amina.name, "wrong").status_code == 401  # a success makes up for the failures
+    # a success makes up for the failures
+    assert log_in(api, amina.name, "wrong").status_code == 401
 
 
 def test_waits_double_and_end_at_a_limit(services, people):
@@ -245,12 +313,16 @@ def test_waits_double_and_end_at_a_limit(services, people):
 
 
 def test_an_unknown_name_is_slowed_like_a_known_one(api, people):
-    statuses = [log_in(api, "nobody-at-all", "x").status_code for _ in range(attempts.PAIR.free + 1)]
+    statuses = [
+        log_in(api, "nobody-at-all", "x").status_code for _ in range(attempts.PAIR.free + 1)
+    ]
 
     assert statuses == [401] * attempts.PAIR.free + [429]
 
 
-def test_many_addresses_together_are_slowed_but_not_the_one_that_the_owner_uses(services, api, amina):
+def test_many_addresses_together_are_slowed_but_not_the_one_that_the_owner_uses(
+    services, api, amina
+):
     token_of(log_in(api, amina.name, address="198.51.100.1"))
     for number in range(attempts.NAME.free):
         services.store.attempts.begin_log_in(amina.name, f"203.0.113.{number}")
@@ -299,7 +371,9 @@ def test_who_logs_in_rightly_makes_nobody_else_at_the_address_wait(services, api
     assert log_in(api, amina.name, address="203.0.113.78").status_code == 429
 
 
-def test_failures_of_an_address_are_counted_anew_a_quarter_of_an_hour_after_the_first(services, people):
+def test_failures_of_an_address_are_counted_anew_a_quarter_of_an_hour_after_the_first(
+    services, people
+):
     kept = services.store.database.attempts.with_options(read_concern=ReadConcern("local"))
     for number in range(3):
         services.store.attempts.begin_log_in(f"name{number}", "203.0.113.79")
@@ -313,7 +387,9 @@ def test_failures_of_an_address_are_counted_anew_a_quarter_of_an_hour_after_the_
 def test_failures_are_forgotten_by_the_database_itself(services, people):
     services.store.attempts.begin_log_in("x", "192.0.2.1")
 
-    [index] = [one for one in services.store.database.attempts.list_indexes() if one["name"] == "over"]
+    [index] = [
+        one for one in services.store.database.attempts.list_indexes() if one["name"] == "over"
+    ]
     assert index["expireAfterSeconds"] == 0
     assert services.store.database.attempts.count_documents({"expires_at": {"$exists": False}}) == 0
 
@@ -324,7 +400,9 @@ def test_failures_are_forgotten_by_the_database_itself(services, people):
 @pytest.fixture
 def restarted(services):
     """Start the server again with other settings of the first superuser; afterwards as it was."""
-    yield lambda **settings: prepare(replace(services, settings=replace(services.settings, **settings)))
+    yield lambda **settings: prepare(
+        replace(services, settings=replace(services.settings, **settings))
+    )
     prepare(services)
 
 

@@ -30,7 +30,12 @@ def mailbox(tmp_path):
 def open_services(services, mailbox):
     services.store.database.attempts.delete_many({})
     services.store.database.mails.delete_many({})
-    settings = replace(services.settings, signup_hosts="app.example.org, Other.example.org", base_url=BASE, mail=str(mailbox))
+    settings = replace(
+        services.settings,
+        signup_hosts="app.example.org, Other.example.org",
+        base_url=BASE,
+        mail=str(mailbox),
+    )
     return replace(services, settings=settings)
 
 
@@ -42,13 +47,23 @@ def site(open_services):
 
 def body(name, **fields):
     pages = {"email_verify_success_url": SUCCESS, "email_verify_failure_url": FAILURE}
-    return {"username": name, "name": "New", "email": f"{name}@example.org", "password": PASSWORD, **pages, **fields}
+    return {
+        "username": name,
+        "name": "New",
+        "email": f"{name}@example.org",
+        "password": PASSWORD,
+        **pages,
+        **fields,
+    }
 
 
 def mails(open_services, mailbox):
     """The mails that were sent, after the worker has looked."""
     send_mails(open_services, datetime.now(UTC) + timedelta(seconds=1))
-    return [email.message_from_bytes(file.read_bytes(), policy=default) for file in sorted(mailbox.glob("*.eml"))]
+    return [
+        email.message_from_bytes(file.read_bytes(), policy=default)
+        for file in sorted(mailbox.glob("*.eml"))
+    ]
 
 
 def link(open_services, mailbox):
@@ -69,7 +84,10 @@ def test_sign_up_is_off_unless_hosts_are_set(api):
 def test_a_name_that_nobody_verified_in_time_is_free_again(site, open_services, mailbox):
     good(site.post("/users/signup/", body("wanjiru", email="first@example.org")))
     assert site.post("/users/signup/", body("wanjiru")).status_code == 400
-    users, made = open_services.store.database.users, datetime.now(UTC) - timedelta(days=2, seconds=1)
+    users, made = (
+        open_services.store.database.users,
+        datetime.now(UTC) - timedelta(days=2, seconds=1),
+    )
     users.update_one({"_id": "wanjiru"}, {"$set": {"created_on": made}})
 
     good(site.post("/users/signup/", body("wanjiru", email="second@example.org")))
@@ -91,7 +109,11 @@ def test_who_signs_up_is_there_after_opening_the_link(site, api, open_services, 
     assert (mail["To"], mail["From"]) == ("asha@example.org", "oclapi@localhost")
     for _ in range(2):
         verified = site.get(link(open_services, mailbox))
-        assert (verified.status_code, verified.headers["Location"], verified.get_data()) == (302, SUCCESS, b"")
+        assert (verified.status_code, verified.headers["Location"], verified.get_data()) == (
+            302,
+            SUCCESS,
+            b"",
+        )
     token = good(log_in(site, "asha")).get_json()["token"]
     good(site.by(token).get("/user/"))
     shown = good(api.get("/users/asha/")).get_json()
@@ -102,7 +124,9 @@ def test_the_link_is_good_for_two_days(site, open_services, mailbox, monkeypatch
     good(site.post("/users/signup/", body("late")))
     url = link(open_services, mailbox)
 
-    monkeypatch.setattr("oclapi.editing.login.now_ms", lambda: datetime.now(UTC) + timedelta(days=2, seconds=5))
+    monkeypatch.setattr(
+        "oclapi.editing.login.now_ms", lambda: datetime.now(UTC) + timedelta(days=2, seconds=5)
+    )
 
     assert site.get(url).headers["Location"] == FAILURE
     assert log_in(site, "late").status_code == 401
@@ -119,7 +143,15 @@ def test_a_link_does_not_bring_back_who_was_deactivated(site, api, open_services
     good(log_in(site, "banned"))
 
 
-@pytest.mark.parametrize("token", ["x", "x.y.z", "%2e%2e", URLSafeTimedSerializer("another secret").dumps(["root", SUCCESS, FAILURE])])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "x.y.z",
+        "%2e%2e",
+        URLSafeTimedSerializer("another secret").dumps(["root", SUCCESS, FAILURE]),
+    ],
+)
 def test_a_token_of_somebody_else_leads_nowhere(site, token):
     answer = site.get(f"/users/signup/verify-email/{token}/")
 
@@ -138,12 +170,19 @@ def test_a_cursor_or_another_signature_of_ours_is_no_such_token(site):
     [
         ({"email_verify_success_url": None}, {"email_verify_success_url"}),
         ({"email_verify_failure_url": "/x"}, {"email_verify_failure_url"}),
-        ({"email_verify_success_url": "https://evil.example.net/", "email_verify_failure_url": "javascript:alert(1)"},
-         {"email_verify_success_url", "email_verify_failure_url"}),
-        ({"username": "signup"}, {"username"}), ({"username": "root"}, {"mnemonic", "username"}), ({"password": "short"}, {"password"}),
+        (
+            {
+                "email_verify_success_url": "https://evil.example.net/",
+                "email_verify_failure_url": "javascript:alert(1)",
+            },
+            {"email_verify_success_url", "email_verify_failure_url"},
+        ),
+        ({"username": "signup"}, {"username"}),
+        ({"username": "root"}, {"mnemonic", "username"}),
+        ({"password": "short"}, {"password"}),
         ({"email": "a@b\r\nBcc: c@d"}, {"email"}),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_sign_up_is_refused_and_sends_nothing(site, open_services, mailbox, fields, wrong):
     answer = site.post("/users/signup/", body("wrong", **fields))
 
@@ -154,26 +193,41 @@ def test_a_wrong_sign_up_is_refused_and_sends_nothing(site, open_services, mailb
 @pytest.mark.parametrize(
     ("url", "good"),
     [
-        ("https://app.example.org", True), ("http://app.example.org:8080/a?b#c", True), ("https://APP.example.org/", True),
-        ("https://app.example.org.evil.net/", False), ("https://evil.net/app.example.org", False),
+        ("https://app.example.org", True),
+        ("http://app.example.org:8080/a?b#c", True),
+        ("https://APP.example.org/", True),
+        ("https://app.example.org.evil.net/", False),
+        ("https://evil.net/app.example.org", False),
         ("https://app.example.org@evil.net/", False),
-        ("https://user:x@app.example.org/", False), ("https://evil.net\\@app.example.org/", False), ("//app.example.org/", False),
-        ("https://app.example.org/\\evil.net", False), ("https://app.example.org/\r\nX: y", False), ("ftp://app.example.org/", False),
-        (" https://app.example.org/", False), ("https://app.example.org /", False), ("https://[app.example.org/", False), ("", False),
+        ("https://user:x@app.example.org/", False),
+        ("https://evil.net\\@app.example.org/", False),
+        ("//app.example.org/", False),
+        ("https://app.example.org/\\evil.net", False),
+        ("https://app.example.org/\r\nX: y", False),
+        ("ftp://app.example.org/", False),
+        (" https://app.example.org/", False),
+        ("https://app.example.org /", False),
+        ("https://[app.example.org/", False),
+        ("", False),
         ("https://app.example.org\n", False),
     ],
-)  # fmt: skip
+)
 def test_people_are_sent_on_to_allowed_hosts_only(url, good):
     assert leads_to(url, frozenset({"app.example.org"})) is good
 
 
 def test_many_sign_ups_from_one_address_wait(site):
-    statuses = [site.post("/users/signup/", body(f"many{number}")).status_code for number in range(attempts.SIGN_UPS.free + 1)]
+    statuses = [
+        site.post("/users/signup/", body(f"many{number}")).status_code
+        for number in range(attempts.SIGN_UPS.free + 1)
+    ]
 
     assert statuses == [201] * attempts.SIGN_UPS.free + [429]
 
 
-def test_a_mail_that_is_not_taken_is_tried_again_and_given_up_after_two_days(site, open_services, mailbox):
+def test_a_mail_that_is_not_taken_is_tried_again_and_given_up_after_two_days(
+    site, open_services, mailbox
+):
     mailbox.write_text("not a folder")
     good(site.post("/users/signup/", body("patient")))
     store, now = open_services.store, datetime.now(UTC)

@@ -22,8 +22,16 @@ def test_a_created_version_is_answered_as_it_is_read(api, source, queue):
     assert made.headers["Location"] == f"http://localhost{source.url}v1/"
     version = made.get_json()
     assert shown(source, "v1/") == shown(source, "versions/v1/") == version
-    assert (version["type"], version["released"], version["description"]) == ("Source Version", True, "First")
-    assert (version["active_concepts"], version["is_processing"], version["previousVersionUrl"]) == (2, True, None)
+    assert (version["type"], version["released"], version["description"]) == (
+        "Source Version",
+        True,
+        "First",
+    )
+    assert (
+        version["active_concepts"],
+        version["is_processing"],
+        version["previousVersionUrl"],
+    ) == (2, True, None)
     assert version["sourceUrl"] == version["source_url"] == version["url"] == source.url
     assert version["source"]["id"] == version["short_code"]
 
@@ -36,7 +44,12 @@ def test_head_is_a_version_with_live_values(api, source):
     head = shown(source, "HEAD/")
 
     assert head.keys() == shown(source, "v1/").keys()
-    assert (head["id"], head["active_concepts"], head["is_processing"], head["released"]) == ("HEAD", 2, False, False)
+    assert (head["id"], head["active_concepts"], head["is_processing"], head["released"]) == (
+        "HEAD",
+        2,
+        False,
+        False,
+    )
     for method in ("PUT", "POST", "PATCH", "DELETE"):
         assert api.open(method, f"{source.url}HEAD/", json={}).status_code == 405
 
@@ -76,7 +89,9 @@ def test_versions_are_filtered_by_their_exports(source, queue):
 
     assert ids(source, "processing=true") == ["v1"]
     assert ids(source, "processing=false") == ["HEAD"]
-    assert good(source.api.get(f"{source.url}versions/?processing=false")).headers["num_found"] == "1"
+    assert (
+        good(source.api.get(f"{source.url}versions/?processing=false")).headers["num_found"] == "1"
+    )
 
 
 def test_a_version_is_processing_while_its_export_is_made(api, source, queue):
@@ -84,7 +99,8 @@ def test_a_version_is_processing_while_its_export_is_made(api, source, queue):
 
     assert shown(source, "v1/processing/") is True
     assert shown(source, "HEAD/processing/") is False
-    assert good(api.post(f"{source.url}v1/processing/")).get_json() is True  # the job is alive: nothing is stuck
+    # the job is alive: nothing is stuck
+    assert good(api.post(f"{source.url}v1/processing/")).get_json() is True
     assert api.anonymous.post(f"{source.url}v1/processing/").status_code == 401
 
 
@@ -101,7 +117,11 @@ def test_the_previous_version_is_filled_in_and_moves_on_when_it_is_deleted(api, 
     source.release("v2")
     source.release("v3", parent_version="v2")
 
-    assert shown(source, "v3/")["previous_version_url"] == shown(source, "v3/")["previousVersionUrl"] == f"{source.url}v2/"
+    assert (
+        shown(source, "v3/")["previous_version_url"]
+        == shown(source, "v3/")["previousVersionUrl"]
+        == f"{source.url}v2/"
+    )
     assert [version["id"] for version in shown(source, "v2/children/")] == ["v3"]
     assert api.delete(f"{source.url}v2/").status_code == 204
     assert shown(source, "v3/")["previous_version_url"] == f"{source.url}v1/"
@@ -116,7 +136,11 @@ def test_a_version_keeps_the_metadata_of_its_day(api, source):
     source.release("v1")
     good(api.put(source.url, {"name": "Other", "extras": {"a": 1}}))
 
-    assert (shown(source, "v1/")["name"], shown(source, "v1/")["source"]["name"], shown(source, "v1/")["extras"]) == (name, name, None)
+    assert (
+        shown(source, "v1/")["name"],
+        shown(source, "v1/")["source"]["name"],
+        shown(source, "v1/")["extras"],
+    ) == (name, name, None)
     assert (shown(source, "HEAD/")["name"], shown(source, "HEAD/")["extras"]) == ("Other", {"a": 1})
 
 
@@ -124,7 +148,9 @@ def test_an_update_changes_the_record_and_not_the_content(api, source):
     source.concept("A")
     source.release("v1", released=False)
 
-    edited = good(api.put(f"{source.url}v1/", {"released": True, "description": "now", "extras": {"x": 1}})).get_json()
+    edited = good(
+        api.put(f"{source.url}v1/", {"released": True, "description": "now", "extras": {"x": 1}})
+    ).get_json()
 
     assert (edited["released"], edited["description"], edited["extras"]) == (True, "now", {"x": 1})
     assert shown(source, "v1/") == edited
@@ -138,7 +164,10 @@ def test_a_version_that_was_read_can_be_sent_back(api, source):
     good(api.put(source.url, {"external_id": "E"}))
     version = source.release("v1", version_external_id="ext").get_json()
 
-    assert good(api.put(f"{source.url}v1/", {**version, "previous_version": None})).get_json() == version
+    assert (
+        good(api.put(f"{source.url}v1/", {**version, "previous_version": None})).get_json()
+        == version
+    )
 
 
 @pytest.mark.parametrize(

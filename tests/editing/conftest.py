@@ -1,4 +1,6 @@
-"""An empty store, and sources edited as the API and the import edit them: by checked bodies, past HTTP."""
+"""An empty store, and sources edited as the API and the import edit them: by checked bodies, past
+HTTP.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +28,9 @@ def store(prepared_mongo_url):
     database = Database(prepared_mongo_url, patience=60)
     made = Store(database, KEY)
     made.owners.ensure_first("root", "")
-    made.owners.create_org("NorthLab", {"name": "North Laboratory", "public_access": "View"}, "root")
+    made.owners.create_org(
+        "NorthLab", {"name": "North Laboratory", "public_access": "View"}, "root"
+    )
     yield made
     database.client.close()
 
@@ -34,7 +38,14 @@ def store(prepared_mongo_url):
 class Source:
     """A source under test. `caller` is who edits it."""
 
-    def __init__(self, store: Store, short_id: str = "LAB", org: str = "NorthLab", caller: Caller = ROOT, **fields: Any) -> None:
+    def __init__(
+        self,
+        store: Store,
+        short_id: str = "LAB",
+        org: str = "NorthLab",
+        caller: Caller = ROOT,
+        **fields: Any,
+    ) -> None:
         self.store, self.caller = store, caller
         body = bodies.source_create({"id": short_id, "name": short_id, **fields})
         made = repositories.create(store, "source", f"/orgs/{org}/", body, caller)
@@ -85,10 +96,14 @@ class Source:
         return shown(item.body)
 
     def update(self, **fields: Any) -> Json:
-        return repositories.update(self.store, self.document, bodies.source_update(fields), self.caller)
+        return repositories.update(
+            self.store, self.document, bodies.source_update(fields), self.caller
+        )
 
     def release(self, version: str, **fields: Any) -> Json:
-        return repositories.create_version(self.store, self.document, bodies.version_create({"id": version, **fields}), self.caller)
+        return repositories.create_version(
+            self.store, self.document, bodies.version_create({"id": version, **fields}), self.caller
+        )
 
     def rows(self, item_url: str) -> list[Row]:
         """Every state of the item, oldest first."""
@@ -111,8 +126,15 @@ def named(name: str, locale: str = "en", **fields: Any) -> Json:
     return {"name": name, "locale": locale, **fields}
 
 
-def new_concept(concept: str, name: str | None = None, **fields: Any) -> Callable[[Draft, Json], concepts.Edited]:
-    given = {"id": concept, "concept_class": "Test", "names": [named(name or f"Name of {concept}")], **fields}
+def new_concept(
+    concept: str, name: str | None = None, **fields: Any
+) -> Callable[[Draft, Json], concepts.Edited]:
+    given = {
+        "id": concept,
+        "concept_class": "Test",
+        "names": [named(name or f"Name of {concept}")],
+        **fields,
+    }
     return lambda draft, repo: concepts.create(draft, repo, bodies.concept_create(given))
 
 
@@ -120,14 +142,21 @@ def change_concept(concept: str, **fields: Any) -> Callable[[Draft, Json], conce
     return lambda draft, repo: concepts.update(draft, repo, concept, bodies.concept_update(fields))
 
 
-def new_mapping(mapping: str | None, start: str, end: str | None = None, **fields: Any) -> Callable[[Draft, Json], concepts.Edited]:
+def new_mapping(
+    mapping: str | None, start: str, end: str | None = None, **fields: Any
+) -> Callable[[Draft, Json], concepts.Edited]:
     """`start` and `end` are ids of concepts of the same source, or URLs."""
 
     def edit(draft: Draft, repo: Json) -> concepts.Edited:
         def url(concept: str) -> str:
             return concept if "/" in concept else f"{repo['url']}concepts/{concept}/"
 
-        given = {"map_type": "SAME-AS", "from_concept_url": url(start), **({"id": mapping} if mapping else {}), **fields}
+        given = {
+            "map_type": "SAME-AS",
+            "from_concept_url": url(start),
+            **({"id": mapping} if mapping else {}),
+            **fields,
+        }
         if end is not None:
             given["to_concept_url"] = url(end)
         return mappings.create(draft, repo, bodies.mapping_create(given))

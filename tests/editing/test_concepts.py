@@ -15,12 +15,34 @@ def test_a_new_concept_has_every_field_of_the_contract(source):
 
     assert made == source.now(source.concept_url("1007"))
     [name] = made["names"]
-    assert {key: made[key] for key in ("datatype", "descriptions", "retired", "extras", "external_id", "update_comment", "locale")} == {
-        "datatype": "None", "descriptions": [], "retired": False, "extras": {}, "external_id": None, "update_comment": None, "locale": None,
-    }  # fmt: skip
+    assert {
+        key: made[key]
+        for key in (
+            "datatype",
+            "descriptions",
+            "retired",
+            "extras",
+            "external_id",
+            "update_comment",
+            "locale",
+        )
+    } == {
+        "datatype": "None",
+        "descriptions": [],
+        "retired": False,
+        "extras": {},
+        "external_id": None,
+        "update_comment": None,
+        "locale": None,
+    }
     assert {key: name[key] for key in name if key != "uuid"} == {
-        "external_id": None, "name": "Serum glucose", "locale": "en", "locale_preferred": False, "name_type": None, "type": "ConceptName",
-    }  # fmt: skip
+        "external_id": None,
+        "name": "Serum glucose",
+        "locale": "en",
+        "locale_preferred": False,
+        "name_type": None,
+        "type": "ConceptName",
+    }
     assert (made["created_by"], made["updated_by"], made["version_created_by"]) == ("root",) * 3
     assert made["created_on"] == made["updated_on"] == made["version_created_on"]
 
@@ -33,7 +55,11 @@ def test_a_new_version_keeps_who_the_concept_is_and_tells_who_changed_it(source)
 
     kept = ("uuid", "id", "url", "created_on", "created_by", "names")
     assert [second[key] for key in kept] == [first[key] for key in kept]
-    assert (second["updated_by"], second["update_comment"], second["concept_class"]) == ("amina", "why", "Drug")
+    assert (second["updated_by"], second["update_comment"], second["concept_class"]) == (
+        "amina",
+        "why",
+        "Drug",
+    )
     assert second["updated_on"] > first["updated_on"]
     assert second["version"] != first["version"]
 
@@ -43,11 +69,24 @@ def test_a_new_version_keeps_who_the_concept_is_and_tells_who_changed_it(source)
     [
         {},
         {"update_comment": "nothing else"},
-        {"id": "A", "concept_class": "Test", "datatype": "None", "retired": "false", "external_id": None, "descriptions": None},
+        {
+            "id": "A",
+            "concept_class": "Test",
+            "datatype": "None",
+            "retired": "false",
+            "external_id": None,
+            "descriptions": None,
+        },
         {"names": [named("Name of A", locale_preferred=False, name_type=None)]},
         {"extras": {"b": [1.0, {"d": 1, "c": True}], "a": None}},
     ],
-    ids=["empty", "a lone comment", "every field as it is", "the same names", "extras in another order"],
+    ids=[
+        "empty",
+        "a lone comment",
+        "every field as it is",
+        "the same names",
+        "extras in another order",
+    ],
 )
 def test_an_update_that_changes_nothing_makes_no_version(source, body):
     source.concept("A", extras={"a": None, "b": [1.0, {"c": True, "d": 1}]})
@@ -58,10 +97,15 @@ def test_an_update_that_changes_nothing_makes_no_version(source, body):
     assert not changed
     assert len(source.rows(source.concept_url("A"))) == 1
     assert item.body == source.rows(source.concept_url("A"))[0].body
-    assert {key: source.document[key] for key in ("rev", "at", "updated_on")} == {key: before[key] for key in ("rev", "at", "updated_on")}
+    assert {key: source.document[key] for key in ("rev", "at", "updated_on")} == {
+        key: before[key] for key in ("rev", "at", "updated_on")
+    }
 
 
-@pytest.mark.parametrize(("kept", "given"), [(1, 1.0), (1.0, 1), (1, True), (0, False), (0, None), ("1", 1), ([1], [1.0])])
+@pytest.mark.parametrize(
+    ("kept", "given"),
+    [(1, 1.0), (1.0, 1), (1, True), (0, False), (0, None), ("1", 1), ([1], [1.0])],
+)
 def test_another_type_of_value_is_a_change(source, kept, given):
     source.concept("A", extras={"value": kept})
 
@@ -72,7 +116,9 @@ def test_another_type_of_value_is_a_change(source, kept, given):
 
 
 def test_extras_and_lists_are_replaced_as_a_whole(source):
-    source.concept("A", extras={"a": 1, "b": 2}, descriptions=[{"description": "x", "locale": "en"}])
+    source.concept(
+        "A", extras={"a": 1, "b": 2}, descriptions=[{"description": "x", "locale": "en"}]
+    )
 
     after = source.change("A", extras={"b": 3}, descriptions=None, names=[named("Only this")])
 
@@ -84,7 +130,10 @@ def test_extras_and_lists_are_replaced_as_a_whole(source):
 def test_an_entry_that_stays_keeps_its_uuid_whatever_happens_around_it(source):
     before = source.concept("A", names=[named("one"), named("two"), named("three", "fr")])["names"]
 
-    after = source.change("A", names=[named("four"), named("three", "fr"), named("two", external_id="x"), named("one")])["names"]
+    after = source.change(
+        "A",
+        names=[named("four"), named("three", "fr"), named("two", external_id="x"), named("one")],
+    )["names"]
 
     old = {name["name"]: name["uuid"] for name in before}
     new = {name["name"]: name["uuid"] for name in after}
@@ -105,7 +154,9 @@ def test_an_unknown_or_repeated_uuid_is_ignored(source):
     [before] = source.concept("A", names=[named("a", uuid="mine")])["names"]
     assert before["uuid"] != "mine"
 
-    first, second = source.change("A", names=[named("b", uuid=before["uuid"]), named("c", uuid=before["uuid"])])["names"]
+    first, second = source.change(
+        "A", names=[named("b", uuid=before["uuid"]), named("c", uuid=before["uuid"])]
+    )["names"]
 
     assert first["uuid"] == before["uuid"]
     assert second["uuid"] not in ("", None, before["uuid"])
@@ -114,13 +165,17 @@ def test_an_unknown_or_repeated_uuid_is_ignored(source):
 def test_the_cost_of_another_list_of_names_grows_with_its_length_only():
     def once(kept):
         begun = time.process_time()
-        concepts.entries("names", [named(f"new {number}") for number in range(bodies.ENTRIES)], kept)
+        concepts.entries(
+            "names", [named(f"new {number}") for number in range(bodies.ENTRIES)], kept
+        )
         return time.process_time() - begun
 
     def cost(kept):
         return min(once(kept) for _ in range(3))
 
-    kept = concepts.entries("names", [named(f"old {number}") for number in range(bodies.ENTRIES)], ())
+    kept = concepts.entries(
+        "names", [named(f"old {number}") for number in range(bodies.ENTRIES)], ()
+    )
     assert cost(kept) < 40 * cost(kept[:1])  # comparing each with each costs 200 times as much
 
 
@@ -135,7 +190,11 @@ def test_equal_entries_have_uuids_of_their_own_and_keep_them(source):
 
 
 def test_the_name_shown_follows_names_and_locales_at_the_time_of_writing(source):
-    names = [named("Glukose", "de"), named("Glucose", "fr", locale_preferred=True), named("Sukari", "sw")]
+    names = [
+        named("Glukose", "de"),
+        named("Glucose", "fr", locale_preferred=True),
+        named("Sukari", "sw"),
+    ]
     assert source.concept("A", names=names)["display_name"] == "Glucose"
     source.update(default_locale="sw")
     assert source.now(source.concept_url("A"))["display_name"] == "Glucose"
@@ -159,7 +218,10 @@ def test_a_retired_concept_is_edited_and_brought_back(source):
     source.edit(lambda draft, repo: concepts.retire(draft, repo, "A", "obsolete"))
     retired = source.now(source.concept_url("A"))
     assert (retired["retired"], retired["update_comment"]) == (True, "obsolete")
-    assert (source.document["counts"]["concepts"], source.document["counts"]["active_concepts"]) == (1, 0)
+    assert (
+        source.document["counts"]["concepts"],
+        source.document["counts"]["active_concepts"],
+    ) == (1, 0)
 
     assert source.change("A", datatype="Text")["retired"] is True
     assert source.change("A", retired=False)["retired"] is False
@@ -185,7 +247,12 @@ def test_ids_are_case_sensitive_and_a_mapping_may_share_one(source):
     source.concept("a")
     source.concept("A")
     source.mapping("A", "a", "A")
-    assert source.document["counts"] == {"concepts": 2, "mappings": 1, "active_concepts": 2, "active_mappings": 1}
+    assert source.document["counts"] == {
+        "concepts": 2,
+        "mappings": 1,
+        "active_concepts": 2,
+        "active_mappings": 1,
+    }
 
 
 def test_an_id_never_changes(source):
@@ -214,12 +281,16 @@ def test_an_entry_is_added_changed_and_removed(source):
     [kept] = source.concept("A")["names"]
     body = bodies.name_create(named("Second", "fr", name_type="SHORT", uuid=kept["uuid"]))
 
-    [(_, added)] = source.edit(lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", body))
+    [(_, added)] = source.edit(
+        lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", body)
+    )
     assert added["uuid"] != kept["uuid"]
     assert source.now(source.concept_url("A"))["names"] == [kept, added]
 
     change = bodies.name_update({"name": "Deuxième", "uuid": "other", "name_type": None})
-    [(_, changed)] = source.edit(lambda draft, repo: concepts.update_entry(draft, repo, "A", "names", added["uuid"], change))
+    [(_, changed)] = source.edit(
+        lambda draft, repo: concepts.update_entry(draft, repo, "A", "names", added["uuid"], change)
+    )
     assert changed == {**added, "name": "Deuxième", "name_type": None}
     assert source.now(source.concept_url("A"))["names"] == [kept, changed]
 
@@ -232,7 +303,9 @@ def test_an_entry_is_added_changed_and_removed(source):
 def test_an_entry_changed_to_what_it_is_makes_no_version(source):
     [name] = source.concept("A")["names"]
     [((_, changed), entry)] = source.edit(
-        lambda draft, repo: concepts.update_entry(draft, repo, "A", "names", name["uuid"], bodies.name_update({"locale": "en"}))
+        lambda draft, repo: concepts.update_entry(
+            draft, repo, "A", "names", name["uuid"], bodies.name_update({"locale": "en"})
+        )
     )
     assert (changed, entry) == (False, name)
     assert source.rev == 1
@@ -241,9 +314,17 @@ def test_an_entry_changed_to_what_it_is_makes_no_version(source):
 def test_the_last_name_stays_and_the_last_description_need_not(source):
     made = source.concept("A", descriptions=[{"description": "x", "locale": "en"}])
     with refused("names"):
-        source.edit(lambda draft, repo: concepts.delete_entry(draft, repo, "A", "names", made["names"][0]["uuid"]))
+        source.edit(
+            lambda draft, repo: concepts.delete_entry(
+                draft, repo, "A", "names", made["names"][0]["uuid"]
+            )
+        )
 
-    source.edit(lambda draft, repo: concepts.delete_entry(draft, repo, "A", "descriptions", made["descriptions"][0]["uuid"]))
+    source.edit(
+        lambda draft, repo: concepts.delete_entry(
+            draft, repo, "A", "descriptions", made["descriptions"][0]["uuid"]
+        )
+    )
 
     assert source.now(source.concept_url("A"))["descriptions"] == []
 
@@ -268,8 +349,12 @@ def test_a_full_list_takes_no_more(source):
 def test_one_extra_is_set_replaced_and_removed(source):
     source.concept("A", extras={"kept": {"deep": 1}})
     for value in ("text", 0, False, None, "", {"a.b": [1]}):
-        source.edit(lambda draft, repo, value=value: concepts.set_extra(draft, repo, "A", "a.b/%", value))
-        assert repr(source.now(source.concept_url("A"))["extras"]) == repr({"kept": {"deep": 1}, "a.b/%": value})
+        source.edit(
+            lambda draft, repo, value=value: concepts.set_extra(draft, repo, "A", "a.b/%", value)
+        )
+        assert repr(source.now(source.concept_url("A"))["extras"]) == repr(
+            {"kept": {"deep": 1}, "a.b/%": value}
+        )
 
     source.edit(lambda draft, repo: concepts.delete_extra(draft, repo, "A", "kept"))
 
@@ -299,17 +384,22 @@ def test_one_more_extra_may_not_break_the_limit_of_all(source):
 # Limits and several edits at once
 
 
-def test_an_edit_that_is_small_itself_may_not_let_a_concept_grow_over_the_limit(source, monkeypatch):
+def test_an_edit_that_is_small_itself_may_not_let_a_concept_grow_over_the_limit(
+    source, monkeypatch
+):
     monkeypatch.setattr(values, "MAX_ITEM", 3000)
     source.concept("A", "x" * 900)
     with refused("__all__"):
-        source.edit(lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("y" * 900)))
+        source.edit(
+            lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("y" * 900))
+        )
     assert source.rev == 1
 
 
 def test_a_concept_is_measured_alike_when_it_is_made_and_when_it_is_edited(source, monkeypatch):
     source.concept("A", "x" * 900)
-    monkeypatch.setattr(values, "MAX_ITEM", 1900)  # two names of 500 characters, one of which is shown, do not fit
+    # two names of 500 characters, one of which is shown, do not fit
+    monkeypatch.setattr(values, "MAX_ITEM", 1900)
     names = [named("x" * 500), named("y" * 500)]
 
     with refused("__all__"):
@@ -345,7 +435,9 @@ def test_several_edits_of_one_concept_in_a_commit_make_one_version(source):
 
 
 def test_a_concept_made_and_changed_in_one_commit_is_one_new_version(source):
-    source.edit(new_concept("A"), change_concept("A", datatype="Text"), change_concept("A", extras={"k": 1}))
+    source.edit(
+        new_concept("A"), change_concept("A", datatype="Text"), change_concept("A", extras={"k": 1})
+    )
 
     [only] = source.states(source.concept_url("A"))
     assert (only["datatype"], only["extras"]) == ("Text", {"k": 1})
@@ -371,7 +463,10 @@ def test_a_whole_that_fails_is_taken_back_and_the_others_go_on(source):
     outcomes = []
 
     def each(draft, repo):
-        for edits in ([new_concept("B"), change_concept("A", datatype="Text", id="Z")], [new_concept("B", "Second"), new_concept("C")]):
+        for edits in (
+            [new_concept("B"), change_concept("A", datatype="Text", id="Z")],
+            [new_concept("B", "Second"), new_concept("C")],
+        ):
             try:
                 with draft.whole():
                     for edit in edits:

@@ -6,7 +6,16 @@ import pytest
 
 from oclapi.editing import concepts, draft, mappings, repositories
 from oclapi.errors import NotFound
-from tests.editing.conftest import AMINA, Source, change_concept, change_mapping, named, new_concept, new_mapping, refused
+from tests.editing.conftest import (
+    AMINA,
+    Source,
+    change_concept,
+    change_mapping,
+    named,
+    new_concept,
+    new_mapping,
+    refused,
+)
 
 
 @pytest.fixture
@@ -25,7 +34,10 @@ def private(store):
 
 
 def target(mapping):
-    return {key: mapping[key] for key in ("to_concept_url", "to_source_url", "to_concept_code", "to_concept_name")}
+    return {
+        key: mapping[key]
+        for key in ("to_concept_url", "to_source_url", "to_concept_code", "to_concept_name")
+    }
 
 
 def read_back(mapping):
@@ -40,21 +52,41 @@ def test_an_internal_mapping_shows_the_concepts_that_it_joins(filled, other):
     made = filled.mapping("m", "A", other.concept_url("X"), sort_weight=1.5, extras={"k": 1})
 
     assert made == filled.now(filled.mapping_url("m"))
-    assert (made["from_concept_code"], made["from_concept_name"], made["from_source_name"]) == ("A", "Name of A", "LAB")
+    assert (made["from_concept_code"], made["from_concept_name"], made["from_source_name"]) == (
+        "A",
+        "Name of A",
+        "LAB",
+    )
     assert target(made) == {
-        "to_concept_url": other.concept_url("X"), "to_source_url": other.url, "to_concept_code": "X", "to_concept_name": "Name of X",
-    }  # fmt: skip
-    assert (made["version"], made["version_url"], made["sort_weight"]) == ("1", f"{filled.mapping_url('m')}1/", 1.5)
+        "to_concept_url": other.concept_url("X"),
+        "to_source_url": other.url,
+        "to_concept_code": "X",
+        "to_concept_name": "Name of X",
+    }
+    assert (made["version"], made["version_url"], made["sort_weight"]) == (
+        "1",
+        f"{filled.mapping_url('m')}1/",
+        1.5,
+    )
 
 
 def test_an_external_mapping_needs_the_source_and_no_concept(filled, other):
     made = filled.mapping("m", "A", to_source_url=other.url, to_concept_code="Z 9/%")
-    assert target(made) == {"to_concept_url": None, "to_source_url": other.url, "to_concept_code": "Z 9/%", "to_concept_name": None}
+    assert target(made) == {
+        "to_concept_url": None,
+        "to_source_url": other.url,
+        "to_concept_code": "Z 9/%",
+        "to_concept_name": None,
+    }
 
 
 def test_a_mapping_may_start_from_another_source(filled, other):
     made = filled.mapping("m", other.concept_url("X"), "A")
-    assert (made["source"], made["from_source_name"], made["to_source_name"]) == ("LAB", "REF", "LAB")
+    assert (made["source"], made["from_source_name"], made["to_source_name"]) == (
+        "LAB",
+        "REF",
+        "LAB",
+    )
 
 
 def test_a_mapping_without_an_id_gets_one(filled):
@@ -78,7 +110,9 @@ def test_a_mapping_without_an_id_gets_one(filled):
     ],
 )
 def test_every_spelling_of_a_concepts_url_names_the_concept(filled, other, form):
-    spelled = form.format(url=other.concept_url("X"), bare=other.concept_url("X")[:-1], repo=other.url)
+    spelled = form.format(
+        url=other.concept_url("X"), bare=other.concept_url("X")[:-1], repo=other.url
+    )
 
     made = filled.mapping("m", "A", spelled)
     assert (made["to_concept_url"], made["to_concept_code"]) == (other.concept_url("X"), "X")
@@ -86,10 +120,23 @@ def test_every_spelling_of_a_concepts_url_names_the_concept(filled, other, form)
     assert filled.mapping("n", spelled, "A")["from_concept_url"] == other.concept_url("X")
 
 
-@pytest.mark.parametrize("form", ["{url}", "{bare}", "https://terms.example.org{url}", "{url}HEAD/", "{url}v1", "{url}versions/v1/"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{url}",
+        "{bare}",
+        "https://terms.example.org{url}",
+        "{url}HEAD/",
+        "{url}v1",
+        "{url}versions/v1/",
+    ],
+)
 def test_every_spelling_of_a_sources_url_names_the_source(filled, other, form):
     spelled = form.format(url=other.url, bare=other.url[:-1])
-    assert filled.mapping("m", "A", to_source_url=spelled, to_concept_code="X")["to_source_url"] == other.url
+    assert (
+        filled.mapping("m", "A", to_source_url=spelled, to_concept_code="X")["to_source_url"]
+        == other.url
+    )
 
 
 @pytest.mark.parametrize("field", ["from_concept_url", "to_concept_url"])
@@ -116,9 +163,15 @@ def test_every_spelling_of_a_sources_url_names_the_source(filled, other, form):
     ids=lambda value: value[:40],
 )
 def test_a_url_that_names_no_concept_is_refused_on_its_field(filled, field, url):
-    given = {"from_concept_url": filled.concept_url("A"), "to_concept_url": filled.concept_url("B"), field: url}
+    given = {
+        "from_concept_url": filled.concept_url("A"),
+        "to_concept_url": filled.concept_url("B"),
+        field: url,
+    }
     with refused(field):
-        filled.edit(lambda draft, repo: mappings.create(draft, repo, {"map_type": "SAME-AS", **given}))
+        filled.edit(
+            lambda draft, repo: mappings.create(draft, repo, {"map_type": "SAME-AS", **given})
+        )
     filled.mapping("m", "A", "B")
     with refused(field):
         filled.remap("m", **{field: url})
@@ -132,7 +185,13 @@ def test_what_the_caller_may_not_read_is_told_like_what_is_not_there(filled, pri
         code = {"to_concept_code": "P"} if field == "to_source_url" else {}
         end = {"to_concept_url": filled.concept_url("B")} if field == "from_concept_url" else {}
         url = f"/orgs/NorthLab/sources/{source_id}/" + ("" if code else "concepts/P/")
-        body = {"map_type": "SAME-AS", "from_concept_url": filled.concept_url("A"), **end, field: url, **code}
+        body = {
+            "map_type": "SAME-AS",
+            "from_concept_url": filled.concept_url("A"),
+            **end,
+            field: url,
+            **code,
+        }
         with refused(field) as errors:
             filled.edit(lambda draft, repo: mappings.create(draft, repo, body))
         return errors[field][0]
@@ -145,7 +204,9 @@ def test_who_may_read_a_private_source_may_map_to_it(filled, private):
 
 
 def test_a_collection_is_no_source_of_an_external_target(filled, store):
-    made = repositories.create(store, "collection", "/orgs/NorthLab/", {"id": "CORE", "name": "Core"}, filled.caller)
+    made = repositories.create(
+        store, "collection", "/orgs/NorthLab/", {"id": "CORE", "name": "Core"}, filled.caller
+    )
     with refused("to_source_url"):
         filled.mapping("m", "A", to_source_url=made["url"], to_concept_code="X")
 
@@ -166,12 +227,26 @@ def test_a_mapping_needs_a_whole_target(filled, given):
 
 
 @pytest.mark.parametrize(
-    ("source_id", "code", "fits"), [("REF", "X", True), ("REF", "Y", False), ("LAB", "X", False), (None, "Y", False), ("LAB", None, False)]
+    ("source_id", "code", "fits"),
+    [
+        ("REF", "X", True),
+        ("REF", "Y", False),
+        ("LAB", "X", False),
+        (None, "Y", False),
+        ("LAB", None, False),
+    ],
 )
-def test_an_external_target_beside_an_internal_one_must_be_the_same_concept(filled, other, source_id, code, fits):
-    beside = {"to_source_url": source_id and f"/orgs/NorthLab/sources/{source_id}/", "to_concept_code": code}
+def test_an_external_target_beside_an_internal_one_must_be_the_same_concept(
+    filled, other, source_id, code, fits
+):
+    beside = {
+        "to_source_url": source_id and f"/orgs/NorthLab/sources/{source_id}/",
+        "to_concept_code": code,
+    }
     if fits:
-        assert filled.mapping("m", "A", other.concept_url("X"), **beside)["to_concept_url"] == other.concept_url("X")
+        assert filled.mapping("m", "A", other.concept_url("X"), **beside)[
+            "to_concept_url"
+        ] == other.concept_url("X")
     else:
         with refused("__all__"):
             filled.mapping("m", "A", other.concept_url("X"), **beside)
@@ -222,7 +297,9 @@ def test_an_update_may_not_make_a_duplicate_either(filled):
 
 def test_a_pair_is_free_again_when_its_mapping_moved_away(filled):
     filled.mapping("m", "A", "B")
-    filled.edit(change_mapping("m", to_concept_url=filled.concept_url("C")), new_mapping("n", "A", "B"))
+    filled.edit(
+        change_mapping("m", to_concept_url=filled.concept_url("C")), new_mapping("n", "A", "B")
+    )
     with refused("__all__"):
         filled.edit(new_mapping("o", "A", "C"))
 
@@ -255,11 +332,26 @@ def test_a_mapping_may_join_concepts_made_in_the_same_commit(source):
     [
         {"end": "B"},
         {"end": "B", "to_concept_name": "A name of its own"},
-        {"end": "/orgs/NorthLab/sources/REF/concepts/X/", "sort_weight": 2, "extras": {"a": 1.0}, "retired": True},
-        {"to_source_url": "/orgs/NorthLab/sources/REF/", "to_concept_code": "Z", "to_concept_name": "Zed"},
+        {
+            "end": "/orgs/NorthLab/sources/REF/concepts/X/",
+            "sort_weight": 2,
+            "extras": {"a": 1.0},
+            "retired": True,
+        },
+        {
+            "to_source_url": "/orgs/NorthLab/sources/REF/",
+            "to_concept_code": "Z",
+            "to_concept_name": "Zed",
+        },
         {"to_source_url": "/orgs/NorthLab/sources/REF/", "to_concept_code": "X"},
     ],
-    ids=["internal", "with a name of its own", "to another source", "external", "external to a concept that is there"],
+    ids=[
+        "internal",
+        "with a name of its own",
+        "to another source",
+        "external",
+        "external to a concept that is there",
+    ],
 )
 def test_a_mapping_that_was_read_and_is_sent_back_makes_no_version(filled, fields):
     made = filled.mapping("m", "A", fields.pop("end", None), **fields)
@@ -272,7 +364,9 @@ def test_a_mapping_that_was_read_and_is_sent_back_makes_no_version(filled, field
 
 
 @pytest.mark.parametrize("renamed", ["X", "A"])
-def test_a_mapping_sent_back_after_a_concept_elsewhere_was_renamed_is_no_change(filled, other, renamed):
+def test_a_mapping_sent_back_after_a_concept_elsewhere_was_renamed_is_no_change(
+    filled, other, renamed
+):
     source, far = (filled, other) if renamed == "X" else (other, filled)
     made = source.mapping("m", filled.concept_url("A"), other.concept_url("X"))
     far.change(renamed, names=[named("Renamed")])
@@ -289,7 +383,9 @@ def test_a_mapping_sent_back_after_its_target_was_hidden_is_no_change(filled, ot
     other.update(public_access="None")
     filled.caller = AMINA
 
-    outcomes = filled.edit(change_mapping("m", **read_back(made)), change_mapping("n", **read_back(external)))
+    outcomes = filled.edit(
+        change_mapping("m", **read_back(made)), change_mapping("n", **read_back(external))
+    )
     assert [changed for _, changed in outcomes] == [False, False]
 
     after = filled.remap("m", external_id="x", **{key: made[key] for key in target(made)})
@@ -302,7 +398,14 @@ def test_an_update_changes_only_what_it_names(filled):
     after = filled.remap("m", sort_weight=1.0, update_comment="why")
 
     changed = {key for key in before if repr(before[key]) != repr(after[key])}
-    assert changed == {"sort_weight", "version", "version_url", "updated_on", "updated_at", "update_comment"}
+    assert changed == {
+        "sort_weight",
+        "version",
+        "version_url",
+        "updated_on",
+        "updated_at",
+        "update_comment",
+    }
     assert after["version"] == "2"
 
 
@@ -335,8 +438,11 @@ def test_giving_an_internal_target_clears_the_external_one(filled, other):
     after = filled.remap("m", to_concept_url=other.concept_url("X"))
 
     assert target(after) == {
-        "to_concept_url": other.concept_url("X"), "to_source_url": other.url, "to_concept_code": "X", "to_concept_name": "Name of X",
-    }  # fmt: skip
+        "to_concept_url": other.concept_url("X"),
+        "to_source_url": other.url,
+        "to_concept_code": "X",
+        "to_concept_name": "Name of X",
+    }
 
 
 def test_giving_an_external_target_clears_the_internal_one(filled, other):
@@ -344,11 +450,18 @@ def test_giving_an_external_target_clears_the_internal_one(filled, other):
 
     after = filled.remap("m", to_source_url=other.url, to_concept_code="Z")
 
-    assert target(after) == {"to_concept_url": None, "to_source_url": other.url, "to_concept_code": "Z", "to_concept_name": None}
+    assert target(after) == {
+        "to_concept_url": None,
+        "to_source_url": other.url,
+        "to_concept_code": "Z",
+        "to_concept_name": None,
+    }
 
 
 @pytest.mark.parametrize("concept", ["B", "/orgs/NorthLab/sources/REF/concepts/X/"])
-def test_the_same_concept_turns_external_when_its_url_is_emptied_and_back_when_it_is_given(filled, concept):
+def test_the_same_concept_turns_external_when_its_url_is_emptied_and_back_when_it_is_given(
+    filled, concept
+):
     made = filled.mapping("m", "A", concept)
     halves = {key: made[key] for key in ("to_source_url", "to_concept_code")}
 
@@ -373,17 +486,25 @@ def test_a_target_is_not_emptied_without_another(filled):
 
 @pytest.mark.parametrize(
     "emptied",
-    [{"to_concept_code": ""}, {"to_concept_code": None}, {"to_source_url": None}, {"to_source_url": "", "to_concept_code": None},
-     {"to_source_url": None, "to_concept_code": "Q"}],
-)  # fmt: skip
+    [
+        {"to_concept_code": ""},
+        {"to_concept_code": None},
+        {"to_source_url": None},
+        {"to_source_url": "", "to_concept_code": None},
+        {"to_source_url": None, "to_concept_code": "Q"},
+    ],
+)
 def test_an_external_target_is_not_emptied_without_another(filled, other, emptied):
     filled.mapping("m", "A", to_source_url=other.url, to_concept_code="Z")
     with refused("__all__"):
         filled.remap("m", **emptied)
 
     nulls = {"to_source_url": None, "to_concept_code": None}
-    assert filled.remap("m", to_concept_url=filled.concept_url("B"), **nulls)["to_concept_url"] == filled.concept_url("B")
-    assert filled.remap("m", **nulls)["to_concept_url"] == filled.concept_url("B")  # shown with it, but not what it is made of
+    assert filled.remap("m", to_concept_url=filled.concept_url("B"), **nulls)[
+        "to_concept_url"
+    ] == filled.concept_url("B")
+    # shown with it, but not what it is made of
+    assert filled.remap("m", **nulls)["to_concept_url"] == filled.concept_url("B")
 
 
 def test_half_an_external_target_does_not_replace_an_internal_one(filled, other):
@@ -409,7 +530,12 @@ def test_an_update_with_two_targets_that_differ_is_refused(filled, other):
 def test_the_shown_name_of_an_internal_target_can_be_replaced_and_given_back(filled):
     filled.mapping("m", "A", "B")
     assert filled.remap("m", to_concept_name="Own")["to_concept_name"] == "Own"
-    assert filled.remap("m", to_concept_url=filled.concept_url("B"), external_id="x")["to_concept_name"] == "Own"
+    assert (
+        filled.remap("m", to_concept_url=filled.concept_url("B"), external_id="x")[
+            "to_concept_name"
+        ]
+        == "Own"
+    )
     assert filled.remap("m", to_concept_name=None)["to_concept_name"] == "Name of B"
 
 
@@ -433,10 +559,18 @@ def test_renaming_a_concept_writes_its_mappings_again_in_the_same_commit(filled)
     assert (after["version"], after["update_comment"]) == ("2", None)
     concept = filled.now(filled.concept_url("A"))
     assert after["updated_on"] == concept["updated_on"] > before["updated_on"]
-    assert [state["to_concept_name"] for state in filled.states(filled.mapping_url("to"))] == ["Name of A", "Renamed"]
+    assert [state["to_concept_name"] for state in filled.states(filled.mapping_url("to"))] == [
+        "Name of A",
+        "Renamed",
+    ]
     assert [row.from_rev for row in filled.rows(filled.mapping_url("to"))] == [rev - 1, rev + 1]
     assert len(filled.rows(filled.mapping_url("aside"))) == 1
-    assert filled.document["counts"] == {"concepts": 3, "mappings": 3, "active_concepts": 3, "active_mappings": 2}
+    assert filled.document["counts"] == {
+        "concepts": 3,
+        "mappings": 3,
+        "active_concepts": 3,
+        "active_mappings": 2,
+    }
 
 
 def test_an_edit_that_keeps_the_shown_name_leaves_mappings_alone(filled):
@@ -447,12 +581,18 @@ def test_an_edit_that_keeps_the_shown_name_leaves_mappings_alone(filled):
 
 def test_a_name_of_ones_own_and_an_external_target_survive_a_renaming(filled):
     filled.mapping("own", "A", "B", to_concept_name="Own")
-    filled.mapping("external", "C", to_source_url=filled.url, to_concept_code="B", to_concept_name="Said so")
+    filled.mapping(
+        "external", "C", to_source_url=filled.url, to_concept_code="B", to_concept_name="Said so"
+    )
 
     filled.change("B", names=[named("Renamed")])
 
-    assert [state["to_concept_name"] for state in filled.states(filled.mapping_url("own"))] == ["Own"]
-    assert [state["to_concept_name"] for state in filled.states(filled.mapping_url("external"))] == ["Said so"]
+    assert [state["to_concept_name"] for state in filled.states(filled.mapping_url("own"))] == [
+        "Own"
+    ]
+    assert [
+        state["to_concept_name"] for state in filled.states(filled.mapping_url("external"))
+    ] == ["Said so"]
     filled.change("A", names=[named("Alpha")])
     after = filled.now(filled.mapping_url("own"))
     assert (after["from_concept_name"], after["to_concept_name"]) == ("Alpha", "Own")
@@ -464,7 +604,11 @@ def test_the_name_of_a_concept_elsewhere_is_that_of_the_last_write(filled, other
     other.change("X", names=[named("New X")])
     other.change("Y", names=[named("New Y")])
     kept = filled.now(filled.mapping_url("m"))
-    assert (kept["version"], kept["from_concept_name"], kept["to_concept_name"]) == ("1", "Name of Y", "Name of X")
+    assert (kept["version"], kept["from_concept_name"], kept["to_concept_name"]) == (
+        "1",
+        "Name of Y",
+        "Name of X",
+    )
 
     after = filled.remap("m", external_id="x")
 
@@ -475,10 +619,18 @@ def test_the_name_of_a_concept_elsewhere_is_that_of_the_last_write(filled, other
 def test_a_renaming_and_an_edit_of_the_same_mapping_make_one_version(filled):
     filled.mapping("m", "A", "B")
 
-    filled.edit(change_concept("A", names=[named("Renamed")]), change_mapping("m", external_id="x", update_comment="mine"))
+    filled.edit(
+        change_concept("A", names=[named("Renamed")]),
+        change_mapping("m", external_id="x", update_comment="mine"),
+    )
 
     _, after = filled.states(filled.mapping_url("m"))
-    assert (after["from_concept_name"], after["external_id"], after["update_comment"], after["version"]) == ("Renamed", "x", "mine", "2")
+    assert (
+        after["from_concept_name"],
+        after["external_id"],
+        after["update_comment"],
+        after["version"],
+    ) == ("Renamed", "x", "mine", "2")
 
 
 def test_mappings_made_before_a_renaming_in_the_same_commit_show_the_new_name(filled):
@@ -488,12 +640,19 @@ def test_mappings_made_before_a_renaming_in_the_same_commit_show_the_new_name(fi
         new_mapping("n", "A", "C"),
         change_concept("A", names=[named("Twice")]),
     )
-    assert [filled.now(filled.mapping_url(mapping))["from_concept_name"] for mapping in "mn"] == ["Twice", "Twice"]
+    assert [filled.now(filled.mapping_url(mapping))["from_concept_name"] for mapping in "mn"] == [
+        "Twice",
+        "Twice",
+    ]
     assert [filled.now(filled.mapping_url(mapping))["version"] for mapping in "mn"] == ["1", "1"]
 
 
 def test_a_concept_made_and_renamed_in_one_commit_is_shown_by_its_last_name(filled):
-    filled.edit(new_concept("D", "First"), new_mapping("m", "D", "B"), change_concept("D", names=[named("Last")]))
+    filled.edit(
+        new_concept("D", "First"),
+        new_mapping("m", "D", "B"),
+        change_concept("D", names=[named("Last")]),
+    )
     assert filled.now(filled.mapping_url("m"))["from_concept_name"] == "Last"
 
 
@@ -512,8 +671,16 @@ def test_each_entry_edit_that_renames_counts(filled):
     filled.mapping("m", "A", "B")
     [name] = filled.now(filled.concept_url("A"))["names"]
     for text in ("One", "Two"):
-        filled.edit(lambda draft, repo, text=text: concepts.update_entry(draft, repo, "A", "names", name["uuid"], {"name": text}))
-    assert [state["from_concept_name"] for state in filled.states(filled.mapping_url("m"))] == ["Name of A", "One", "Two"]
+        filled.edit(
+            lambda draft, repo, text=text: concepts.update_entry(
+                draft, repo, "A", "names", name["uuid"], {"name": text}
+            )
+        )
+    assert [state["from_concept_name"] for state in filled.states(filled.mapping_url("m"))] == [
+        "Name of A",
+        "One",
+        "Two",
+    ]
 
 
 # Names that many mappings show
@@ -531,7 +698,9 @@ def test_a_name_that_too_many_mappings_show_is_refused_with_their_number(filled)
     with refused("names") as errors:
         filled.change("A", names=[named("One too many")])
 
-    assert errors["names"] == ["the name that the concept shows can't change: 3 mappings show it; at most 2 can be written again at once"]
+    assert errors["names"] == [
+        "the name that the concept shows can't change: 3 mappings show it; at most 2 can be written again at once"
+    ]
     assert filled.rev == before + 1
     assert filled.change("A", datatype="Text")["display_name"] == "Both can be written again"
 

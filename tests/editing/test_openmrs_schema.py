@@ -1,4 +1,6 @@
-"""The validation schema OpenMRS in a source: names unique across concepts, lookup lists, and the schema set on what is there."""
+"""The validation schema OpenMRS in a source: names unique across concepts, lookup lists, and the
+schema set on what is there.
+"""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,15 @@ from oclapi.editing.draft import lookup_names
 from oclapi.errors import Invalid
 from oclapi.model import Revision
 from oclapi.store.rows import Slice
-from tests.editing.conftest import Source, change_concept, change_mapping, named, new_concept, new_mapping, refused
+from tests.editing.conftest import (
+    Source,
+    change_concept,
+    change_mapping,
+    named,
+    new_concept,
+    new_mapping,
+    refused,
+)
 
 
 def full(name, locale="en", **fields):
@@ -41,14 +51,24 @@ def test_a_concept_needs_a_fully_specified_name_from_the_first_write_to_the_last
     with refused("names"):
         strict.change("A", names=[named("Glucose")])
     with refused("names"):
-        strict.edit(lambda draft, repo: concepts.update_entry(draft, repo, "A", "names", name["uuid"], {"name_type": "SHORT"}))
+        strict.edit(
+            lambda draft, repo: concepts.update_entry(
+                draft, repo, "A", "names", name["uuid"], {"name_type": "SHORT"}
+            )
+        )
     with refused("names"):
-        strict.edit(lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", full("Second")))
-    strict.edit(lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", full("Zweiter", "de")))
+        strict.edit(
+            lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", full("Second"))
+        )
+    strict.edit(
+        lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", full("Zweiter", "de"))
+    )
     with refused("names"):
         strict.edit(
             change_concept("A", names=[named("x", name_type="Short"), full("y")]),
-            lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("z", name_type="SHORT")),
+            lambda draft, repo: concepts.add_entry(
+                draft, repo, "A", "names", named("z", name_type="SHORT")
+            ),
         )
     assert strict.rev == 2
 
@@ -57,12 +77,28 @@ def test_a_concept_needs_a_fully_specified_name_from_the_first_write_to_the_last
     ("here", "there", "conflict"),
     [
         pytest.param(full("Glucose"), full("Glucose"), True, id="both fully specified"),
-        pytest.param(named("Glucose", name_type="Fully Specified"), full("Glucose"), True, id="two spellings of the type"),
-        pytest.param(full("Glucose"), named("Glucose"), True, id="a synonym of another's full name"),
-        pytest.param(named("Glucose", locale_preferred=True), named("Glucose"), True, id="a synonym of another's preferred name"),
-        pytest.param(full("Glucose"), named("Glucose", name_type="INDEX_TERM"), True, id="an index term"),
+        pytest.param(
+            named("Glucose", name_type="Fully Specified"),
+            full("Glucose"),
+            True,
+            id="two spellings of the type",
+        ),
+        pytest.param(
+            full("Glucose"), named("Glucose"), True, id="a synonym of another's full name"
+        ),
+        pytest.param(
+            named("Glucose", locale_preferred=True),
+            named("Glucose"),
+            True,
+            id="a synonym of another's preferred name",
+        ),
+        pytest.param(
+            full("Glucose"), named("Glucose", name_type="INDEX_TERM"), True, id="an index term"
+        ),
         pytest.param(named("Glucose"), named("Glucose"), False, id="two synonyms"),
-        pytest.param(full("Glucose"), named("Glucose", name_type="SHORT"), False, id="a short name"),
+        pytest.param(
+            full("Glucose"), named("Glucose", name_type="SHORT"), False, id="a short name"
+        ),
         pytest.param(full("Glucose"), full("Glucose", "fr"), False, id="another locale"),
         pytest.param(full("Glucose"), full("glucose"), False, id="another spelling"),
     ],
@@ -91,8 +127,15 @@ def test_other_sources_are_not_looked_at(store, strict):
 
 def test_a_concept_is_not_its_own_rival(strict):
     put(strict, "A", full("Glucose"))
-    assert strict.change("A", names=[full("Glucose", locale_preferred=True), named("Sugar")])["display_name"] == "Glucose"
-    strict.edit(change_concept("A", names=[full("Sugar")]), change_concept("A", names=[full("Glucose")]))
+    assert (
+        strict.change("A", names=[full("Glucose", locale_preferred=True), named("Sugar")])[
+            "display_name"
+        ]
+        == "Glucose"
+    )
+    strict.edit(
+        change_concept("A", names=[full("Sugar")]), change_concept("A", names=[full("Glucose")])
+    )
 
 
 def test_a_name_is_free_when_its_concept_lets_it_go(strict):
@@ -115,7 +158,10 @@ def test_a_retired_concept_frees_its_names_and_can_only_come_back_while_they_are
 
 def test_names_are_unique_within_one_commit(strict):
     with refused("names"):
-        strict.edit(new_concept("A", names=[full("Glucose")]), new_concept("B", names=[named("Glucose"), full("B")]))
+        strict.edit(
+            new_concept("A", names=[full("Glucose")]),
+            new_concept("B", names=[named("Glucose"), full("B")]),
+        )
     assert strict.rev == 0
 
 
@@ -129,9 +175,14 @@ def test_names_change_hands_within_one_commit(strict):
         change_concept("A", names=[full("Sugar")]),
     )
 
-    assert [strict.now(strict.concept_url(concept))["display_name"] for concept in "AB"] == ["Sugar", "Glucose"]
+    assert [strict.now(strict.concept_url(concept))["display_name"] for concept in "AB"] == [
+        "Sugar",
+        "Glucose",
+    ]
     with refused("names"):
-        strict.edit(change_concept("A", names=[full("Other")]), new_concept("C", names=[full("Glucose")]))
+        strict.edit(
+            change_concept("A", names=[full("Other")]), new_concept("C", names=[full("Glucose")])
+        )
 
 
 def test_names_taken_in_an_edit_that_is_taken_back_are_free_again(strict):
@@ -181,20 +232,41 @@ def lists(store):
         ("MapTypes", "MapType", ["SAME-AS", "NARROWER-THAN"]),
     ):
         made[source_id] = Source(store, source_id, "OCL")
-        made[source_id].edit(*(new_concept(f"e{place}", entry, concept_class=kind) for place, entry in enumerate(entries)))
+        made[source_id].edit(
+            *(
+                new_concept(f"e{place}", entry, concept_class=kind)
+                for place, entry in enumerate(entries)
+            )
+        )
     return made
 
 
 def test_what_is_in_the_lists_is_taken(strict, lists):
-    names = [full("Glucose"), named("Gluc", name_type="SHORT"), named("gluc", name_type="INDEX_TERM"), named("Sucre", "fr")]
-    descriptions = [{"description": "x", "locale": "en"}, {"description": "y", "locale": "fr", "description_type": "Definition"}]
+    names = [
+        full("Glucose"),
+        named("Gluc", name_type="SHORT"),
+        named("gluc", name_type="INDEX_TERM"),
+        named("Sucre", "fr"),
+    ]
+    descriptions = [
+        {"description": "x", "locale": "en"},
+        {"description": "y", "locale": "fr", "description_type": "Definition"},
+    ]
     put(strict, "A", *names, concept_class="Drug", datatype="Numeric", descriptions=descriptions)
 
 
 def test_all_that_is_in_no_list_is_told_at_once_by_field(strict, lists):
     descriptions = [{"description": "x", "locale": "en", "description_type": "Rumour"}]
     with refused("concept_class", "data_type", "datatype", "names", "descriptions"):
-        put(strict, "A", full("Glucose"), named("x", "de", name_type="Nick"), concept_class="X", datatype="Y", descriptions=descriptions)
+        put(
+            strict,
+            "A",
+            full("Glucose"),
+            named("x", "de", name_type="Nick"),
+            concept_class="X",
+            datatype="Y",
+            descriptions=descriptions,
+        )
 
 
 def test_a_source_without_the_schema_is_not_held_to_the_lists(source, lists):
@@ -234,7 +306,12 @@ def test_what_is_in_no_list_any_more_can_be_retired_but_not_brought_back(strict,
 def test_a_list_may_be_held_to_the_schema_and_to_itself(store, lists):
     lists["Classes"].update(custom_validation_schema="None")
     classes = lists["Classes"]
-    classes.edit(*(change_concept(f"e{place}", names=[full(name)]) for place, name in enumerate(["Test", "Drug"])))
+    classes.edit(
+        *(
+            change_concept(f"e{place}", names=[full(name)])
+            for place, name in enumerate(["Test", "Drug"])
+        )
+    )
     classes.update(custom_validation_schema="OpenMRS")
 
     put(classes, "e2", full("Procedure"), concept_class="Concept Class")
@@ -250,7 +327,10 @@ def test_a_list_may_be_held_to_the_schema_and_to_itself(store, lists):
 
 @pytest.fixture
 def joined(strict):
-    strict.edit(*(new_concept(concept, names=[full(f"Name of {concept}")]) for concept in "ABC"), new_mapping("m", "A", "B"))
+    strict.edit(
+        *(new_concept(concept, names=[full(f"Name of {concept}")]) for concept in "ABC"),
+        new_mapping("m", "A", "B"),
+    )
     return strict
 
 
@@ -275,17 +355,30 @@ def test_a_mapping_does_not_stand_in_its_own_way(joined):
 
 
 def test_a_source_without_the_schema_may_map_two_concepts_several_times(source):
-    source.edit(new_concept("A"), new_concept("B"), new_mapping("m", "A", "B"), new_mapping("n", "A", "B", map_type="NARROWER-THAN"))
+    source.edit(
+        new_concept("A"),
+        new_concept("B"),
+        new_mapping("m", "A", "B"),
+        new_mapping("n", "A", "B", map_type="NARROWER-THAN"),
+    )
     assert source.document["counts"]["active_mappings"] == 2
 
 
 def test_active_mappings_are_unique_within_one_commit(joined):
     with refused("__all__"):
-        joined.edit(new_mapping("n", "A", "C"), new_mapping("o", "A", "C", map_type="NARROWER-THAN"))
+        joined.edit(
+            new_mapping("n", "A", "C"), new_mapping("o", "A", "C", map_type="NARROWER-THAN")
+        )
     with refused("__all__"):
-        joined.edit(change_mapping("m", to_concept_url=joined.concept_url("C")), new_mapping("n", "A", "C", map_type="NARROWER-THAN"))
+        joined.edit(
+            change_mapping("m", to_concept_url=joined.concept_url("C")),
+            new_mapping("n", "A", "C", map_type="NARROWER-THAN"),
+        )
 
-    joined.edit(change_mapping("m", to_concept_url=joined.concept_url("C")), new_mapping("n", "A", "B", map_type="NARROWER-THAN"))
+    joined.edit(
+        change_mapping("m", to_concept_url=joined.concept_url("C")),
+        new_mapping("n", "A", "B", map_type="NARROWER-THAN"),
+    )
     joined.edit(change_mapping("n", retired=True), new_mapping("o", "A", "B"))
 
 
@@ -309,10 +402,16 @@ def failed(source):
 
 
 def test_a_source_whose_concepts_keep_the_rules_takes_the_schema(source):
-    source.edit(new_concept("A", names=[full("Glucose")]), new_concept("B", names=[full("Sugar")]), retire("B"))
+    source.edit(
+        new_concept("A", names=[full("Glucose")]),
+        new_concept("B", names=[full("Sugar")]),
+        retire("B"),
+    )
     source.concept("C", retired=True)  # breaks the rules out of sight
 
-    assert source.update(custom_validation_schema="OpenMRS")["custom_validation_schema"] == "OpenMRS"
+    assert (
+        source.update(custom_validation_schema="OpenMRS")["custom_validation_schema"] == "OpenMRS"
+    )
 
     with refused("names"):
         put(source, "D", full("Glucose"))
@@ -339,30 +438,48 @@ def test_a_refused_schema_names_each_concept_that_breaks_it_and_why(source, list
 
     assert set(found) == {"bare", "class", "one", "two", "three", "four"}
     assert found["bare"] == {
-        "mnemonic": "bare", "url": source.concept_url("bare"), "errors": {"names": ["at least one fully specified name is needed"]},
-    }  # fmt: skip
+        "mnemonic": "bare",
+        "url": source.concept_url("bare"),
+        "errors": {"names": ["at least one fully specified name is needed"]},
+    }
     assert set(found["class"]["errors"]) == {"concept_class", "data_type", "datatype"}
-    assert all(set(found[concept]["errors"]) == {"names"} for concept in ("one", "two", "three", "four"))
+    assert all(
+        set(found[concept]["errors"]) == {"names"} for concept in ("one", "two", "three", "four")
+    )
 
 
 def test_every_concept_that_carries_a_name_which_may_be_carried_once_is_named(source):
-    carriers = [new_concept(f"c{number}", names=[full(f"Name {number}"), named("Sugar")]) for number in range(3)]
-    source.edit(*carriers, new_concept("owner", names=[full("Sugar")]), new_concept("late", names=[full("Late"), named("Sugar")]))
+    carriers = [
+        new_concept(f"c{number}", names=[full(f"Name {number}"), named("Sugar")])
+        for number in range(3)
+    ]
+    source.edit(
+        *carriers,
+        new_concept("owner", names=[full("Sugar")]),
+        new_concept("late", names=[full("Late"), named("Sugar")]),
+    )
 
     assert set(failed(source)) == {"c0", "c1", "c2", "owner", "late"}
 
 
 def test_a_refused_schema_names_a_hundred_concepts_and_counts_all(source):
-    source.edit(*(new_concept(f"c{number}") for number in range(130)), new_concept("twin", names=[full("Name of c0")]))
+    source.edit(
+        *(new_concept(f"c{number}") for number in range(130)),
+        new_concept("twin", names=[full("Name of c0")]),
+    )
 
     with pytest.raises(Invalid) as caught:
         source.update(custom_validation_schema="OpenMRS")
 
     assert len(caught.value.extra["failed_concept_validations"]) == 100
-    assert caught.value.errors["custom_validation_schema"] == ["131 concepts break the schema OpenMRS; 100 of them are named"]
+    assert caught.value.errors["custom_validation_schema"] == [
+        "131 concepts break the schema OpenMRS; 100 of them are named"
+    ]
 
 
-def test_the_check_of_a_schema_keeps_nobody_waiting_and_misses_nothing_written_beside_it(source, monkeypatch):
+def test_the_check_of_a_schema_keeps_nobody_waiting_and_misses_nothing_written_beside_it(
+    source, monkeypatch
+):
     check, runs = repositories.check_schema, []
 
     def beside(concepts, lists):
@@ -403,7 +520,9 @@ def test_a_schema_taken_off_and_set_again_checks_what_came_in_between(strict):
         put(strict, "C", full("Sugar"))
 
 
-def test_a_schema_whose_setting_was_interrupted_counts_the_names_of_all_when_it_is_set_again(source, monkeypatch):
+def test_a_schema_whose_setting_was_interrupted_counts_the_names_of_all_when_it_is_set_again(
+    source, monkeypatch
+):
     put(source, "A", full("Glucose"))
     with monkeypatch.context() as patch:
         patch.setattr(Collection, "bulk_write", lambda *rest, **how: 1 / 0)
@@ -423,7 +542,9 @@ def test_setting_the_schema_again_changes_nothing(strict):
 
 
 def test_a_schema_set_beside_writers_leaves_no_two_concepts_of_one_name(source):
-    source.edit(*(new_concept(f"old{number}", names=[full(f"Old {number}")]) for number in range(50)))
+    source.edit(
+        *(new_concept(f"old{number}", names=[full(f"Old {number}")]) for number in range(50))
+    )
     start = threading.Barrier(5)
 
     def write(writer):
@@ -431,7 +552,11 @@ def test_a_schema_set_beside_writers_leaves_no_two_concepts_of_one_name(source):
         outcomes = []
         for number in range(10):
             try:
-                put(source, f"c{writer}-{number}", full(f"Name {writer if number < 3 else 0}-{number}"))
+                put(
+                    source,
+                    f"c{writer}-{number}",
+                    full(f"Name {writer if number < 3 else 0}-{number}"),
+                )
             except Invalid as error:
                 outcomes.append(sorted(error.errors))
         return outcomes
@@ -453,7 +578,9 @@ def test_a_schema_set_beside_writers_leaves_no_two_concepts_of_one_name(source):
         assert all(outcome == ["names"] for writer in writers for outcome in writer.result())
 
     with source.store.snapshot() as session:
-        rows = source.store.rows.page(session, Revision(source.number, source.rev), Slice("concept"), limit=1000)
+        rows = source.store.rows.page(
+            session, Revision(source.number, source.rev), Slice("concept"), limit=1000
+        )
     shown = [row.header["display"] for row in rows]
     assert len(shown) == len(set(shown)) >= 50
     assert all("claims" in row.header for row in rows)

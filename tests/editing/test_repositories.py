@@ -10,7 +10,15 @@ from oclapi.access import Caller
 from oclapi.editing import owners, repositories, users
 from oclapi.errors import Forbidden, Invalid, NotFound
 from oclapi.store.users import extras_of
-from tests.editing.conftest import ROOT, Source, change_mapping, named, new_concept, new_mapping, refused
+from tests.editing.conftest import (
+    ROOT,
+    Source,
+    change_mapping,
+    named,
+    new_concept,
+    new_mapping,
+    refused,
+)
 
 STRANGER = Caller("stranger")
 MEMBER = Caller("amina", orgs=frozenset({"NorthLab"}))
@@ -25,24 +33,40 @@ def make(store, **fields):
 
 def test_a_new_source_has_its_defaults(store):
     made = make(store)
-    assert (made["full_name"], made["public_access"], made["custom_validation_schema"]) == ("NEW", "View", None)
+    assert (made["full_name"], made["public_access"], made["custom_validation_schema"]) == (
+        "NEW",
+        "View",
+        None,
+    )
     assert (made["default_locale"], made["supported_locales"]) == ("en", ["en"])
-    assert (made["rev"], made["versions"], made["created_by"], extras_of(made)) == (0, 1, "root", None)
+    assert (made["rev"], made["versions"], made["created_by"], extras_of(made)) == (
+        0,
+        1,
+        "root",
+        None,
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "locales"),
-    [({"default_locale": "sw"}, ["sw"]), ({"supported_locales": "fr, de"}, ["fr", "de"]), ({"supported_locales": []}, ["en"])],
+    [
+        ({"default_locale": "sw"}, ["sw"]),
+        ({"supported_locales": "fr, de"}, ["fr", "de"]),
+        ({"supported_locales": []}, ["en"]),
+    ],
 )
 def test_supported_locales_default_to_the_default_locale(store, given, locales):
     assert make(store, **given)["supported_locales"] == locales
 
 
 @pytest.mark.parametrize(
-    ("owner", "given", "access"), [("None", {}, "None"), ("None", {"public_access": "View"}, "View"), ("Edit", {}, "View")]
+    ("owner", "given", "access"),
+    [("None", {}, "None"), ("None", {"public_access": "View"}, "View"), ("Edit", {}, "View")],
 )
 def test_a_source_of_a_private_organisation_starts_private(store, owner, given, access):
-    owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "public_access": owner}), ROOT)
+    owners.create_org(
+        store, bodies.org_create({"id": "Org", "name": "Org", "public_access": owner}), ROOT
+    )
     assert Source(store, "NEW", "Org", **given).document["public_access"] == access
 
 
@@ -51,7 +75,12 @@ def test_an_id_is_taken_within_one_owner_and_kind(store, source):
         Source(store, "LAB")
     Source(store, "lab")
     Source(store, "LAB", "OCL")
-    assert repositories.create(store, "collection", "/orgs/NorthLab/", {"id": "LAB", "name": "x"}, ROOT)["kind"] == "collection"
+    assert (
+        repositories.create(
+            store, "collection", "/orgs/NorthLab/", {"id": "LAB", "name": "x"}, ROOT
+        )["kind"]
+        == "collection"
+    )
 
 
 def test_an_owner_that_is_gone_gets_no_source(store):
@@ -63,11 +92,21 @@ def test_an_update_changes_what_it_names_and_makes_no_revision(source):
     source.concept("A")
     before = source.document
 
-    after = source.update(name="Other", description="d", extras={"a.b": {"$ref": 1}}, supported_locales="en,fr")
+    after = source.update(
+        name="Other", description="d", extras={"a.b": {"$ref": 1}}, supported_locales="en,fr"
+    )
 
     assert after == source.document
     changed = {key for key in after if after[key] != before[key]}
-    assert changed == {"name", "description", "extras", "supported_locales", "at", "before", "updated_on"}
+    assert changed == {
+        "name",
+        "description",
+        "extras",
+        "supported_locales",
+        "at",
+        "before",
+        "updated_on",
+    }
     assert extras_of(after) == {"a.b": {"$ref": 1}}
     assert after["updated_on"] > before["updated_on"]
     assert after["content_at"] == before["content_at"]
@@ -82,7 +121,11 @@ def test_an_update_changes_what_it_names_and_makes_no_revision(source):
         {"full_name": ""},
         {"full_name": None},
         {"supported_locales": []},
-        {"extras": {"b": 1.0, "a": True}, "custom_validation_schema": "None", "public_access": "View"},
+        {
+            "extras": {"b": 1.0, "a": True},
+            "custom_validation_schema": "None",
+            "public_access": "View",
+        },
     ],
 )
 def test_an_update_that_changes_nothing_leaves_the_time_alone(store, same):
@@ -100,8 +143,12 @@ def test_another_type_of_value_in_the_extras_is_a_change(store, value):
     made = Source(store, extras={"a": 1})
     assert repr(extras_of(made.update(extras={"a": value}))) == repr({"a": value})
 
-    owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "extras": {"a": 1}}), ROOT)
-    assert repr(extras_of(owners.update_org(store, "Org", {"extras": {"a": value}}, ROOT))) == repr({"a": value})
+    owners.create_org(
+        store, bodies.org_create({"id": "Org", "name": "Org", "extras": {"a": 1}}), ROOT
+    )
+    assert repr(extras_of(owners.update_org(store, "Org", {"extras": {"a": value}}, ROOT))) == repr(
+        {"a": value}
+    )
 
 
 def test_an_emptied_full_name_is_the_name(source):
@@ -137,14 +184,22 @@ def test_one_extra_is_set_replaced_and_removed(store, source):
 def test_two_writers_of_different_extras_lose_none(store, source):
     document = source.document
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda number: repositories.set_extra(store, document, f"k{number}", number, ROOT), range(24)))
+        list(
+            threads.map(
+                lambda number: repositories.set_extra(store, document, f"k{number}", number, ROOT),
+                range(24),
+            )
+        )
     assert extras_of(source.document) == {f"k{number}": number for number in range(24)}
 
 
 def test_an_organisation_is_changed_by_what_is_given(store):
     owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "company": "c"}), ROOT)
     before = store.owners.org("Org")
-    assert owners.update_org(store, "Org", {"id": "Org", "company": "c"}, ROOT)["updated_on"] == before["updated_on"]
+    assert (
+        owners.update_org(store, "Org", {"id": "Org", "company": "c"}, ROOT)["updated_on"]
+        == before["updated_on"]
+    )
 
     after = owners.update_org(store, "Org", {"company": None, "website": "w"}, ROOT)
 
@@ -160,12 +215,20 @@ def test_an_organisation_is_changed_by_what_is_given(store):
 
 
 WRITES = {
-    "create a version": lambda store, repo, by: repositories.create_version(store, repo, bodies.version_create({"id": "v2"}), by),
-    "edit a version": lambda store, repo, by: repositories.update_version(store, repo, "v1", {"description": "taken"}, by),
+    "create a version": lambda store, repo, by: repositories.create_version(
+        store, repo, bodies.version_create({"id": "v2"}), by
+    ),
+    "edit a version": lambda store, repo, by: repositories.update_version(
+        store, repo, "v1", {"description": "taken"}, by
+    ),
     "set an extra": lambda store, repo, by: repositories.set_extra(store, repo, "a", 2, by),
     "delete an extra": lambda store, repo, by: repositories.delete_extra(store, repo, "a", by),
-    "set an extra of a version": lambda store, repo, by: repositories.set_version_extra(store, repo, "v1", "a", 2, by),
-    "delete an extra of a version": lambda store, repo, by: repositories.delete_version_extra(store, repo, "v1", "a", by),
+    "set an extra of a version": lambda store, repo, by: repositories.set_version_extra(
+        store, repo, "v1", "a", 2, by
+    ),
+    "delete an extra of a version": lambda store, repo, by: repositories.delete_version_extra(
+        store, repo, "v1", "a", by
+    ),
 }
 DELETIONS = {
     "delete a version": lambda store, repo, by: repositories.delete_version(store, repo, "v1", by),
@@ -191,7 +254,9 @@ def test_who_was_let_in_before_a_source_is_closed_changes_no_version_and_no_extr
     assert kept(store, source.number) == before
 
 
-@pytest.mark.parametrize("write", [*WRITES.values(), *DELETIONS.values()], ids=[*WRITES, *DELETIONS])
+@pytest.mark.parametrize(
+    "write", [*WRITES.values(), *DELETIONS.values()], ids=[*WRITES, *DELETIONS]
+)
 def test_a_source_that_is_hidden_with_its_owner_meanwhile_is_not_changed(store, write):
     source = Source(store, "NEW", extras={"a": 1})
     source.release("v1")
@@ -222,18 +287,25 @@ def test_who_was_let_in_as_a_member_and_is_none_any_more_creates_no_source(store
     assert store.repos.by_url("/orgs/NorthLab/sources/NEW/") is None
     users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
     store.owners.add_member("NorthLab", "amina", lambda session, org: None)
-    assert repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)["created_by"] == "amina"
+    assert (
+        repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)["created_by"]
+        == "amina"
+    )
 
 
 def test_who_was_let_in_before_an_organisation_is_closed_does_not_edit_it(store):
-    owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "public_access": "View"}), ROOT)
+    owners.create_org(
+        store, bodies.org_create({"id": "Org", "name": "Org", "public_access": "View"}), ROOT
+    )
 
     with pytest.raises(Forbidden):
         owners.update_org(store, "Org", {"company": "taken"}, STRANGER)
     assert store.owners.org("Org")["company"] is None
 
 
-@pytest.mark.parametrize("write", [*WRITES.values(), *DELETIONS.values()], ids=[*WRITES, *DELETIONS])
+@pytest.mark.parametrize(
+    "write", [*WRITES.values(), *DELETIONS.values()], ids=[*WRITES, *DELETIONS]
+)
 def test_who_was_let_in_as_a_member_and_is_none_any_more_changes_no_source(store, write):
     source = Source(store, "NEW", public_access="View", extras={"a": 1})
     source.release("v1")
@@ -344,8 +416,15 @@ def test_a_mapping_whose_own_source_was_deleted_keeps_nothing(store, source, oth
 def test_a_refusal_names_the_first_twenty_uses(store, source, other):
     other.concept("X")
     source.edit(*(new_concept(f"c{number}") for number in range(25)))
-    source.edit(*(new_mapping(f"m{number:02}", f"c{number}", other.concept_url("X")) for number in range(25)))
-    assert use_of(store, other)["mappings"] == [source.mapping_url(f"m{number:02}") for number in range(20)]
+    source.edit(
+        *(
+            new_mapping(f"m{number:02}", f"c{number}", other.concept_url("X"))
+            for number in range(25)
+        )
+    )
+    assert use_of(store, other)["mappings"] == [
+        source.mapping_url(f"m{number:02}") for number in range(20)
+    ]
 
 
 def test_a_source_made_again_shares_nothing_with_the_one_before(store, source):
@@ -364,7 +443,9 @@ def test_a_source_made_again_shares_nothing_with_the_one_before(store, source):
 
 @pytest.mark.parametrize("concept", ["X", "my-concepts"])
 @pytest.mark.parametrize("change", ["created", "moved"])
-def test_of_a_mapping_and_the_deletion_of_its_target_at_once_only_one_succeeds(store, source, concept, change):
+def test_of_a_mapping_and_the_deletion_of_its_target_at_once_only_one_succeeds(
+    store, source, concept, change
+):
     """Some rounds each way round: whichever comes first makes the other impossible."""
     source.edit(new_concept("A"), new_concept("B"))
     outcomes = []
@@ -378,7 +459,11 @@ def test_of_a_mapping_and_the_deletion_of_its_target_at_once_only_one_succeeds(s
 
         def map_it(start=start, mapping=mapping, url=url):
             start.wait()
-            edit = change_mapping(mapping, to_concept_url=url) if change == "moved" else new_mapping(mapping, "A", url, map_type=mapping)
+            edit = (
+                change_mapping(mapping, to_concept_url=url)
+                if change == "moved"
+                else new_mapping(mapping, "A", url, map_type=mapping)
+            )
             try:
                 source.edit(edit)
             except Invalid as error:
@@ -396,7 +481,10 @@ def test_of_a_mapping_and_the_deletion_of_its_target_at_once_only_one_succeeds(s
         with ThreadPoolExecutor(2) as threads:
             outcome = {threads.submit(map_it), threads.submit(delete_it)}
             outcomes.append(sorted(str(done.result()) for done in outcome))
-    assert all(outcome in (["['__all__']", "mapped"], ["['to_concept_url']", "deleted"]) for outcome in outcomes), outcomes
+    assert all(
+        outcome in (["['__all__']", "mapped"], ["['to_concept_url']", "deleted"])
+        for outcome in outcomes
+    ), outcomes
 
 
 # The frozen detail of a release
@@ -413,5 +501,10 @@ def test_what_is_edited_later_leaves_a_release_as_it_was(source):
 
     assert kept == made
     frozen = jsonio.loads_own(kept["frozen"])
-    assert (frozen["name"], frozen["default_locale"], frozen["active_concepts"], frozen["versions"]) == ("LAB", "en", 1, 2)
+    assert (
+        frozen["name"],
+        frozen["default_locale"],
+        frozen["active_concepts"],
+        frozen["versions"],
+    ) == ("LAB", "en", 1, 2)
     assert kept["counts"]["concepts"] == 1

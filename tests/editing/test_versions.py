@@ -16,7 +16,9 @@ def stored(source, version):
 
 
 def edit(source, version, **fields):
-    return repositories.update_version(source.store, source.document, version, bodies.version_update(fields), ROOT)
+    return repositories.update_version(
+        source.store, source.document, version, bodies.version_update(fields), ROOT
+    )
 
 
 def links(source, *versions):
@@ -30,7 +32,12 @@ def test_a_version_is_the_state_of_head_at_its_creation(store):
     made = source.release("v1", description="First", released=True)
 
     assert made == stored(source, "v1")
-    assert (made["rev"], made["released"], made["retired"], made["description"]) == (1, True, False, "First")
+    assert (made["rev"], made["released"], made["retired"], made["description"]) == (
+        1,
+        True,
+        False,
+        "First",
+    )
     assert (extras_of(made), made["version_external_id"], made["edition"]) == ({"k": 1}, None, 1)
     assert made["counts"]["active_concepts"] == 1
     assert made["content_at"] == source.document["content_at"] < made["created_on"]
@@ -52,11 +59,21 @@ def test_a_version_follows_the_newest_one_unless_told_otherwise(source):
     source.release("v4", previous_version="v1")
     source.release("v5", previous_version=None)
     source.release("v6", previous_version="", parent_version="")
-    assert links(source, "v1", "v2", "v3", "v4", "v5", "v6") == {"v1": None, "v2": "v1", "v3": "v2", "v4": "v1", "v5": None, "v6": None}
+    assert links(source, "v1", "v2", "v3", "v4", "v5", "v6") == {
+        "v1": None,
+        "v2": "v1",
+        "v3": "v2",
+        "v4": "v1",
+        "v5": None,
+        "v6": None,
+    }
     assert stored(source, "v6")["parent_version"] is None
 
 
-@pytest.mark.parametrize(("field", "spoken"), [("previous_version", "previousVersion"), ("parent_version", "parentVersion")])
+@pytest.mark.parametrize(
+    ("field", "spoken"),
+    [("previous_version", "previousVersion"), ("parent_version", "parentVersion")],
+)
 @pytest.mark.parametrize("other", ["nope", "v2", "HEAD", "v1 "])
 def test_a_link_leads_to_another_version_that_is_there(store, source, field, spoken, other):
     source.release("v1")
@@ -119,7 +136,9 @@ def test_deleting_a_version_out_of_a_circle_leaves_nobody_following_itself(sourc
         ({"version_external_id": "repo's", "external_id": "repo's"}, "repo's"),
     ],
 )
-def test_the_alias_of_the_external_id_counts_where_it_is_alone_and_not_the_repositorys(store, given, kept):
+def test_the_alias_of_the_external_id_counts_where_it_is_alone_and_not_the_repositorys(
+    store, given, kept
+):
     source = Source(store, external_id="repo's")
     assert source.release("v1", **given)["version_external_id"] == kept
     source.release("v2")
@@ -139,7 +158,13 @@ def test_the_alias_is_compared_with_the_external_id_that_the_version_shows(store
     [
         {},
         {"id": "v1"},
-        {"description": "d", "released": "false", "retired": "0", "extras": {"b": 1, "a": 2}, "previous_version": "v0"},
+        {
+            "description": "d",
+            "released": "false",
+            "retired": "0",
+            "extras": {"b": 1, "a": 2},
+            "previous_version": "v0",
+        },
         {"external_id": None, "version_external_id": None, "parent_version": None},
         {"parent_version": ""},
     ],
@@ -213,20 +238,33 @@ def test_extras_of_a_version_are_its_own(store):
 
 
 def test_a_frozen_detail_is_what_the_source_showed(store):
-    source = Source(store, supported_locales="en,fr", website="https://terms.example.org/", extras={"$k": 1})
+    source = Source(
+        store, supported_locales="en,fr", website="https://terms.example.org/", extras={"$k": 1}
+    )
     source.concept("A")
     frozen = jsonio.loads_own(source.release("v1")["frozen"])
-    assert {key: frozen[key] for key in ("id", "supported_locales", "website", "extras", "active_concepts", "versions")} == {
-        "id": "LAB", "supported_locales": ["en", "fr"], "website": "https://terms.example.org/", "extras": {"$k": 1}, "active_concepts": 1,
+    assert {
+        key: frozen[key]
+        for key in ("id", "supported_locales", "website", "extras", "active_concepts", "versions")
+    } == {
+        "id": "LAB",
+        "supported_locales": ["en", "fr"],
+        "website": "https://terms.example.org/",
+        "extras": {"$k": 1},
+        "active_concepts": 1,
         "versions": 2,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("field", ["previous_version", "parent_version"])
-def test_a_version_that_another_is_being_linked_to_is_not_deleted_meanwhile(source, prepared_mongo_url, monkeypatch, field):
+def test_a_version_that_another_is_being_linked_to_is_not_deleted_meanwhile(
+    source, prepared_mongo_url, monkeypatch, field
+):
     for version in ("v1", "v2", "v3"):
         source.release(version)
-    hasty = Store(Database(prepared_mongo_url, patience=0.05, client=source.store.database.client), KEY)
+    hasty = Store(
+        Database(prepared_mongo_url, patience=0.05, client=source.store.database.client), KEY
+    )
     real, refusals = repositories.check_links, []
 
     def check_and_delete(*how):

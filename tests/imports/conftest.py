@@ -47,7 +47,10 @@ class Imports:
         """The bodies of the repository's rows, in commit order."""
         number = self.store.repos.by_url(repo_url)["_id"]
         asked = {"repo": number, **({"to_rev": LIVE} if living else {})}
-        return [jsonio.loads_own(row["body"]) for row in self.store.database.rows.find(asked).sort([("from_rev", 1), ("url", 1)])]
+        return [
+            jsonio.loads_own(row["body"])
+            for row in self.store.database.rows.find(asked).sort([("from_rev", 1), ("url", 1)])
+        ]
 
     def revisions(self, repo_url=LAB):
         return self.store.repos.by_url(repo_url)["rev"]
@@ -80,16 +83,29 @@ def ciel():
     folder = os.environ.get("OCL_TEST_DATA")
     if not folder:
         pytest.skip("OCL_TEST_DATA is unset: the CIEL sample is not there")
-    return [Path(folder, f"ciel_{kind}_2019.jsonl").read_bytes().splitlines() for kind in ("concepts", "mappings")]
+    return [
+        Path(folder, f"ciel_{kind}_2019.jsonl").read_bytes().splitlines()
+        for kind in ("concepts", "mappings")
+    ]
 
 
 def concept(number, source=LAB, **more):
     name = {"name": f"Concept {number}", "locale": "en", "name_type": "FULLY_SPECIFIED"}
-    return {"type": "Concept", "source_url": source, "id": str(number), "concept_class": "Test", "names": [name], **more}
+    return {
+        "type": "Concept",
+        "source_url": source,
+        "id": str(number),
+        "concept_class": "Test",
+        "names": [name],
+        **more,
+    }
 
 
 def mapping(start, end, source=LAB, target=None, **more):
-    ends = {"from_concept_url": f"{source}concepts/{start}/", "to_concept_url": f"{target or source}concepts/{end}/"}
+    ends = {
+        "from_concept_url": f"{source}concepts/{start}/",
+        "to_concept_url": f"{target or source}concepts/{end}/",
+    }
     return {"type": "Mapping", "source_url": source, "map_type": "SAME-AS", **ends, **more}
 
 

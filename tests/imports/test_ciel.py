@@ -11,9 +11,15 @@ CIEL = "/orgs/CIEL/sources/CIEL/"
 
 
 def places(mappings):
-    """Lines of the organisations and sources that the mappings name, as an importer's user would write them."""
+    """Lines of the organisations and sources that the mappings name, as an importer's user would
+    write them.
+    """
     named = {source for line in mappings if (source := jsonio.loads_own(line).get("to_source_url"))}
-    named |= {found.repo for line in mappings if (found := urls.item(jsonio.loads_own(line).get("to_concept_url") or "/"))}
+    named |= {
+        found.repo
+        for line in mappings
+        if (found := urls.item(jsonio.loads_own(line).get("to_concept_url") or "/"))
+    }
     for url in sorted({urls.repo(source) for source in named} | {CIEL}):
         there = urls.parts(url)
         yield {"type": "Organization", "id": there.owner, "name": there.owner}
@@ -30,7 +36,9 @@ def test_every_line_of_the_sample_is_accounted_for_and_a_second_load_changes_not
 
     imports.run(*mappings, type="mapping", source=CIEL)
     assert counted(imports.results) == {"created": 4891, "failed": 688}
-    assert {field for result in imports.results if result["errors"] for field in result["errors"]} == {"to_concept_url"}
+    assert {
+        field for result in imports.results if result["errors"] for field in result["errors"]
+    } == {"to_concept_url"}
     assert imports.store.repos.by_url(CIEL)["counts"]["mappings"] == 4891
     revision = imports.revisions(CIEL)
 

@@ -29,11 +29,17 @@ ROOT = Path(__file__).parents[2]
 
 def command(*arguments, mongo_url):
     environ = {**os.environ, "MONGO_URL": mongo_url, "PYTHONUNBUFFERED": "1"}
-    return {"args": [sys.executable, "-m", "oclapi", "import", *arguments], "cwd": ROOT, "env": environ}
+    return {
+        "args": [sys.executable, "-m", "oclapi", "import", *arguments],
+        "cwd": ROOT,
+        "env": environ,
+    }
 
 
 def load(*arguments, mongo_url, given=None):
-    return subprocess.run(**command(*arguments, mongo_url=mongo_url), input=given, capture_output=True, timeout=100)
+    return subprocess.run(
+        **command(*arguments, mongo_url=mongo_url), input=given, capture_output=True, timeout=100
+    )
 
 
 def write(file, lines):
@@ -43,7 +49,9 @@ def write(file, lines):
 
 @pytest.fixture
 def small(tmp_path):
-    return write(tmp_path / "small.jsonl", [*START, concept(1), concept(2), mapping(1, 2), mapping(1, 9)])
+    return write(
+        tmp_path / "small.jsonl", [*START, concept(1), concept(2), mapping(1, 2), mapping(1, 9)]
+    )
 
 
 def test_a_load_prints_its_counts_and_refusals_and_writes_its_report(small, mongo_url, tmp_path):
@@ -58,7 +66,9 @@ def test_a_load_prints_its_counts_and_refusals_and_writes_its_report(small, mong
     assert "6 unchanged" in load(small, mongo_url=mongo_url).stdout.decode()
 
 
-def test_a_report_that_can_not_be_written_is_told_before_anything_is_loaded(small, mongo_url, tmp_path):
+def test_a_report_that_can_not_be_written_is_told_before_anything_is_loaded(
+    small, mongo_url, tmp_path
+):
     done = load(small, "--report", str(tmp_path / "nowhere" / "report"), mongo_url=mongo_url)
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"nowhere" in done.stderr
@@ -68,14 +78,35 @@ def test_a_report_that_can_not_be_written_is_told_before_anything_is_loaded(smal
 def test_standard_input_is_read_and_known_again(mongo_url):
     given = b"".join(jsonio.dumps(line) + b"\n" for line in [*START, concept(1)])
     assert b"4 created" in load("-", mongo_url=mongo_url, given=given).stdout
-    bare = jsonio.dumps({"id": 2, "concept_class": "Test", "names": [{"name": "x", "locale": "en"}]})
-    assert b"1 created" in load("-", "--type", "concept", "--source", LAB, mongo_url=mongo_url, given=bare).stdout
-    assert b"1 exists" in load("-", "--type", "concept", "--source", LAB, "--no-update", mongo_url=mongo_url, given=bare).stdout
+    bare = jsonio.dumps(
+        {"id": 2, "concept_class": "Test", "names": [{"name": "x", "locale": "en"}]}
+    )
+    assert (
+        b"1 created"
+        in load("-", "--type", "concept", "--source", LAB, mongo_url=mongo_url, given=bare).stdout
+    )
+    assert (
+        b"1 exists"
+        in load(
+            "-",
+            "--type",
+            "concept",
+            "--source",
+            LAB,
+            "--no-update",
+            mongo_url=mongo_url,
+            given=bare,
+        ).stdout
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["no-such-file.jsonl"], "no-such-file.jsonl"), (["-", "--source", "/orgs/"], "--source"), (["."], "directory")],
+    [
+        (["no-such-file.jsonl"], "no-such-file.jsonl"),
+        (["-", "--source", "/orgs/"], "--source"),
+        (["."], "directory"),
+    ],
 )
 def test_what_can_not_be_read_is_one_clear_line(arguments, told, mongo_url):
     done = load(*arguments, mongo_url=mongo_url, given=b"")
@@ -85,13 +116,19 @@ def test_what_can_not_be_read_is_one_clear_line(arguments, told, mongo_url):
 
 
 def test_a_database_that_can_not_be_reached_is_one_clear_line(small):
-    done = load(small, mongo_url="mongodb://127.0.0.1:9/none?replicaSet=rs0&serverSelectionTimeoutMS=300")
+    done = load(
+        small, mongo_url="mongodb://127.0.0.1:9/none?replicaSet=rs0&serverSelectionTimeoutMS=300"
+    )
     assert done.returncode == 1
     assert b"the database can't be reached" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-MANY = [*START, *(concept(number) for number in range(1, 6001)), *(mapping(number, number + 1) for number in range(1, 5001))]
+MANY = [
+    *START,
+    *(concept(number) for number in range(1, 6001)),
+    *(mapping(number, number + 1) for number in range(1, 5001)),
+]
 
 
 def read_store(mongo_url):
@@ -122,8 +159,11 @@ def looked_after(mongo_url):
 def test_an_import_killed_again_and_again_goes_on_without_duplicates(mongo_url, tmp_path):
     file, report = write(tmp_path / "many.jsonl", MANY), tmp_path / "report"
     store = read_store(mongo_url)
-    for after in (1, 2000, 2001, 5000, 7000):  # lines that the task has handled when the process is killed
-        process = subprocess.Popen(**command(file, mongo_url=mongo_url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    # lines that the task has handled when the process is killed
+    for after in (1, 2000, 2001, 5000, 7000):
+        process = subprocess.Popen(
+            **command(file, mongo_url=mongo_url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         wait_for(lambda at=after, running=process: reached(store, at) or running.poll() is not None)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -153,7 +193,9 @@ def test_a_load_goes_on_when_the_database_is_killed_and_started_again(own_folder
     store = read_store(url)
     file, report = write(tmp_path / "many.jsonl", MANY), tmp_path / "report"
     process = subprocess.Popen(
-        **command(file, "--report", str(report), mongo_url=url), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        **command(file, "--report", str(report), mongo_url=url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     try:
         wait_for(lambda: reached(store, 3000) or process.poll() is not None)
@@ -166,7 +208,9 @@ def test_a_load_goes_on_when_the_database_is_killed_and_started_again(own_folder
         results = [json.loads(line) for line in report.read_bytes().splitlines()]
         assert [result["line"] for result in results] == list(range(1, len(MANY) + 1))
         said = {result["url"] for result in results[3:] if result["outcome"] == "created"}
-        assert said == {row["url"] for row in store.database.rows.find({"to_rev": LIVE}, {"url": 1})}
+        assert said == {
+            row["url"] for row in store.database.rows.find({"to_rev": LIVE}, {"url": 1})
+        }
         assert len(said) == len(MANY) - 3
         check_repository(store, store.repos.by_url(LAB)["_id"])
     finally:
@@ -195,4 +239,8 @@ def test_a_second_run_takes_over_from_one_that_still_works(store):
     begun = store.tasks.begin("shared", "root")
     assert imports.outcomes(concept(1), task="shared") == ["created"]
     with pytest.raises(Overtaken):
-        store.database.transaction(lambda session: store.tasks.advance(session, "shared", begun["run"], lines=9, counts={}, results=[]))
+        store.database.transaction(
+            lambda session: store.tasks.advance(
+                session, "shared", begun["run"], lines=9, counts={}, results=[]
+            )
+        )

@@ -11,7 +11,9 @@ from tests.imports.conftest import LAB, REF, concept, mapping
 
 
 def line(given, **options):
-    return line_of(1, given if isinstance(given, bytes) else jsonio.dumps(given), Options(**options))
+    return line_of(
+        1, given if isinstance(given, bytes) else jsonio.dumps(given), Options(**options)
+    )
 
 
 def settled(given, **options):
@@ -60,13 +62,28 @@ def test_integer_ids_are_read_as_their_decimal_text():
 def test_type_and_source_are_filled_in_only_where_a_line_lacks_them():
     bare = {"id": 1, "concept_class": "Test", "names": [{"name": "x", "locale": "en"}]}
     assert line(bare, type="concept", source=LAB).url == f"{LAB}concepts/1/"
-    assert line({**bare, "owner": "NorthLab", "source": "REF"}, type="Concept", source=LAB).place == REF
+    assert (
+        line({**bare, "owner": "NorthLab", "source": "REF"}, type="Concept", source=LAB).place
+        == REF
+    )
     assert settled({**bare, "source": "REF"}, type="Concept", source=LAB) == ("failed", {"__all__"})
-    for other in ({"owner": "NorthLab", "owner_type": "User"}, {"owner_type": "User", "source": "LAB"}, {"owner_url": "/orgs/South/"}):
+    for other in (
+        {"owner": "NorthLab", "owner_type": "User"},
+        {"owner_type": "User", "source": "LAB"},
+        {"owner_url": "/orgs/South/"},
+    ):
         assert settled({**bare, **other}, type="Concept", source=LAB) == ("failed", {"__all__"})
-    for same in ({"owner_url": "/orgs/NorthLab/"}, {"owner": "NorthLab", "owner_type": "organization"}):
+    for same in (
+        {"owner_url": "/orgs/NorthLab/"},
+        {"owner": "NorthLab", "owner_type": "organization"},
+    ):
         assert line({**bare, **same}, type="Concept", source=LAB).place == LAB
-    assert line({**bare, "owner": "amina", "owner_type": "user", "source": "Own"}, type="concept").place == "/users/amina/sources/Own/"
+    assert (
+        line(
+            {**bare, "owner": "amina", "owner_type": "user", "source": "Own"}, type="concept"
+        ).place
+        == "/users/amina/sources/Own/"
+    )
 
 
 def test_blank_lines_are_passed_over_and_keep_their_number():
@@ -109,8 +126,14 @@ def test_the_same_id_in_two_sources_is_two_items():
 
 def test_a_batch_is_cut_at_its_rows_and_bytes(monkeypatch):
     monkeypatch.setattr(run, "BATCH_ROWS", 3)
-    own = [{"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/{number}/"} for number in (8, 9)]
-    assert batched(concept(1), concept(2, mappings=own), concept(3), concept(4)) == [[1], [2], [3, 4]]
+    own = [
+        {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/{number}/"} for number in (8, 9)
+    ]
+    assert batched(concept(1), concept(2, mappings=own), concept(3), concept(4)) == [
+        [1],
+        [2],
+        [3, 4],
+    ]
     monkeypatch.setattr(run, "BATCH_BYTES", 2 * len(jsonio.dumps(concept(1))))
     assert batched(*(concept(number) for number in range(1, 6))) == [[1, 2], [3, 4], [5]]
 
@@ -122,4 +145,6 @@ def test_organisations_sources_and_versions_stand_alone():
 
 def test_lookup_lists_share_no_commit_with_other_sources():
     classes = "/orgs/OCL/sources/Classes/"
-    assert batched(concept(1, source=classes), concept(2, source=classes), concept(1), concept(2)) == [[1, 2], [3, 4]]
+    assert batched(
+        concept(1, source=classes), concept(2, source=classes), concept(1), concept(2)
+    ) == [[1, 2], [3, 4]]

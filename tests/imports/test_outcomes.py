@@ -14,7 +14,12 @@ NOBODY = Caller("amina")
 
 
 def test_everything_is_created_once_and_unchanged_after(lab):
-    given = [concept(1), concept(2), mapping(1, 2), {"type": "Source Version", "source_url": LAB, "id": "v1", "released": True}]
+    given = [
+        concept(1),
+        concept(2),
+        mapping(1, 2),
+        {"type": "Source Version", "source_url": LAB, "id": "v1", "released": True},
+    ]
     assert lab.outcomes(*START, *given) == ["unchanged"] * 3 + ["created"] * 4
     assert lab.outcomes(*START, *given) == ["unchanged"] * 7
     assert lab.revisions() == 1
@@ -22,20 +27,37 @@ def test_everything_is_created_once_and_unchanged_after(lab):
 
 def test_a_changed_line_updates_its_item(lab):
     lab.run(concept(1), concept(2), mapping(1, 2))
-    assert lab.outcomes(concept(1, datatype="Numeric"), concept(2), mapping(1, 2, external_id="x")) == ["updated", "unchanged", "updated"]
+    assert lab.outcomes(
+        concept(1, datatype="Numeric"), concept(2), mapping(1, 2, external_id="x")
+    ) == ["updated", "unchanged", "updated"]
     source = {"type": "source", "owner": "NorthLab", "id": "LAB", "description": "Laboratory"}
     org = {"type": "organization", "id": "NorthLab", "company": "North"}
-    assert lab.outcomes(source, source, org, org) == ["updated", "unchanged", "updated", "unchanged"]
+    assert lab.outcomes(source, source, org, org) == [
+        "updated",
+        "unchanged",
+        "updated",
+        "unchanged",
+    ]
     assert lab.store.repos.by_url(LAB)["description"] == "Laboratory"
 
 
 def test_what_is_there_already_stays_without_update_if_exists(lab):
     version = {"type": "Source Version", "source_url": LAB, "id": "v1"}
     lab.run(concept(1), concept(2), mapping(1, 2), version)
-    changed = [concept(1, datatype="Numeric"), mapping(1, 2, external_id="x"), version, START[1], concept(3)]
+    changed = [
+        concept(1, datatype="Numeric"),
+        mapping(1, 2, external_id="x"),
+        version,
+        START[1],
+        concept(3),
+    ]
     assert lab.outcomes(*changed, update_if_exists=False) == ["exists"] * 4 + ["created"]
     assert [result["status"] for result in lab.results] == [400, 400, 409, 400, 201]
-    assert {row["id"]: row.get("datatype") for row in lab.rows() if row["type"] == "Concept"} == {"1": "None", "2": "None", "3": "None"}
+    assert {row["id"]: row.get("datatype") for row in lab.rows() if row["type"] == "Concept"} == {
+        "1": "None",
+        "2": "None",
+        "3": "None",
+    }
 
 
 def test_each_action_does_what_it_says(lab):
@@ -59,8 +81,19 @@ def test_each_action_does_what_it_says(lab):
 def test_deleting_a_mapping_retires_it_and_deleting_a_version_or_source_removes_it(lab):
     version = {"type": "Source Version", "source_url": LAB, "id": "v1"}
     lab.run(concept(1), concept(2), mapping(1, 2), version)
-    gone = [{**line, "__action": "DELETE"} for line in (mapping(1, 2), version, START[1]) for _ in range(2)]
-    assert lab.outcomes(*gone) == ["deleted", "unchanged", "deleted", "not_found", "deleted", "not_found"]
+    gone = [
+        {**line, "__action": "DELETE"}
+        for line in (mapping(1, 2), version, START[1])
+        for _ in range(2)
+    ]
+    assert lab.outcomes(*gone) == [
+        "deleted",
+        "unchanged",
+        "deleted",
+        "not_found",
+        "deleted",
+        "not_found",
+    ]
     assert lab.store.repos.by_url(LAB) is None
     assert lab.outcomes({**START[0], "__action": "DELETE"}) == ["deleted"]
     assert lab.store.repos.by_url(REF) is None
@@ -69,7 +102,14 @@ def test_deleting_a_mapping_retires_it_and_deleting_a_version_or_source_removes_
 def test_lines_after_their_source_was_deleted_or_made_again_go_where_it_is_then(lab):
     deleted = {**START[1], "__action": "DELETE"}
     given = [concept(1), deleted, concept(2), START[1], concept(3), concept(3)]
-    assert lab.outcomes(*given) == ["created", "deleted", "not_found", "created", "created", "unchanged"]
+    assert lab.outcomes(*given) == [
+        "created",
+        "deleted",
+        "not_found",
+        "created",
+        "created",
+        "unchanged",
+    ]
     assert [row["id"] for row in lab.rows()] == ["3"]
 
 
@@ -79,19 +119,33 @@ def test_a_line_that_lacks_what_a_new_item_needs_is_invalid_and_a_wrong_value_fa
         {"type": "Concept", "source_url": LAB, "id": "1", "concept_class": "Test", "names": []},
         {"type": "Mapping", "source_url": LAB, "map_type": "SAME-AS"},
         {"type": "Source", "owner": "NorthLab", "id": "NEW"},
-        {"type": "Source", "owner": "NorthLab", "id": "NEW", "name": "New", "public_access": "maybe"},
+        {
+            "type": "Source",
+            "owner": "NorthLab",
+            "id": "NEW",
+            "name": "New",
+            "public_access": "maybe",
+        },
     ]
     assert lab.outcomes(*given) == ["invalid", "failed", "invalid", "invalid", "failed"]
     assert [set(result["errors"]) for result in lab.results] == [
-        {"concept_class", "names"}, {"names"}, {"from_concept_url"}, {"name"}, {"public_access"},
-    ]  # fmt: skip
+        {"concept_class", "names"},
+        {"names"},
+        {"from_concept_url"},
+        {"name"},
+        {"public_access"},
+    ]
     assert lab.rows() == []
 
 
 def test_a_partial_line_updates_what_is_there(lab):
     lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
-    assert lab.outcomes({"type": "Concept", "source_url": LAB, "id": 1, "datatype": "Text"}) == ["updated"]
-    assert lab.outcomes({"type": "Mapping", "source_url": LAB, "id": "m1", "external_id": "x"}) == ["updated"]
+    assert lab.outcomes({"type": "Concept", "source_url": LAB, "id": 1, "datatype": "Text"}) == [
+        "updated"
+    ]
+    assert lab.outcomes({"type": "Mapping", "source_url": LAB, "id": "m1", "external_id": "x"}) == [
+        "updated"
+    ]
 
 
 def test_places_that_do_not_exist_are_not_found(lab):
@@ -107,24 +161,47 @@ def test_places_that_do_not_exist_are_not_found(lab):
 
 def test_a_caller_without_the_right_is_refused_line_by_line_and_private_sources_look_unknown(lab):
     lab.run({**START[2], "public_access": "None"})
-    given = [concept(1), concept(1, source=REF), {**START[1], "name": "Mine"}, {"type": "Organization", "id": "NorthLab", "name": "Mine"}]
-    assert lab.outcomes(*given, caller=NOBODY) == ["permission_denied", "not_found", "permission_denied", "permission_denied"]
+    given = [
+        concept(1),
+        concept(1, source=REF),
+        {**START[1], "name": "Mine"},
+        {"type": "Organization", "id": "NorthLab", "name": "Mine"},
+    ]
+    assert lab.outcomes(*given, caller=NOBODY) == [
+        "permission_denied",
+        "not_found",
+        "permission_denied",
+        "permission_denied",
+    ]
     assert [result["status"] for result in lab.results] == [403, 404, 403, 403]
     assert lab.rows() == []
 
 
 def test_a_mapping_to_what_is_not_there_fails_on_its_field(lab):
     lab.run(concept(1), mapping(1, 9), mapping(9, 1))
-    assert [set(result["errors"]) for result in lab.results[1:]] == [{"to_concept_url"}, {"from_concept_url"}]
+    assert [set(result["errors"]) for result in lab.results[1:]] == [
+        {"to_concept_url"},
+        {"from_concept_url"},
+    ]
 
 
 def test_a_concept_and_its_own_mappings_are_all_or_nothing(lab):
     good = {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/1/"}
     bad = {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/99/"}
-    lab.run(concept(1), concept(2, mappings=[good, bad]), concept(3, mappings=[good]), mapping(2, 1))
-    assert [result["outcome"] for result in lab.results] == ["created", "failed", "created", "failed"]
+    lab.run(
+        concept(1), concept(2, mappings=[good, bad]), concept(3, mappings=[good]), mapping(2, 1)
+    )
+    assert [result["outcome"] for result in lab.results] == [
+        "created",
+        "failed",
+        "created",
+        "failed",
+    ]
     assert lab.results[1]["errors"]["mappings"][0].startswith("mappings[1].to_concept_url")
-    assert [row["url"] for row in lab.rows() if row["type"] == "Concept"] == [f"{LAB}concepts/1/", f"{LAB}concepts/3/"]
+    assert [row["url"] for row in lab.rows() if row["type"] == "Concept"] == [
+        f"{LAB}concepts/1/",
+        f"{LAB}concepts/3/",
+    ]
     assert [row["from_concept_code"] for row in lab.rows() if row["type"] == "Mapping"] == ["3"]
 
 
@@ -133,16 +210,30 @@ def test_what_a_refused_line_did_is_unknown_to_the_next_one(lab):
     moved = {"id": "m1", "map_type": "BROADER-THAN", "to_concept_url": f"{LAB}concepts/2/"}
     bad = {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/99/"}
     taken = {"id": "m2", "map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/2/"}
-    assert lab.outcomes(concept(1, mappings=[moved, taken, bad]), concept(3)) == ["failed", "created"]
+    assert lab.outcomes(concept(1, mappings=[moved, taken, bad]), concept(3)) == [
+        "failed",
+        "created",
+    ]
     assert lab.outcomes({**mapping(1, 2, id="m3"), "__action": "CREATE"}) == ["exists"]
 
 
 def test_a_mapping_is_found_by_its_id_else_by_what_it_maps(lab):
     lab.run(concept(1), concept(2), concept(3), mapping(1, 2, id="m1"), mapping(1, 3))
-    external = {**mapping(1, 2), "to_concept_url": None, "to_source_url": REF, "to_concept_code": "X"}
-    assert lab.outcomes(mapping(1, 2), mapping(1, 3, external_id="x"), mapping(2, 3, id="m1"), external, external) == [
-        "unchanged", "updated", "updated", "created", "unchanged",
-    ]  # fmt: skip
+    external = {
+        **mapping(1, 2),
+        "to_concept_url": None,
+        "to_source_url": REF,
+        "to_concept_code": "X",
+    }
+    assert lab.outcomes(
+        mapping(1, 2), mapping(1, 3, external_id="x"), mapping(2, 3, id="m1"), external, external
+    ) == [
+        "unchanged",
+        "updated",
+        "updated",
+        "created",
+        "unchanged",
+    ]
     assert len([row for row in lab.rows() if row["type"] == "Mapping"]) == 3
 
 
@@ -150,11 +241,19 @@ def test_two_lines_for_one_mapping_by_id_and_by_what_it_maps_make_two_versions(l
     lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
     by_id = {"type": "Mapping", "source_url": LAB, "id": "m1", "external_id": "a"}
     assert lab.outcomes(by_id, mapping(1, 2, external_id="b")) == ["updated", "updated"]
-    assert [row["external_id"] for row in lab.rows(living=False) if row["type"] == "Mapping"] == [None, "a", "b"]
+    assert [row["external_id"] for row in lab.rows(living=False) if row["type"] == "Mapping"] == [
+        None,
+        "a",
+        "b",
+    ]
 
 
 def test_a_second_line_for_the_same_item_is_a_second_version(lab):
-    assert lab.outcomes(concept(1), concept(1, datatype="Text"), concept(1, datatype="Date")) == ["created", "updated", "updated"]
+    assert lab.outcomes(concept(1), concept(1, datatype="Text"), concept(1, datatype="Date")) == [
+        "created",
+        "updated",
+        "updated",
+    ]
     assert [row["datatype"] for row in lab.rows(living=False)] == ["None", "Text", "Date"]
 
 
@@ -169,10 +268,17 @@ def test_two_sources_alternately_keep_the_order_of_their_lines(lab):
 
 def test_any_mix_of_types_in_an_order_that_references_allow(imports):
     given = [
-        START[0], START[1], concept(1), START[2], concept("A", REF), mapping(1, "A", LAB, REF),
-        {"type": "source version", "owner": "NorthLab", "source": "LAB", "id": "v1"}, concept(2), mapping(2, 1),
+        START[0],
+        START[1],
+        concept(1),
+        START[2],
+        concept("A", REF),
+        mapping(1, "A", LAB, REF),
+        {"type": "source version", "owner": "NorthLab", "source": "LAB", "id": "v1"},
+        concept(2),
+        mapping(2, 1),
         {"type": "Source Version", "source_url": LAB, "id": "v2", "released": True},
-    ]  # fmt: skip
+    ]
     assert imports.outcomes(*given) == ["created"] * len(given)
     first = imports.store.versions.by_id(imports.store.repos.by_url(LAB)["_id"], "v1")
     assert first["counts"]["concepts"] == 1
@@ -198,35 +304,68 @@ def test_an_unexpected_error_is_the_outcome_of_its_line_alone(lab, monkeypatch, 
 def test_names_must_be_unique_within_a_batch_and_beside_the_store_under_the_schema_openmrs(lab):
     lab.run({**START[1], "custom_validation_schema": "OpenMRS"}, concept(1))
     twin = concept(3)["names"]
-    assert lab.outcomes(concept(2, names=concept(1)["names"]), concept(3), concept(4, names=twin), concept(5)) == [
-        "failed", "created", "failed", "created",
-    ]  # fmt: skip
-    assert lab.outcomes(mapping(1, 3), mapping(1, 3, map_type="BROADER-THAN"), mapping(3, 1)) == ["created", "failed", "created"]
-    assert lab.outcomes(mapping(1, 3, map_type="NARROWER-THAN"), mapping(1, 3, retired=True)) == ["failed", "updated"]
+    assert lab.outcomes(
+        concept(2, names=concept(1)["names"]), concept(3), concept(4, names=twin), concept(5)
+    ) == [
+        "failed",
+        "created",
+        "failed",
+        "created",
+    ]
+    assert lab.outcomes(mapping(1, 3), mapping(1, 3, map_type="BROADER-THAN"), mapping(3, 1)) == [
+        "created",
+        "failed",
+        "created",
+    ]
+    assert lab.outcomes(mapping(1, 3, map_type="NARROWER-THAN"), mapping(1, 3, retired=True)) == [
+        "failed",
+        "updated",
+    ]
 
 
 def test_a_concept_can_be_checked_against_a_list_of_the_same_file(imports):
     given = [
-        START[0], {**START[1], "custom_validation_schema": "OpenMRS"},
+        START[0],
+        {**START[1], "custom_validation_schema": "OpenMRS"},
         {"type": "Source", "owner": "OCL", "id": "Classes", "name": "Classes"},
-        concept("x", "/orgs/OCL/sources/Classes/", concept_class="Concept Class"), concept(1),
-        concept("y", "/orgs/OCL/sources/Classes/", concept_class="Concept Class", names=[{"name": "Test", "locale": "en"}]), concept(2),
-    ]  # fmt: skip
+        concept("x", "/orgs/OCL/sources/Classes/", concept_class="Concept Class"),
+        concept(1),
+        concept(
+            "y",
+            "/orgs/OCL/sources/Classes/",
+            concept_class="Concept Class",
+            names=[{"name": "Test", "locale": "en"}],
+        ),
+        concept(2),
+    ]
     assert imports.outcomes(*given) == ["created"] * 4 + ["failed", "created", "created"]
 
 
 def test_renaming_a_concept_gives_its_mappings_the_new_name(lab):
     lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
-    assert lab.outcomes(concept(2, names=[{"name": "Renamed", "locale": "en"}]), mapping(2, 1, id="m2")) == ["updated", "created"]
-    names = {row["id"]: (row["from_concept_name"], row["to_concept_name"]) for row in lab.rows() if row["type"] == "Mapping"}
+    assert lab.outcomes(
+        concept(2, names=[{"name": "Renamed", "locale": "en"}]), mapping(2, 1, id="m2")
+    ) == ["updated", "created"]
+    names = {
+        row["id"]: (row["from_concept_name"], row["to_concept_name"])
+        for row in lab.rows()
+        if row["type"] == "Mapping"
+    }
     assert names == {"m1": ("Concept 1", "Renamed"), "m2": ("Renamed", "Concept 1")}
 
 
 def test_counts_of_outcomes_add_up_and_each_result_has_the_keys_of_the_contract(lab):
     report = lab.run(b"{", b"", concept(1), {"type": "Fruit"}, mapping(1, 9), task="counted")
     assert report.as_json() | {"start_time": "", "elapsed_seconds": 0} == {
-        "total": 4, "processed": 4, "invalid": 1, "created": 1, "unknown": 1, "failed": 1, "start_time": "", "elapsed_seconds": 0,
-    }  # fmt: skip
+        "total": 4,
+        "processed": 4,
+        "invalid": 1,
+        "created": 1,
+        "unknown": 1,
+        "failed": 1,
+        "start_time": "",
+        "elapsed_seconds": 0,
+    }
     assert [result["line"] for result in lab.results] == [1, 3, 4, 5]
     assert set(lab.results[0]) == {"line", "type", "url", "action", "outcome", "status", "errors"}
 
@@ -242,7 +381,9 @@ def test_lines_that_rename_much_shown_concepts_are_stored_in_small_commits(lab, 
     renamed = [concept(hub, names=[{"name": f"Hub {hub}", "locale": "en"}]) for hub in hubs]
     assert lab.outcomes(*renamed) == ["updated"] * 10
 
-    assert {row["from_concept_name"] for row in lab.rows() if row["type"] == "Mapping"} == {f"Hub {hub}" for hub in hubs}
+    assert {row["from_concept_name"] for row in lab.rows() if row["type"] == "Mapping"} == {
+        f"Hub {hub}" for hub in hubs
+    }
     assert lab.revisions() - before >= 4
 
 
@@ -262,12 +403,16 @@ def test_a_line_that_renames_what_too_many_mappings_show_fails_and_the_others_do
     lab.run(*(mapping(number, 0) for number in range(1, 5)))
     lab.store.most_shown = 3
 
-    renamed = [concept(number, names=[{"name": f"New {number}", "locale": "en"}]) for number in (5, 0, 1)]
+    renamed = [
+        concept(number, names=[{"name": f"New {number}", "locale": "en"}]) for number in (5, 0, 1)
+    ]
     assert lab.outcomes(*renamed) == ["updated", "failed", "updated"]
 
     assert list(lab.results[1]["errors"]) == ["names"]
     assert "4 mappings" in lab.results[1]["errors"]["names"][0]
-    assert [row["from_concept_name"] for row in lab.rows() if "/1/" in row.get("from_concept_url", "")] == ["New 1"]
+    assert [
+        row["from_concept_name"] for row in lab.rows() if "/1/" in row.get("from_concept_url", "")
+    ] == ["New 1"]
 
 
 @pytest.mark.parametrize("action", ["DELETE", "DELETE_IF_EXISTS"])
@@ -279,10 +424,14 @@ def test_deleting_a_mapping_that_is_retired_has_the_status_of_a_direct_call(lab,
 
 def test_what_is_not_there_is_told_in_whole_words(lab):
     lab.run(concept(1), concept(2))
-    assert lab.outcomes(mapping(1, 2, __action="UPDATE"), mapping(1, 2, id="m", __action="DELETE")) == ["not_found"] * 2
+    assert (
+        lab.outcomes(mapping(1, 2, __action="UPDATE"), mapping(1, 2, id="m", __action="DELETE"))
+        == ["not_found"] * 2
+    )
     assert [result["errors"]["__all__"] for result in lab.results] == [
-        ["there is no such mapping"], [f"there is no mapping {LAB}mappings/m/"],
-    ]  # fmt: skip
+        ["there is no such mapping"],
+        [f"there is no mapping {LAB}mappings/m/"],
+    ]
     assert lab.outcomes(mapping(1, 2, id="m", __action="DELETE_IF_EXISTS")) == ["unchanged"]
     assert lab.results[0]["status"] == 200
 
@@ -303,7 +452,9 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("line", OTHERS, ids=lambda line: line["type"])
-def test_what_was_done_and_not_noted_when_an_import_was_killed_is_found_by_the_next(lab, line, monkeypatch):
+def test_what_was_done_and_not_noted_when_an_import_was_killed_is_found_by_the_next(
+    lab, line, monkeypatch
+):
     def killed(*given):
         raise KeyboardInterrupt
 
@@ -317,7 +468,12 @@ def test_what_was_done_and_not_noted_when_an_import_was_killed_is_found_by_the_n
 
 def test_tasks_are_kept_for_days_after_their_end_and_for_weeks_when_they_were_cut_off(lab):
     tasks, results = lab.store.database.tasks, lab.store.database.task_results
-    ages = (("old", "finished_at", 4), ("young", "finished_at", 2), ("cut", "touched_at", 31), ("waits", "touched_at", 29))
+    ages = (
+        ("old", "finished_at", 4),
+        ("young", "finished_at", 2),
+        ("cut", "touched_at", 31),
+        ("waits", "touched_at", 29),
+    )
     for name, field, days in ages:
         lab.run(concept(1), task=name)
         moved = {field: datetime.now(UTC) - timedelta(days=days)}
@@ -326,8 +482,13 @@ def test_tasks_are_kept_for_days_after_their_end_and_for_weeks_when_they_were_cu
 
     lab.run(concept(2), task="next")
 
-    assert {task["_id"]: task["state"] for task in tasks.find({"_id": {"$in": ["old", "young", "cut", "waits"]}})} == {
-        "young": "SUCCESS", "cut": "FAILURE", "waits": "STARTED",
-    }  # fmt: skip
+    assert {
+        task["_id"]: task["state"]
+        for task in tasks.find({"_id": {"$in": ["old", "young", "cut", "waits"]}})
+    } == {
+        "young": "SUCCESS",
+        "cut": "FAILURE",
+        "waits": "STARTED",
+    }
     assert results.count_documents({"task": "old"}) == 0
     assert all(results.count_documents({"task": name}) for name in ("young", "cut", "waits"))

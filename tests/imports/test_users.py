@@ -19,27 +19,49 @@ def asha(imports):
 
 def test_a_user_is_made_changed_left_and_deactivated(imports):
     deleted = {**ASHA, "__action": "DELETE"}
-    given = [ASHA, ASHA, {**ASHA, "company": "c"}, {**ASHA, "__action": "CREATE"}, deleted, deleted,
-             {**ASHA, "__action": "DELETE_IF_EXISTS"}, {"type": "user", "username": "nobody", "__action": "UPDATE"}]  # fmt: skip
+    given = [
+        ASHA,
+        ASHA,
+        {**ASHA, "company": "c"},
+        {**ASHA, "__action": "CREATE"},
+        deleted,
+        deleted,
+        {**ASHA, "__action": "DELETE_IF_EXISTS"},
+        {"type": "user", "username": "nobody", "__action": "UPDATE"},
+    ]
 
-    assert imports.outcomes(*given) == ["created", "unchanged", "updated", "exists", "deleted", "not_found", "unchanged", "not_found"]
+    assert imports.outcomes(*given) == [
+        "created",
+        "unchanged",
+        "updated",
+        "exists",
+        "deleted",
+        "not_found",
+        "unchanged",
+        "not_found",
+    ]
     assert [result["url"] for result in imports.results[:2]] == ["/users/asha/"] * 2
     assert imports.store.users.get("asha")["active"] is False
 
 
 def test_a_hash_that_is_given_again_changes_nothing(imports):
-    assert imports.outcomes({**ASHA, "hashed_password": HASH}, {**ASHA, "hashed_password": HASH}) == ["created", "unchanged"]
+    assert imports.outcomes(
+        {**ASHA, "hashed_password": HASH}, {**ASHA, "hashed_password": HASH}
+    ) == ["created", "unchanged"]
     assert imports.store.users.get("asha")["password"] == HASH
 
 
 @pytest.mark.parametrize(
     ("fields", "outcome", "field"),
     [
-        ({"username": None}, "invalid", "username"), ({"name": None}, "invalid", "name"), ({"email": "x"}, "failed", "email"),
-        ({"username": "a b"}, "failed", "username"), ({"username": "login"}, "failed", "username"),
+        ({"username": None}, "invalid", "username"),
+        ({"name": None}, "invalid", "name"),
+        ({"email": "x"}, "failed", "email"),
+        ({"username": "a b"}, "failed", "username"),
+        ({"username": "login"}, "failed", "username"),
         ({"password": "x"}, "failed", "password"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_line_is_refused_on_its_field(imports, fields, outcome, field):
     line = {name: value for name, value in {**ASHA, **fields}.items() if value is not None}
     assert imports.outcomes(line) == [outcome]
@@ -49,7 +71,9 @@ def test_a_wrong_line_is_refused_on_its_field(imports, fields, outcome, field):
 def test_the_shortest_password_is_the_operators_choice(imports):
     assert imports.outcomes({**ASHA, "password": "1234567"}, shortest=8) == ["failed"]
     assert imports.outcomes({**ASHA, "password": "12345678"}, shortest=8) == ["created"]
-    assert "12345678" not in repr(list(imports.store.database.task_results.find())) + repr(list(imports.store.database.tasks.find()))
+    assert "12345678" not in repr(list(imports.store.database.task_results.find())) + repr(
+        list(imports.store.database.tasks.find())
+    )
 
 
 def test_users_are_for_staff_and_roles_for_superusers(imports, asha):
@@ -57,31 +81,57 @@ def test_users_are_for_staff_and_roles_for_superusers(imports, asha):
     assert imports.outcomes(new, {**ASHA, "company": "c"}, caller=asha) == ["permission_denied"] * 2
     imports.run({**ASHA, "is_staff": True})
     staff = imports.store.users.caller("asha")
-    assert imports.outcomes(new, {**new, "is_staff": True}, {**new, "username": "n2", "is_superuser": True}, caller=staff) == [
-        "created", "permission_denied", "permission_denied",
-    ]  # fmt: skip
+    assert imports.outcomes(
+        new,
+        {**new, "is_staff": True},
+        {**new, "username": "n2", "is_superuser": True},
+        caller=staff,
+    ) == [
+        "created",
+        "permission_denied",
+        "permission_denied",
+    ]
 
 
 def test_who_makes_an_organisation_fills_it_in_the_same_import(imports, asha):
     assert imports.outcomes(*START[:2], concept(1), caller=asha) == ["created"] * 3
     assert imports.store.repos.by_url(LAB)["created_by"] == "asha"
     own = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
-    assert imports.outcomes(own, {**own, "owner": "root"}, {**START[0], "__action": "DELETE"}, caller=asha) == [
-        "created", "permission_denied", "permission_denied",
-    ]  # fmt: skip
+    assert imports.outcomes(
+        own, {**own, "owner": "root"}, {**START[0], "__action": "DELETE"}, caller=asha
+    ) == [
+        "created",
+        "permission_denied",
+        "permission_denied",
+    ]
 
 
 def test_a_source_that_is_opened_takes_lines_of_others_but_stays_its_owners(lab, asha):
     assert lab.outcomes(concept(1), caller=asha) == ["permission_denied"]
     lab.run({**START[1], "public_access": "Edit"})
-    others = [concept(1), {**START[1], "name": "Lab 2"}, {**START[1], "public_access": "None"}, {**START[1], "__action": "DELETE"}]
-    assert lab.outcomes(*others, caller=asha) == ["created", "updated", "permission_denied", "permission_denied"]
+    others = [
+        concept(1),
+        {**START[1], "name": "Lab 2"},
+        {**START[1], "public_access": "None"},
+        {**START[1], "__action": "DELETE"},
+    ]
+    assert lab.outcomes(*others, caller=asha) == [
+        "created",
+        "updated",
+        "permission_denied",
+        "permission_denied",
+    ]
 
 
 def test_lines_about_a_private_source_do_not_show_it_to_the_lines_beside_them(lab, asha):
     own = "/users/asha/sources/OWN/"
     source = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
-    assert lab.outcomes({**START[2], "public_access": "None"}, concept(7, REF), source, concept(1, own)) == ["updated"] + ["created"] * 3
+    assert (
+        lab.outcomes(
+            {**START[2], "public_access": "None"}, concept(7, REF), source, concept(1, own)
+        )
+        == ["updated"] + ["created"] * 3
+    )
     lines = [concept(8, REF), mapping(1, 7, own, REF), mapping(1, 404, own, REF)]
 
     assert lab.outcomes(*lines, caller=asha) == ["not_found", "failed", "failed"]
@@ -106,5 +156,12 @@ def test_content_of_a_deactivated_user_is_unknown_to_everybody(imports):
     own = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
     assert imports.outcomes(ASHA, own, concept(1, "/users/asha/sources/OWN/")) == ["created"] * 3
     imports.run({**ASHA, "__action": "DELETE"})
-    assert imports.outcomes(concept(2, "/users/asha/sources/OWN/"), {**own, "name": "x"}, {**own, "id": "NEW"}) == ["not_found"] * 3
-    assert imports.outcomes({**ASHA, "name": "x"}, caller=Caller("root", is_superuser=True)) == ["updated"]
+    assert (
+        imports.outcomes(
+            concept(2, "/users/asha/sources/OWN/"), {**own, "name": "x"}, {**own, "id": "NEW"}
+        )
+        == ["not_found"] * 3
+    )
+    assert imports.outcomes({**ASHA, "name": "x"}, caller=Caller("root", is_superuser=True)) == [
+        "updated"
+    ]

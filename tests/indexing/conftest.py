@@ -36,7 +36,9 @@ _cores = itertools.count(1)
 @pytest.fixture
 def solr(solr_server, store):
     """An index of this test's own on the real Solr; its core is made by whoever needs it first."""
-    made = SolrIndex(solr_server.url, f"follow{next(_cores)}", store.index_notes.identity, patience=20)
+    made = SolrIndex(
+        solr_server.url, f"follow{next(_cores)}", store.index_notes.identity, patience=20
+    )
     yield made
     for name in (made.core, f"{made.core}_next"):
         if made.exists(name):
@@ -47,7 +49,13 @@ def solr(solr_server, store):
 def services(store, solr, prepared_mongo_url, redis_url, tmp_path):
     """What a worker has."""
     cache = str(tmp_path / "cache")
-    settings = Settings(mongo_url=prepared_mongo_url, redis_url=redis_url, solr_url=solr.url, export_cache=cache, secret_key=KEY)
+    settings = Settings(
+        mongo_url=prepared_mongo_url,
+        redis_url=redis_url,
+        solr_url=solr.url,
+        export_cache=cache,
+        secret_key=KEY,
+    )
     made = Services(settings, store, ExportCache(cache), RQExportQueue(redis_url), solr)
     with in_context(made):
         yield made
@@ -56,22 +64,33 @@ def services(store, solr, prepared_mongo_url, redis_url, tmp_path):
 def held(solr, source):
     """(url, from_rev, to_rev, retired) of every row that Solr has of a source."""
     solr.commit()
-    return sorted((key.url, key.from_rev, to_rev, retired) for key, to_rev, retired in solr.keys(source.number))
+    return sorted(
+        (key.url, key.from_rev, to_rev, retired)
+        for key, to_rev, retired in solr.keys(source.number)
+    )
 
 
 def complete(solr, source):
     """Whether Solr has every row of the source as it is, and its marker says so."""
     rows = held(solr, source)
     marker = solr.marker(source.number)
-    return marker is not None and marker.rev == source.rev and rows == stored(source.store, source.number)
+    return (
+        marker is not None
+        and marker.rev == source.rev
+        and rows == stored(source.store, source.number)
+    )
 
 
 def found(solr, source, text):
-    """The ids of the living concepts that `q` finds; none where Solr has nothing of the source, and leaves it to MongoDB."""
+    """The ids of the living concepts that `q` finds; none where Solr has nothing of the source, and
+    leaves it to MongoDB.
+    """
     part = Part(Revision(source.number, source.rev))
     with source.store.snapshot() as session:
         try:
-            hits = solr.find(session, Scope((part,)), Query("concept", text=text), limit=100, fresh=False)
+            hits = solr.find(
+                session, Scope((part,)), Query("concept", text=text), limit=100, fresh=False
+            )
         except SearchBehind:
             return []
     return [key.url.split("/")[-2] for key in hits.keys]

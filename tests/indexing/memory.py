@@ -1,16 +1,21 @@
-"""A small index in memory with the writing methods of SolrIndex, for tests of who writes to it and when."""
+"""A small index in memory with the writing methods of SolrIndex, for tests of who writes to it and
+when.
+"""
 
 from oclapi.model import Json
 from search.documents import Marker
 
 
 class MemoryIndex:
-    """Holds documents by id; as in Solr, what was read at the newer head stays. Writes can be seen, and refused."""
+    """Holds documents by id; as in Solr, what was read at the newer head stays. Writes can be seen,
+    and refused.
+    """
 
     def __init__(self) -> None:
         self.documents: dict[str, Json] = {}
         self.marks: dict[int, Marker] = {}
-        self.writes: list[tuple[int, int | None]] = []  # number of documents, revision of the marker
+        # number of documents, revision of the marker
+        self.writes: list[tuple[int, int | None]] = []
         self.refuses: set[str] = set()
         self.before_write = lambda documents, marker: None
         self.after_write = lambda documents, marker: None
@@ -25,7 +30,9 @@ class MemoryIndex:
         self.before_write(documents, marker)
         for document in documents:
             old = self.documents.get(document["id"])
-            if document["id"] not in self.refuses and (force or old is None or old["head"] < document["head"]):
+            if document["id"] not in self.refuses and (
+                force or old is None or old["head"] < document["head"]
+            ):
                 self.documents[document["id"]] = document
         self.mark(marker)
         self.writes.append((len(documents), marker.rev if marker else None))
@@ -38,13 +45,19 @@ class MemoryIndex:
 
     def forget(self, repo):
         self.marks.pop(repo, None)
-        self.documents = {key: document for key, document in self.documents.items() if document["repo"] != str(repo)}
+        self.documents = {
+            key: document
+            for key, document in self.documents.items()
+            if document["repo"] != str(repo)
+        }
 
     def count(self, repo):
         return sum(document["repo"] == str(repo) for document in self.documents.values())
 
     def some_row(self, repo):
-        return next((key for key, document in self.documents.items() if document["repo"] == str(repo)), None)
+        return next(
+            (key for key, document in self.documents.items() if document["repo"] == str(repo)), None
+        )
 
     def holds(self, repo, row):
         return repo in self.marks and row in self.documents
@@ -55,10 +68,15 @@ class MemoryIndex:
     def rows(self, repo):
         """(url, from_rev, to_rev, retired) of every row."""
         held = (document for document in self.documents.values() if document["repo"] == str(repo))
-        return sorted((document["url"], document["from_rev"], document["to_rev"], document["retired"]) for document in held)
+        return sorted(
+            (document["url"], document["from_rev"], document["to_rev"], document["retired"])
+            for document in held
+        )
 
 
 def stored(store, repo):
     """What `rows` should be."""
     head = store.feed.head(repo).rev
-    return sorted((row.url, row.from_rev, row.to_rev, row.retired) for row in store.feed.headers(repo, head))
+    return sorted(
+        (row.url, row.from_rev, row.to_rev, row.retired) for row in store.feed.headers(repo, head)
+    )

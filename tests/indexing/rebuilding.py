@@ -1,4 +1,5 @@
-"""A process that makes an index again, stops at one moment, says so on standard output, and waits to be killed.
+"""A process that makes an index again, stops at one moment, says so on standard output, and waits
+to be killed.
 
 python -m tests.indexing.rebuilding MOMENT MONGO_URL SOLR_URL CORE
 """

@@ -25,7 +25,15 @@ def concepts(*ids):
 
 
 def stray(source):
-    return {"id": "stray", "repo": str(source.number), "url": "x", "from_rev": 1, "to_rev": 9, "retired": False, "head": 9}
+    return {
+        "id": "stray",
+        "repo": str(source.number),
+        "url": "x",
+        "from_rev": 1,
+        "to_rev": 9,
+        "retired": False,
+        "head": 9,
+    }
 
 
 def right(store, index, source):
@@ -68,7 +76,9 @@ def test_posts_end_with_a_whole_revision(store, index, follower, source, small_p
     assert index.writes == [(3, 2), (3, 4), (1, 5)]
 
 
-def test_a_revision_too_large_for_a_post_has_its_marker_behind_its_last(store, index, follower, source, small_posts):
+def test_a_revision_too_large_for_a_post_has_its_marker_behind_its_last(
+    store, index, follower, source, small_posts
+):
     source.edit(*concepts("A"))
     source.edit(*concepts(*"BCDEFGHI"))
     source.edit(*concepts("J"))
@@ -86,13 +96,16 @@ def test_a_post_is_cut_by_bytes_too(store, index, follower, source, monkeypatch)
     assert len(index.writes) > 1
 
 
-def test_work_ends_after_a_slice_and_the_next_one_goes_on(store, index, follower, source, small_posts):
+def test_work_ends_after_a_slice_and_the_next_one_goes_on(
+    store, index, follower, source, small_posts
+):
     source.edit(*concepts("A", "B", "C"))
     source.edit(*concepts(*"DEFGH"))
     source.edit(*concepts("I", "J"))
     assert not follower.follow(source.number, lambda sent: True)
     assert index.marker(source.number).rev == 1
-    assert not follower.follow(source.number, lambda sent: sent >= 3)  # the second revision is not cut
+    # the second revision is not cut
+    assert not follower.follow(source.number, lambda sent: sent >= 3)
     assert index.marker(source.number).rev == 2
     assert follower.follow(source.number)
     right(store, index, source)
@@ -120,7 +133,9 @@ def test_any_steps_give_the_same_copy(store, index, follower, source, small_post
         chosen = chance.sample("ABCDEFGHIJ", chance.randint(1, 5))
         source.edit(
             *[
-                change_concept(one, names=[{"name": f"n{chance.random()}", "locale": "en"}]) if one in there else new_concept(one)
+                change_concept(one, names=[{"name": f"n{chance.random()}", "locale": "en"}])
+                if one in there
+                else new_concept(one)
                 for one in chosen
             ]
         )
@@ -138,7 +153,9 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("at", range(4))
 @pytest.mark.parametrize("moment", ["before", "between", "after"])
-def test_who_is_killed_on_the_way_leaves_what_the_next_puts_right(store, index, follower, source, small_posts, at, moment):
+def test_who_is_killed_on_the_way_leaves_what_the_next_puts_right(
+    store, index, follower, source, small_posts, at, moment
+):
     for ids in ("AB", "CDEFGHI", "J"):
         source.edit(*concepts(*ids))
     source.edit(change_concept("A", retired=True))
@@ -174,7 +191,9 @@ def test_two_at_once_do_no_harm(store, index, follower, source, small_posts):
     right(store, index, source)
 
 
-def test_reading_goes_on_while_a_post_is_taken(store, index, follower, source, small_posts, monkeypatch):
+def test_reading_goes_on_while_a_post_is_taken(
+    store, index, follower, source, small_posts, monkeypatch
+):
     for ids in ("ABC", "DEF"):
         source.edit(*concepts(*ids))
     made, original = [], follow.document
@@ -187,7 +206,9 @@ def test_reading_goes_on_while_a_post_is_taken(store, index, follower, source, s
         return original(row, head, url)
 
     monkeypatch.setattr(follow, "document", document)
-    index.before_write = lambda documents, marker: ahead.wait(20) or pytest.fail("the next post was not made meanwhile")
+    index.before_write = lambda documents, marker: (
+        ahead.wait(20) or pytest.fail("the next post was not made meanwhile")
+    )
     assert follower.follow(source.number)
 
 
@@ -206,7 +227,13 @@ def test_a_copy_of_another_history_is_begun_again(store, index, follower, source
     source.edit(*concepts("B"))
     follower.follow(source.number)
     good = index.marker(source.number)
-    strange = {"repo": good.repo, "rev": good.rev, "commit": good.commit, "store": good.store, field: 7 if field == "rev" else "other"}
+    strange = {
+        "repo": good.repo,
+        "rev": good.rev,
+        "commit": good.commit,
+        "store": good.store,
+        field: 7 if field == "rev" else "other",
+    }
     index.marks[source.number] = Marker(**strange)
     index.documents["stray"] = stray(source)
     assert follower.follow(source.number)
@@ -239,7 +266,9 @@ def test_a_deleted_repository_is_forgotten(store, index, follower, source):
 def test_a_repository_deleted_meanwhile_leaves_nothing(store, index, follower, source, small_posts):
     source.edit(*concepts("A", "B", "C"))
     source.edit(*concepts("D"))
-    index.before_write = lambda documents, marker: len(index.writes) or store.repos.delete(source.number, lambda session, head: None)
+    index.before_write = lambda documents, marker: (
+        len(index.writes) or store.repos.delete(source.number, lambda session, head: None)
+    )
     with pytest.raises(NotFound):
         follower.follow(source.number)
     assert (index.documents, index.marks) == ({}, {})
@@ -259,7 +288,9 @@ def test_a_copy_emptied_beside_a_writer_gets_no_false_marker(store, index, follo
     right(store, index, source)
 
 
-def test_an_index_put_in_place_of_another_beside_a_writer_gets_no_false_marker(store, index, follower, source):
+def test_an_index_put_in_place_of_another_beside_a_writer_gets_no_false_marker(
+    store, index, follower, source
+):
     source.edit(*concepts("A"))
     follower.follow(source.number)
     source.edit(*concepts("B"))
@@ -307,7 +338,9 @@ def test_a_copy_is_followed_up_to_a_revision(store, index, source, follower):
 
 @pytest.mark.parametrize("when", ["before_write", "after_write"])
 @pytest.mark.parametrize("followed", [False, True])
-def test_an_engine_emptied_beside_a_writer_gets_no_false_marker(store, index, follower, source, small_posts, when, followed):
+def test_an_engine_emptied_beside_a_writer_gets_no_false_marker(
+    store, index, follower, source, small_posts, when, followed
+):
     for name in "ABCD":
         source.edit(*concepts(name))
     if followed:

@@ -59,7 +59,10 @@ def damage(store, solr, source):
     solr.drop([key(source, "C")])
     news = store.feed.row(source.number, source.concept_url("D"), 1)
     wrong = document(news.row, 1, source.url) | {"to_rev": 2, "retired": True}
-    stray = document(news.row, 1, source.url) | {"id": key(source, "X"), "url": source.concept_url("X")}
+    stray = document(news.row, 1, source.url) | {
+        "id": key(source, "X"),
+        "url": source.concept_url("X"),
+    }
     solr.write([wrong, stray], force=True)
     solr.commit()
 
@@ -81,12 +84,17 @@ def test_reindex_of_one_source_leaves_the_others_alone(run, solr, filled, other)
 
 
 def test_reindex_of_a_source_that_is_not_there_says_so(run, filled):
-    assert run("reindex", "/orgs/NorthLab/sources/NONE/") == (1, "Error: there is no source /orgs/NorthLab/sources/NONE/\n")
+    assert run("reindex", "/orgs/NorthLab/sources/NONE/") == (
+        1,
+        "Error: there is no source /orgs/NorthLab/sources/NONE/\n",
+    )
 
 
 def test_a_reindex_beside_another_says_so(run, store, filled):
     store.leases.take("reindex", "other", timedelta(seconds=30), filled.document["updated_on"])
-    store.database.leases.update_one({"_id": "reindex"}, {"$set": {"until": filled.document["updated_on"].replace(year=2100)}})
+    store.database.leases.update_one(
+        {"_id": "reindex"}, {"$set": {"until": filled.document["updated_on"].replace(year=2100)}}
+    )
     code, output = run("reindex")
     assert (code, "another reindex runs" in output) == (1, True)
 
@@ -132,10 +140,15 @@ def test_rows_that_were_refused_are_told_and_are_no_drift(run, store, solr, fill
     assert run("index-check")[0] == 0
 
 
-def test_rows_of_a_repository_that_is_gone_are_drift_until_they_are_mended(run, store, solr, filled, other):
+def test_rows_of_a_repository_that_is_gone_are_drift_until_they_are_mended(
+    run, store, solr, filled, other
+):
     store.repos.delete(other.number, lambda session, head: None)
     code, output = run("index-status")
-    assert (code, columns(output, f"(repository {other.number}, gone)")[2:]) == (1, ["0", "1", "1", "0", "+1", "0"])
+    assert (code, columns(output, f"(repository {other.number}, gone)")[2:]) == (
+        1,
+        ["0", "1", "1", "0", "+1", "0"],
+    )
     assert run("index-check")[0] == 1
     assert run("index-check", "--repair")[0] == 0
     assert run("index-status")[0] == 0
@@ -150,8 +163,14 @@ def test_check_tells_what_differs(run, store, solr, filled):
     damage(store, solr, filled)
     code, output = run("index-check")
     assert code == 1
-    assert f"missing: {filled.concept_url('C')} of revision 1: the database has to_rev 2147483647, the index nothing" in output
-    assert f"wrong: {filled.concept_url('D')} of revision 1: the database has to_rev 2147483647, the index to_rev 2, retired" in output
+    assert (
+        f"missing: {filled.concept_url('C')} of revision 1: the database has to_rev 2147483647, the index nothing"
+        in output
+    )
+    assert (
+        f"wrong: {filled.concept_url('D')} of revision 1: the database has to_rev 2147483647, the index to_rev 2, retired"
+        in output
+    )
     assert f"stray: {filled.concept_url('X')} of revision 1: the database has nothing" in output
     assert output.splitlines()[-1] == "1 missing, 1 wrong, 1 stray"
 
@@ -197,7 +216,9 @@ def test_an_engine_that_is_away_is_one_line(run, monkeypatch):
     assert output == "Error: the search engine failed: it can't be reached, or cut the connection\n"
 
 
-def test_a_reindex_that_is_told_to_end_says_so_and_gives_its_lease_back(run, store, filled, monkeypatch):
+def test_a_reindex_that_is_told_to_end_says_so_and_gives_its_lease_back(
+    run, store, filled, monkeypatch
+):
     whole = index_commands.rebuild_all
 
     def told_to_end(store, index, told):

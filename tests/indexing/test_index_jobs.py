@@ -41,7 +41,9 @@ def work(redis_url):
 
     def work(*names):
         with Redis.from_url(redis_url) as connection:
-            SimpleWorker(names or [EDITS, INDEX], connection=connection).work(burst=True, logging_level="ERROR")
+            SimpleWorker(names or [EDITS, INDEX], connection=connection).work(
+                burst=True, logging_level="ERROR"
+            )
 
     return work
 
@@ -71,7 +73,9 @@ def waiting(queue):
 
 
 @pytest.mark.parametrize(("concepts", "name"), [(2, "edits"), (3, "index")])
-def test_one_job_of_a_repository_waits_however_often_one_looks(watch, queue, edits, source, monkeypatch, concepts, name):
+def test_one_job_of_a_repository_waits_however_often_one_looks(
+    watch, queue, edits, source, monkeypatch, concepts, name
+):
     monkeypatch.setattr(jobs_index, "EDIT", 2)
     source.edit(*[new_concept(f"C{number}") for number in range(concepts)])
     for _ in range(3):
@@ -80,7 +84,9 @@ def test_one_job_of_a_repository_waits_however_often_one_looks(watch, queue, edi
     assert waiting(queue) + waiting(edits) == [f"{name}-{source.number}"]
 
 
-def test_a_job_that_runs_for_long_is_not_started_again(watch, queue, edits, services, source, monkeypatch):
+def test_a_job_that_runs_for_long_is_not_started_again(
+    watch, queue, edits, services, source, monkeypatch
+):
     monkeypatch.setattr(jobs_index, "EDIT", 0)
     source.edit(new_concept("A"))
     with services.store.leases.holding(lease_of(source.number), jobs_index.LEASE):
@@ -91,7 +97,9 @@ def test_a_job_that_runs_for_long_is_not_started_again(watch, queue, edits, serv
     assert waiting(queue) == [f"index-{source.number}"]
 
 
-def test_a_repository_that_is_up_to_date_gets_no_job(watch, queue, edits, work, solr, source, other):
+def test_a_repository_that_is_up_to_date_gets_no_job(
+    watch, queue, edits, work, solr, source, other
+):
     source.edit(new_concept("A"))
     look(watch)
     work()
@@ -103,7 +111,9 @@ def test_a_repository_that_is_up_to_date_gets_no_job(watch, queue, edits, work, 
     assert waiting(queue) + waiting(edits) == [f"edits-{other.number}"]
 
 
-def test_an_edit_is_found_although_a_load_of_its_source_is_still_being_followed(watch, edits, work, services, solr, source):
+def test_an_edit_is_found_although_a_load_of_its_source_is_still_being_followed(
+    watch, edits, work, services, solr, source
+):
     source.edit(new_concept("A", "High fever"))
     look(watch)
     work()
@@ -117,7 +127,11 @@ def test_an_edit_is_found_although_a_load_of_its_source_is_still_being_followed(
         assert waiting(edits) == [f"edits-{source.number}-3"]
         work()
     solr.commit()
-    assert (found(solr, source, "pressure"), found(solr, source, "fever"), found(solr, source, "cough")) == (["A"], [], [])
+    assert (
+        found(solr, source, "pressure"),
+        found(solr, source, "fever"),
+        found(solr, source, "cough"),
+    ) == (["A"], [], [])
     assert solr.marker(source.number).rev == 1
     look(watch, compare=True)
     work()
@@ -139,7 +153,9 @@ def test_an_edit_does_not_wait_behind_a_load_of_its_source(watch, queue, work, s
     assert waiting(queue) == [f"index-{source.number}"]
 
 
-def test_commits_are_not_hurried_into_a_copy_that_has_not_begun(watch, edits, work, services, solr, source):
+def test_commits_are_not_hurried_into_a_copy_that_has_not_begun(
+    watch, edits, work, services, solr, source
+):
     source.edit(*[new_concept(f"C{number}", "Cough") for number in range(jobs_index.EDIT + 1)])
     source.edit(new_concept("B"))
     look(watch)
@@ -152,7 +168,9 @@ def test_commits_are_not_hurried_into_a_copy_that_has_not_begun(watch, edits, wo
     assert complete(solr, source)
 
 
-def test_commits_are_hurried_in_posts_of_limited_size_while_a_reindex_waits(watch, services, solr, source, monkeypatch):
+def test_commits_are_hurried_in_posts_of_limited_size_while_a_reindex_waits(
+    watch, services, solr, source, monkeypatch
+):
     source.edit(new_concept("A"))
     index_repository(source.number)
     solr.commit()
@@ -163,7 +181,9 @@ def test_commits_are_hurried_in_posts_of_limited_size_while_a_reindex_waits(watc
     write = solr.write
 
     def seen(documents, marker=None):
-        posts.append((len(documents), marker, services.store.leases.any_taken("index-", datetime.now(UTC))))
+        posts.append(
+            (len(documents), marker, services.store.leases.any_taken("index-", datetime.now(UTC)))
+        )
         return write(documents, marker)
 
     monkeypatch.setattr(solr, "write", seen)
@@ -173,7 +193,9 @@ def test_commits_are_hurried_in_posts_of_limited_size_while_a_reindex_waits(watc
     assert len(found(solr, source, "cough")) == 5
 
 
-def test_markers_of_many_repositories_are_asked_for_at_once(watch, work, solr, source, other, monkeypatch):
+def test_markers_of_many_repositories_are_asked_for_at_once(
+    watch, work, solr, source, other, monkeypatch
+):
     monkeypatch.setattr(jobs_index, "MANY", 1)
     monkeypatch.setattr(solr, "marker", None)
     source.edit(new_concept("A"))
@@ -231,7 +253,9 @@ def test_an_emptied_index_is_filled_again(watch, work, solr, source):
     assert complete(solr, source)
 
 
-def test_an_index_emptied_while_a_job_writes_is_filled_again(watch, work, solr, source, monkeypatch):
+def test_an_index_emptied_while_a_job_writes_is_filled_again(
+    watch, work, solr, source, monkeypatch
+):
     source.edit(new_concept("A"), new_concept("B"))
     look(watch)
     work()
@@ -260,7 +284,12 @@ def test_a_marker_of_another_history_is_noticed(watch, work, solr, source, stran
     work()
     source.edit(new_concept("B"))
     identity = source.store.index_notes.identity()
-    marker = {"repo": source.number, "rev": source.rev, "commit": source.store.feed.commit(source.number, source.rev), "store": identity}
+    marker = {
+        "repo": source.number,
+        "rev": source.rev,
+        "commit": source.store.feed.commit(source.number, source.rev),
+        "store": identity,
+    }
     solr.write([], Marker(**{**marker, strange: 9 if strange == "rev" else "other"}))
     solr.commit()
     look(watch, compare=True)
@@ -288,7 +317,9 @@ def test_a_database_put_back_from_a_backup_is_followed(watch, work, solr, source
 
 
 @pytest.mark.parametrize("commits", [0, 1])
-def test_a_database_put_back_is_noticed_also_by_who_knew_the_marker(watch, work, solr, source, commits):
+def test_a_database_put_back_is_noticed_also_by_who_knew_the_marker(
+    watch, work, solr, source, commits
+):
     source.edit(new_concept("A"))
     database = source.store.database
     backup = {name: list(getattr(database, name).find()) for name in ("repos", "rows", "revisions")}
@@ -318,7 +349,9 @@ def test_a_deleted_repository_leaves_the_index(watch, work, solr, source):
     assert (solr.count(source.number), solr.markers()) == (0, {})
 
 
-def test_work_on_a_large_repository_ends_where_others_wait(watch, queue, work, solr, source, other, monkeypatch):
+def test_work_on_a_large_repository_ends_where_others_wait(
+    watch, queue, work, solr, source, other, monkeypatch
+):
     monkeypatch.setattr(jobs_index, "SLICE_ROWS", 1)
     monkeypatch.setattr("search.follow.ROWS", 2)
     for number in range(4):
@@ -343,7 +376,9 @@ def test_two_jobs_of_one_repository_do_not_do_the_same_work(watch, services, sol
     assert complete(solr, source)
 
 
-def test_an_engine_that_is_away_is_told_once_and_followed_when_it_is_back(watch, work, solr, source, caplog, monkeypatch):
+def test_an_engine_that_is_away_is_told_once_and_followed_when_it_is_back(
+    watch, work, solr, source, caplog, monkeypatch
+):
     source.edit(new_concept("A"))
     with monkeypatch.context() as patch, caplog.at_level(logging.INFO, "jobs.index"):
         for http in (solr._write, solr._look):
@@ -390,7 +425,9 @@ def test_a_refused_document_holds_nothing_up(watch, work, solr, source, monkeypa
     solr.commit()
     assert solr.marker(source.number).rev == 1
     assert [row[0] for row in held(solr, source)] == [source.concept_url("B")]
-    assert source.store.index_notes.refused(source.number) == {f"{source.number}/1/{source.concept_url('A')}"}
+    assert source.store.index_notes.refused(source.number) == {
+        f"{source.number}/1/{source.concept_url('A')}"
+    }
 
 
 def test_repositories_made_again_under_an_old_name_share_nothing(watch, work, solr, source, store):

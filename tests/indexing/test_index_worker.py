@@ -1,4 +1,6 @@
-"""The index kept by a worker as it is started in production, and what happens when parts of it are killed."""
+"""The index kept by a worker as it is started in production, and what happens when parts of it are
+killed.
+"""
 
 import os
 import subprocess
@@ -89,7 +91,9 @@ def environ(prepared_mongo_url, redis_url, solr, tmp_path):
 
 @pytest.fixture
 def worker(environ, solr):
-    with subprocess.Popen([sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL
+    ) as process:
         family = psutil.Process(process.pid)
         until(lambda: len(family.children()) == 4)
         until(lambda: solr.exists(CORE))
@@ -112,12 +116,16 @@ def listed(store, solr, source):
     with store.snapshot() as session:
         rev = store.repos.by_number(source.number, session)["rev"]
         scope = Scope((Part(Revision(source.number, rev)),))
-        answer = Search(store, MongoIndex(store.database, 30), solr).find(session, scope, Query("concept"), limit=10)
+        answer = Search(store, MongoIndex(store.database, 30), solr).find(
+            session, scope, Query("concept"), limit=10
+        )
     return rev, answer.hits.total, answer.engine
 
 
 def many(source, first, count):
-    source.edit(*[new_concept(f"C{number}", f"Fever {number}") for number in range(first, first + count)])
+    source.edit(
+        *[new_concept(f"C{number}", f"Fever {number}") for number in range(first, first + count)]
+    )
 
 
 def test_what_is_written_is_found_soon(worker, solr, source):
@@ -140,7 +148,9 @@ def test_a_killed_index_process_leaves_nothing_undone(worker, solr, source):
     until(lambda: settled(solr, source))
 
 
-def test_a_killed_engine_loses_nothing_and_listings_go_on(worker, engine, store, solr, source, tmp_path):
+def test_a_killed_engine_loses_nothing_and_listings_go_on(
+    worker, engine, store, solr, source, tmp_path
+):
     answers, ended = [], threading.Event()
 
     def read():
@@ -169,7 +179,9 @@ def test_a_killed_engine_loses_nothing_and_listings_go_on(worker, engine, store,
     assert len(answers) >= 100
 
 
-def test_an_engine_killed_during_a_reindex_serves_the_old_index_and_the_next_run_is_whole(engine, store, solr, source, tmp_path):
+def test_an_engine_killed_during_a_reindex_serves_the_old_index_and_the_next_run_is_whole(
+    engine, store, solr, source, tmp_path
+):
     many(source, 0, 300)
     rebuild_all(store, solr)
     assert complete(solr, source)

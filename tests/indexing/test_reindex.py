@@ -44,7 +44,12 @@ def lose(solr, source, concept):
 def listed(solr, source):
     """The ids on the first page of the source's concepts. Raises SearchBehind."""
     with source.store.snapshot() as session:
-        hits = solr.find(session, Scope((Part(Revision(source.number, source.rev)),)), Query("concept"), limit=100)
+        hits = solr.find(
+            session,
+            Scope((Part(Revision(source.number, source.rev)),)),
+            Query("concept"),
+            limit=100,
+        )
     return sorted(key.url.split("/")[-2] for key in hits.keys)
 
 
@@ -83,7 +88,13 @@ def test_readers_see_no_gap(store, solr, filled):
 
 
 def test_what_is_written_meanwhile_is_there_too(store, solr, filled, other, monkeypatch):
-    edits = iter([lambda: filled.edit(new_concept("D1")), lambda: other.edit(new_concept("D2")), lambda: new().edit(new_concept("N"))])
+    edits = iter(
+        [
+            lambda: filled.edit(new_concept("D1")),
+            lambda: other.edit(new_concept("D2")),
+            lambda: new().edit(new_concept("N")),
+        ]
+    )
 
     def new():
         return Source(store, "NEW")
@@ -118,7 +129,15 @@ def test_interrupted_the_old_index_goes_on_serving(store, solr, filled):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_before(moment, store, solr, filled, prepared_mongo_url):
-    command = [sys.executable, "-m", "tests.indexing.rebuilding", moment, prepared_mongo_url, solr.url, solr.core]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.indexing.rebuilding",
+        moment,
+        prepared_mongo_url,
+        solr.url,
+        solr.core,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"reached\n"
@@ -126,7 +145,8 @@ def test_killed_before(moment, store, solr, filled, prepared_mongo_url):
     assert complete(solr, filled)
     with pytest.raises(IndexBusy):
         rebuild_all(store, solr)
-    store.database.leases.update_one({"_id": "reindex"}, {"$set": {"until": datetime.now(UTC)}})  # as it is half a minute later
+    # as it is half a minute later
+    store.database.leases.update_one({"_id": "reindex"}, {"$set": {"until": datetime.now(UTC)}})
     until(lambda: store.leases.take("reindex", "test", rebuild.LEASE, datetime.now(UTC)))
     store.leases.give_back("reindex", "test")
     rebuild_all(store, solr)
@@ -154,7 +174,9 @@ def test_one_repository_is_made_again(store, solr, filled, other):
     assert complete(solr, filled) and complete(solr, other)
 
 
-def test_meanwhile_the_store_answers_and_index_jobs_leave_it_alone(store, solr, filled, monkeypatch):
+def test_meanwhile_the_store_answers_and_index_jobs_leave_it_alone(
+    store, solr, filled, monkeypatch
+):
     seen = []
     monkeypatch.setattr(follow, "ROWS", 1)
 

@@ -28,7 +28,12 @@ AMINA = Caller("amina", is_staff=True, is_superuser=True)
 def build(settings):
     """Services as oclapi/app.py wires them."""
     store = Store(Database(settings.mongo_url, patience=60), settings.secret_key)
-    return Services(settings=settings, store=store, cache=ExportCache(settings.export_cache), queue=RQExportQueue(settings.redis_url))
+    return Services(
+        settings=settings,
+        store=store,
+        cache=ExportCache(settings.export_cache),
+        queue=RQExportQueue(settings.redis_url),
+    )
 
 
 def in_context(services):
@@ -45,7 +50,12 @@ def database_url(prepared_mongo_url):
 
 @pytest.fixture
 def settings(database_url, redis_url, tmp_path):
-    return Settings(mongo_url=database_url, redis_url=redis_url, export_cache=str(tmp_path / "cache"), secret_key=KEY)
+    return Settings(
+        mongo_url=database_url,
+        redis_url=redis_url,
+        export_cache=str(tmp_path / "cache"),
+        secret_key=KEY,
+    )
 
 
 @pytest.fixture
@@ -64,7 +74,9 @@ class Source:
         self.services, self.store = services, services.store
         self.store.owners.ensure_first(AMINA.by)
         owners.create_org(self.store, {"id": "NorthLab", "name": "North Lab"}, AMINA)
-        self.repo = repositories.create(self.store, "source", "/orgs/NorthLab/", {"id": "LABX", "name": "Lab X"}, AMINA)
+        self.repo = repositories.create(
+            self.store, "source", "/orgs/NorthLab/", {"id": "LABX", "name": "Lab X"}, AMINA
+        )
 
     def commit(self, *ids, kind="concept", retired=False):
         """New states of these entries; their bodies hold little more than an id."""
@@ -73,16 +85,31 @@ class Source:
             number = self.repo["_id"]
             urls = {f"{self.repo['url']}{kind}s/{one}/": one for one in ids}
             old = {row.url: row for row in self.store.rows.living(session, number, kind, urls)}
-            header = {"display": "x"} if kind == "concept" else {"map_type": "NARROWER-THAN", "number": 1, "own_to_name": False}
+            header = (
+                {"display": "x"}
+                if kind == "concept"
+                else {"map_type": "NARROWER-THAN", "number": 1, "own_to_name": False}
+            )
             for place, (url, one) in enumerate(urls.items()):
                 ends = {} if kind == "concept" else {"from": f"{url}{place}", "to": url}
-                body = jsonio.dumps({"type": kind.capitalize(), "id": one, "retired": retired, "extras": {"filler": "x" * 200}})
-                yield Change(number, kind, url, one, retired, body, {**header, **ends}, old.get(url))
+                body = jsonio.dumps(
+                    {
+                        "type": kind.capitalize(),
+                        "id": one,
+                        "retired": retired,
+                        "extras": {"filler": "x" * 200},
+                    }
+                )
+                yield Change(
+                    number, kind, url, one, retired, body, {**header, **ends}, old.get(url)
+                )
 
         return self.store.commits.commit([self.repo["_id"]], changes, "amina")
 
     def release(self, version, **fields):
-        return repositories.create_version(self.store, self.repo, {"id": version, "released": True, **fields}, AMINA)
+        return repositories.create_version(
+            self.store, self.repo, {"id": version, "released": True, **fields}, AMINA
+        )
 
     def edit(self, version, **fields):
         return repositories.update_version(self.store, self.repo, version["id"], fields, AMINA)[0]

@@ -1,4 +1,5 @@
-"""A worker's process that stops at one moment of an export, says so on standard output, and waits to be killed.
+"""A worker's process that stops at one moment of an export, says so on standard output, and waits
+to be killed.
 
 python -m tests.jobs.dying MOMENT VERSION_ID TOKEN       with the settings in the environment
 """

@@ -1,6 +1,8 @@
-"""A worker whose processes of export jobs die, or wait, at one moment of one run each: no hand but its own heals them.
+"""A worker whose processes of export jobs die, or wait, at one moment of one run each: no hand but
+its own heals them.
 
-python -m tests.jobs.dying_worker FOLDER       FOLDER/VERSION_ID names the moment (tests/jobs/dying.py), or begins with `wait `
+python -m tests.jobs.dying_worker FOLDER       FOLDER/VERSION_ID names the moment
+(tests/jobs/dying.py), or begins with `wait `
 """
 
 import os

@@ -37,7 +37,14 @@ def killed_before(moment, services, version):
         "OCL_EXPORT_CACHE": services.settings.export_cache,
         "OCL_SECRET_KEY": services.settings.secret_key,
     }
-    command = [sys.executable, "-m", "tests.jobs.dying", moment, key(version), token(services, version)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.jobs.dying",
+        moment,
+        key(version),
+        token(services, version),
+    ]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"reached\n"
@@ -47,7 +54,8 @@ def killed_before(moment, services, version):
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_export_killed_before(moment, services, states, version):
     states.ask(version, now())
-    services.queue.cancel(token(services, version))  # as if RQ had handed it to the process that dies
+    # as if RQ had handed it to the process that dies
+    services.queue.cancel(token(services, version))
     killed_before(moment, services, version)
 
     silent = now() + timedelta(seconds=services.settings.export_silence)

@@ -31,9 +31,18 @@ def make(services, states, version):
 def test_an_archive_holds_the_version_and_all_rows_in_commit_order(services, states, version):
     document = exported(services, make(services, states, version))
     assert list(document)[-2:] == ["concepts", "mappings"]
-    assert (document["type"], document["id"], document["active_concepts"], document["source"]["id"]) == ("Source Version", "v1", 2, "LABX")
+    assert (
+        document["type"],
+        document["id"],
+        document["active_concepts"],
+        document["source"]["id"],
+    ) == ("Source Version", "v1", 2, "LABX")
     assert "is_processing" not in document
-    assert [(entry["id"], entry["retired"]) for entry in document["concepts"]] == [("A", False), ("C", False), ("B", True)]
+    assert [(entry["id"], entry["retired"]) for entry in document["concepts"]] == [
+        ("A", False),
+        ("C", False),
+        ("B", True),
+    ]
     assert [entry["id"] for entry in document["mappings"]] == ["m1"]
 
 
@@ -101,7 +110,9 @@ def test_a_running_job_tells_how_far_it_is(services, states, source, monkeypatch
     ]
 
 
-def test_a_job_cancelled_while_it_runs_stops_and_leaves_nothing(services, states, source, monkeypatch):
+def test_a_job_cancelled_while_it_runs_stops_and_leaves_nothing(
+    services, states, source, monkeypatch
+):
     source.commit(*[f"C{number}" for number in range(2500)])
     version = source.release("v1")
     batches = []
@@ -130,15 +141,21 @@ def test_a_job_cancelled_when_it_is_done_leaves_no_file(services, states, versio
     assert cached(services) == []
 
 
-def test_a_version_deleted_while_its_export_runs_leaves_nothing(services, states, source, version, monkeypatch):
-    after_batch(monkeypatch, lambda number: number or source.store.versions.delete(source.repo["_id"], "v1"))
+def test_a_version_deleted_while_its_export_runs_leaves_nothing(
+    services, states, source, version, monkeypatch
+):
+    after_batch(
+        monkeypatch, lambda number: number or source.store.versions.delete(source.repo["_id"], "v1")
+    )
     states.ask(version, now())
     build_export(key(version), token(services, version))
     assert services.store.exports.read(key(version)) is None
     assert cached(services) == []
 
 
-def test_an_edit_while_a_job_runs_is_in_the_archive_of_the_next(services, states, source, version, monkeypatch):
+def test_an_edit_while_a_job_runs_is_in_the_archive_of_the_next(
+    services, states, source, version, monkeypatch
+):
     with monkeypatch.context() as patch:
         after_batch(patch, lambda number: source.edit(version, description="second thoughts"))
         first = make(services, states, version)
@@ -153,7 +170,9 @@ def test_an_edit_while_a_job_runs_is_in_the_archive_of_the_next(services, states
     assert states.file(version, first.token) == first
 
 
-def test_content_that_changes_while_a_job_runs_is_not_in_its_archive(services, states, source, monkeypatch):
+def test_content_that_changes_while_a_job_runs_is_not_in_its_archive(
+    services, states, source, monkeypatch
+):
     ids = [f"C{number:04}" for number in range(2500)]
     source.commit(*ids)
     source.commit("m1", kind="mapping")
@@ -223,7 +242,10 @@ def test_a_full_disk_is_a_failure_with_its_reason(services, states, version):
     folder.mkdir(parents=True)
     (folder / f"{token(services, version)}.part").symlink_to("/dev/full")
     state = fails(services, states, version, OSError)
-    assert (state.status, state.error) == ("failed", "the archive could not be written: No space left on device")
+    assert (state.status, state.error) == (
+        "failed",
+        "the archive could not be written: No space left on device",
+    )
     assert os.listdir(folder) == []
 
 
@@ -236,14 +258,20 @@ def test_a_file_that_may_not_grow_is_a_failure_with_its_reason(services, states,
         state = fails(services, states, version, OSError)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    assert (state.status, state.error) == ("failed", "the archive could not be written: File too large")
+    assert (state.status, state.error) == (
+        "failed",
+        "the archive could not be written: File too large",
+    )
     assert cached(services) == []
 
 
 def test_a_cache_that_cannot_be_written_is_a_failure_with_its_reason(services, states, version):
     Path(services.settings.export_cache).write_text("a file where a folder should be")
     state = fails(services, states, version, OSError)
-    assert (state.status, state.error) == ("failed", "the archive could not be written: Not a directory")
+    assert (state.status, state.error) == (
+        "failed",
+        "the archive could not be written: Not a directory",
+    )
 
 
 def test_a_fault_is_told_without_internals(services, states, version, monkeypatch):
@@ -252,7 +280,10 @@ def test_a_fault_is_told_without_internals(services, states, version, monkeypatc
 
     monkeypatch.setattr(Rows, "body_batches", broken)
     state = fails(services, states, version, ZeroDivisionError)
-    assert (state.status, state.error) == ("failed", "the export failed with a fault of the server (ZeroDivisionError)")
+    assert (state.status, state.error) == (
+        "failed",
+        "the export failed with a fault of the server (ZeroDivisionError)",
+    )
 
 
 def test_after_a_failure_the_next_job_succeeds(services, states, version, monkeypatch):
@@ -264,7 +295,9 @@ def test_after_a_failure_the_next_job_succeeds(services, states, version, monkey
     assert (state.status, state.error) == ("ready", None)
 
 
-def test_a_repository_deleted_before_its_export_began_is_a_failure(services, states, source, version):
+def test_a_repository_deleted_before_its_export_began_is_a_failure(
+    services, states, source, version
+):
     states.ask(version, now())
     job = token(services, version)
     services.store.repos.delete(source.repo["_id"], lambda session, head: None)

@@ -66,7 +66,9 @@ def test_a_job_handed_to_a_worker_is_known_for_a_moment(queue, connection, monke
     assert not queue.knows(TOKEN)
 
 
-def test_a_job_that_a_worker_takes_and_has_not_begun_is_known_for_a_moment(queue, connection, monkeypatch):
+def test_a_job_that_a_worker_takes_and_has_not_begun_is_known_for_a_moment(
+    queue, connection, monkeypatch
+):
     queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
     Queue.lmove(connection, f"rq:queue:{EXPORTS}", None)  # a worker's first step
     assert queue.knows(TOKEN)
@@ -135,7 +137,9 @@ def test_asking_while_the_queue_is_away_leaves_nothing_processing(services, sour
     assert states.of(version, now()).status == "missing"
 
 
-def test_the_export_of_a_version_made_while_redis_was_down_comes_when_it_is_back(services, source, tmp_path):
+def test_the_export_of_a_version_made_while_redis_was_down_comes_when_it_is_back(
+    services, source, tmp_path
+):
     server = start_redis(tmp_path / "redis")
     port = server.port
     server.stop()
@@ -167,7 +171,9 @@ def test_a_job_lost_with_redis_is_queued_again(services, states, source, connect
     assert states.of(version, now()).status == "ready"
 
 
-def test_one_tick_begins_all_that_is_wanted_and_purges_what_was_deleted(services, states, source, connection):
+def test_one_tick_begins_all_that_is_wanted_and_purges_what_was_deleted(
+    services, states, source, connection
+):
     versions = [source.release(name) for name in ("v1", "v2", "v3")]
     tick.tick(services, now())
     work(connection)
@@ -189,7 +195,9 @@ def test_a_tick_outlives_a_fault_and_gives_its_lease_back(services, monkeypatch)
     assert services.store.leases.take("tick", "another", tick.LEASE, now())
 
 
-def test_a_duty_that_fails_and_a_mail_server_that_hangs_hold_up_no_other_duty(services, monkeypatch):
+def test_a_duty_that_fails_and_a_mail_server_that_hangs_hold_up_no_other_duty(
+    services, monkeypatch
+):
     purged, sent, hanging = [], Event(), Event()
 
     def broken(s, moment):

@@ -33,7 +33,9 @@ def environ(settings):
 @pytest.fixture
 def worker(environ, services):
     """A worker whose children are there."""
-    with subprocess.Popen([sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL
+    ) as process:
         family = psutil.Process(process.pid)
         until(lambda: len(family.children()) == 2)
         yield process
@@ -71,7 +73,10 @@ def test_a_worker_told_to_end_ends_with_all_its_processes(worker):
     assert not any(child.is_running() for child in children)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the job process of a killed parent goes on until it is told to end")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="elsewhere the job process of a killed parent goes on until it is told to end",
+)
 def test_the_processes_of_a_killed_worker_end(worker):
     children = psutil.Process(worker.pid).children()
     worker.kill()
@@ -81,8 +86,17 @@ def test_the_processes_of_a_killed_worker_end(worker):
 
 def test_a_bad_setting_is_one_line(environ):
     environ["OCL_EXPORT_SILENCE"] = "soon"
-    done = subprocess.run([sys.executable, "-m", "jobs.worker"], env=environ, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "oclapi: OCL_EXPORT_SILENCE must be a whole number from 1 to 1000000000\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.worker"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "oclapi: OCL_EXPORT_SILENCE must be a whole number from 1 to 1000000000\n",
+    )
 
 
 DEAF = """
@@ -105,7 +119,9 @@ Deaf(["nothing"], connection=Redis.from_url(sys.argv[1])).work()
 
 def test_a_worker_ends_also_where_the_exception_that_ends_it_is_swallowed(settings):
     command = [sys.executable, "-c", DEAF, settings.redis_url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             until(lambda: process.stdout.readline() == "listens\n")
             process.send_signal(signal.SIGTERM)

@@ -1,4 +1,6 @@
-"""The demo: what it makes of ICD-10-CM, how it checks archives, and the whole way on a part of it with real servers."""
+"""The demo: what it makes of ICD-10-CM, how it checks archives, and the whole way on a part of it
+with real servers.
+"""
 
 import hashlib
 import io
@@ -50,22 +52,36 @@ def test_a_parent_comes_before_its_children_and_only_chapters_have_none(listed):
 def test_a_block_and_its_only_category_are_two_entries(listed):
     found = {code.id: code for code in listed if code.code == "B10"}
     assert set(found) == {"B10-B10", "B10"}
-    assert [icd10cm.concept(found[each])["concept_class"] for each in ("B10-B10", "B10")] == ["Block", "Category"]
+    assert [icd10cm.concept(found[each])["concept_class"] for each in ("B10-B10", "B10")] == [
+        "Block",
+        "Category",
+    ]
     assert [icd10cm.parent_id(found[each]) for each in ("B10-B10", "B10")] == ["1", "B10-B10"]
 
 
 def test_titles_inclusion_terms_and_notes_become_names_and_descriptions(listed):
     [diabetes] = [icd10cm.concept(code) for code in listed if code.id == "E10"]
     assert diabetes["names"][0] == {
-        "name": "Type 1 diabetes mellitus", "locale": "en", "locale_preferred": True, "name_type": "FULLY_SPECIFIED",
-    }  # fmt: skip
-    assert {"description": "brittle diabetes (mellitus)", "locale": "en", "description_type": "Includes"} in diabetes["descriptions"]
-    assert {entry["description_type"] for entry in diabetes["descriptions"]} == {"Includes", "Excludes1"}
+        "name": "Type 1 diabetes mellitus",
+        "locale": "en",
+        "locale_preferred": True,
+        "name_type": "FULLY_SPECIFIED",
+    }
+    assert {
+        "description": "brittle diabetes (mellitus)",
+        "locale": "en",
+        "description_type": "Includes",
+    } in diabetes["descriptions"]
+    assert {entry["description_type"] for entry in diabetes["descriptions"]} == {
+        "Includes",
+        "Excludes1",
+    }
     [botulism] = [icd10cm.concept(code) for code in listed if code.id == "A05.1"]
     assert [(name["name"], name["name_type"]) for name in botulism["names"]] == [
-        ("Botulism food poisoning", "FULLY_SPECIFIED"), ("Botulism NOS", "Synonym"),
+        ("Botulism food poisoning", "FULLY_SPECIFIED"),
+        ("Botulism NOS", "Synonym"),
         ("Classical foodborne intoxication due to Clostridium botulinum", "Synonym"),
-    ]  # fmt: skip
+    ]
 
 
 def test_every_line_is_one_that_an_import_takes(listed):
@@ -87,7 +103,11 @@ class Drop:
 
 def test_a_document_is_read_entry_by_entry_however_it_is_cut():
     concepts = [{"id": "A", "name": "ärztliche \U0001f600 ]},["}, {"id": "B"}]
-    document = b'{"id":"v1",\n"concepts":[\n' + b",\n".join(map(jsonio.dumps, concepts)) + b'],\n"mappings":[]}'
+    document = (
+        b'{"id":"v1",\n"concepts":[\n'
+        + b",\n".join(map(jsonio.dumps, concepts))
+        + b'],\n"mappings":[]}'
+    )
     text = Text(Hashed(Drop(document)))
     assert text.until('"concepts":[').rstrip(", \n") == '{"id":"v1"'
     assert list(text.entries()) == concepts
@@ -111,15 +131,22 @@ def part(listed):
 
 def archive_of(folder, part, change=lambda document: None):
     document = {
-        "id": "2026", "released": True, "active_concepts": len(part),
+        "id": "2026",
+        "released": True,
+        "active_concepts": len(part),
         "concepts": [
-            {"extras": {}, **icd10cm.concept(code), "display_name": icd10cm.concept(code)["names"][0]["name"]} for code in part
+            {
+                "extras": {},
+                **icd10cm.concept(code),
+                "display_name": icd10cm.concept(code)["names"][0]["name"],
+            }
+            for code in part
         ],
         "mappings": [
             {"id": end, "map_type": "PARENT-OF", "from_concept_code": start, "to_concept_code": end}
             for start, end in sorted(demo.mapped(part))
         ],
-    }  # fmt: skip
+    }
     document = jsonio.loads_own(jsonio.dumps(document))
     change(document)
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
@@ -133,20 +160,51 @@ def concept_with(document, field, more_than=0):
 
 CHANGES = {
     "a concept less": (lambda document: document["concepts"].pop(), "lacks 1 concepts"),
-    "a concept twice": (lambda document: document["concepts"].append(document["concepts"][0]), "not as it was loaded"),
-    "another title": (lambda document: document["concepts"][3].update(display_name="?"), "not as it was loaded"),
-    "another name": (lambda document: document["concepts"][3]["names"][0].update(name="?"), "not as it was loaded"),
-    "another class": (lambda document: document["concepts"][3].update(concept_class="?"), "not as it was loaded"),
-    "a synonym less": (lambda document: concept_with(document, "names", 1)["names"].pop(), "not as it was loaded"),
-    "a note less": (lambda document: concept_with(document, "descriptions")["descriptions"].pop(), "not as it was loaded"),
-    "other extras": (lambda document: concept_with(document, "extras").update(extras={}), "not as it was loaded"),
-    "a mapping less": (lambda document: document["mappings"].pop(), "lacks 0 concepts and 1 mappings"),
-    "another map type": (lambda document: document["mappings"][0].update(map_type="?"), "not as it was loaded"),
+    "a concept twice": (
+        lambda document: document["concepts"].append(document["concepts"][0]),
+        "not as it was loaded",
+    ),
+    "another title": (
+        lambda document: document["concepts"][3].update(display_name="?"),
+        "not as it was loaded",
+    ),
+    "another name": (
+        lambda document: document["concepts"][3]["names"][0].update(name="?"),
+        "not as it was loaded",
+    ),
+    "another class": (
+        lambda document: document["concepts"][3].update(concept_class="?"),
+        "not as it was loaded",
+    ),
+    "a synonym less": (
+        lambda document: concept_with(document, "names", 1)["names"].pop(),
+        "not as it was loaded",
+    ),
+    "a note less": (
+        lambda document: concept_with(document, "descriptions")["descriptions"].pop(),
+        "not as it was loaded",
+    ),
+    "other extras": (
+        lambda document: concept_with(document, "extras").update(extras={}),
+        "not as it was loaded",
+    ),
+    "a mapping less": (
+        lambda document: document["mappings"].pop(),
+        "lacks 0 concepts and 1 mappings",
+    ),
+    "another map type": (
+        lambda document: document["mappings"][0].update(map_type="?"),
+        "not as it was loaded",
+    ),
     "other counts": (lambda document: document.update(active_concepts=1), "does not say"),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize(("change", "said"), [(lambda document: None, ""), *CHANGES.values()], ids=["no change", *CHANGES])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lambda document: None, ""), *CHANGES.values()],
+    ids=["no change", *CHANGES],
+)
 def test_an_archive_is_compared_entry_by_entry(part, tmp_path, change, said):
     file = archive_of(tmp_path, part, change)
     loaded = {code.id: demo.content(icd10cm.concept(code)) for code in part}, demo.mapped(part)
@@ -170,12 +228,19 @@ sys.exit(demo.main(os.environ))
 
 @pytest.fixture
 def environ(tmp_path):
-    return {"OCL_HOME": str(tmp_path / "var"), "PORT": str(free_port()), "SOLR_URL": "http://127.0.0.1:9/solr", "PATH": "/usr/bin:/bin"}
+    return {
+        "OCL_HOME": str(tmp_path / "var"),
+        "PORT": str(free_port()),
+        "SOLR_URL": "http://127.0.0.1:9/solr",
+        "PATH": "/usr/bin:/bin",
+    }
 
 
 def start(environ, part):
     command = [sys.executable, "-c", MAIN, ",".join(code.id for code in part)]
-    return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def ended(process):
@@ -184,7 +249,8 @@ def ended(process):
 
 
 @pytest.mark.servers
-@pytest.mark.usefixtures("mongo_server", "redis_server")  # they tell whether this machine can run them
+# they tell whether this machine can run them
+@pytest.mark.usefixtures("mongo_server", "redis_server")
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_whole_way_twice_the_second_time_changes_nothing(part, environ):
@@ -222,11 +288,16 @@ def test_the_whole_way_twice_the_second_time_changes_nothing(part, environ):
                 assert answer.status == 200
         with urlopen(f"{server.url}{icd10cm.SOURCE_URL}") as answer:
             source = json.load(answer)
-        assert (source["active_concepts"], source["active_mappings"], source["versions"]) == (len(part), total - 2 - len(part), 2)
+        assert (source["active_concepts"], source["active_mappings"], source["versions"]) == (
+            len(part),
+            total - 2 - len(part),
+            2,
+        )
 
 
 @pytest.mark.servers
-@pytest.mark.usefixtures("mongo_server", "redis_server")  # they tell whether this machine can run them
+# they tell whether this machine can run them
+@pytest.mark.usefixtures("mongo_server", "redis_server")
 def test_a_demo_that_is_stopped_says_so_and_one_that_can_not_start_why(part, environ):
     stopped = start(environ, part)
     assert stopped.stdout.readline() == "starting the servers\n"
@@ -249,12 +320,23 @@ def test_without_a_terminal_progress_is_a_line_now_and_then_and_one_at_the_end(m
     with progress.progress("loading", 3000) as told:
         for done in (100, 500, 1000, 2000, 3000):
             told(done)
-    assert capsys.readouterr().out == "loading: 1,000 of 3,000, 200/s\nloading: 3,000 of 3,000, 429/s\n"
+    assert (
+        capsys.readouterr().out
+        == "loading: 1,000 of 3,000, 200/s\nloading: 3,000 of 3,000, 429/s\n"
+    )
 
 
 def test_the_wait_for_an_export_tells_what_the_server_tells(monkeypatch):
     told = []
-    answers = iter([(208, b""), (208, b'{"processed": 3}'), (208, b""), (208, b'{"processed": null}'), (200, b"")])
+    answers = iter(
+        [
+            (208, b""),
+            (208, b'{"processed": 3}'),
+            (208, b""),
+            (208, b'{"processed": null}'),
+            (200, b""),
+        ]
+    )
 
     @contextmanager
     def call(*asked):

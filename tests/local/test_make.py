@@ -40,12 +40,22 @@ def checkout():
 
 @pytest.fixture
 def environ(checkout):
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ
+    }
     return {**kept, "PORT": str(free_port()), "SOLR_URL": NO_SOLR, "OCL_ROOT_TOKEN": "a" * 40}
 
 
 def made(checkout, environ, *words, **how):
-    return subprocess.run([MAKE, *words], cwd=checkout, env=environ, capture_output=True, text=True, timeout=120, **how)
+    return subprocess.run(
+        [MAKE, *words],
+        cwd=checkout,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **how,
+    )
 
 
 def told(terminal, text):
@@ -73,26 +83,43 @@ def test_a_server_is_run_filled_and_stopped_as_the_readme_says(checkout, environ
         family = psutil.Process(process).children(recursive=True)
         assert any("mongod" in child.name() for child in family)
 
-        lines = [{"type": "Organization", "id": "HOME", "name": "Home"}, {"type": "Source", "owner": "HOME", "id": "S", "name": "S"}]
+        lines = [
+            {"type": "Organization", "id": "HOME", "name": "Home"},
+            {"type": "Source", "owner": "HOME", "id": "S", "name": "S"},
+        ]
         (checkout / "first.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         concept = {"id": "A", "concept_class": "Test", "names": [{"name": "A", "locale": "en"}]}
         first = made(checkout, environ, "import", "FILE=first.jsonl")
         assert (first.returncode, "created" in first.stdout) == (0, True), first.stderr
         where = ("TYPE=Concept", "SOURCE=/orgs/HOME/sources/S/")
-        second = made(checkout, environ, "import", "FILE=-", *where, input=json.dumps(concept) + "\n")
+        second = made(
+            checkout, environ, "import", "FILE=-", *where, input=json.dumps(concept) + "\n"
+        )
         assert second.returncode == 0, second.stderr
         listed = made(checkout, environ, "user", "ARGS=list")
         assert "root" in listed.stdout, listed.stderr
         asked = ["sh", "-c", '. var/addresses.env; printf %s "$MONGO_URL"']
-        url = subprocess.run(asked, cwd=checkout, env=environ, capture_output=True, text=True, check=True).stdout
+        url = subprocess.run(
+            asked, cwd=checkout, env=environ, capture_output=True, text=True, check=True
+        ).stdout
         with MongoClient(url) as client:
-            assert client.get_default_database().rows.find_one({"id": "A"})["url"] == "/orgs/HOME/sources/S/concepts/A/"
+            assert (
+                client.get_default_database().rows.find_one({"id": "A"})["url"]
+                == "/orgs/HOME/sources/S/concepts/A/"
+            )
 
         os.write(terminal, b"\x03")
 
         assert "stopped" in told(terminal, "\0")
         os.waitpid(process, 0)
-        until(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family))
+        until(
+            lambda: (
+                not any(
+                    child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+                    for child in family
+                )
+            )
+        )
     finally:
         os.close(terminal)
         if psutil.pid_exists(process):
@@ -110,7 +137,9 @@ def test_an_old_python_is_one_line_before_anything_is_installed(tmp_path, enviro
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "requirements.txt").touch()
     old = tmp_path / "old-python"
-    old.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10, 0); $1"\n')
+    old.write_text(
+        f'#!/bin/sh\nshift\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10, 0); $1"\n'
+    )
     old.chmod(0o755)
 
     answer = made(tmp_path, environ, "install", f"PYTHON={old}")

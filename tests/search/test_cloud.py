@@ -31,20 +31,42 @@ AT_1 = Scope((Part(Revision(7, 1)),))
 
 @pytest.fixture(scope="module")
 def cloud(solr_server, servers_folder):
-    """The URL of a SolrCloud that was given the configset as docs/search.md says. `solr_server`: Java and the jars are there."""
+    """The URL of a SolrCloud that was given the configset as docs/search.md says. `solr_server`:
+    Java and the jars are there.
+    """
     folder, port = servers_folder / "cloud", free_port()
     home = folder / "home"
     home.mkdir(parents=True)
     (home / "solr.xml").write_text(SOLR_XML.format(port=port))
     (home / "zoo.cfg").write_text(ZOO_CFG)
     jars = solr_jars(Path(__file__).parents[2] / "var" / "solr").resolve()
-    command = ["java", "-Xmx512m", f"-DzkRun={HOST}:{free_port()}", f"-Dlog4j2.configurationFile={PARTS / 'log4j2.xml'}"]
-    command += [f"-Dsolr.log.dir={folder}", "-cp", f"{jars}/*", str(PARTS / "Launcher.java"), str(home), str(port)]
-    server = Server("cloud", f"http://{HOST}:{port}/solr", port, folder, launch("cloud", command, folder, port=port))
+    command = [
+        "java",
+        "-Xmx512m",
+        f"-DzkRun={HOST}:{free_port()}",
+        f"-Dlog4j2.configurationFile={PARTS / 'log4j2.xml'}",
+    ]
+    command += [
+        f"-Dsolr.log.dir={folder}",
+        "-cp",
+        f"{jars}/*",
+        str(PARTS / "Launcher.java"),
+        str(home),
+        str(port),
+    ]
+    server = Server(
+        "cloud",
+        f"http://{HOST}:{port}/solr",
+        port,
+        folder,
+        launch("cloud", command, folder, port=port),
+    )
     try:
         wait_until(server, answers, patience=90)
         address = f"{server.url}/admin/configs?action=UPLOAD&name={CONFIGSET}"
-        with urlopen(Request(address, packed(), {"Content-Type": "application/octet-stream"}), timeout=60) as answer:
+        with urlopen(
+            Request(address, packed(), {"Content-Type": "application/octet-stream"}), timeout=60
+        ) as answer:
             assert answer.status == 200
         yield server.url
     finally:
@@ -76,7 +98,9 @@ def index(cloud):
 
 
 def fill(index, *rows, rev=1):
-    refused = index.write([document(row, rev, SOURCE) for row in rows], Marker(7, rev, "c", "the store"))
+    refused = index.write(
+        [document(row, rev, SOURCE) for row in rows], Marker(7, rev, "c", "the store")
+    )
     index.commit()
     return refused
 
@@ -90,7 +114,11 @@ def test_rows_are_written_found_paged_and_forgotten(index):
     fill(index, *(concept(f"C{number}", f"Thing {number}") for number in range(5)))
     names = Query("concept", sort="name", descending=False, facets=True)
     first = index.find(None, AT_1, names, limit=2)
-    assert (first.total, first.facets["conceptClass"], first.last) == (5, [("Test", 5)], ("thing 1", f"{SOURCE}concepts/C1/"))
+    assert (first.total, first.facets["conceptClass"], first.last) == (
+        5,
+        [("Test", 5)],
+        ("thing 1", f"{SOURCE}concepts/C1/"),
+    )
     assert ids(index, names, after=first.last) == ["C2", "C3"]
     assert ids(index, Query("concept", "thing 4", sort="bestMatch")) == ["C4"]
     assert index.find(None, Scope(heads=(7, 8)), Query("concept"), limit=0).reached == 1
@@ -103,10 +131,16 @@ def test_rows_are_written_found_paged_and_forgotten(index):
 def test_what_is_newer_stays_and_what_is_refused_is_set_aside(index):
     fill(index, concept("A", to=5), rev=5)
     wrong = document(concept("B"), 3, SOURCE) | {"to_rev": "never"}
-    refused = index.write([document(concept("A"), 3, SOURCE), wrong, document(concept("C"), 3, SOURCE)], Marker(7, 3, "c", "the store"))
+    refused = index.write(
+        [document(concept("A"), 3, SOURCE), wrong, document(concept("C"), 3, SOURCE)],
+        Marker(7, 3, "c", "the store"),
+    )
     index.commit()
     assert refused == [wrong["id"]]
-    assert {key.url.split("/")[-2]: to_rev for key, to_rev, _ in index.keys(7)} == {"A": 5, "C": LIVE}
+    assert {key.url.split("/")[-2]: to_rev for key, to_rev, _ in index.keys(7)} == {
+        "A": 5,
+        "C": LIVE,
+    }
     assert index.marker(7).rev == 5
 
 

@@ -25,7 +25,12 @@ def extra(path, *values, negated=False):
 
 @pytest.mark.parametrize(
     ("rev", "ids"),
-    [(0, []), (1, ["a10", "A2", "A1"]), (2, ["B2", "B1", "a10", "A2", "A1"]), (5, ["C1", "B1", "B2", "a10", "A2"])],
+    [
+        (0, []),
+        (1, ["a10", "A2", "A1"]),
+        (2, ["B2", "B1", "a10", "A2", "A1"]),
+        (5, ["C1", "B1", "B2", "a10", "A2"]),
+    ],
 )
 def test_a_row_is_found_from_its_commit_until_the_next(engine, library, rev, ids):
     assert engine.ids(library.at(rev), CONCEPTS) == ids
@@ -34,7 +39,10 @@ def test_a_row_is_found_from_its_commit_until_the_next(engine, library, rev, ids
 
 
 def test_a_key_names_the_state_that_stood_at_the_revision(engine, library):
-    states = {rev: {key.url: key.from_rev for key in engine.find(library.at(rev), CONCEPTS).keys} for rev in (2, 6)}
+    states = {
+        rev: {key.url: key.from_rev for key in engine.find(library.at(rev), CONCEPTS).keys}
+        for rev in (2, 6)
+    }
     assert states[2][library.lab.concept_url("B1")] == 2
     assert states[6][library.lab.concept_url("B1")] == 5
 
@@ -45,7 +53,9 @@ def test_a_difference_holds_what_a_commit_from_then_on_brought_in(engine, librar
     assert engine.find(library.at(6, since=2), Query("concept", sort="id"), limit=0).total == 3
 
 
-@pytest.mark.parametrize(("retired", "ids"), [(False, ["m2", "m1"]), (None, ["m3", "m2", "m1"]), (True, ["m3"])])
+@pytest.mark.parametrize(
+    ("retired", "ids"), [(False, ["m2", "m1"]), (None, ["m3", "m2", "m1"]), (True, ["m3"])]
+)
 def test_retired_entries_are_left_out_or_taken_in(engine, library, retired, ids):
     found = engine.find(library.at(6), Query("mapping", retired=retired))
     assert ([key.url.split("/")[-2] for key in found.keys], found.total) == (ids, len(ids))
@@ -54,7 +64,9 @@ def test_retired_entries_are_left_out_or_taken_in(engine, library, retired, ids)
 def test_nowhere_nothing_is_found(engine):
     found = engine.find(Scope(), Query("concept", facets=True))
     assert (found.total, list(found.keys), found.last) == (0, [], None)
-    assert {name: list(values) for name, values in found.facets.items()} == {name: [] for name in FACETS["concept"]}
+    assert {name: list(values) for name, values in found.facets.items()} == {
+        name: [] for name in FACETS["concept"]
+    }
 
 
 # Filters
@@ -150,7 +162,9 @@ def test_pages_that_follow_each_other_hold_each_row_once(engine, library, sort, 
     query = Query(kind, sort=sort, descending=descending)
     seen, after = [], None
     while True:
-        found = engine.find(library.at(6), query, limit=limit, skip=len(seen) if after is None else 0, after=after)
+        found = engine.find(
+            library.at(6), query, limit=limit, skip=len(seen) if after is None else 0, after=after
+        )
         assert found.total == len(ids)
         if not found.keys:
             break
@@ -169,13 +183,18 @@ def test_a_skip_leaves_out_what_comes_before(engine, library, sort):
 
 def test_the_place_of_a_page_is_the_same_in_every_engine(engine, library):
     last = {
-        sort: engine.find(library.at(6), Query("concept", sort=sort, descending=False), limit=1).last
+        sort: engine.find(
+            library.at(6), Query("concept", sort=sort, descending=False), limit=1
+        ).last
         for sort in ("lastUpdate", "name", "id", "conceptClass", "bestMatch")
     }
     assert last == {
-        "lastUpdate": (1, library.lab.concept_url("A2")), "name": (token("Fever of unknown origin"), library.lab.concept_url("C1")),
-        "id": ("a10", library.lab.concept_url("a10")), "conceptClass": ("diagnosis", library.lab.concept_url("A2")), "bestMatch": None,
-    }  # fmt: skip
+        "lastUpdate": (1, library.lab.concept_url("A2")),
+        "name": (token("Fever of unknown origin"), library.lab.concept_url("C1")),
+        "id": ("a10", library.lab.concept_url("a10")),
+        "conceptClass": ("diagnosis", library.lab.concept_url("A2")),
+        "bestMatch": None,
+    }
 
 
 # Words
@@ -212,7 +231,14 @@ def test_words_find_concepts(engine, library, text, ids):
 
 
 @pytest.mark.parametrize(
-    ("text", "ids"), [("glucose", ["m1", "m3"]), ("a2", ["m2", "m3"]), ("G-22", ["m1"]), ("m2", ["m2"]), ('"serum glucose"', ["m1", "m3"])]
+    ("text", "ids"),
+    [
+        ("glucose", ["m1", "m3"]),
+        ("a2", ["m2", "m3"]),
+        ("G-22", ["m1"]),
+        ("m2", ["m2"]),
+        ('"serum glucose"', ["m1", "m3"]),
+    ],
 )
 def test_words_find_mappings_by_codes_and_names(engine, library, text, ids):
     query = Query("mapping", text=text, sort="lastUpdate", descending=False, retired=None)
@@ -222,11 +248,22 @@ def test_words_find_mappings_by_codes_and_names(engine, library, text, ids):
 def test_what_was_asked_for_exactly_comes_first(engine, library):
     query = Query("concept", text="B1", sort="bestMatch")
     assert engine.ids(library.at(2), query, fresh=False)[0] == "B1"
-    assert engine.ids(library.at(6), Query("concept", text="yellow fever", sort="bestMatch"), fresh=False)[0] == "B1"
+    assert (
+        engine.ids(
+            library.at(6), Query("concept", text="yellow fever", sort="bestMatch"), fresh=False
+        )[0]
+        == "B1"
+    )
 
 
 def test_words_filters_and_sorts_go_together(engine, library):
-    query = Query("concept", text="fever", filters=by("conceptClass", "diagnosis"), sort="name", descending=False)
+    query = Query(
+        "concept",
+        text="fever",
+        filters=by("conceptClass", "diagnosis"),
+        sort="name",
+        descending=False,
+    )
     assert engine.ids(library.at(6), query, fresh=False) == ["A2", "B1"]
     assert engine.ids(library.at(1), query, fresh=False) == ["A2"]
     assert engine.ids(library.at(6), query, fresh=False, limit=1, skip=1) == ["B1"]
@@ -234,9 +271,26 @@ def test_words_filters_and_sorts_go_together(engine, library):
 
 @pytest.mark.parametrize(
     "text",
-    ["*:*", "{!term f=repo}1", "repo:1 OR kind:mapping", '"', '"unbalanced', "a\0b", "\\", "(((", "[* TO *]", "~2 ^5 && || !", "x" * 10_000,
-     "fever " * 1500, "_val_:1", "${jndi}", "الحمى", "a AND", "-fever"],
-)  # fmt: skip
+    [
+        "*:*",
+        "{!term f=repo}1",
+        "repo:1 OR kind:mapping",
+        '"',
+        '"unbalanced',
+        "a\0b",
+        "\\",
+        "(((",
+        "[* TO *]",
+        "~2 ^5 && || !",
+        "x" * 10_000,
+        "fever " * 1500,
+        "_val_:1",
+        "${jndi}",
+        "الحمى",
+        "a AND",
+        "-fever",
+    ],
+)
 def test_any_text_is_words_only(engine, library, text):
     found = engine.find(library.at(6), Query("concept", text=text, sort="bestMatch"), fresh=False)
     assert {key.repo for key in found.keys} <= {library.lab.number}
@@ -251,7 +305,13 @@ def test_facets_count_the_whole_filtered_answer(engine, library):
     found = engine.find(library.at(6), query, limit=1, fresh=False)
     assert (len(found.keys), found.total) == (1, 5)
     assert {name: list(map(tuple, values)) for name, values in found.facets.items()} == {
-        "conceptClass": [("Diagnosis", 1), ("Misc, other", 1), ("Procedure", 1), ("Test", 1), ("diagnosis", 1)],
+        "conceptClass": [
+            ("Diagnosis", 1),
+            ("Misc, other", 1),
+            ("Procedure", 1),
+            ("Test", 1),
+            ("diagnosis", 1),
+        ],
         "datatype": [("None", 4), ("Text", 1)],
         "locale": [("en", 4), ("fr", 1), ("zh-Hans", 1)],
         "retired": [("false", 5)],
@@ -263,8 +323,13 @@ def test_facets_count_the_whole_filtered_answer(engine, library):
 
 
 def test_facets_of_mappings_name_both_ends(engine, library):
-    facets = engine.find(library.at(6), Query("mapping", retired=None, facets=True), limit=0, fresh=False).facets
-    assert {name: list(map(tuple, facets[name])) for name in ("mapType", "retired", "conceptSource", "toConceptOwner")} == {
+    facets = engine.find(
+        library.at(6), Query("mapping", retired=None, facets=True), limit=0, fresh=False
+    ).facets
+    assert {
+        name: list(map(tuple, facets[name]))
+        for name in ("mapType", "retired", "conceptSource", "toConceptOwner")
+    } == {
         "mapType": [("Narrower Than", 1), ("SAME-AS", 1), ("same-as", 1)],
         "retired": [("false", 2), ("true", 1)],
         "conceptSource": [("LABX", 3), ("REFX", 1)],
@@ -274,8 +339,14 @@ def test_facets_of_mappings_name_both_ends(engine, library):
 
 
 def test_facets_count_what_words_find(engine, library):
-    facets = engine.find(library.at(6), Query("concept", text="fever", facets=True), limit=1, fresh=False).facets
-    assert list(map(tuple, facets["conceptClass"])) == [("Diagnosis", 1), ("Test", 1), ("diagnosis", 1)]
+    facets = engine.find(
+        library.at(6), Query("concept", text="fever", facets=True), limit=1, fresh=False
+    ).facets
+    assert list(map(tuple, facets["conceptClass"])) == [
+        ("Diagnosis", 1),
+        ("Test", 1),
+        ("diagnosis", 1),
+    ]
 
 
 # Several repositories
@@ -286,16 +357,34 @@ def everywhere(library):
 
 
 def test_living_rows_of_several_repositories_come_in_order_of_time(engine, library):
-    assert engine.ids(everywhere(library), CONCEPTS) == ["C1", "B1", "B2", "a10", "A2", "O1", "R1", "G-22"]
-    assert engine.ids(everywhere(library), Query("concept", descending=False), limit=3, skip=1) == ["R1", "O1", "A2"]
+    assert engine.ids(everywhere(library), CONCEPTS) == [
+        "C1",
+        "B1",
+        "B2",
+        "a10",
+        "A2",
+        "O1",
+        "R1",
+        "G-22",
+    ]
+    assert engine.ids(everywhere(library), Query("concept", descending=False), limit=3, skip=1) == [
+        "R1",
+        "O1",
+        "A2",
+    ]
     assert engine.find(everywhere(library), Query("concept", retired=None), limit=0).total == 9
     assert engine.ids(Scope(heads=(library.ref.number,)), CONCEPTS) == ["R1", "G-22"]
 
 
 def test_several_repositories_are_filtered_and_sorted(engine, library):
-    assert engine.ids(everywhere(library), Query("concept", sort="name", descending=False), limit=3) == ["C1", "G-22", "A2"]
+    assert engine.ids(
+        everywhere(library), Query("concept", sort="name", descending=False), limit=3
+    ) == ["C1", "G-22", "A2"]
     found = engine.find(everywhere(library), Query("concept", filters=by("source", "refx", "own")))
-    assert ([key.url.split("/")[-2] for key in found.keys], found.total) == (["O1", "R1", "G-22"], 3)
+    assert ([key.url.split("/")[-2] for key in found.keys], found.total) == (
+        ["O1", "R1", "G-22"],
+        3,
+    )
 
 
 def test_several_repositories_since_a_moment(engine, library):
@@ -303,13 +392,22 @@ def test_several_repositories_since_a_moment(engine, library):
     scope = Scope(heads=everywhere(library).heads, since=moment)
     assert engine.ids(scope, CONCEPTS) == ["C1", "B1"]
     assert engine.find(scope, CONCEPTS, limit=0).total == 2
-    assert engine.ids(Scope(heads=scope.heads, since=datetime(2999, 1, 1, tzinfo=UTC)), CONCEPTS) == []
+    assert (
+        engine.ids(Scope(heads=scope.heads, since=datetime(2999, 1, 1, tzinfo=UTC)), CONCEPTS) == []
+    )
 
 
 def test_several_repositories_at_revisions_of_their_own(engine, library):
-    parts = (library.at(2, since=2), Part(Revision(library.ref.number, 1)), Part(Revision(library.own.number, 0)))
+    parts = (
+        library.at(2, since=2),
+        Part(Revision(library.ref.number, 1)),
+        Part(Revision(library.own.number, 0)),
+    )
     found = engine.find(Scope(parts), CONCEPTS)
-    assert ([key.url.split("/")[-2] for key in found.keys], found.total) == (["B2", "B1", "R1", "G-22"], 4)
+    assert ([key.url.split("/")[-2] for key in found.keys], found.total) == (
+        ["B2", "B1", "R1", "G-22"],
+        4,
+    )
 
 
 def test_pages_of_several_repositories_hold_each_row_once(engine, library):
@@ -317,7 +415,13 @@ def test_pages_of_several_repositories_hold_each_row_once(engine, library):
         whole = engine.ids(everywhere(library), query)
         seen, after = [], None
         while True:
-            found = engine.find(everywhere(library), query, limit=3, skip=len(seen) if after is None else 0, after=after)
+            found = engine.find(
+                everywhere(library),
+                query,
+                limit=3,
+                skip=len(seen) if after is None else 0,
+                after=after,
+            )
             if not found.keys:
                 break
             seen += [key.url.split("/")[-2] for key in found.keys]

@@ -33,7 +33,11 @@ def test_words_and_facets_over_several_repositories_need_the_search_engine(mongo
 
 @pytest.mark.parametrize(
     "query",
-    [Query("concept", text="fever"), Query("concept", filters=(Filter("datatype", ("x",)),)), Query("concept", sort="name")],
+    [
+        Query("concept", text="fever"),
+        Query("concept", filters=(Filter("datatype", ("x",)),)),
+        Query("concept", sort="name"),
+    ],
 )
 def test_a_search_that_takes_too_long_is_given_up(library, query):
     impatient = Engine(MongoIndex(library.store.database, 0), library.store)
@@ -43,7 +47,9 @@ def test_a_search_that_takes_too_long_is_given_up(library, query):
 
 def test_the_server_gives_a_long_search_up(library):
     def slow(session):
-        return library.store.database.rows.find({"$where": "sleep(200) || true"}, session=session, max_time_ms=50).to_list()
+        return library.store.database.rows.find(
+            {"$where": "sleep(200) || true"}, session=session, max_time_ms=50
+        ).to_list()
 
     index = MongoIndex(library.store.database, 30)
     index._db = _Failing(library.store.database, slow)
@@ -61,7 +67,10 @@ class _Failing:
 
 def test_rows_of_several_repositories_are_found_page_by_page(mongo, heads):
     first = mongo.find(heads, Query("concept"), limit=3)
-    assert mongo.ids(heads, Query("concept"), after=first.last) == mongo.ids(heads, Query("concept"))[3:]
+    assert (
+        mongo.ids(heads, Query("concept"), after=first.last)
+        == mongo.ids(heads, Query("concept"))[3:]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +78,18 @@ def watched(library):
     """The library's store through a client whose commands are kept."""
     reads = Reads()
     database = library.store.database
-    client = MongoClient(*database.client.address, event_listeners=[reads], tz_aware=True, directConnection=True)
+    client = MongoClient(
+        *database.client.address, event_listeners=[reads], tz_aware=True, directConnection=True
+    )
     url = f"mongodb://127.0.0.1/{database.rows.database.name}"
     yield Store(Database(url, client=client), KEY), reads
     client.close()
 
 
 @pytest.mark.parametrize("where", ["one", "heads"])
-@pytest.mark.parametrize("query", [Query("concept"), Query("concept", descending=False), Query("concept", retired=None)])
+@pytest.mark.parametrize(
+    "query", [Query("concept"), Query("concept", descending=False), Query("concept", retired=None)]
+)
 @pytest.mark.parametrize("after", [None, "last"])
 def test_the_default_order_reads_index_keys_only(watched, library, heads, where, query, after):
     store, reads = watched
@@ -98,11 +111,17 @@ def test_the_default_order_reads_index_keys_only(watched, library, heads, where,
     [
         Query("concept", filters=(Filter("conceptClass", ("test",)),)),
         Query("concept", filters=(Filter("datatype", ("none",), negated=True),)),
-        Query("concept", sort="name"), Query("concept", facets=True), Query("concept", text="fever"),
+        Query("concept", sort="name"),
+        Query("concept", facets=True),
+        Query("concept", text="fever"),
     ],
-)  # fmt: skip
+)
 def test_a_search_of_one_repository_reads_no_other(watched, library, query):
     store, reads = watched
-    used = plans(store, reads, lambda: MongoIndex(store.database, 30).find(None, Scope((library.at(6),)), query, limit=2))
+    used = plans(
+        store,
+        reads,
+        lambda: MongoIndex(store.database, 30).find(None, Scope((library.at(6),)), query, limit=2),
+    )
     assert {name for stage, name in used if stage == "IXSCAN"} <= {"order", "rev"}
     assert "COLLSCAN" not in {stage for stage, _ in used}

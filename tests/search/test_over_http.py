@@ -27,9 +27,13 @@ def open_api(library, tmp_path_factory):
     library.store.owners.ensure_first("root", TOKEN)
 
     def opened(solr=None):
-        settings = Settings(mongo_url="mongodb://127.0.0.1/unused", secret_key=KEY, root_token=TOKEN)
+        settings = Settings(
+            mongo_url="mongodb://127.0.0.1/unused", secret_key=KEY, root_token=TOKEN
+        )
         cache = ExportCache(str(tmp_path_factory.mktemp("exports")))
-        return Api(create_app(Services(settings, library.store, cache, MemoryQueue(), solr)).test_client())
+        return Api(
+            create_app(Services(settings, library.store, cache, MemoryQueue(), solr)).test_client()
+        )
 
     return opened
 
@@ -39,15 +43,33 @@ def rest_of(url):
 
 
 BOTH = [
-    f"{LAB}concepts/?", f"{LAB}concepts/?sortAsc=name", f"{LAB}concepts/?sortDesc=conceptClass", f"{LAB}concepts/?sortAsc=id",
-    f"{LAB}concepts/?conceptClass=diagnosis,test", f"{LAB}concepts/?locale=fr", f"{LAB}concepts/?extras__units!=none",
-    f"{LAB}concepts/?retired=true", f"{LAB}concepts/?includeRetired=true&verbose=true", f"{LAB}concepts/?released=true",
-    f"{LAB}concepts/?released=false", f"{LAB}v1/concepts/?datatype=numeric&includeMappings=true", f"{LAB}concepts/?updatedSince=2020-01-01",
-    f"{LAB}concepts/?source=labx&owner=northlab", f"{LAB}concepts/?updatedBy=root&sortAsc=lastUpdate",
-    f"{LAB}mappings/?mapType=same-as", f"{LAB}mappings/?concept=A2&includeRetired=true", f"{LAB}mappings/?toConceptSource=refx",
-    f"{LAB}mappings/?sortAsc=mapType", "/concepts/?", "/concepts/?sortAsc=name", "/concepts/?datatype=none&source=labx,refx",
-    "/mappings/?", "/concepts/?released=true", "/concepts/?released=false", "/concepts/?updatedSince=2020-01-01",
-]  # fmt: skip
+    f"{LAB}concepts/?",
+    f"{LAB}concepts/?sortAsc=name",
+    f"{LAB}concepts/?sortDesc=conceptClass",
+    f"{LAB}concepts/?sortAsc=id",
+    f"{LAB}concepts/?conceptClass=diagnosis,test",
+    f"{LAB}concepts/?locale=fr",
+    f"{LAB}concepts/?extras__units!=none",
+    f"{LAB}concepts/?retired=true",
+    f"{LAB}concepts/?includeRetired=true&verbose=true",
+    f"{LAB}concepts/?released=true",
+    f"{LAB}concepts/?released=false",
+    f"{LAB}v1/concepts/?datatype=numeric&includeMappings=true",
+    f"{LAB}concepts/?updatedSince=2020-01-01",
+    f"{LAB}concepts/?source=labx&owner=northlab",
+    f"{LAB}concepts/?updatedBy=root&sortAsc=lastUpdate",
+    f"{LAB}mappings/?mapType=same-as",
+    f"{LAB}mappings/?concept=A2&includeRetired=true",
+    f"{LAB}mappings/?toConceptSource=refx",
+    f"{LAB}mappings/?sortAsc=mapType",
+    "/concepts/?",
+    "/concepts/?sortAsc=name",
+    "/concepts/?datatype=none&source=labx,refx",
+    "/mappings/?",
+    "/concepts/?released=true",
+    "/concepts/?released=false",
+    "/concepts/?updatedSince=2020-01-01",
+]
 
 
 @pytest.mark.parametrize("url", BOTH)
@@ -63,7 +85,10 @@ def test_solr_gives_the_same_pages_as_the_store(open_api, solr, url):
         assert found.headers["num_found"] == expected.headers["num_found"]
         following, plain = found.headers.get("next"), expected.headers.get("next")
     assert plain is None
-    assert good(with_solr.get(f"{url}&limit=0")).get_json() == good(without.get(f"{url}&limit=0")).get_json()
+    assert (
+        good(with_solr.get(f"{url}&limit=0")).get_json()
+        == good(without.get(f"{url}&limit=0")).get_json()
+    )
 
 
 def test_a_cursor_of_one_engine_leads_on_in_the_other(open_api, solr):
@@ -74,10 +99,22 @@ def test_a_cursor_of_one_engine_leads_on_in_the_other(open_api, solr):
             assert good(second.get(rest_of(following))).get_json() == whole[2:4]
 
 
-@pytest.mark.parametrize("url", [f"{LAB}concepts/?limit=2", f"{LAB}mappings/?includeRetired=true", f"{LAB}v1/concepts/?locale=en"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{LAB}concepts/?limit=2",
+        f"{LAB}mappings/?includeRetired=true",
+        f"{LAB}v1/concepts/?locale=en",
+    ],
+)
 def test_facets_are_the_same(open_api, solr, url):
-    found, expected = (good(api.get(url, includeFacets="true")) for api in (open_api(solr), open_api()))
-    assert (found.headers["search-engine"], expected.headers["search-engine"]) == ("solr", "mongodb")
+    found, expected = (
+        good(api.get(url, includeFacets="true")) for api in (open_api(solr), open_api())
+    )
+    assert (found.headers["search-engine"], expected.headers["search-engine"]) == (
+        "solr",
+        "mongodb",
+    )
     assert found.get_json() == expected.get_json()
 
 
@@ -86,14 +123,21 @@ def test_words_and_facets_over_all_sources(open_api, solr):
     found = good(api.get("/concepts/?q=fever&sortAsc=id"))
     assert [concept["id"] for concept in found.get_json()] == ["A2", "B1", "C1"]
     assert found.headers["search-engine"] == "solr"
-    counted = good(api.get("/mappings/?includeRetired=true", includeFacets="true")).get_json()["facets"]["fields"]
+    counted = good(api.get("/mappings/?includeRetired=true", includeFacets="true")).get_json()[
+        "facets"
+    ]["fields"]
     assert counted["source"] == [["LABX", 3]]
     whole = good(api.get("/mappings/?includeRetired=true&limit=0", includeFacets="true")).get_json()
     assert (len(whole["results"]), whole["facets"]["fields"]) == (3, counted)
-    assert [concept["id"] for concept in good(api.get("/concepts/?q=fever&sortAsc=id&limit=0")).get_json()] == ["A2", "B1", "C1"]
+    assert [
+        concept["id"]
+        for concept in good(api.get("/concepts/?q=fever&sortAsc=id&limit=0")).get_json()
+    ] == ["A2", "B1", "C1"]
 
 
-def test_a_write_is_listed_at_once_and_counted_as_missing_where_words_are_asked_for(open_api, solr, library):
+def test_a_write_is_listed_at_once_and_counted_as_missing_where_words_are_asked_for(
+    open_api, solr, library
+):
     api = open_api(solr)
     body = {"id": "N1", "concept_class": "New", "names": [{"name": "Newest", "locale": "en"}]}
     good(api.post("/orgs/NorthLab/sources/OWN/concepts/", body))
@@ -102,11 +146,25 @@ def test_a_write_is_listed_at_once_and_counted_as_missing_where_words_are_asked_
     everywhere = good(api.get("/concepts/?limit=1"))
     worded = good(api.get("/orgs/NorthLab/sources/OWN/concepts/?q=newest"))
 
-    assert ([concept["id"] for concept in listed.get_json()], listed.headers["search-engine"]) == (["N1"], "mongodb")
-    assert ([concept["id"] for concept in everywhere.get_json()], everywhere.headers["search-engine"]) == (["N1"], "mongodb")
-    assert (worded.get_json(), worded.headers["search-engine"], worded.headers["search-behind"]) == ([], "solr", "1")
+    assert ([concept["id"] for concept in listed.get_json()], listed.headers["search-engine"]) == (
+        ["N1"],
+        "mongodb",
+    )
+    assert (
+        [concept["id"] for concept in everywhere.get_json()],
+        everywhere.headers["search-engine"],
+    ) == (["N1"], "mongodb")
+    assert (
+        worded.get_json(),
+        worded.headers["search-engine"],
+        worded.headers["search-behind"],
+    ) == ([], "solr", "1")
     copy_all(library.store, solr)
-    for url in ("/orgs/NorthLab/sources/OWN/concepts/?q=newest", "/concepts/?limit=1", "/concepts/?q=newest"):
+    for url in (
+        "/orgs/NorthLab/sources/OWN/concepts/?q=newest",
+        "/concepts/?limit=1",
+        "/concepts/?q=newest",
+    ):
         answer = good(api.get(url))
         assert [concept["id"] for concept in answer.get_json()] == ["N1"]
         assert (answer.headers["search-engine"], answer.headers["search-behind"]) == ("solr", "0")

@@ -1,4 +1,6 @@
-"""What only Solr does: spellings and ranking, markers, writing, cores, and failing without harm. The rest is in test_contract.py."""
+"""What only Solr does: spellings and ranking, markers, writing, cores, and failing without harm.
+The rest is in test_contract.py.
+"""
 
 import socketserver
 import threading
@@ -24,7 +26,9 @@ AT_1 = Scope((Part(Revision(7, 1)),))
 
 
 def fill(index, *rows, rev=1, repo=7, store="the store"):
-    refused = index.write([document(row, rev, SOURCE) for row in rows], Marker(repo, rev, f"commit {rev}", store))
+    refused = index.write(
+        [document(row, rev, SOURCE) for row in rows], Marker(repo, rev, f"commit {rev}", store)
+    )
     index.commit()
     return refused
 
@@ -43,14 +47,27 @@ def texts(new_solr_index):
     with new_solr_index(lambda: "the store") as index:
         fill(
             index,
-            concept("hyphen", "Chest x-ray"), concept("closed", "Chest xray"), concept("open", "Chest x ray of lung"),
-            concept("hb", "Haemoglobin level"), concept("edema", "Edema of leg"), concept("tumour", "Tumour behaviour, generalised"),
-            concept("zh", "糖尿病の検査"), concept("ar", "مَلَارِيَا", "حمى"), concept("fa", "بيماري قلبي"), concept("gr", "Πυρετός"),
-            concept("ru", "Жёлтая лихорадка"), concept("hi", "मलेरिया बुखार"), concept("ko", "당뇨병 검사"), concept("de", "Röntgenstraße"),
-            concept("crohn", "Crohn's disease"), concept("A00.1", "Cholera, classic"), concept("marks", 'say "hi" \\ back'),
-            concept("long", "y" * 50_000), concept("digits", "Dose ٢٥ mg", "Five \u00b5g"),
+            concept("hyphen", "Chest x-ray"),
+            concept("closed", "Chest xray"),
+            concept("open", "Chest x ray of lung"),
+            concept("hb", "Haemoglobin level"),
+            concept("edema", "Edema of leg"),
+            concept("tumour", "Tumour behaviour, generalised"),
+            concept("zh", "糖尿病の検査"),
+            concept("ar", "مَلَارِيَا", "حمى"),
+            concept("fa", "بيماري قلبي"),
+            concept("gr", "Πυρετός"),
+            concept("ru", "Жёлтая лихорадка"),
+            concept("hi", "मलेरिया बुखार"),
+            concept("ko", "당뇨병 검사"),
+            concept("de", "Röntgenstraße"),
+            concept("crohn", "Crohn's disease"),
+            concept("A00.1", "Cholera, classic"),
+            concept("marks", 'say "hi" \\ back'),
+            concept("long", "y" * 50_000),
+            concept("digits", "Dose ٢٥ mg", "Five \u00b5g"),
             concept("id-part", "Something", external_id="EXT:9/b"),
-        )  # fmt: skip
+        )
         yield index
 
 
@@ -62,26 +79,90 @@ def test_a_hyphenated_word_is_found_in_each_way_to_write_it(texts, text):
 @pytest.mark.parametrize(
     ("text", "one"),
     [
-        ("hemoglobin", "hb"), ("haemoglobin", "hb"), ("hemog*", "hb"), ("hae*", "hb"), ("oedema", "edema"), ("edema leg", "edema"),
-        ("tumor behavior", "tumour"), ("tumours", None), ("generalized", "tumour"), ('"hemoglobin level"', "hb"),
-        ("糖尿病", "zh"), ("糖", "zh"), ("検査", "zh"), ("糖尿病の*", "zh"), ("病糖", None), ("ملاريا", "ar"), ("حمي", "ar"),
-        ("بیماری", "fa"), ("πυρετος", "gr"), ("ΠΥΡΕΤΌΣ", "gr"), ("желтая", "ru"), ("ЛИХОРАДКА", "ru"), ("मलेरिया", "hi"), ("당뇨병", "ko"),
-        ("rontgenstrasse", "de"), ("röntgen*", "de"), ("crohn", "crohn"), ("crohns", "crohn"), ("crohn's", "crohn"), ("Crohn’s", "crohn"),
-        ("A00.1", "A00.1"), ("a00", "A00.1"), ("A00*", "A00.1"), ("A0", None), ("cholera classic", "A00.1"), ('"hi" back', "marks"),
-        ("\\ say", "marks"), ("yyyy*", "long"), ("25", "digits"), ("ext:9/b", "id-part"), ("ext:*", "id-part"), ("e\u0301dema", "edema"),
-        ("मले*", "hi"), ("मलेरि*", "hi"), ("مَلَا*", "ar"), ("\u03bcg", "digits"), ("\u00b5g", "digits"),
+        ("hemoglobin", "hb"),
+        ("haemoglobin", "hb"),
+        ("hemog*", "hb"),
+        ("hae*", "hb"),
+        ("oedema", "edema"),
+        ("edema leg", "edema"),
+        ("tumor behavior", "tumour"),
+        ("tumours", None),
+        ("generalized", "tumour"),
+        ('"hemoglobin level"', "hb"),
+        ("糖尿病", "zh"),
+        ("糖", "zh"),
+        ("検査", "zh"),
+        ("糖尿病の*", "zh"),
+        ("病糖", None),
+        ("ملاريا", "ar"),
+        ("حمي", "ar"),
+        ("بیماری", "fa"),
+        ("πυρετος", "gr"),
+        ("ΠΥΡΕΤΌΣ", "gr"),
+        ("желтая", "ru"),
+        ("ЛИХОРАДКА", "ru"),
+        ("मलेरिया", "hi"),
+        ("당뇨병", "ko"),
+        ("rontgenstrasse", "de"),
+        ("röntgen*", "de"),
+        ("crohn", "crohn"),
+        ("crohns", "crohn"),
+        ("crohn's", "crohn"),
+        ("Crohn’s", "crohn"),
+        ("A00.1", "A00.1"),
+        ("a00", "A00.1"),
+        ("A00*", "A00.1"),
+        ("A0", None),
+        ("cholera classic", "A00.1"),
+        ('"hi" back', "marks"),
+        ("\\ say", "marks"),
+        ("yyyy*", "long"),
+        ("25", "digits"),
+        ("ext:9/b", "id-part"),
+        ("ext:*", "id-part"),
+        ("e\u0301dema", "edema"),
+        ("मले*", "hi"),
+        ("मलेरि*", "hi"),
+        ("مَلَا*", "ar"),
+        ("\u03bcg", "digits"),
+        ("\u00b5g", "digits"),
     ],
-)  # fmt: skip
+)
 def test_a_word_is_found_whatever_its_case_accents_spelling_and_script(texts, text, one):
     assert found(texts, text) == ([one] if one else [])
 
 
 @pytest.mark.parametrize(
     "text",
-    ["*:*", "{!term f=repo}7", "x OR y", 'id:"7"', "_query_:x", "a^2~", "[a TO b]", "(", '"' * 999, "\\" * 999, "a\0\x1f\x1e", "* a *",
-     "a" * 10_000, "a*" * 5_000, "ab " * 3_300, '"' + "a b " * 2_500 + '"', " ".join(map(str, range(2_000))), "a" * 10_000 + "*", "${x}",
-     " ".join(f"tumor{n}" for n in range(16)), "filter(*:*)", "糖" * 3_000, "/a.*/", "\U0001f600", "a:b:c/d?e!f&&g||h", "-a +b"],
-)  # fmt: skip
+    [
+        "*:*",
+        "{!term f=repo}7",
+        "x OR y",
+        'id:"7"',
+        "_query_:x",
+        "a^2~",
+        "[a TO b]",
+        "(",
+        '"' * 999,
+        "\\" * 999,
+        "a\0\x1f\x1e",
+        "* a *",
+        "a" * 10_000,
+        "a*" * 5_000,
+        "ab " * 3_300,
+        '"' + "a b " * 2_500 + '"',
+        " ".join(map(str, range(2_000))),
+        "a" * 10_000 + "*",
+        "${x}",
+        " ".join(f"tumor{n}" for n in range(16)),
+        "filter(*:*)",
+        "糖" * 3_000,
+        "/a.*/",
+        "\U0001f600",
+        "a:b:c/d?e!f&&g||h",
+        "-a +b",
+    ],
+)
 def test_no_text_is_refused_or_finds_more_than_its_words(texts, text):
     hits = texts.find(None, AT_1, Query("concept", text, sort="bestMatch"), limit=100)
     assert hits.total in ((20,) if not any(character.isalnum() for character in text) else (0, 1))
@@ -90,9 +171,12 @@ def test_no_text_is_refused_or_finds_more_than_its_words(texts, text):
 def test_the_best_match_comes_first(index):
     fill(
         index,
-        concept("d", "Other thing", descriptions=[described("malaria as a long story")]), concept("n2", "Severe malaria in children"),
-        concept("n1", "Malaria"), concept("malaria", "Some fever"), concept("x", "Another", external_id="malaria"),
-    )  # fmt: skip
+        concept("d", "Other thing", descriptions=[described("malaria as a long story")]),
+        concept("n2", "Severe malaria in children"),
+        concept("n1", "Malaria"),
+        concept("malaria", "Some fever"),
+        concept("x", "Another", external_id="malaria"),
+    )
     order = found(index, "malaria")
     assert (order[:2], sorted(order[2:4]), order[4:]) == (["malaria", "n1"], ["n2", "x"], ["d"])
 
@@ -100,7 +184,9 @@ def test_the_best_match_comes_first(index):
 def test_equal_matches_are_ordered_by_url(index):
     fill(index, *(concept(short_id, "Same words") for short_id in ("b", "c", "a")))
     assert found(index, "same") == ["c", "b", "a"]
-    up = index.find(None, AT_1, Query("concept", "same", sort="bestMatch", descending=False), limit=10)
+    up = index.find(
+        None, AT_1, Query("concept", "same", sort="bestMatch", descending=False), limit=10
+    )
     assert ids(up) == ["a", "b", "c"]
 
 
@@ -151,14 +237,18 @@ def test_thousands_of_repositories_can_be_asked_at_once(index):
     fill(index, concept("A"))
     parts = (Part(Revision(7, 1)), *(Part(Revision(repo, 3), since=2) for repo in range(100, 5000)))
     assert ids(index.find(None, Scope(parts), Query("concept"), limit=9, fresh=False)) == ["A"]
-    assert ids(index.find(None, Scope(heads=tuple(range(1, 20_000))), Query("concept"), limit=9)) == ["A"]
+    assert ids(
+        index.find(None, Scope(heads=tuple(range(1, 20_000))), Query("concept"), limit=9)
+    ) == ["A"]
 
 
 def test_thousands_of_values_can_be_asked_at_once(index):
     fill(index, concept("A", datatype=""), concept("B", datatype="n,a"))
     many = tuple(f"value {number}" for number in range(5000))
     for values, one in (((*many, "N,A"), "B"), (("", *many), "A"), (("",), "A")):
-        hits = index.find(None, AT_1, Query("concept", filters=(Filter("datatype", values),)), limit=9)
+        hits = index.find(
+            None, AT_1, Query("concept", filters=(Filter("datatype", values),)), limit=9
+        )
         assert ids(hits) == [one]
 
 
@@ -168,7 +258,11 @@ def test_thousands_of_values_can_be_asked_at_once(index):
 @pytest.fixture(scope="module")
 def many(new_solr_index):
     with new_solr_index(lambda: "the store") as index:
-        fill(index, *(concept(f"C{n:03}", f"Thing {n % 7}", "Word", rev=1 + n % 3) for n in range(100)), rev=3)
+        fill(
+            index,
+            *(concept(f"C{n:03}", f"Thing {n % 7}", "Word", rev=1 + n % 3) for n in range(100)),
+            rev=3,
+        )
         yield index
 
 
@@ -180,7 +274,17 @@ def test_a_deep_page_is_the_same_from_either_end(many, monkeypatch, sort, descen
     whole = ids(many.find(None, scope, query, limit=100))
     assert len(whole) == 100
     monkeypatch.setattr(search.solr, "DEEP", 0)
-    for skip, limit in ((1, 10), (45, 10), (60, 7), (90, 10), (95, 10), (99, 1), (99, 10), (100, 10), (500, 10)):
+    for skip, limit in (
+        (1, 10),
+        (45, 10),
+        (60, 7),
+        (90, 10),
+        (95, 10),
+        (99, 1),
+        (99, 10),
+        (100, 10),
+        (500, 10),
+    ):
         page = many.find(None, scope, query, limit=limit, skip=skip)
         assert (ids(page), page.total) == (whole[skip : skip + limit], 100)
         assert page.facets["conceptClass"] == [("Test", 100)]
@@ -190,7 +294,19 @@ def test_a_deep_page_is_the_same_from_either_end(many, monkeypatch, sort, descen
 
 
 def test_a_page_goes_on_behind_any_value(index):
-    names = ['a "quoted" one', "back\\slash", "[a TO b]", "*", "", " ", "\x01", "ü", "糖", "\U0001f600", "z" * 5000]
+    names = [
+        'a "quoted" one',
+        "back\\slash",
+        "[a TO b]",
+        "*",
+        "",
+        " ",
+        "\x01",
+        "ü",
+        "糖",
+        "\U0001f600",
+        "z" * 5000,
+    ]
     fill(index, *(concept(f"C{place}", name or " ") for place, name in enumerate(names)))
     query = Query("concept", sort="name", descending=False)
     whole = ids(index.find(None, AT_1, query, limit=100))
@@ -214,7 +330,10 @@ def test_an_older_state_never_replaces_a_newer_one(index):
 
 def test_a_repair_replaces_any_state(index):
     fill(index, concept("A", to=5), rev=5)
-    assert index.write([document(concept("A"), 3, SOURCE)], Marker(7, 3, "c", "the store"), force=True) == []
+    assert (
+        index.write([document(concept("A"), 3, SOURCE)], Marker(7, 3, "c", "the store"), force=True)
+        == []
+    )
     index.commit()
     assert [to_rev for _, to_rev, _ in index.keys(7)] == [2**31 - 1]
     assert index.marker(7).rev == 3
@@ -232,13 +351,34 @@ def test_a_document_that_solr_refuses_is_set_aside(index, place):
 def test_texts_of_any_length_are_taken(index):
     long = "very long é" * 10_000
     rows = [
-        concept("A", long, "x" * 40_000, concept_class=long, datatype="x" * 40_000, external_id="x" * 40_000,
-                descriptions=[described(long)], extras={"k" * 40_000: "x" * 40_000}),
-        mapping("m", f"{SOURCE}concepts/A/", "/orgs/O/sources/X/concepts/B/", map_type="x" * 40_000, external_id=long,
-                from_concept_name=long, to_concept_name="x" * 40_000),
-    ]  # fmt: skip
+        concept(
+            "A",
+            long,
+            "x" * 40_000,
+            concept_class=long,
+            datatype="x" * 40_000,
+            external_id="x" * 40_000,
+            descriptions=[described(long)],
+            extras={"k" * 40_000: "x" * 40_000},
+        ),
+        mapping(
+            "m",
+            f"{SOURCE}concepts/A/",
+            "/orgs/O/sources/X/concepts/B/",
+            map_type="x" * 40_000,
+            external_id=long,
+            from_concept_name=long,
+            to_concept_name="x" * 40_000,
+        ),
+    ]
     assert fill(index, *rows) == []
-    query = Query("concept", filters=(Filter("conceptClass", (long,)), Filter("extras", ("X" * 40_000,), ("k" * 40_000,))))
+    query = Query(
+        "concept",
+        filters=(
+            Filter("conceptClass", (long,)),
+            Filter("extras", ("X" * 40_000,), ("k" * 40_000,)),
+        ),
+    )
     assert ids(index.find(None, AT_1, query, limit=1)) == ["A"]
 
 
@@ -247,12 +387,21 @@ def test_what_is_there_of_a_repository_can_be_listed_counted_and_forgotten(index
     fill(index, *(concept(f"C{number}", retired=number == 1) for number in range(5)))
     fill(index, concept("A", repo=8), repo=8)
     assert sorted((key.url.split("/")[-2], retired) for key, _, retired in index.keys(7)) == [
-        ("C0", False), ("C1", True), ("C2", False), ("C3", False), ("C4", False),
-    ]  # fmt: skip
+        ("C0", False),
+        ("C1", True),
+        ("C2", False),
+        ("C3", False),
+        ("C4", False),
+    ]
     assert (index.count(7), set(index.markers())) == (5, {7, 8})
     index.forget(7)
     index.commit()
-    assert (index.count(7), index.marker(7), index.count(8), set(index.markers())) == (0, None, 1, {8})
+    assert (index.count(7), index.marker(7), index.count(8), set(index.markers())) == (
+        0,
+        None,
+        1,
+        {8},
+    )
 
 
 def test_rows_are_found_without_asking_for_it_soon_after_they_are_written(index):
@@ -268,7 +417,12 @@ def test_rows_are_found_without_asking_for_it_soon_after_they_are_written(index)
 
 def test_cores_are_made_swapped_and_removed(index):
     other = index.of(f"{index.core}-new")
-    assert (other.exists(other.core), other.ensure(), other.ensure(), other.exists(other.core)) == (False, True, False, True)
+    assert (other.exists(other.core), other.ensure(), other.ensure(), other.exists(other.core)) == (
+        False,
+        True,
+        False,
+        True,
+    )
     fill(other, concept("New"))
     assert index.count(7) == 0
     index.swap(index.core, other.core)
@@ -303,7 +457,9 @@ def answering(answer):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield SolrIndex(f"http://127.0.0.1:{server.server_port}/solr", "any", lambda: "the store", patience=1)
+        yield SolrIndex(
+            f"http://127.0.0.1:{server.server_port}/solr", "any", lambda: "the store", patience=1
+        )
     finally:
         server.shutdown()
         thread.join()
@@ -320,20 +476,34 @@ def send(handler, status, body):
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        (500, b'{"error": {"msg": "no"}}'), (503, b"<html>"), (404, b'{"error": {"msg": "no core"}}'), (200, b"not JSON"), (200, b"[]"),
-        (200, b"{}"), (200, b'{"name": "oclapi-1"}'), (200, b'{"name": "oclapi-1", "response": {"docs": [], "numFound": 0}, "facets": []}'),
+        (500, b'{"error": {"msg": "no"}}'),
+        (503, b"<html>"),
+        (404, b'{"error": {"msg": "no core"}}'),
+        (200, b"not JSON"),
+        (200, b"[]"),
+        (200, b"{}"),
+        (200, b'{"name": "oclapi-1"}'),
+        (200, b'{"name": "oclapi-1", "response": {"docs": [], "numFound": 0}, "facets": []}'),
     ],
-)  # fmt: skip
+)
 def test_a_solr_that_answers_with_errors_is_unavailable(status, body):
-    with answering(lambda handler: send(handler, status, body)) as index, pytest.raises(SearchUnavailable):
+    with (
+        answering(lambda handler: send(handler, status, body)) as index,
+        pytest.raises(SearchUnavailable),
+    ):
         index.find(None, AT_1, Query("concept"), limit=1)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"{}", b"<html>"])
-@pytest.mark.parametrize("ask", [SolrIndex.markers, SolrIndex.counts, SolrIndex.ensure, SolrIndex.swap])
+@pytest.mark.parametrize(
+    "ask", [SolrIndex.markers, SolrIndex.counts, SolrIndex.ensure, SolrIndex.swap]
+)
 def test_what_is_not_solr_is_unavailable_to_jobs_too(body, ask):
     names = ("one", "other") if ask is SolrIndex.swap else ()
-    with answering(lambda handler: send(handler, 200, body)) as index, pytest.raises(SearchUnavailable):
+    with (
+        answering(lambda handler: send(handler, 200, body)) as index,
+        pytest.raises(SearchUnavailable),
+    ):
         ask(index, *names)
 
 
@@ -358,7 +528,9 @@ def test_a_solr_whose_answer_drips_costs_two_time_outs_at_most(chunked):
 
     def drip(handler):
         handler.send_response(200)
-        handler.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", "100000")))
+        handler.send_header(
+            *(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", "100000"))
+        )
         handler.end_headers()
         while not release.wait(0.05):
             handler.wfile.write(b"1\r\n \r\n" if chunked else b" ")
@@ -375,7 +547,10 @@ def test_a_solr_whose_answer_drips_costs_two_time_outs_at_most(chunked):
 def test_an_answer_without_an_end_is_not_kept(monkeypatch):
     monkeypatch.setattr(search.solr_http, "LARGEST", 1000)
     endless = b'{"name": "' + b"x" * 1000 + b'"}'
-    with answering(lambda handler: send(handler, 200, endless)) as index, pytest.raises(SearchUnavailable, match="did not end"):
+    with (
+        answering(lambda handler: send(handler, 200, endless)) as index,
+        pytest.raises(SearchUnavailable, match="did not end"),
+    ):
         index._check_schema()
 
 
@@ -423,7 +598,8 @@ def test_a_connection_that_solr_closed_meanwhile_is_opened_again():
     def answer(handler):
         asked.append(handler.path)
         if len(asked) == 2:
-            handler.close_connection = True  # without a word, as a server does that was idle for too long
+            # without a word, as a server does that was idle for too long
+            handler.close_connection = True
             return
         send(handler, 200, b'{"name": "oclapi-0"}')
 

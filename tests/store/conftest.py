@@ -21,20 +21,36 @@ class Repo:
 
     def __init__(self, store: Store, short_id: str = "LAB") -> None:
         self.store = store
-        fields = {"name": short_id, "public_access": "View", "keeps_claims": False, "extras": None, "custom_validation_schema": None}
-        self.number = store.repos.create("source", "/orgs/NorthLab/", short_id, lambda session: fields, "amina")["_id"]
+        fields = {
+            "name": short_id,
+            "public_access": "View",
+            "keeps_claims": False,
+            "extras": None,
+            "custom_validation_schema": None,
+        }
+        self.number = store.repos.create(
+            "source", "/orgs/NorthLab/", short_id, lambda session: fields, "amina"
+        )["_id"]
         self.url = f"/orgs/NorthLab/sources/{short_id}/"
 
     def concept_url(self, concept: str) -> str:
         return f"{self.url}concepts/{concept}/"
 
-    def commit(self, *concepts: str, retired: bool = False, body: bytes = b"{}", by: str = "amina") -> Revision:
+    def commit(
+        self, *concepts: str, retired: bool = False, body: bytes = b"{}", by: str = "amina"
+    ) -> Revision:
         """Write a new state of each of these concepts."""
 
         def build(session, heads):
             urls = [self.concept_url(concept) for concept in concepts]
-            old = {row.url: row for row in self.store.rows.living(session, self.number, "concept", urls)}
-            return [concept_change(self.number, url, old.get(url), retired=retired, body=body) for url in urls]
+            old = {
+                row.url: row
+                for row in self.store.rows.living(session, self.number, "concept", urls)
+            }
+            return [
+                concept_change(self.number, url, old.get(url), retired=retired, body=body)
+                for url in urls
+            ]
 
         return self.store.commits.commit([self.number], build, by)[self.number]
 
@@ -44,15 +60,28 @@ class Repo:
         return Revision(self.number, found["rev"])
 
 
-def concept_change(number: int, url: str, replaces: Row | None = None, *, retired: bool = False, body: bytes = b"{}") -> Change:
-    return Change(number, "concept", url, url.split("/")[-2], retired, body, {"display": "x"}, replaces)
+def concept_change(
+    number: int,
+    url: str,
+    replaces: Row | None = None,
+    *,
+    retired: bool = False,
+    body: bytes = b"{}",
+) -> Change:
+    return Change(
+        number, "concept", url, url.split("/")[-2], retired, body, {"display": "x"}, replaces
+    )
 
 
-def mapping_change(number: int, repo_url: str, mapping: str, start: str, end: str, replaces: Row | None = None) -> Change:
+def mapping_change(
+    number: int, repo_url: str, mapping: str, start: str, end: str, replaces: Row | None = None
+) -> Change:
     header = {"from": start, "map_type": "SAME-AS", "to": end, "number": 1, "own_to_name": False}
     if not end.startswith(repo_url):
         header["uses"] = [end]
-    return Change(number, "mapping", f"{repo_url}mappings/{mapping}/", mapping, False, b"{}", header, replaces)
+    return Change(
+        number, "mapping", f"{repo_url}mappings/{mapping}/", mapping, False, b"{}", header, replaces
+    )
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ IDLE = 0.3
 @pytest.fixture
 def other(prepared_mongo_url):
     """The database of another process."""
-    database = Database(prepared_mongo_url, client=MongoClient(prepared_mongo_url, tz_aware=True, appname=APP))
+    database = Database(
+        prepared_mongo_url, client=MongoClient(prepared_mongo_url, tz_aware=True, appname=APP)
+    )
     yield database
     database.client.close()
 

@@ -52,10 +52,16 @@ def test_a_commit_without_changes_leaves_the_revision_and_the_clock_alone(store,
 
     assert made == {}
     after = store.repos.by_number(repo.number)
-    assert (after["rev"], after["at"], after["updated_on"]) == (before["rev"], before["at"], before["updated_on"])
+    assert (after["rev"], after["at"], after["updated_on"]) == (
+        before["rev"],
+        before["at"],
+        before["updated_on"],
+    )
 
 
-def test_a_commit_whose_only_trace_is_what_is_beside_it_leaves_the_repository_as_it_was(store, repo):
+def test_a_commit_whose_only_trace_is_what_is_beside_it_leaves_the_repository_as_it_was(
+    store, repo
+):
     repo.commit("A00")
     before = store.repos.by_number(repo.number)
 
@@ -118,7 +124,10 @@ def test_changes_of_several_parts_are_one_commit(store, repo):
 
 def test_what_making_a_change_raises_leaves_no_trace_of_those_written_before(store, repo):
     def build(session, heads):
-        yield from (concept_change(repo.number, repo.concept_url(f"A{number}")) for number in range(2 * PART))
+        yield from (
+            concept_change(repo.number, repo.concept_url(f"A{number}"))
+            for number in range(2 * PART)
+        )
         raise Invalid.field("names", "at least one name is needed")
 
     with pytest.raises(Invalid):
@@ -172,10 +181,14 @@ def test_a_commit_to_a_deleted_repository_is_refused(store, repo):
 
 def test_many_writers_at_once_make_one_revision_each_and_lose_nothing(store, repo):
     with ThreadPoolExecutor(8) as pool:
-        revisions = list(pool.map(lambda number: repo.commit(f"C{number}", "shared").number, range(60)))
+        revisions = list(
+            pool.map(lambda number: repo.commit(f"C{number}", "shared").number, range(60))
+        )
 
     assert sorted(revisions) == list(range(1, 61))
-    assert sorted(ids(store, repo.head())) == sorted([f"C{number}" for number in range(60)] + ["shared"])
+    assert sorted(ids(store, repo.head())) == sorted(
+        [f"C{number}" for number in range(60)] + ["shared"]
+    )
     with store.snapshot() as session:
         assert len(store.rows.history(session, repo.head(), repo.concept_url("shared"))) == 60
 
@@ -200,7 +213,9 @@ def test_threads_of_one_process_take_turns_and_none_of_their_transactions_is_run
     def commit(number):
         def build(session, heads):
             runs.append(number)
-            return [concept_change(one.number, one.concept_url(f"C{number}")) for one in (repo, other)]
+            return [
+                concept_change(one.number, one.concept_url(f"C{number}")) for one in (repo, other)
+            ]
 
         order = [repo.number, other.number] if number % 2 else [other.number, repo.number]
         store.commits.commit(order, build, "amina")
@@ -212,7 +227,9 @@ def test_threads_of_one_process_take_turns_and_none_of_their_transactions_is_run
     assert repo.head().number == other.head().number == 24
 
 
-def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(store, repo, prepared_mongo_url):
+def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(
+    store, repo, prepared_mongo_url
+):
     hasty = Store(Database(prepared_mongo_url, patience=0.05, client=store.database.client), KEY)
     inside, done = Event(), Event()
 
@@ -232,9 +249,13 @@ def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(s
     assert hasty.commits.commit([repo.number], lambda session, heads: [], "ben") == {}
 
 
-def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(store, repo, prepared_mongo_url):
+def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(
+    store, repo, prepared_mongo_url
+):
     patience = 2.0
-    hasty = Store(Database(prepared_mongo_url, patience=patience, client=store.database.client), KEY)
+    hasty = Store(
+        Database(prepared_mongo_url, patience=patience, client=store.database.client), KEY
+    )
 
     def refused(number):
         begun = time.monotonic()
@@ -253,12 +274,16 @@ def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(store, repo
 
 
 class Line:
-    """The connection over which commits go: each of the next answers is lost, before or after the database has done the work."""
+    """The connection over which commits go: each of the next answers is lost, before or after the
+    database has done the work.
+    """
 
     def __init__(self, monkeypatch):
         self._real = ClientSession.commit_transaction
         self.lost, self.does, self.asked = 0, True, 0
-        monkeypatch.setattr(ClientSession, "commit_transaction", lambda session: self._commit(session))
+        monkeypatch.setattr(
+            ClientSession, "commit_transaction", lambda session: self._commit(session)
+        )
 
     def _commit(self, session):
         self.asked += 1
@@ -305,7 +330,9 @@ def test_a_commit_that_was_never_confirmed_is_looked_up(hasty, line):
     assert hasty.commit("B").number == 2
 
 
-def test_a_commit_that_is_not_found_afterwards_is_of_unknown_outcome_and_not_called_done(hasty, line):
+def test_a_commit_that_is_not_found_afterwards_is_of_unknown_outcome_and_not_called_done(
+    hasty, line
+):
     line.lost, line.does = 10**6, False
 
     with pytest.raises(OutcomeUnknown):

@@ -14,7 +14,15 @@ pytestmark = pytest.mark.servers
 SILENCE = 60
 NOW = datetime(2026, 3, 4, 10, 20, 30, tzinfo=UTC)
 LONG = timedelta(seconds=SILENCE)
-ARCHIVE = {"size": 9, "json_size": 2, "json_crc": 1, "start": 527, "end": 530, "mtime": 0, "sha256": "ab"}
+ARCHIVE = {
+    "size": 9,
+    "json_size": 2,
+    "json_crc": 1,
+    "start": 527,
+    "end": 530,
+    "mtime": 0,
+    "sha256": "ab",
+}
 
 
 class Queue:
@@ -74,7 +82,13 @@ def document(store, version):
 
 
 def file(token, edition=1):
-    return {"name": f"orgs/x/{token}.tgz", "edition": edition, "made_at": NOW, "content_at": NOW, "archive": ARCHIVE}
+    return {
+        "name": f"orgs/x/{token}.tgz",
+        "edition": edition,
+        "made_at": NOW,
+        "content_at": NOW,
+        "archive": ARCHIVE,
+    }
 
 
 def start(store, version, now=NOW):
@@ -102,11 +116,18 @@ def test_an_export_goes_from_missing_over_processing_to_ready(store, states, ver
     assert states.of(version, NOW).processed == 1
     store.exports.publish(key(version), token, file(token), NOW)
     ready = states.of(version, NOW)
-    assert (ready.status, ready.busy, ready.file.token, ready.file.archive.size) == ("ready", False, token, 9)
+    assert (ready.status, ready.busy, ready.file.token, ready.file.archive.size) == (
+        "ready",
+        False,
+        token,
+        9,
+    )
     assert set(document(store, version)) == {"_id", "earlier", "file"}
 
 
-def test_a_job_that_ends_between_two_looks_is_not_missing(store, states, queue, version, monkeypatch):
+def test_a_job_that_ends_between_two_looks_is_not_missing(
+    store, states, queue, version, monkeypatch
+):
     states.ask(version, NOW)
     queue.waiting.clear()  # a worker took it
 
@@ -139,7 +160,9 @@ def at_once(work, times=50):
         return list(pool.map(one, range(times)))
 
 
-def test_fifty_clients_asking_at_once_start_one_job_and_one_of_them_is_told_so(states, queue, version):
+def test_fifty_clients_asking_at_once_start_one_job_and_one_of_them_is_told_so(
+    states, queue, version
+):
     answers = at_once(lambda _: states.ask(version, NOW))
     assert [state.status for _, state in answers] == ["processing"] * 50
     assert sorted(started for started, _ in answers) == [False] * 49 + [True]
@@ -250,7 +273,9 @@ def test_with_the_queue_down_asking_leaves_nothing_behind(store, states, queue, 
     assert states.of(version, NOW).status == "missing"
 
 
-def test_a_queue_that_goes_down_when_a_job_is_put_into_it_leaves_nothing_behind(store, states, queue, version, monkeypatch):
+def test_a_queue_that_goes_down_when_a_job_is_put_into_it_leaves_nothing_behind(
+    store, states, queue, version, monkeypatch
+):
     def down(version_id, token):
         raise QueueUnavailable("down")
 
@@ -261,7 +286,9 @@ def test_a_queue_that_goes_down_when_a_job_is_put_into_it_leaves_nothing_behind(
     assert "job" not in document(store, version)
 
 
-def test_while_the_queue_is_down_trying_again_never_looks_like_processing(store, states, queue, version, monkeypatch):
+def test_while_the_queue_is_down_trying_again_never_looks_like_processing(
+    store, states, queue, version, monkeypatch
+):
     def down():
         assert states.of(version, NOW).status == "missing"
         raise QueueUnavailable("down")
@@ -281,7 +308,9 @@ def test_with_the_queue_down_recreating_keeps_the_archive(store, states, queue, 
     assert states.of(version, NOW).status == "ready"
 
 
-def test_with_the_queue_down_a_waiting_job_counts_no_more_and_a_running_one_does(store, states, queue, version):
+def test_with_the_queue_down_a_waiting_job_counts_no_more_and_a_running_one_does(
+    store, states, queue, version
+):
     states.ask(version, NOW)
     queue.down = True
     assert states.of(version, NOW + GRACE).status == "missing"
@@ -300,7 +329,9 @@ def test_the_export_of_a_new_version_comes_when_the_queue_is_back(store, states,
     assert len(queue.waiting) == 1
 
 
-def test_a_version_is_read_together_with_its_repository_and_its_export(store, states, repo, version):
+def test_a_version_is_read_together_with_its_repository_and_its_export(
+    store, states, repo, version
+):
     newer = released(store, repo, "v2")
     make(store, states, version)
     source = store.repos.by_number(repo.number)
@@ -325,7 +356,9 @@ def test_a_version_made_with_a_job_keeps_none_when_the_queue_is_down(store, stat
     assert document(store, version) == {"_id": version["_id"], "wanted": 1}
 
 
-def test_the_first_job_of_a_version_whose_maker_died_before_queueing_it_is_replaced(store, states, queue, repo):
+def test_the_first_job_of_a_version_whose_maker_died_before_queueing_it_is_replaced(
+    store, states, queue, repo
+):
     version = released(store, repo, "v2", job="a" * 32)
     made = version["created_on"]
     states.heal(version, made + GRACE / 2)
@@ -343,7 +376,9 @@ def test_healing_leaves_live_jobs_and_unwanted_exports_alone(store, states, queu
     assert (queue.waiting, list(store.exports.unsettled())) == ([], [])
 
 
-def test_a_job_that_died_is_started_again_and_given_up_after_the_last_try(store, states, queue, version):
+def test_a_job_that_died_is_started_again_and_given_up_after_the_last_try(
+    store, states, queue, version
+):
     now = NOW
     states.ask(version, now)
     for _ in range(MOST_TRIES):
@@ -353,7 +388,10 @@ def test_a_job_that_died_is_started_again_and_given_up_after_the_last_try(store,
         assert states.of(version, now).status == "missing"
         states.heal(version, now)
     failed = states.of(version, now)
-    assert (failed.status, failed.error) == ("failed", "the worker died 3 times while it made this export")
+    assert (failed.status, failed.error) == (
+        "failed",
+        "the worker died 3 times while it made this export",
+    )
     assert list(store.exports.unsettled()) == []
     assert len(queue.waiting) == MOST_TRIES
 
@@ -382,10 +420,14 @@ def test_a_lost_place_in_the_queue_is_no_try(store, states, queue, version):
 
 
 def edit(store, repo, text):
-    return store.versions.edit(repo.number, "v1", lambda session, found: {"description": text}, "amina")[0]
+    return store.versions.edit(
+        repo.number, "v1", lambda session, found: {"description": text}, "amina"
+    )[0]
 
 
-def test_an_edit_has_the_export_made_anew_and_serves_the_old_one_meanwhile(store, states, repo, version):
+def test_an_edit_has_the_export_made_anew_and_serves_the_old_one_meanwhile(
+    store, states, repo, version
+):
     old = make(store, states, version)
     edited = edit(store, repo, "second thoughts")
     states.heal(edited, NOW)
@@ -403,7 +445,8 @@ def test_an_edit_while_a_job_runs_has_another_run_after_it(store, states, repo, 
     edited = edit(store, repo, "too late for that job")
     store.exports.publish(key(version), token, file(token, 1), NOW)
     between = states.of(edited, NOW)
-    assert (between.file.edition, between.busy) == (1, True)  # nobody shall take the old one for the newest
+    # nobody shall take the old one for the newest
+    assert (between.file.edition, between.busy) == (1, True)
     assert [found for found, _ in store.exports.unsettled()] == [key(version)]
     states.heal(edited, NOW)
     assert states.of(edited, NOW).busy
@@ -428,7 +471,14 @@ def test_an_edit_does_not_bring_back_an_export_that_was_deleted(store, states, r
 
 def test_deleting_a_version_has_its_followers_made_anew(store, states, repo, version):
     second = store.versions.create(
-        repo.number, "v2", lambda session, head: {"released": True, "retired": False, "previous_version": "v1", "parent_version": None}
+        repo.number,
+        "v2",
+        lambda session, head: {
+            "released": True,
+            "retired": False,
+            "previous_version": "v1",
+            "parent_version": None,
+        },
     )
     make(store, states, second)
     store.versions.delete(repo.number, "v1")
@@ -467,7 +517,9 @@ def test_recreating_beside_a_rebuild_takes_the_old_file_away(store, states, queu
     assert (started, state.status, len(queue.waiting)) == (True, "processing", 1)
 
 
-def test_a_link_finds_the_file_it_was_given_out_for_until_it_is_forgotten(store, states, repo, version):
+def test_a_link_finds_the_file_it_was_given_out_for_until_it_is_forgotten(
+    store, states, repo, version
+):
     old = make(store, states, version)
     edited = edit(store, repo, "x")
     states.heal(edited, NOW)
@@ -512,7 +564,9 @@ def test_clearing_forgets_a_dead_job_and_leaves_a_live_one(store, states, versio
 
 
 def test_looking_for_what_to_heal_scans_nothing(store, version):
-    plan = store.database.exports.find({"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}).explain()
+    plan = store.database.exports.find(
+        {"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}
+    ).explain()
     stages = str(plan["queryPlanner"]["winningPlan"])
     assert "COLLSCAN" not in stages
     assert "'wanted'" in stages

@@ -32,18 +32,25 @@ class Copy:
         self.reached, self.told = upto, len(news)
 
     def at(self, number):
-        return sorted(url for (url, from_rev), to_rev in self.rows.items() if from_rev <= number < to_rev)
+        return sorted(
+            url for (url, from_rev), to_rev in self.rows.items() if from_rev <= number < to_rev
+        )
 
 
 def truth(store, number, at):
     """The URLs of the rows visible at a revision."""
     with store.snapshot() as session:
-        pages = [store.rows.page(session, Revision(number, at), Slice(kind, retired=None), limit=10_000) for kind in feed.KINDS]
+        pages = [
+            store.rows.page(session, Revision(number, at), Slice(kind, retired=None), limit=10_000)
+            for kind in feed.KINDS
+        ]
     return sorted(row.url for rows in pages for row in rows)
 
 
 def add_mapping(repo, name):
-    change = mapping_change(repo.number, repo.url, name, repo.concept_url("A"), repo.concept_url(name))
+    change = mapping_change(
+        repo.number, repo.url, name, repo.concept_url("A"), repo.concept_url(name)
+    )
     repo.store.commits.commit([repo.number], lambda session, heads: [change], "amina")
 
 
@@ -90,7 +97,8 @@ def test_a_long_read_goes_on_with_new_snapshots_and_misses_nothing(store, repo, 
 
 def test_an_end_beyond_the_head_is_not_told(store, repo):
     repo.commit("A")
-    store.database.rows.update_one({"repo": repo.number}, {"$set": {"to_rev": 2}})  # as an import does that shows all it wrote at its end
+    # as an import does that shows all it wrote at its end
+    store.database.rows.update_one({"repo": repo.number}, {"$set": {"to_rev": 2}})
     assert [one.row.to_rev for one in store.feed.news(repo.number, 0, 1)] == [LIVE]
     assert [row.to_rev for row in store.feed.headers(repo.number, 1)] == [LIVE]
     assert store.feed.row(repo.number, repo.concept_url("A"), 1).row.to_rev == LIVE
@@ -121,7 +129,10 @@ def test_repositories_changed_since_a_moment_are_found(store, repo):
     moment = store.feed.head(repo.number).updated_on
     assert [head.repo for head in store.feed.changed_since(moment)] == [repo.number]
     assert store.feed.changed_since(moment + timedelta(milliseconds=1)) == []
-    assert [(head.repo, head.rev) for head in store.feed.heads()] == [(repo.number, 1), (other.number, 0)]
+    assert [(head.repo, head.rev) for head in store.feed.heads()] == [
+        (repo.number, 1),
+        (other.number, 0),
+    ]
 
 
 def test_a_revision_is_known_by_its_commit(store, repo):

@@ -21,13 +21,20 @@ def test_emptying_a_copy_ends_the_turn_of_those_who_write_to_it(store):
 def test_replacing_the_whole_index_ends_every_turn(store):
     before = [store.index_notes.turn(number, NOW) for number in (1, 2)]
     store.index_notes.end_turn(None)
-    assert all(store.index_notes.turn(number, NOW) != turn for number, turn in zip((1, 2), before, strict=True))
+    assert all(
+        store.index_notes.turn(number, NOW) != turn
+        for number, turn in zip((1, 2), before, strict=True)
+    )
 
 
 def test_who_holds_a_copy_keeps_the_others_away_for_a_while(store):
     notes = store.index_notes
     notes.hold(1, LATER)
-    assert (notes.turn(1, NOW).held, notes.turn(1, LATER).held, notes.turn(2, NOW).held) == (True, False, False)
+    assert (notes.turn(1, NOW).held, notes.turn(1, LATER).held, notes.turn(2, NOW).held) == (
+        True,
+        False,
+        False,
+    )
     notes.hold(None, LATER)
     assert notes.turn(2, NOW).held
     notes.hold(None, NOW)

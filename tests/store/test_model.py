@@ -1,4 +1,6 @@
-"""Random writers beside random readers pinned to old and new revisions: every read equals a model in memory, none is short by a row."""
+"""Random writers beside random readers pinned to old and new revisions: every read equals a model
+in memory, none is short by a row.
+"""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +24,8 @@ POOL = [f"C{number}" for number in range(60)]
 class History:
     """What the writers were told, and what the readers saw."""
 
-    commits: dict[int, dict[str, tuple[bytes, bool]]] = field(default_factory=dict)  # revision -> concept -> (body, retired)
+    # revision -> concept -> (body, retired)
+    commits: dict[int, dict[str, tuple[bytes, bool]]] = field(default_factory=dict)
     seen: list[tuple[str, int, Slice, object]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -32,20 +35,32 @@ class History:
         for number in range(1, revision + 1):
             for concept, (body, retired) in self.commits[number].items():
                 state[concept] = (number, body, retired)
-        rows = [(number, concept, body) for concept, (number, body, retired) in state.items() if wanted.retired in (None, retired)]
+        rows = [
+            (number, concept, body)
+            for concept, (number, body, retired) in state.items()
+            if wanted.retired in (None, retired)
+        ]
         return sorted(row for row in rows if row[0] >= wanted.since)
 
 
 def write(repo: Repo, history: History, random: Random) -> None:
     for _ in range(COMMITS):
         concepts = random.sample(POOL, random.choice([1, 1, 2, 15]))
-        states = {concept: (str(random.random()).encode(), random.random() < 0.3) for concept in concepts}
+        states = {
+            concept: (str(random.random()).encode(), random.random() < 0.3) for concept in concepts
+        }
 
         def build(session, heads, states=states):
             urls = {repo.concept_url(concept): concept for concept in states}
-            old = {row.url: row for row in repo.store.rows.living(session, repo.number, "concept", urls)}
+            old = {
+                row.url: row
+                for row in repo.store.rows.living(session, repo.number, "concept", urls)
+            }
             return [
-                concept_change(repo.number, url, old.get(url), retired=states[name][1], body=states[name][0]) for url, name in urls.items()
+                concept_change(
+                    repo.number, url, old.get(url), retired=states[name][1], body=states[name][0]
+                )
+                for url, name in urls.items()
             ]
 
         revision = repo.store.commits.commit([repo.number], build, "amina")[repo.number]
@@ -59,7 +74,9 @@ def by_pages(repo: Repo, revision: Revision, wanted: Slice, random: Random) -> o
     newest_first = random.random() < 0.5
     while True:
         with repo.store.snapshot() as session:
-            page = repo.store.rows.page(session, revision, wanted, limit=limit, after=after, newest_first=newest_first)
+            page = repo.store.rows.page(
+                session, revision, wanted, limit=limit, after=after, newest_first=newest_first
+            )
         rows += [(row.from_rev, row.id, row.body) for row in page]
         if len(page) < limit:
             return rows[::-1] if newest_first else rows
@@ -107,7 +124,12 @@ def read(repo: Repo, history: History, random: Random) -> None:
 
 
 @pytest.mark.servers
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=False)
+@settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    print_blob=False,
+)
 @given(seed=st.integers(0, 2**32))
 def test_every_read_at_a_revision_equals_the_model(store, seed):
     repo, history, random = Repo(store, f"S{seed}-{Random().random()}"), History(), Random(seed)
@@ -118,8 +140,13 @@ def test_every_read_at_a_revision_equals_the_model(store, seed):
         for done in work:
             done.result()
 
-    # The same concept name may be part of several commits at once: the store's own order decides, and the commits are its log.
+    # The same concept name may be part of several commits at once: the store's own order decides,
+    # and the commits are its log.
     assert sorted(history.commits) == list(range(1, WRITERS * COMMITS + 1))
     assert len(history.seen) == READERS * READS
     for way, revision, wanted, result in history.seen:
-        assert result == READINGS[way][1](history.rows_at(revision, wanted)), (way, revision, wanted)
+        assert result == READINGS[way][1](history.rows_at(revision, wanted)), (
+            way,
+            revision,
+            wanted,
+        )

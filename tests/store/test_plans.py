@@ -1,4 +1,6 @@
-"""How the server answers each kind of read: with the index that was meant, no scan of a collection, no sort in memory."""
+"""How the server answers each kind of read: with the index that was meant, no scan of a collection,
+no sort in memory.
+"""
 
 import contextlib
 from datetime import UTC, datetime
@@ -15,7 +17,9 @@ from oclapi.store.rows import Slice
 from oclapi.store.store import Store
 from tests.store.conftest import KEY, Repo, mapping_change
 
-BOUNDS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+BOUNDS: CodecOptions[dict[str, Any]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
 """The ends of a range in a plan may be moments that Python has no value for."""
 READS = ("find", "count", "aggregate", "findAndModify", "update")
 
@@ -28,7 +32,9 @@ class Reads(monitoring.CommandListener):
 
     def started(self, event):
         if event.command_name in READS:
-            self.commands.append({name: value for name, value in event.command.items() if not name.startswith("$")})
+            self.commands.append(
+                {name: value for name, value in event.command.items() if not name.startswith("$")}
+            )
 
     def succeeded(self, event):
         pass
@@ -59,10 +65,24 @@ def source(store):
     for commit in range(4):
         repo.commit(*{f"C{number}" for number in range(commit * 10, commit * 10 + 10)} | {"C0"})
     made = [
-        mapping_change(repo.number, repo.url, f"m{number}", repo.concept_url("C1"), repo.concept_url(f"C{number}"))
+        mapping_change(
+            repo.number,
+            repo.url,
+            f"m{number}",
+            repo.concept_url("C1"),
+            repo.concept_url(f"C{number}"),
+        )
         for number in range(2, 30)
     ]
-    made.append(mapping_change(repo.number, repo.url, "out", repo.concept_url("C1"), "/orgs/RefOrg/sources/REFX/concepts/G/"))
+    made.append(
+        mapping_change(
+            repo.number,
+            repo.url,
+            "out",
+            repo.concept_url("C1"),
+            "/orgs/RefOrg/sources/REFX/concepts/G/",
+        )
+    )
     store.commits.commit([repo.number], lambda session, heads: made, "amina")
     return repo
 
@@ -92,7 +112,9 @@ def plans(store, reads, read):
                     "cursor" if "find" in command else "",
                 )
             }
-            plan = client[store.database.rows.database.name].command("explain", asked, verbosity="queryPlanner", codec_options=BOUNDS)
+            plan = client[store.database.rows.database.name].command(
+                "explain", asked, verbosity="queryPlanner", codec_options=BOUNDS
+            )
             found |= set(stages(plan))
     return found
 
@@ -111,101 +133,296 @@ def stages(plan):
 
 
 def page(**options):
-    return lambda store, repo, session: store.rows.page(session, repo.head(), Slice("concept"), limit=10, **options)
+    return lambda store, repo, session: store.rows.page(
+        session, repo.head(), Slice("concept"), limit=10, **options
+    )
 
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 CONTENT = {
-    "one item": ("item", lambda store, repo, session: store.rows.one(session, repo.head(), repo.concept_url("C0"))),
-    "the history of an item": ("item", lambda store, repo, session: store.rows.history(session, repo.head(), repo.concept_url("C0"))),
-    "a page of the history": ("item", lambda store, repo, session: (
-        store.rows.history(session, repo.head(), repo.concept_url("C0"), limit=2, skip=1))),
-    "the length of a history": ("item", lambda store, repo, session: (
-        store.rows.history_count(session, repo.head(), repo.concept_url("C0")))),
-    "a history as a stream": ("item", lambda store, repo, session: list(store.rows.history_batches(repo.head(), repo.concept_url("C0")))),
-    "one version of a concept": ("item", lambda store, repo, session: (
-        store.rows.state(session, repo.head(), "concept", repo.concept_url("C0"), 1))),
-    "one version of a mapping": ("item", lambda store, repo, session: (
-        store.rows.state(session, repo.head(), "mapping", f"{repo.url}mappings/m1/", 1))),
+    "one item": (
+        "item",
+        lambda store, repo, session: store.rows.one(session, repo.head(), repo.concept_url("C0")),
+    ),
+    "the history of an item": (
+        "item",
+        lambda store, repo, session: store.rows.history(
+            session, repo.head(), repo.concept_url("C0")
+        ),
+    ),
+    "a page of the history": (
+        "item",
+        lambda store, repo, session: store.rows.history(
+            session, repo.head(), repo.concept_url("C0"), limit=2, skip=1
+        ),
+    ),
+    "the length of a history": (
+        "item",
+        lambda store, repo, session: store.rows.history_count(
+            session, repo.head(), repo.concept_url("C0")
+        ),
+    ),
+    "a history as a stream": (
+        "item",
+        lambda store, repo, session: list(
+            store.rows.history_batches(repo.head(), repo.concept_url("C0"))
+        ),
+    ),
+    "one version of a concept": (
+        "item",
+        lambda store, repo, session: store.rows.state(
+            session, repo.head(), "concept", repo.concept_url("C0"), 1
+        ),
+    ),
+    "one version of a mapping": (
+        "item",
+        lambda store, repo, session: store.rows.state(
+            session, repo.head(), "mapping", f"{repo.url}mappings/m1/", 1
+        ),
+    ),
     "a first page": ("order", page()),
     "a page, newest first": ("order", page(newest_first=True)),
     "a page behind a cursor": ("order", page(after=(2, "/orgs/"))),
     "a page behind a cursor, newest first": ("order", page(after=(3, "/orgs/"), newest_first=True)),
     "a page that skips": ("order", page(skip=20)),
-    "a difference": ("order", lambda store, repo, session: store.rows.page(session, repo.head(), Slice("concept", since=3), limit=10)),
-    "a count": ("order", lambda store, repo, session: store.rows.count(session, repo.head(), Slice("concept", since=2))),
-    "a stream": ("order", lambda store, repo, session: list(store.rows.bodies(repo.head(), Slice("mapping", retired=None)))),
-    "a concept's mappings": ("from", lambda store, repo, session: (
-        store.rows.of_concept(session, repo.head(), repo.concept_url("C1"), limit=10))),
-    "the mappings to a concept": ("to", lambda store, repo, session: (
-        store.rows.of_concept(session, repo.head(), repo.concept_url("C9"), limit=10, inverse=True))),
-    "a concept's mappings as a stream": ("from", lambda store, repo, session: (
-        list(store.rows.of_concept_batches(repo.head(), repo.concept_url("C1"))))),
-    "the mappings of several concepts": ("to", lambda store, repo, session: (
-        store.rows.of_concepts(session, repo.head(), [repo.concept_url("C1")], inverse=True))),
-    "bodies by their keys": ("item", lambda store, repo, session: (
-        store.rows.bodies_of(session, [(repo.number, repo.concept_url("C1"), 1)]))),
-    "the time of a revision": ("rev", lambda store, repo, session: store.rows.content_at(session, repo.head())),
-    "names": ("ends", lambda store, repo, session: store.rows.living_names(session, repo.number, [repo.concept_url("C1")])),
-    "mappings between two concepts": ("from", lambda store, repo, session: (
-        store.rows.living_between(session, repo.number, [(repo.concept_url("C1"), repo.concept_url("C5"))]))),
-    "living rows": ("ends", lambda store, repo, session: store.rows.living(session, repo.number, "concept", [repo.concept_url("C1")])),
-    "what is mapped already": ("from", lambda store, repo, session: (
-        store.rows.living_mappings(session, repo.number, [(repo.concept_url("C1"), "SAME-AS", repo.concept_url("C5"))]))),
-    "mappings that show a name": ("to", lambda store, repo, session: (
-        list(store.rows.living_showing(session, repo.number, [repo.concept_url("C5")])))),
-    "how many mappings show a name": ("to", lambda store, repo, session: (
-        store.rows.count_showing(session, repo.number, [repo.concept_url("C5")]))),
-    "who claims a name": ("claims", lambda store, repo, session: store.rows.claimants(session, repo.number, [5])),
-    "who leans on a source": ("uses", lambda store, repo, session: list(store.rows.leaning_on(session, "/orgs/RefOrg/sources/REFX/"))),
-    "what is no longer there": ("ends", lambda store, repo, session: store.rows.removed(session, repo.head(), "concept", 2)),
-    "the counts at a revision": ("rev", lambda store, repo, session: store.rows.counts(session, repo.head())),
-    "the first revision since a moment": ("at", lambda store, repo, session: (
-        store.rows.first_since(session, repo.number, MOMENT, whole_seconds=False))),
-    "the first revision since a whole second": ("shown", lambda store, repo, session: (
-        store.rows.first_since(session, repo.number, MOMENT, whole_seconds=True))),
+    "a difference": (
+        "order",
+        lambda store, repo, session: store.rows.page(
+            session, repo.head(), Slice("concept", since=3), limit=10
+        ),
+    ),
+    "a count": (
+        "order",
+        lambda store, repo, session: store.rows.count(
+            session, repo.head(), Slice("concept", since=2)
+        ),
+    ),
+    "a stream": (
+        "order",
+        lambda store, repo, session: list(
+            store.rows.bodies(repo.head(), Slice("mapping", retired=None))
+        ),
+    ),
+    "a concept's mappings": (
+        "from",
+        lambda store, repo, session: store.rows.of_concept(
+            session, repo.head(), repo.concept_url("C1"), limit=10
+        ),
+    ),
+    "the mappings to a concept": (
+        "to",
+        lambda store, repo, session: store.rows.of_concept(
+            session, repo.head(), repo.concept_url("C9"), limit=10, inverse=True
+        ),
+    ),
+    "a concept's mappings as a stream": (
+        "from",
+        lambda store, repo, session: list(
+            store.rows.of_concept_batches(repo.head(), repo.concept_url("C1"))
+        ),
+    ),
+    "the mappings of several concepts": (
+        "to",
+        lambda store, repo, session: store.rows.of_concepts(
+            session, repo.head(), [repo.concept_url("C1")], inverse=True
+        ),
+    ),
+    "bodies by their keys": (
+        "item",
+        lambda store, repo, session: store.rows.bodies_of(
+            session, [(repo.number, repo.concept_url("C1"), 1)]
+        ),
+    ),
+    "the time of a revision": (
+        "rev",
+        lambda store, repo, session: store.rows.content_at(session, repo.head()),
+    ),
+    "names": (
+        "ends",
+        lambda store, repo, session: store.rows.living_names(
+            session, repo.number, [repo.concept_url("C1")]
+        ),
+    ),
+    "mappings between two concepts": (
+        "from",
+        lambda store, repo, session: store.rows.living_between(
+            session, repo.number, [(repo.concept_url("C1"), repo.concept_url("C5"))]
+        ),
+    ),
+    "living rows": (
+        "ends",
+        lambda store, repo, session: store.rows.living(
+            session, repo.number, "concept", [repo.concept_url("C1")]
+        ),
+    ),
+    "what is mapped already": (
+        "from",
+        lambda store, repo, session: store.rows.living_mappings(
+            session, repo.number, [(repo.concept_url("C1"), "SAME-AS", repo.concept_url("C5"))]
+        ),
+    ),
+    "mappings that show a name": (
+        "to",
+        lambda store, repo, session: list(
+            store.rows.living_showing(session, repo.number, [repo.concept_url("C5")])
+        ),
+    ),
+    "how many mappings show a name": (
+        "to",
+        lambda store, repo, session: store.rows.count_showing(
+            session, repo.number, [repo.concept_url("C5")]
+        ),
+    ),
+    "who claims a name": (
+        "claims",
+        lambda store, repo, session: store.rows.claimants(session, repo.number, [5]),
+    ),
+    "who leans on a source": (
+        "uses",
+        lambda store, repo, session: list(
+            store.rows.leaning_on(session, "/orgs/RefOrg/sources/REFX/")
+        ),
+    ),
+    "what is no longer there": (
+        "ends",
+        lambda store, repo, session: store.rows.removed(session, repo.head(), "concept", 2),
+    ),
+    "the counts at a revision": (
+        "rev",
+        lambda store, repo, session: store.rows.counts(session, repo.head()),
+    ),
+    "the first revision since a moment": (
+        "at",
+        lambda store, repo, session: store.rows.first_since(
+            session, repo.number, MOMENT, whole_seconds=False
+        ),
+    ),
+    "the first revision since a whole second": (
+        "shown",
+        lambda store, repo, session: store.rows.first_since(
+            session, repo.number, MOMENT, whole_seconds=True
+        ),
+    ),
     "a repository": ("url", lambda store, repo, session: store.repos.by_url(repo.url)),
     "a version": ("id", lambda store, repo, session: store.versions.by_id(repo.number, "v1")),
-    "the latest release": ("newest", lambda store, repo, session: store.versions.latest(repo.number)),
-    "the newest version": ("newest", lambda store, repo, session: store.versions.newest(repo.number)),
-    "an owner's repositories": ("owner", lambda store, repo, session: (
-        store.repos.listing({"owner_url": "/orgs/NorthLab/", "kind": "source"}, limit=10, skip=0))),
-    "all repositories of a kind": ("kind", lambda store, repo, session: store.repos.listing({"kind": "source"}, limit=10, skip=0)),
-    "the organisations": ("newest", lambda store, repo, session: store.owners.orgs({}, limit=10, skip=0)),
-    "an owner's repositories that a caller may read": ("owner", lambda store, repo, session: (
-        store.repos.listing({"owner_url": "/orgs/NorthLab/", "kind": "source", **readable(Caller("ben"))}, limit=10, skip=0))),
-    "repositories changed since a moment": ("kind", lambda store, repo, session: (
-        store.repos.listing({"kind": "source", "updated_on": {"$gte": MOMENT}}, limit=10, skip=0))),
-    "the versions": ("newest", lambda store, repo, session: store.versions.listing(repo.number, {}, limit=10, skip=0)),
-    "the released versions": ("newest", lambda store, repo, session: (
-        store.versions.listing(repo.number, {"released": True}, limit=10, skip=0))),
-    "the latest releases of several": ("newest", lambda store, repo, session: store.versions.latest_of([repo.number])),
-    "the organisations of a member": ("memberships", lambda store, repo, session: (
-        store.owners.orgs({"members": "amina", **readable_orgs(Caller("ben"))}, limit=10, skip=0))),
-    "the users": ("active", lambda store, repo, session: store.users.listing({"active": True}, limit=10, skip=0)),
-    "how many repositories owners have": ("owner", lambda store, repo, session: store.repos.counts(["/orgs/NorthLab/"], {})),
-    "how many organisations users are in": ("memberships", lambda store, repo, session: store.owners.memberships(["amina"], {})),
+    "the latest release": (
+        "newest",
+        lambda store, repo, session: store.versions.latest(repo.number),
+    ),
+    "the newest version": (
+        "newest",
+        lambda store, repo, session: store.versions.newest(repo.number),
+    ),
+    "an owner's repositories": (
+        "owner",
+        lambda store, repo, session: store.repos.listing(
+            {"owner_url": "/orgs/NorthLab/", "kind": "source"}, limit=10, skip=0
+        ),
+    ),
+    "all repositories of a kind": (
+        "kind",
+        lambda store, repo, session: store.repos.listing({"kind": "source"}, limit=10, skip=0),
+    ),
+    "the organisations": (
+        "newest",
+        lambda store, repo, session: store.owners.orgs({}, limit=10, skip=0),
+    ),
+    "an owner's repositories that a caller may read": (
+        "owner",
+        lambda store, repo, session: store.repos.listing(
+            {"owner_url": "/orgs/NorthLab/", "kind": "source", **readable(Caller("ben"))},
+            limit=10,
+            skip=0,
+        ),
+    ),
+    "repositories changed since a moment": (
+        "kind",
+        lambda store, repo, session: store.repos.listing(
+            {"kind": "source", "updated_on": {"$gte": MOMENT}}, limit=10, skip=0
+        ),
+    ),
+    "the versions": (
+        "newest",
+        lambda store, repo, session: store.versions.listing(repo.number, {}, limit=10, skip=0),
+    ),
+    "the released versions": (
+        "newest",
+        lambda store, repo, session: store.versions.listing(
+            repo.number, {"released": True}, limit=10, skip=0
+        ),
+    ),
+    "the latest releases of several": (
+        "newest",
+        lambda store, repo, session: store.versions.latest_of([repo.number]),
+    ),
+    "the organisations of a member": (
+        "memberships",
+        lambda store, repo, session: store.owners.orgs(
+            {"members": "amina", **readable_orgs(Caller("ben"))}, limit=10, skip=0
+        ),
+    ),
+    "the users": (
+        "active",
+        lambda store, repo, session: store.users.listing({"active": True}, limit=10, skip=0),
+    ),
+    "how many repositories owners have": (
+        "owner",
+        lambda store, repo, session: store.repos.counts(["/orgs/NorthLab/"], {}),
+    ),
+    "how many organisations users are in": (
+        "memberships",
+        lambda store, repo, session: store.owners.memberships(["amina"], {}),
+    ),
     "the outcomes of a task": ("task", lambda store, repo, session: list(store.tasks.results("t"))),
-    "the organisations of a caller": ("memberships", lambda store, repo, session: store.owners.ids({"members": "amina"})),
+    "the organisations of a caller": (
+        "memberships",
+        lambda store, repo, session: store.owners.ids({"members": "amina"}),
+    ),
     "a mail that is due": ("due", lambda store, repo, session: store.mails.next(datetime.now(UTC))),
-    "the holder of a token": ("tokens", lambda store, repo, session: store.users.by_token("0" * 40)),
-}  # fmt: skip
+    "the holder of a token": (
+        "tokens",
+        lambda store, repo, session: store.users.by_token("0" * 40),
+    ),
+}
 
 
-ALONE = ("rev", "at", "shown", "url", "id", "newest", "owner", "kind", "tokens", "active", "memberships", "task", "due")
+ALONE = (
+    "rev",
+    "at",
+    "shown",
+    "url",
+    "id",
+    "newest",
+    "owner",
+    "kind",
+    "tokens",
+    "active",
+    "memberships",
+    "task",
+    "due",
+)
 """Indexes of reads outside of a repository's content, which need no session."""
 STEADY = ("a history as a stream", "a concept's mappings as a stream")
-"""Reads of content by indexes whose keys never move, which may outlive a snapshot: test_snapshots.py shows that they lose nothing."""
+"""Reads of content by indexes whose keys never move, which may outlive a snapshot:
+test_snapshots.py shows that they lose nothing.
+"""
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("name", [name for name, (index, _) in CONTENT.items() if index not in ALONE and name not in STEADY])
+@pytest.mark.parametrize(
+    "name",
+    [name for name, (index, _) in CONTENT.items() if index not in ALONE and name not in STEADY],
+)
 def test_every_read_of_content_is_a_snapshot_read(store, reads, source, name):
     reads.commands.clear()
     with store.snapshot() as session:
         CONTENT[name][1](store, source, session)
 
-    asked = [command for command in reads.commands if command.get("find", command.get("aggregate")) == "rows"]
+    asked = [
+        command
+        for command in reads.commands
+        if command.get("find", command.get("aggregate")) == "rows"
+    ]
     assert asked
     assert {command["readConcern"]["level"] for command in asked} == {"snapshot"}
 
@@ -234,7 +451,9 @@ def releases(store, source):
 
 @pytest.mark.servers
 @pytest.mark.parametrize(("version", "index"), [("v2", "id"), ("latest", "newest")])
-def test_a_version_with_its_export_is_read_by_indexes_alone(store, reads, source, releases, version, index):
+def test_a_version_with_its_export_is_read_by_indexes_alone(
+    store, reads, source, releases, version, index
+):
     store.versions.with_export(source.url, version)
     sent = reads.commands[-1]
 
@@ -243,14 +462,17 @@ def test_a_version_with_its_export_is_read_by_indexes_alone(store, reads, source
 
     [joined] = [stage for stage in plan["stages"] if "$lookup" in stage]
     assert set(joined["indexesUsed"]) == {index, "_id_"}
-    assert (joined["collectionScans"], joined["totalDocsExamined"]) == (0, 2)  # a version, its export
+    # a version, its export
+    assert (joined["collectionScans"], joined["totalDocsExamined"]) == (0, 2)
 
 
 def test_the_next_page_starts_where_the_last_one_ended(store, source):
     with store.snapshot() as session:
         whole = store.rows.page(session, source.head(), Slice("concept"), limit=100)
         first = store.rows.page(session, source.head(), Slice("concept"), limit=7)
-        rest = store.rows.page(session, source.head(), Slice("concept"), limit=100, after=first[-1].key)
+        rest = store.rows.page(
+            session, source.head(), Slice("concept"), limit=100, after=first[-1].key
+        )
 
     assert [row.url for row in first + rest] == [row.url for row in whole]
     assert Revision(source.number, 5) == source.head()

@@ -1,4 +1,6 @@
-"""A read whose answer comes in several parts, while somebody ends every row between the first part and the second."""
+"""A read whose answer comes in several parts, while somebody ends every row between the first part
+and the second.
+"""
 
 import pytest
 from pymongo import MongoClient, monitoring
@@ -64,12 +66,17 @@ def reader(url, between):
 
 @pytest.fixture(scope="module")
 def sources(store):
-    """Two sources of many concepts, and many mappings from one concept of the first, which has many states."""
+    """Two sources of many concepts, and many mappings from one concept of the first, which has many
+    states.
+    """
     one, two = Repo(store, "ONE"), Repo(store, "TWO")
     for repo in (one, two, one, two):
         repo.commit(*(f"C{number}" for number in range(MANY)))
     made = [
-        mapping_change(one.number, one.url, f"m{number}", one.concept_url("C0"), one.concept_url(f"C{number}")) for number in range(1, MANY)
+        mapping_change(
+            one.number, one.url, f"m{number}", one.concept_url("C0"), one.concept_url(f"C{number}")
+        )
+        for number in range(1, MANY)
     ]
     store.commits.commit([one.number], lambda session, heads: made, "amina")
     for _ in range(MANY):
@@ -81,9 +88,15 @@ def end_all(store, repos):
     """Give every concept and mapping another row."""
     for repo in repos:
         with store.snapshot() as session:
-            pages = {kind: store.rows.page(session, repo.head(), Slice(kind), limit=ALL) for kind in ("concept", "mapping")}
+            pages = {
+                kind: store.rows.page(session, repo.head(), Slice(kind), limit=ALL)
+                for kind in ("concept", "mapping")
+            }
         repo.commit(*(row.id for row in pages["concept"]))
-        again = [mapping_change(repo.number, repo.url, row.id, row.header["from"], row.header["to"], row) for row in pages["mapping"]]
+        again = [
+            mapping_change(repo.number, repo.url, row.id, row.header["from"], row.header["to"], row)
+            for row in pages["mapping"]
+        ]
         store.commits.commit([repo.number], lambda session, heads, again=again: again, "amina")
 
 
@@ -94,23 +107,43 @@ def found(store, session, scope, **how):
 
 
 READS = {
-    "a page": lambda store, session, one, two: store.rows.page(session, one.head(), Slice("concept"), limit=ALL),
-    "a page of an old revision": lambda store, session, one, two: (
-        store.rows.page(session, Revision(one.number, 2), Slice("concept"), limit=ALL)),
-    "a page, newest first": lambda store, session, one, two: (
-        store.rows.page(session, one.head(), Slice("mapping"), limit=ALL, newest_first=True)),
-    "a history": lambda store, session, one, two: store.rows.history(session, one.head(), one.concept_url("C0")),
-    "a concept's mappings": lambda store, session, one, two: (
-        store.rows.of_concept(session, one.head(), one.concept_url("C0"), limit=ALL)),
-    "the mappings of concepts": lambda store, session, one, two: store.rows.of_concepts(session, one.head(), [one.concept_url("C0")]),
-    "what is no longer there": lambda store, session, one, two: store.rows.removed(session, one.head(), "concept", 2),
-    "a list of a source": lambda store, session, one, two: found(store, session, Scope((Part(two.head()),))),
-    "a filtered list": lambda store, session, one, two: (
-        found(store, session, Scope((Part(two.head()),)), filters=(Filter("source", ("TWO",)),))),
-    "a sorted list": lambda store, session, one, two: found(store, session, Scope((Part(two.head()),)), sort="id"),
-    "a list of one head": lambda store, session, one, two: found(store, session, Scope(heads=(two.number,))),
-    "a list of all heads": lambda store, session, one, two: found(store, session, Scope(heads=(one.number, two.number))),
-}  # fmt: skip
+    "a page": lambda store, session, one, two: store.rows.page(
+        session, one.head(), Slice("concept"), limit=ALL
+    ),
+    "a page of an old revision": lambda store, session, one, two: store.rows.page(
+        session, Revision(one.number, 2), Slice("concept"), limit=ALL
+    ),
+    "a page, newest first": lambda store, session, one, two: store.rows.page(
+        session, one.head(), Slice("mapping"), limit=ALL, newest_first=True
+    ),
+    "a history": lambda store, session, one, two: store.rows.history(
+        session, one.head(), one.concept_url("C0")
+    ),
+    "a concept's mappings": lambda store, session, one, two: store.rows.of_concept(
+        session, one.head(), one.concept_url("C0"), limit=ALL
+    ),
+    "the mappings of concepts": lambda store, session, one, two: store.rows.of_concepts(
+        session, one.head(), [one.concept_url("C0")]
+    ),
+    "what is no longer there": lambda store, session, one, two: store.rows.removed(
+        session, one.head(), "concept", 2
+    ),
+    "a list of a source": lambda store, session, one, two: found(
+        store, session, Scope((Part(two.head()),))
+    ),
+    "a filtered list": lambda store, session, one, two: found(
+        store, session, Scope((Part(two.head()),)), filters=(Filter("source", ("TWO",)),)
+    ),
+    "a sorted list": lambda store, session, one, two: found(
+        store, session, Scope((Part(two.head()),)), sort="id"
+    ),
+    "a list of one head": lambda store, session, one, two: found(
+        store, session, Scope(heads=(two.number,))
+    ),
+    "a list of all heads": lambda store, session, one, two: found(
+        store, session, Scope(heads=(one.number, two.number))
+    ),
+}
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
@@ -128,19 +161,31 @@ def test_the_parts_of_an_answer_are_of_one_moment(store, reader, between, source
 
 STREAMS = {
     "bodies": lambda store, one: store.rows.body_batches(one.head(), Slice("concept")),
-    "bodies, newest first": lambda store, one: store.rows.body_batches(one.head(), Slice("mapping"), newest_first=True),
-    "bodies, some to a snapshot": lambda store, one: store.rows.body_batches(one.head(), Slice("concept"), size=70),
+    "bodies, newest first": lambda store, one: store.rows.body_batches(
+        one.head(), Slice("mapping"), newest_first=True
+    ),
+    "bodies, some to a snapshot": lambda store, one: store.rows.body_batches(
+        one.head(), Slice("concept"), size=70
+    ),
     "a history": lambda store, one: store.rows.history_batches(one.head(), one.concept_url("C0")),
-    "a concept's mappings": lambda store, one: store.rows.of_concept_batches(one.head(), one.concept_url("C0")),
+    "a concept's mappings": lambda store, one: store.rows.of_concept_batches(
+        one.head(), one.concept_url("C0")
+    ),
 }
 
 
 @pytest.mark.parametrize("read", STREAMS.values(), ids=STREAMS)
-def test_a_stream_neither_loses_nor_repeats_a_row(store, reader, between, sources, read, monkeypatch):
+def test_a_stream_neither_loses_nor_repeats_a_row(
+    store, reader, between, sources, read, monkeypatch
+):
     monkeypatch.setattr(rows, "LIST", 50)
 
     def shown():
-        return [row if isinstance(row, bytes) else (row.url, row.from_rev, row.body) for batch in read(reader, sources[0]) for row in batch]
+        return [
+            row if isinstance(row, bytes) else (row.url, row.from_rev, row.body)
+            for batch in read(reader, sources[0])
+            for row in batch
+        ]
 
     quiet = shown()
     between.act = lambda: end_all(store, sources)

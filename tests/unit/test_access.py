@@ -22,45 +22,71 @@ def repo(public_access="View", owner_url="/orgs/NorthLab/", **more):
 
 def allowed(action, target):
     """Who may, as the initials of their roles."""
-    return "".join(role[:2] + " " for role, caller in CALLERS.items() if may(caller, action, target)).strip()
+    return "".join(
+        role[:2] + " " for role, caller in CALLERS.items() if may(caller, action, target)
+    ).strip()
 
 
 @pytest.mark.parametrize(
     ("action", "public_access", "who"),
     [
-        ("read", "View", "an ot ow st su"), ("read", "Edit", "an ot ow st su"), ("read", "None", "ow st su"),
-        ("start export", "View", "ot ow st su"), ("start export", "None", "ow st su"),
-        ("write", "View", "ow st su"), ("write", "Edit", "ot ow st su"), ("write", "None", "ow st su"),
-        ("own", "View", "ow st su"), ("own", "Edit", "ow st su"), ("own", "None", "ow st su"),
+        ("read", "View", "an ot ow st su"),
+        ("read", "Edit", "an ot ow st su"),
+        ("read", "None", "ow st su"),
+        ("start export", "View", "ot ow st su"),
+        ("start export", "None", "ow st su"),
+        ("write", "View", "ow st su"),
+        ("write", "Edit", "ot ow st su"),
+        ("write", "None", "ow st su"),
+        ("own", "View", "ow st su"),
+        ("own", "Edit", "ow st su"),
+        ("own", "None", "ow st su"),
         ("create repository", "View", "ow st su"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("owner", ["/orgs/NorthLab/", "/users/amina/"])
-def test_a_repository_is_its_owners_or_the_members_of_its_organisation(owner, action, public_access, who):
+def test_a_repository_is_its_owners_or_the_members_of_its_organisation(
+    owner, action, public_access, who
+):
     assert allowed(action, repo(public_access, owner)) == who
 
 
 @pytest.mark.parametrize(
     ("action", "public_access", "who"),
     [
-        ("read org", "View", "an ot ow st su"), ("read org", "Edit", "an ot ow st su"), ("read org", "None", "ow st su"),
-        ("edit org", "View", "ow st su"), ("edit org", "Edit", "ot ow st su"), ("edit org", "None", "ow st su"),
-        ("members", "Edit", "ow st su"), ("delete org", "Edit", "su"), ("create org", "View", "ot ow st su"),
+        ("read org", "View", "an ot ow st su"),
+        ("read org", "Edit", "an ot ow st su"),
+        ("read org", "None", "ow st su"),
+        ("edit org", "View", "ow st su"),
+        ("edit org", "Edit", "ot ow st su"),
+        ("edit org", "None", "ow st su"),
+        ("members", "Edit", "ow st su"),
+        ("delete org", "Edit", "su"),
+        ("create org", "View", "ot ow st su"),
         ("remove last member", "View", "st su"),
     ],
-)  # fmt: skip
+)
 def test_an_organisation_is_its_members(action, public_access, who):
-    assert allowed(action, {"_id": "NorthLab", "public_access": public_access, "members": ["amina"]}) == who
+    assert (
+        allowed(action, {"_id": "NorthLab", "public_access": public_access, "members": ["amina"]})
+        == who
+    )
 
 
 @pytest.mark.parametrize(
     ("action", "who"),
     [
-        ("read user", "an ot ow st su"), ("read email", "ot ow st su"), ("edit user", "ow st su"), ("manage users", "st su"),
-        ("manage superusers", "ow su"), ("grant roles", "su"), ("read roles", "st su"), ("see deactivated", "st su"),
+        ("read user", "an ot ow st su"),
+        ("read email", "ot ow st su"),
+        ("edit user", "ow st su"),
+        ("manage users", "st su"),
+        ("manage superusers", "ow su"),
+        ("grant roles", "su"),
+        ("read roles", "st su"),
+        ("see deactivated", "st su"),
         ("import", "ot ow st su"),
     ],
-)  # fmt: skip
+)
 def test_a_profile_is_the_users_own(action, who):
     assert allowed(action, {"_id": "amina"}) == who
 
@@ -106,12 +132,19 @@ def test_a_listing_of_organisations_holds_what_the_caller_may_read(caller, publi
 
 def test_a_user_is_the_caller_of_that_name():
     caller = caller_of({"_id": "amina", "is_staff": True, "is_superuser": False}, ["NorthLab"])
-    assert (caller, caller.by) == (Caller("amina", is_staff=True, orgs=frozenset({"NorthLab"})), "amina")
+    assert (caller, caller.by) == (
+        Caller("amina", is_staff=True, orgs=frozenset({"NorthLab"})),
+        "amina",
+    )
 
 
 def test_no_other_module_decides_on_roles():
     root = Path(access.__file__).parent
-    told = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if "caller.is_s" in path.read_text()}
+    told = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if "caller.is_s" in path.read_text()
+    }
     assert told == {"access.py"}
 
 

@@ -36,7 +36,21 @@ from oclapi.exports.archive import (
 )
 
 GIB = 2**30
-EDGES = [0, 1, 511, 512, 513, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, READ - 1, READ, READ + 1, 2 * READ + BLOCK]
+EDGES = [
+    0,
+    1,
+    511,
+    512,
+    513,
+    BLOCK - 1,
+    BLOCK,
+    BLOCK + 1,
+    3 * BLOCK,
+    READ - 1,
+    READ,
+    READ + 1,
+    2 * READ + BLOCK,
+]
 
 JAVA = """
 import java.io.*; import java.util.zip.*; import java.nio.file.*;
@@ -89,7 +103,9 @@ def read_zip(data):
 
 def read_zip_as_a_stream(data):
     """A reader that trusts the local header alone."""
-    needed, flags, method, _, _, crc, small, large, name, extra = struct.unpack("<HHHHHLLLHH", data[4:30])
+    needed, flags, method, _, _, crc, small, large, name, extra = struct.unpack(
+        "<HHHHHLLLHH", data[4:30]
+    )
     assert (needed, flags, method) == (20, 0, 8)
     start = 30 + name + extra
     inflate = zlib.decompressobj(-15)
@@ -207,7 +223,12 @@ def sizes(json_size, packed_size):
 
 @pytest.mark.parametrize(
     ("json_size", "packed_size", "extra"),
-    [(4 * GIB - 2, 100, b""), (4 * GIB - 1, 100, b"\1\0"), (4 * GIB, 100, b"\1\0"), (9 * GIB, 5 * GIB, b"\1\0")],
+    [
+        (4 * GIB - 2, 100, b""),
+        (4 * GIB - 1, 100, b"\1\0"),
+        (4 * GIB, 100, b"\1\0"),
+        (9 * GIB, 5 * GIB, b"\1\0"),
+    ],
 )
 def test_sizes_from_4_gib_on_are_told_by_zip64(json_size, packed_size, extra):
     archive = sizes(json_size, packed_size)
@@ -223,13 +244,21 @@ def test_sizes_from_4_gib_on_are_told_by_zip64(json_size, packed_size, extra):
         def seek(self, place, whence=0):
             if whence == 2:
                 return super().seek(place, 2) + self.gap
-            return super().seek(max(place - self.gap, 0)) + self.gap if whence == 0 else super().seek(place, whence)
+            return (
+                super().seek(max(place - self.gap, 0)) + self.gap
+                if whence == 0
+                else super().seek(place, whence)
+            )
 
         def tell(self):
             return super().tell() + self.gap
 
     (entry,) = zipfile.ZipFile(Sparse(directory)).infolist()
-    assert (entry.file_size, entry.compress_size, entry.header_offset) == (json_size, packed_size, 0)
+    assert (entry.file_size, entry.compress_size, entry.header_offset) == (
+        json_size,
+        packed_size,
+        0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -301,12 +330,18 @@ def java(folder: Path):
 
 def test_java_opens_the_zip_as_a_file_and_as_a_stream(both):
     folder, document = both
-    assert run(*java(folder), folder / "x.zip").split() == [b"%d" % len(document), b"%d" % zlib.crc32(document)]
+    assert run(*java(folder), folder / "x.zip").split() == [
+        b"%d" % len(document),
+        b"%d" % zlib.crc32(document),
+    ]
 
 
 def test_java_opens_a_zip_of_more_than_4_gib(large, tmp_path):
     path, archive = large
-    assert run(*java(tmp_path), path).split() == [b"%d" % archive.json_size, b"%d" % archive.json_crc]
+    assert run(*java(tmp_path), path).split() == [
+        b"%d" % archive.json_size,
+        b"%d" % archive.json_crc,
+    ]
 
 
 def test_a_virtual_file_knows_its_size():

@@ -19,7 +19,11 @@ FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(params=["folder", "address"])
 def address(request, tmp_path):
-    return str(tmp_path / "cache") if request.param == "folder" else f"memory://{uuid.uuid4().hex}/cache"
+    return (
+        str(tmp_path / "cache")
+        if request.param == "folder"
+        else f"memory://{uuid.uuid4().hex}/cache"
+    )
 
 
 def put(cache, token="t1", data=b"archive", url=URL):
@@ -119,7 +123,10 @@ def test_ids_made_of_dots_stay_inside_the_cache(tmp_path, url):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError) as told, ExportCache(str(tmp_path / "file" / "cache")).writer(URL, "t1"):
+    with (
+        pytest.raises(OSError) as told,
+        ExportCache(str(tmp_path / "file" / "cache")).writer(URL, "t1"),
+    ):
         raise AssertionError("there is no draft")
     assert told.value.strerror == "Not a directory"
 

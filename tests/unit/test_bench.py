@@ -10,7 +10,16 @@ import pytest
 
 import bench.__main__ as bench
 from bench import data, searching
-from bench.measure import Effort, Figure, Sample, code, in_child, peak_memory, percentile, side_by_side
+from bench.measure import (
+    Effort,
+    Figure,
+    Sample,
+    code,
+    in_child,
+    peak_memory,
+    percentile,
+    side_by_side,
+)
 from bench.stage import Stage
 from config.settings import Settings
 from oclapi.local.servers import LocalError
@@ -46,13 +55,21 @@ def test_made_up_data_has_the_shape_of_ciel():
     assert 7.8 < sum(names) / 2000 < 8.2
     assert 4.8 < sum(locales) / 2000 < 5.2
     assert 0.35 < len(internal) / 5000 < 0.45
-    assert any(concept["descriptions"] for concept in concepts) and any(concept["extras"] for concept in concepts)
+    assert any(concept["descriptions"] for concept in concepts) and any(
+        concept["extras"] for concept in concepts
+    )
 
 
 def test_no_made_up_mapping_repeats_another_or_points_to_its_own_concept():
     mappings = of_type(read(300), "Mapping")
     keys = [
-        (one["from_concept_url"], one["map_type"], one.get("to_concept_url"), one.get("to_source_url"), one.get("to_concept_code"))
+        (
+            one["from_concept_url"],
+            one["map_type"],
+            one.get("to_concept_url"),
+            one.get("to_source_url"),
+            one.get("to_concept_code"),
+        )
         for one in mappings
     ]
     assert len(set(keys)) == len(keys)
@@ -63,7 +80,9 @@ def test_made_up_data_can_go_on_where_other_data_ended():
     first, second = read(10, places=False), read(10, first=11, places=False)
     ids = [concept["id"] for concept in of_type(first + second, "Concept")]
     assert ids == [str(number) for number in range(1, 21)]
-    assert {one["from_concept_url"] for one in of_type(second, "Mapping")} == {data.concept_url("CIEL", number) for number in range(11, 21)}
+    assert {one["from_concept_url"] for one in of_type(second, "Mapping")} == {
+        data.concept_url("CIEL", number) for number in range(11, 21)
+    }
 
 
 def test_data_of_any_size_begins_at_once():
@@ -82,7 +101,9 @@ def result(told):
     with servers_folder() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", folder)
         try:
-            result = bench.measure(1000, Effort(runs=1, requests=10, releases=3, seconds=0.5, writes=2), told.append)
+            result = bench.measure(
+                1000, Effort(runs=1, requests=10, releases=3, seconds=0.5, writes=2), told.append
+            )
         except LocalError as error:
             pytest.skip(str(error))
     assert result["died"] is None
@@ -96,17 +117,40 @@ def test_a_small_run_takes_every_figure_and_its_limit(result):
     figures = {figure["name"]: figure for figure in result["figures"]}
     for figure in figures.values():
         assert figure["ours"]["median"] > 0, figure["name"]
-        assert figure["limit"] is not None or figure["unit"] == "s" or "memory" in figure["name"] or "reads nothing" in figure["name"]
-    reads = ("HEAD of a ready export", "GET of it to the first byte", "detail of a concept", "page of 100 concepts")
+        assert (
+            figure["limit"] is not None
+            or figure["unit"] == "s"
+            or "memory" in figure["name"]
+            or "reads nothing" in figure["name"]
+        )
+    reads = (
+        "HEAD of a ready export",
+        "GET of it to the first byte",
+        "detail of a concept",
+        "page of 100 concepts",
+    )
     connections = ("1 connection", "8 connections")
     editors = ("4 editors of one source", "4 editors of one source beside a load")
     expected = {
-        "bulk load of 3,500 rows", "a version of 1,000 rows", "a version of 3,500 rows",
-        *(f"export of {rows} rows: {what}" for rows in ("350", "3,500") for what in ("job", "peak memory")),
-        *(f"{read}, {at}: {part}" for read in reads for at in connections for part in ("p50", "p95")),
-        "difference of 100 changes in 3,500 rows", "limit=0 with 1,000 concepts and 1,000 mappings",
-        *(f"{beside}: {what}" for beside in editors for what in ("edits", "p50 wait", "p95 wait")), "the load beside them",
-    }  # fmt: skip
+        "bulk load of 3,500 rows",
+        "a version of 1,000 rows",
+        "a version of 3,500 rows",
+        *(
+            f"export of {rows} rows: {what}"
+            for rows in ("350", "3,500")
+            for what in ("job", "peak memory")
+        ),
+        *(
+            f"{read}, {at}: {part}"
+            for read in reads
+            for at in connections
+            for part in ("p50", "p95")
+        ),
+        "difference of 100 changes in 3,500 rows",
+        "limit=0 with 1,000 concepts and 1,000 mappings",
+        *(f"{beside}: {what}" for beside in editors for what in ("edits", "p50 wait", "p95 wait")),
+        "the load beside them",
+    }
     assert expected <= set(figures), expected - set(figures)
 
 
@@ -119,9 +163,27 @@ def test_every_listing_from_solr_stands_beside_its_query_and_the_built_in_search
         if line.startswith("search is not measured"):
             pytest.skip(line)
     names = {figure["name"] for figure in result["figures"]}
-    for kind in ("page 1", "last page", "updatedSince", "filter of three", "q of two words", "q of a phrase", "q of a prefix", "facets"):
-        assert {f"{kind}, 1 connection: p50", f"{kind}, 8 connections: p95", f"{kind} by the built-in search: p50"} <= names
-    assert {"index of 3,600 rows", "load with indexing beside it", "a write until q finds it"} <= names  # 100 were changed by then
+    for kind in (
+        "page 1",
+        "last page",
+        "updatedSince",
+        "filter of three",
+        "q of two words",
+        "q of a phrase",
+        "q of a prefix",
+        "facets",
+    ):
+        assert {
+            f"{kind}, 1 connection: p50",
+            f"{kind}, 8 connections: p95",
+            f"{kind} by the built-in search: p50",
+        } <= names
+    # 100 were changed by then
+    assert {
+        "index of 3,600 rows",
+        "load with indexing beside it",
+        "a write until q finds it",
+    } <= names
 
 
 def test_without_java_search_is_left_out_and_one_line_says_why(monkeypatch, tmp_path):

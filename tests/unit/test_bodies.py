@@ -22,7 +22,11 @@ FORMS = {
     "org": (bodies.org_create, bodies.org_update, ORG),
     "version": (bodies.version_create, bodies.version_update, {"id": "v1"}),
     "name": (bodies.name_create, bodies.name_update, NAME),
-    "description": (bodies.description_create, bodies.description_update, {"description": "A test", "locale": "en"}),
+    "description": (
+        bodies.description_create,
+        bodies.description_update,
+        {"description": "A test", "locale": "en"},
+    ),
 }
 
 
@@ -89,9 +93,24 @@ NULLABLE = {
         "extras",
         "update_comment",
     ],
-    "source": ["full_name", "description", "website", "external_id", "source_type", "custom_validation_schema", "extras"],
+    "source": [
+        "full_name",
+        "description",
+        "website",
+        "external_id",
+        "source_type",
+        "custom_validation_schema",
+        "extras",
+    ],
     "org": ["company", "website", "location", "description", "extras"],
-    "version": ["description", "previous_version", "parent_version", "version_external_id", "external_id", "extras"],
+    "version": [
+        "description",
+        "previous_version",
+        "parent_version",
+        "version_external_id",
+        "external_id",
+        "extras",
+    ],
     "name": ["name_type", "external_id"],
     "description": ["description_type", "external_id"],
 }
@@ -112,7 +131,9 @@ def test_null_is_good_just_where_the_contract_says_so(kind):
     nulls = dict.fromkeys(NULLABLE[kind])
     assert create({**body, **nulls}) == {**body, **nulls}
     assert update(nulls) == nulls
-    assert set(errors_of(create, {**body, **dict.fromkeys(NOT_NULLABLE[kind])})) == set(NOT_NULLABLE[kind])
+    assert set(errors_of(create, {**body, **dict.fromkeys(NOT_NULLABLE[kind])})) == set(
+        NOT_NULLABLE[kind]
+    )
     assert set(errors_of(update, dict.fromkeys(NOT_NULLABLE[kind]))) == set(NOT_NULLABLE[kind])
 
 
@@ -124,7 +145,26 @@ def test_this_is_an_id(kind, good):
 
 
 @pytest.mark.parametrize("kind", ["concept", "source", "org", "version", "mapping"])
-@pytest.mark.parametrize("bad", ["", " ", "a b", "a/b", "a" * 256, "é", "😀", "a\n", "a%20b", "a\u200b", 7, 1.5, None, True, ["a"]])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        " ",
+        "a b",
+        "a/b",
+        "a" * 256,
+        "é",
+        "😀",
+        "a\n",
+        "a%20b",
+        "a\u200b",
+        7,
+        1.5,
+        None,
+        True,
+        ["a"],
+    ],
+)
 def test_this_is_no_id(kind, bad):
     create, _, body = FORMS[kind]
     assert list(errors_of(create, {**body, "id": bad})) == ["id"]
@@ -132,7 +172,9 @@ def test_this_is_no_id(kind, bad):
 
 @pytest.mark.parametrize("word", sorted(bodies.RESERVED_VERSIONS))
 def test_a_version_may_not_have_a_reserved_word_for_its_id(word):
-    assert errors_of(bodies.version_create, {"id": word}) == {"id": [f"the word {word} is reserved"]}
+    assert errors_of(bodies.version_create, {"id": word}) == {
+        "id": [f"the word {word} is reserved"]
+    }
     assert bodies.source_create({**SOURCE, "id": word})["id"] == word
 
 
@@ -141,24 +183,40 @@ def test_the_reserved_words_are_those_of_the_contract():
     assert set(words.split()) == bodies.RESERVED_VERSIONS
 
 
-@pytest.mark.parametrize(("check", "body"), [(bodies.concept_create, CONCEPT), (bodies.mapping_create, MAPPING)])
+@pytest.mark.parametrize(
+    ("check", "body"), [(bodies.concept_create, CONCEPT), (bodies.mapping_create, MAPPING)]
+)
 @pytest.mark.parametrize("given", [1007, True, 10.0])
 def test_a_number_is_no_id(check, body, given):
     assert list(errors_of(check, {**body, "id": given})) == ["id"]
 
 
 @pytest.mark.parametrize(
-    ("given", "read"), [(True, True), (False, False), ("true", True), ("FALSE", False), ("1", True), ("0", False), ("True", True)]
+    ("given", "read"),
+    [
+        (True, True),
+        (False, False),
+        ("true", True),
+        ("FALSE", False),
+        ("1", True),
+        ("0", False),
+        ("True", True),
+    ],
 )
 def test_this_is_a_boolean(given, read):
     assert bodies.concept_update({"retired": given}) == {"retired": read}
-    assert bodies.version_update({"released": given, "retired": given}) == {"released": read, "retired": read}
+    assert bodies.version_update({"released": given, "retired": given}) == {
+        "released": read,
+        "retired": read,
+    }
     assert bodies.name_update({"locale_preferred": given}) == {"locale_preferred": read}
 
 
 @pytest.mark.parametrize("given", [1, 0, 1.0, "yes", "", " true", "on", None, [], {}, "t"])
 def test_this_is_no_boolean(given):
-    assert errors_of(bodies.concept_update, {"retired": given}) == {"retired": ["must be true or false"]}
+    assert errors_of(bodies.concept_update, {"retired": given}) == {
+        "retired": ["must be true or false"]
+    }
 
 
 @pytest.mark.parametrize("given", [1, -2.5, 0, None, 2**63 - 1])
@@ -170,42 +228,82 @@ def test_a_sort_weight_keeps_its_type(given):
 
 @pytest.mark.parametrize("given", [True, "1", float("nan"), float("inf"), [], {}])
 def test_this_is_no_sort_weight(given):
-    assert errors_of(bodies.mapping_update, {"sort_weight": given}) == {"sort_weight": ["must be a number"]}
+    assert errors_of(bodies.mapping_update, {"sort_weight": given}) == {
+        "sort_weight": ["must be a number"]
+    }
 
 
-@pytest.mark.parametrize(("given", "kept"), [("OpenMRS", "OpenMRS"), (None, None), ("", None), ("None", None)])
+@pytest.mark.parametrize(
+    ("given", "kept"), [("OpenMRS", "OpenMRS"), (None, None), ("", None), ("None", None)]
+)
 def test_this_is_a_validation_schema(given, kept):
-    assert bodies.source_create({**SOURCE, "custom_validation_schema": given})["custom_validation_schema"] == kept
+    assert (
+        bodies.source_create({**SOURCE, "custom_validation_schema": given})[
+            "custom_validation_schema"
+        ]
+        == kept
+    )
 
 
 @pytest.mark.parametrize("given", ["openmrs", "none", "Other", False, 0, [], {}])
 def test_this_is_no_validation_schema(given):
-    assert errors_of(bodies.source_update, {"custom_validation_schema": given}) == {"custom_validation_schema": ["must be OpenMRS or null"]}
+    assert errors_of(bodies.source_update, {"custom_validation_schema": given}) == {
+        "custom_validation_schema": ["must be OpenMRS or null"]
+    }
 
 
 @pytest.mark.parametrize("access", ["View", "Edit", "None"])
 def test_this_is_an_access(access):
-    assert bodies.source_update({"public_access": access}) == bodies.org_update({"public_access": access}) == {"public_access": access}
+    assert (
+        bodies.source_update({"public_access": access})
+        == bodies.org_update({"public_access": access})
+        == {"public_access": access}
+    )
 
 
 @pytest.mark.parametrize("access", [None, "view", "Public", "", 1, ["View"], "x" * 100_000])
 def test_this_is_no_access(access):
     expected = {"public_access": ["must be one of 'View', 'Edit' or 'None'"]}
-    assert errors_of(bodies.source_update, {"public_access": access}) == errors_of(bodies.org_update, {"public_access": access}) == expected
+    assert (
+        errors_of(bodies.source_update, {"public_access": access})
+        == errors_of(bodies.org_update, {"public_access": access})
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [(["en", "sw"], ["en", "sw"]), ("en,sw", ["en", "sw"]), (" en , sw,", ["en", "sw"]), ("", []), ([], [])]
+    ("given", "kept"),
+    [
+        (["en", "sw"], ["en", "sw"]),
+        ("en,sw", ["en", "sw"]),
+        (" en , sw,", ["en", "sw"]),
+        ("", []),
+        ([], []),
+    ],
 )
 def test_locales_are_a_list_or_one_text_with_commas(given, kept):
     assert bodies.source_create({**SOURCE, "supported_locales": given})["supported_locales"] == kept
 
 
 @pytest.mark.parametrize(
-    "given", [None, 5, {"en": 1}, [1], [None], [""], ["x" * 41], "en," + "x" * 41, ["en"] * 1001, ",".join(["en"] * 1001)]
+    "given",
+    [
+        None,
+        5,
+        {"en": 1},
+        [1],
+        [None],
+        [""],
+        ["x" * 41],
+        "en," + "x" * 41,
+        ["en"] * 1001,
+        ",".join(["en"] * 1001),
+    ],
 )
 def test_this_is_no_list_of_locales(given):
-    assert list(errors_of(bodies.source_update, {"supported_locales": given})) == ["supported_locales"]
+    assert list(errors_of(bodies.source_update, {"supported_locales": given})) == [
+        "supported_locales"
+    ]
 
 
 @pytest.mark.parametrize(("create", "update"), [(bodies.source_create, bodies.source_update)])
@@ -215,11 +313,21 @@ def test_a_short_code_stands_for_the_id(create, update):
     assert update({"short_code": "A"}) == {"id": "A"}
 
 
-@pytest.mark.parametrize("body", [{"id": "A", "short_code": "B"}, {"id": "A", "short_code": None}, {"id": "A", "short_code": 5}])
+@pytest.mark.parametrize(
+    "body",
+    [{"id": "A", "short_code": "B"}, {"id": "A", "short_code": None}, {"id": "A", "short_code": 5}],
+)
 def test_two_different_codes_are_refused_together_with_all_else(body):
     wrong = {"short_code": ["must be the same as id"]}
-    assert errors_of(bodies.source_create, {**body, "name": "x"}) == errors_of(bodies.source_update, body) == wrong
-    assert errors_of(bodies.source_create, {**body, "name": ""}) == {"name": ["must not be empty"], **wrong}
+    assert (
+        errors_of(bodies.source_create, {**body, "name": "x"})
+        == errors_of(bodies.source_update, body)
+        == wrong
+    )
+    assert errors_of(bodies.source_create, {**body, "name": ""}) == {
+        "name": ["must not be empty"],
+        **wrong,
+    }
 
 
 def test_a_bad_short_code_is_told_as_a_bad_id():
@@ -234,7 +342,9 @@ def test_a_version_keeps_both_spellings_of_its_external_id():
 def test_a_comment_is_the_whole_body_of_a_retirement():
     assert bodies.comment({"update_comment": "dupe", "retired": "x"}) == {"update_comment": "dupe"}
     assert bodies.comment({}) == {}
-    assert errors_of(bodies.comment, {"update_comment": 5}) == {"update_comment": ["must be a text"]}
+    assert errors_of(bodies.comment, {"update_comment": 5}) == {
+        "update_comment": ["must be a text"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -256,28 +366,45 @@ def test_a_comment_is_the_whole_body_of_a_retirement():
 )
 def test_a_text_has_a_longest_length_in_characters(check, field, longest):
     assert check({field: "é" * longest}) == {field: "é" * longest}
-    assert errors_of(check, {field: "é" * (longest + 1)}) == {field: [f"may have at most {longest} characters"]}
+    assert errors_of(check, {field: "é" * (longest + 1)}) == {
+        field: [f"may have at most {longest} characters"]
+    }
 
 
-@pytest.mark.parametrize(("field", "entry"), [("names", NAME), ("descriptions", {"description": "x", "locale": "en"})])
+@pytest.mark.parametrize(
+    ("field", "entry"), [("names", NAME), ("descriptions", {"description": "x", "locale": "en"})]
+)
 def test_a_concept_has_at_most_a_thousand_names_and_descriptions_each(field, entry):
     assert len(bodies.concept_create({**CONCEPT, field: [entry] * 1000})[field]) == 1000
-    assert errors_of(bodies.concept_create, {**CONCEPT, field: [entry] * 1001}) == {field: ["may have at most 1000 entries"]}
+    assert errors_of(bodies.concept_create, {**CONCEPT, field: [entry] * 1001}) == {
+        field: ["may have at most 1000 entries"]
+    }
 
 
 def test_a_list_far_too_long_is_refused_without_a_message_for_each_entry():
-    assert errors_of(bodies.concept_create, {**CONCEPT, "names": [{}] * 200_000}) == {"names": ["may have at most 1000 entries"]}
+    assert errors_of(bodies.concept_create, {**CONCEPT, "names": [{}] * 200_000}) == {
+        "names": ["may have at most 1000 entries"]
+    }
 
 
 def test_a_concept_needs_a_name():
-    assert errors_of(bodies.concept_create, {**CONCEPT, "names": []}) == {"names": ["at least one is needed"]}
+    assert errors_of(bodies.concept_create, {**CONCEPT, "names": []}) == {
+        "names": ["at least one is needed"]
+    }
     assert errors_of(bodies.concept_update, {"names": []}) == {"names": ["at least one is needed"]}
 
 
 def test_every_bad_entry_of_a_list_is_told_with_its_place():
-    names = [NAME, {"name": " ", "locale": 5}, "x", {"locale": "x" * 41, "name": "y", "locale_preferred": "maybe"}]
+    names = [
+        NAME,
+        {"name": " ", "locale": 5},
+        "x",
+        {"locale": "x" * 41, "name": "y", "locale_preferred": "maybe"},
+    ]
     descriptions = [{"description": ""}]
-    assert errors_of(bodies.concept_create, {"names": names, "descriptions": descriptions, "id": "a b"}) == {
+    assert errors_of(
+        bodies.concept_create, {"names": names, "descriptions": descriptions, "id": "a b"}
+    ) == {
         "id": ["may hold 1 to 255 letters, digits and - . _ @"],
         "concept_class": ["this field is required"],
         "names": [
@@ -287,16 +414,33 @@ def test_every_bad_entry_of_a_list_is_told_with_its_place():
             "names[3].locale_preferred: must be true or false",
             "names[3].locale: may have at most 40 characters",
         ],
-        "descriptions": ["descriptions[0].description: must not be empty", "descriptions[0].locale: this field is required"],
+        "descriptions": [
+            "descriptions[0].description: must not be empty",
+            "descriptions[0].locale: this field is required",
+        ],
     }
 
 
 @pytest.mark.parametrize("kind", ["concept", "mapping", "source", "org", "version"])
 def test_extras_are_any_object_within_its_limits(kind):
     create, update, body = FORMS[kind]
-    for good in ({}, {"a.b%": None, "": [1, 1.0, True, "x"], "$ref": {"\n": -(2**63)}}, nested(32), {"a": "x" * (2**20 - 8)}):
+    for good in (
+        {},
+        {"a.b%": None, "": [1, 1.0, True, "x"], "$ref": {"\n": -(2**63)}},
+        nested(32),
+        {"a": "x" * (2**20 - 8)},
+    ):
         assert create({**body, "extras": good})["extras"] == good
-    for bad in ([], "x", 5, True, nested(33), {"a": [nested(31)]}, {"a": "x" * (2**20 - 7)}, {"a": "\x01" * 180_000}):
+    for bad in (
+        [],
+        "x",
+        5,
+        True,
+        nested(33),
+        {"a": [nested(31)]},
+        {"a": "x" * (2**20 - 7)},
+        {"a": "\x01" * 180_000},
+    ):
         assert list(errors_of(create, {**body, "extras": bad})) == ["extras"]
         assert list(errors_of(update, {"extras": bad})) == ["extras"]
 
@@ -308,7 +452,9 @@ def test_numbers_in_extras_keep_their_type():
 
 
 def test_half_a_surrogate_pair_is_no_text():
-    assert errors_of(bodies.concept_update, {"datatype": "\ud800"}) == {"datatype": ["must be valid Unicode"]}
+    assert errors_of(bodies.concept_update, {"datatype": "\ud800"}) == {
+        "datatype": ["must be valid Unicode"]
+    }
 
 
 ANYTHING = st.recursive(
@@ -318,15 +464,23 @@ ANYTHING = st.recursive(
     | st.floats()
     | st.text(max_size=8)
     | st.sampled_from(["View", "en", "id"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "locale", "description", "a"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "locale", "description", "a"]), inner, max_size=3
+        )
+    ),
     max_leaves=6,
 )
 FIELDS = sorted(
-    {field for group in (NULLABLE, NOT_NULLABLE) for fields in group.values() for field in fields} | {"id", "short_code", "uuid"}
+    {field for group in (NULLABLE, NOT_NULLABLE) for fields in group.values() for field in fields}
+    | {"id", "short_code", "uuid"}
 )
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=8), st.sampled_from(sorted(FORMS)))
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=8), st.sampled_from(sorted(FORMS))
+)
 def test_any_body_is_taken_or_refused_by_field(body, kind):
     for check in FORMS[kind][:2]:
         try:
@@ -338,7 +492,11 @@ def test_any_body_is_taken_or_refused_by_field(body, kind):
             assert set(checked) <= set(body) | {"id"}
 
 
-@given(st.sampled_from(FIELDS), st.text("secret", min_size=81, max_size=200), st.sampled_from(sorted(FORMS)))
+@given(
+    st.sampled_from(FIELDS),
+    st.text("secret", min_size=81, max_size=200),
+    st.sampled_from(sorted(FORMS)),
+)
 def test_no_long_input_is_repeated_in_a_message(field, text, kind):
     for check in FORMS[kind][:2]:
         for value in (text, [text], {text: text}):

@@ -17,17 +17,29 @@ def targets():
 
 
 def test_the_readme_lists_every_setting_with_its_default_and_meaning():
-    told = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| (.*) \|$", README.split("## Settings")[1].split("\n## ")[0], re.MULTILINE)
-    assert told == [(setting.metadata["env"], str(setting.default), setting.metadata["help"]) for setting in fields(Settings)]
+    told = re.findall(
+        r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| (.*) \|$",
+        README.split("## Settings")[1].split("\n## ")[0],
+        re.MULTILINE,
+    )
+    assert told == [
+        (setting.metadata["env"], str(setting.default), setting.metadata["help"])
+        for setting in fields(Settings)
+    ]
 
 
 def test_make_alone_lists_every_target():
-    listed = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert {line.split()[0] for line in listed.splitlines()} == targets()
 
 
 def test_the_targets_that_the_readme_names_are_there():
-    assert set(re.findall(r"`?\bmake ([a-z-]+)", "\n".join(re.findall(r"`+[^`]*`+", README)))) <= targets()
+    assert (
+        set(re.findall(r"`?\bmake ([a-z-]+)", "\n".join(re.findall(r"`+[^`]*`+", README))))
+        <= targets()
+    )
 
 
 def test_the_folders_that_the_readme_names_are_there():
@@ -38,7 +50,9 @@ def test_the_folders_that_the_readme_names_are_there():
 def test_every_package_is_pinned_to_one_version():
     lines = (ROOT / "config" / "requirements.txt").read_text().splitlines()
     packages = [line for line in lines if line and not line.startswith(("#", "--"))]
-    assert [line for line in packages if not re.match(r"[a-z0-9-]+==[0-9][0-9a-z.]*(;|$)", line)] == []
+    assert [
+        line for line in packages if not re.match(r"[a-z0-9-]+==[0-9][0-9a-z.]*(;|$)", line)
+    ] == []
 
 
 def test_the_changelog_opens_with_what_is_not_released():

@@ -17,36 +17,68 @@ SCHEMA_FILE = Path(__file__).parents[2] / "config" / "solr" / "configset" / "con
 OTHER = "/users/Amina/sources/REFX/"
 
 FULL = concept(
-    "A.1", "Serum glucose", "Glucosa", external_id="X:9", concept_class="Lab Test", rev=3, to=9, extras={"n": 1, "list": ["x"]},
-    descriptions=[described("Sugar in blood, Crohn's")], retired=True,
-)  # fmt: skip
+    "A.1",
+    "Serum glucose",
+    "Glucosa",
+    external_id="X:9",
+    concept_class="Lab Test",
+    rev=3,
+    to=9,
+    extras={"n": 1, "list": ["x"]},
+    descriptions=[described("Sugar in blood, Crohn's")],
+    retired=True,
+)
 MAPPED = mapping("m1", f"{SOURCE}concepts/A/", f"{OTHER}concepts/B-2/", external_id="E1")
 
 
 def test_a_document_says_which_row_it_is():
     made = document(FULL, 8, SOURCE)
-    place = {name: made[name] for name in ("id", "repo", "kind", "url", "from_rev", "to_rev", "at", "retired", "head")}
+    place = {
+        name: made[name]
+        for name in ("id", "repo", "kind", "url", "from_rev", "to_rev", "at", "retired", "head")
+    }
     assert place == {
-        "id": f"7/3/{SOURCE}concepts/A.1/", "repo": "7", "kind": "concept", "url": f"{SOURCE}concepts/A.1/", "from_rev": 3, "to_rev": 9,
-        "at": int(datetime(2026, 1, 1, 0, 0, 3, tzinfo=UTC).timestamp() * 1000), "retired": True, "head": 8,
-    }  # fmt: skip
+        "id": f"7/3/{SOURCE}concepts/A.1/",
+        "repo": "7",
+        "kind": "concept",
+        "url": f"{SOURCE}concepts/A.1/",
+        "from_rev": 3,
+        "to_rev": 9,
+        "at": int(datetime(2026, 1, 1, 0, 0, 3, tzinfo=UTC).timestamp() * 1000),
+        "retired": True,
+        "head": 8,
+    }
     assert document(MAPPED, 1, SOURCE)["to_rev"] == LIVE
 
 
 def test_a_concept_is_filtered_by_tokens_and_counted_as_written():
     made = document(FULL, 8, SOURCE)
-    assert (made["is_conceptClass"], made["facet_conceptClass"], made["is_datatype"]) == ("lab test", "Lab Test", "none")
-    assert (made["is_locale"], made["is_updatedBy"], made["sort_name"], made["sort_id"]) == (["en", "es"], "amina", "serum glucose", "a.1")
+    assert (made["is_conceptClass"], made["facet_conceptClass"], made["is_datatype"]) == (
+        "lab test",
+        "Lab Test",
+        "none",
+    )
+    assert (made["is_locale"], made["is_updatedBy"], made["sort_name"], made["sort_id"]) == (
+        ["en", "es"],
+        "amina",
+        "serum glucose",
+        "a.1",
+    )
     assert made["extras"] == fields.extras_tokens({"n": 1, "list": ["x"]})
 
 
 def test_words_are_looked_for_in_codes_names_and_descriptions():
     made = document(FULL, 8, SOURCE)
     assert (made["q_code"], made["q_external"], made["q_parts"]) == ("A.1", ["X:9"], ["A 1", "X 9"])
-    assert (made["q_names"], made["q_text"]) == (["Serum glucose", "Glucosa"], ["Sugar in blood Crohn s"])
+    assert (made["q_names"], made["q_text"]) == (
+        ["Serum glucose", "Glucosa"],
+        ["Sugar in blood Crohn s"],
+    )
 
 
-@pytest.mark.parametrize("row", [FULL, MAPPED, concept("B", "é" * 300)], ids=["concept", "mapping", "long name"])
+@pytest.mark.parametrize(
+    "row", [FULL, MAPPED, concept("B", "é" * 300)], ids=["concept", "mapping", "long name"]
+)
 @pytest.mark.parametrize("repo_url", [SOURCE, "/orgs/NorthLab/collections/CORE/"])
 def test_facets_are_those_of_the_built_in_search(row, repo_url):
     made = document(row, 8, repo_url)
@@ -60,8 +92,16 @@ def test_a_mapping_is_found_by_what_it_maps():
     made = document(MAPPED, 8, SOURCE)
     assert made["is_fromConcept"] == [f"{SOURCE}concepts/A/".casefold(), "a", "start"]
     assert made["is_toConcept"] == [f"{OTHER}concepts/B-2/".casefold(), "b-2", "end"]
-    assert (made["is_mapType"], made["facet_mapType"], made["is_toConceptOwnerType"]) == ("same-as", "SAME-AS", "user")
-    assert (made["q_code"], made["q_external"], made["q_parts"]) == (["A", "B-2"], ["m1", "E1"], ["B-2"])
+    assert (made["is_mapType"], made["facet_mapType"], made["is_toConceptOwnerType"]) == (
+        "same-as",
+        "SAME-AS",
+        "user",
+    )
+    assert (made["q_code"], made["q_external"], made["q_parts"]) == (
+        ["A", "B-2"],
+        ["m1", "E1"],
+        ["B-2"],
+    )
 
 
 @pytest.mark.parametrize("row", [FULL, MAPPED])
@@ -80,24 +120,43 @@ def test_every_filter_of_a_concept_has_a_field():
 
 def test_no_term_of_a_document_is_longer_than_lucene_takes():
     long = "y" * 100_000
-    row = concept("A", long, concept_class=long, datatype=long, external_id=long, extras={"k": long})
+    row = concept(
+        "A", long, concept_class=long, datatype=long, external_id=long, extras={"k": long}
+    )
     made = document(row, 1, SOURCE)
-    longest = {name: len(value.encode()) for name, value in made.items() if isinstance(value, str) and not name.startswith("q_")}
+    longest = {
+        name: len(value.encode())
+        for name, value in made.items()
+        if isinstance(value, str) and not name.startswith("q_")
+    }
     assert max(longest.values()) < 1000
 
 
 def test_a_marker_belongs_to_one_store_and_one_schema():
     made = marker_document(Marker(7, 12, "abc", "store"))
     assert made == {
-        "id": "marker/7", "repo": "7", "kind": "marker", "head": 12, "rev": 12, "commit": "abc", "store": f"store/{SCHEMA}",
-    }  # fmt: skip
+        "id": "marker/7",
+        "repo": "7",
+        "kind": "marker",
+        "head": 12,
+        "rev": 12,
+        "commit": "abc",
+        "store": f"store/{SCHEMA}",
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "given"),
-    [("e\u0301te\u0301", "\u00e9t\u00e9"), ("\u0437\u0430\u0301\u043c\u043e\u043a", "замок"), ("ёлка", "елка"), ("a\0b\x1f", "a b "),
-     ("half \ud800", "half  "), ("שָׁלוֹם", "שלום"), ("plain", "plain")],
-)  # fmt: skip
+    [
+        ("e\u0301te\u0301", "\u00e9t\u00e9"),
+        ("\u0437\u0430\u0301\u043c\u043e\u043a", "замок"),
+        ("ёлка", "елка"),
+        ("a\0b\x1f", "a b "),
+        ("half \ud800", "half  "),
+        ("שָׁלוֹם", "שלום"),
+        ("plain", "plain"),
+    ],
+)
 def test_texts_are_composed_and_lose_accents_that_stand_alone(text, given):
     assert plain(text) == given
 

@@ -111,7 +111,16 @@ def test_several_and_malformed_ranges_give_the_whole(header):
 
 @pytest.mark.parametrize(
     ("condition", "status"),
-    [(ETAG, 206), ("W/" + ETAG, 200), ('"old"', 200), (MADE_TEXT, 206), (LATER, 200), (EARLIER, 200), ("nonsense", 200), ("", 200)],
+    [
+        (ETAG, 206),
+        ("W/" + ETAG, 200),
+        ('"old"', 200),
+        (MADE_TEXT, 206),
+        (LATER, 200),
+        (EARLIER, 200),
+        ("nonsense", 200),
+        ("", 200),
+    ],
 )
 def test_if_range_must_hold_exactly(condition, status):
     assert asked(Range="bytes=0-9", If_Range=condition).status == status
@@ -142,7 +151,16 @@ def answer(method="GET", **headers):
     selected = select(method, named, CONTENT.size, ETAG, MADE)
     app = Flask("download")
     with app.test_request_context(method=method):
-        response = respond(method, selected, CONTENT, file, ETAG, MADE, "application/zip", "x_v1.20260304102030.zip")
+        response = respond(
+            method,
+            selected,
+            CONTENT,
+            file,
+            ETAG,
+            MADE,
+            "application/zip",
+            "x_v1.20260304102030.zip",
+        )
     app.add_url_rule("/", "x", lambda: response)
     answered = app.test_client().open("/", method=method)
     data = answered.data

@@ -8,7 +8,14 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from config.settings import Settings
 from oclapi.app import build_services, create_app
-from oclapi.errors import Frozen, Invalid, NotAuthenticated, OclError, RangeNotSatisfiable, RepositoryBusy
+from oclapi.errors import (
+    Frozen,
+    Invalid,
+    NotAuthenticated,
+    OclError,
+    RangeNotSatisfiable,
+    RepositoryBusy,
+)
 from oclapi.resources.errors import STATUS, answer_fault, answer_http, answer_ours, error_body
 from oclapi.store import database
 
@@ -23,7 +30,9 @@ def test_every_error_has_a_status():
 
 
 def test_a_validation_error_tells_its_fields_twice():
-    answer = answer_ours(Invalid({"names": ["at least one name is needed"], "id": ["this field is required"]}))
+    answer = answer_ours(
+        Invalid({"names": ["at least one name is needed"], "id": ["this field is required"]})
+    )
 
     assert answer.status_code == 400
     assert answer.get_json() == {
@@ -37,7 +46,11 @@ def test_a_validation_error_tells_its_fields_twice():
 def test_a_field_of_the_body_never_hides_the_fixed_keys():
     body = error_body("wrong", {"detail": ["bad"], "errors": ["worse"]}, {"usage": {}})
 
-    assert body == {"detail": "wrong", "errors": {"detail": ["bad"], "errors": ["worse"]}, "usage": {}}
+    assert body == {
+        "detail": "wrong",
+        "errors": {"detail": ["bad"], "errors": ["worse"]},
+        "usage": {},
+    }
 
 
 @pytest.mark.parametrize(
@@ -70,14 +83,29 @@ def test_a_fault_keeps_its_reasons_to_itself(caplog):
 
 
 def test_every_list_is_503_while_the_database_is_away(monkeypatch):
-    monkeypatch.setattr(database, "MongoClient", lambda *args, **given: MongoClient(*args, **{**given, "serverSelectionTimeoutMS": 50}))
-    away = Settings(mongo_url="mongodb://127.0.0.1:9/none", redis_url="redis://127.0.0.1:9/0", secret_key="k" * 40)
+    monkeypatch.setattr(
+        database,
+        "MongoClient",
+        lambda *args, **given: MongoClient(*args, **{**given, "serverSelectionTimeoutMS": 50}),
+    )
+    away = Settings(
+        mongo_url="mongodb://127.0.0.1:9/none",
+        redis_url="redis://127.0.0.1:9/0",
+        secret_key="k" * 40,
+    )
     app = create_app(build_services(away))
     client = app.test_client()
     steps = {"org": "Org", "user": "asha", "source": "S", "collection": "C"}
-    rules = [rule for rule in app.url_map.iter_rules() if "GET" in rule.methods and set(rule.arguments) <= set(steps)]
-    free = ("/openapi.json", "/docs", "/metrics", "/user/")  # these need no database, or credentials first
+    rules = [
+        rule
+        for rule in app.url_map.iter_rules()
+        if "GET" in rule.methods and set(rule.arguments) <= set(steps)
+    ]
+    # these need no database, or credentials first
+    free = ("/openapi.json", "/docs", "/metrics", "/user/")
     one_of_each = {rule.endpoint: str(rule) for rule in rules if not str(rule).startswith(free)}
-    asked = [re.sub(r"<\w+:(\w+)>", lambda step: steps[step[1]], rule) for rule in one_of_each.values()]
+    asked = [
+        re.sub(r"<\w+:(\w+)>", lambda step: steps[step[1]], rule) for rule in one_of_each.values()
+    ]
     assert len(asked) > 10
     assert {url: client.get(url).status_code for url in asked} == dict.fromkeys(asked, 503)

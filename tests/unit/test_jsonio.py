@@ -11,10 +11,20 @@ from hypothesis import strategies as st
 from oclapi import jsonio
 from oclapi.errors import Invalid
 
-INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([-(2**63), 2**63 - 1, 10**18, -(10**18)])
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30) | st.text('0123456789[]{}\\"u', max_size=40)
-PLAIN = st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
-VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXTS, inner, max_size=5), max_leaves=30)
+INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from(
+    [-(2**63), 2**63 - 1, 10**18, -(10**18)]
+)
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30
+) | st.text('0123456789[]{}\\"u', max_size=40)
+PLAIN = (
+    st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
+)
+VALUES = st.recursive(
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXTS, inner, max_size=5),
+    max_leaves=30,
+)
 
 
 def refusal(raw, max_depth=64):
@@ -40,7 +50,10 @@ def test_what_we_write_the_standard_library_reads_as_it_was(value):
     assert exactly(json.loads(jsonio.dumps(value))) == exactly(value)
 
 
-@given(st.integers(min_value=2**63) | st.integers(max_value=-(2**63) - 1), st.sampled_from(["%d", "[[%d]]", '{"1": [0, %d]}', " %d "]))
+@given(
+    st.integers(min_value=2**63) | st.integers(max_value=-(2**63) - 1),
+    st.sampled_from(["%d", "[[%d]]", '{"1": [0, %d]}', " %d "]),
+)
 def test_an_integer_beyond_64_bits_is_refused_wherever_it_stands(number, frame):
     assert "integer" in refusal((frame % number).encode())[1] or abs(number) > 10**308
 
@@ -69,10 +82,16 @@ def test_nesting_is_counted_exactly_and_brackets_in_texts_are_not(deep, limit, o
     if deep <= limit:
         assert jsonio.loads(raw, limit) == value
     else:
-        assert refusal(raw, limit) == ("__all__", f"this JSON is nested more than {limit} levels deep")
+        assert refusal(raw, limit) == (
+            "__all__",
+            f"this JSON is nested more than {limit} levels deep",
+        )
 
 
-@given(st.binary(max_size=40) | st.text('{}[]",:0123456789.eE+-\\u truefalsn', max_size=40).map(str.encode))
+@given(
+    st.binary(max_size=40)
+    | st.text('{}[]",:0123456789.eE+-\\u truefalsn', max_size=40).map(str.encode)
+)
 def test_any_bytes_are_read_or_refused(raw):
     try:
         value = jsonio.loads(raw)
@@ -115,11 +134,19 @@ def test_this_is_refused_as_a_whole(raw):
 @pytest.mark.parametrize(
     ("raw", "field"),
     [
-        pytest.param(b'{"ok": 1, "extras": {"deep": [99999999999999999999]}}', "extras", id="an integer too large"),
+        pytest.param(
+            b'{"ok": 1, "extras": {"deep": [99999999999999999999]}}',
+            "extras",
+            id="an integer too large",
+        ),
         pytest.param(b'{"ok": 1, "name": "a\\u0000"}', "name", id="a NUL in a text"),
         pytest.param(b'{"ok": 1, "extras": {"a\\u0000": 1}}', "extras", id="a NUL in an inner key"),
         pytest.param(b'{"a\\u0000": 1}', "__all__", id="a NUL in the key itself"),
-        pytest.param(b'{"' + b"k" * 81 + b'": 9223372036854775808}', "__all__", id="a key too long to be repeated"),
+        pytest.param(
+            b'{"' + b"k" * 81 + b'": 9223372036854775808}',
+            "__all__",
+            id="a key too long to be repeated",
+        ),
         pytest.param(b"[-9223372036854775809]", "__all__", id="a list"),
     ],
 )
@@ -128,7 +155,9 @@ def test_a_refused_value_is_told_under_its_top_level_key(raw, field):
 
 
 def test_long_digits_inside_a_text_are_a_text():
-    assert jsonio.loads(b'{"a": "123456789012345678901234567890"}') == {"a": "123456789012345678901234567890"}
+    assert jsonio.loads(b'{"a": "123456789012345678901234567890"}') == {
+        "a": "123456789012345678901234567890"
+    }
 
 
 @pytest.mark.parametrize("limit", [900, 1000, 100_000])
@@ -157,10 +186,14 @@ def test_a_body_keeps_the_order_of_its_keys():
 
 
 def test_sorted_bytes_are_equal_for_equal_values_of_equal_types_only():
-    assert jsonio.dumps_sorted({"a": 1, "b": {"d": 1, "c": 2}}) == jsonio.dumps_sorted({"b": {"c": 2, "d": 1}, "a": 1})
+    assert jsonio.dumps_sorted({"a": 1, "b": {"d": 1, "c": 2}}) == jsonio.dumps_sorted(
+        {"b": {"c": 2, "d": 1}, "a": 1}
+    )
     assert len({jsonio.dumps_sorted([one]) for one in (1, 1.0, True, "1")}) == 4
 
 
-@pytest.mark.parametrize(("value", "levels"), [(1, 0), ("[[", 0), ({}, 1), ([[], 1], 2), ({"a": [{"b": math.pi}]}, 3)])
+@pytest.mark.parametrize(
+    ("value", "levels"), [(1, 0), ("[[", 0), ({}, 1), ([[], 1], 2), ({"a": [{"b": math.pi}]}, 3)]
+)
 def test_depth_counts_objects_and_lists(value, levels):
     assert jsonio.depth(value) == levels

@@ -19,7 +19,11 @@ def test_a_mail_becomes_a_file_that_others_can_not_read(tmp_path):
 
     [file] = (tmp_path / "mail").iterdir()
     sent = email.message_from_bytes(file.read_bytes(), policy=default)
-    assert (sent["To"], sent["From"], sent["Subject"]) == ("amina@example.org", "oclapi@example.org", "Welcome")
+    assert (sent["To"], sent["From"], sent["Subject"]) == (
+        "amina@example.org",
+        "oclapi@example.org",
+        "Welcome",
+    )
     assert sent.get_content() == "Bonjour à tous\nhttps://example.org/x\n"
     assert (file.suffix, stat.S_IMODE(file.stat().st_mode)) == (".eml", 0o600)
 
@@ -46,7 +50,9 @@ def test_a_server_that_is_away_is_told_without_its_password():
 
 @contextmanager
 def mail_server(refused=()):
-    """An SMTP server without encryption, and the lines that it was sent; commands in `refused` are answered with 550."""
+    """An SMTP server without encryption, and the lines that it was sent; commands in `refused` are
+    answered with 550.
+    """
     heard = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -65,7 +71,11 @@ def mail_server(refused=()):
                     self.say("550 no")
                 else:
                     in_data = command == "DATA"
-                    self.say({"EHLO": "250 here", "DATA": "354 go on", "QUIT": "221 bye"}.get(command, "250 fine"))
+                    self.say(
+                        {"EHLO": "250 here", "DATA": "354 go on", "QUIT": "221 bye"}.get(
+                            command, "250 fine"
+                        )
+                    )
 
         def say(self, line):
             self.wfile.write(f"{line}\r\n".encode())
@@ -82,22 +92,34 @@ def mail_server(refused=()):
 
 def test_a_mail_reaches_a_server():
     with mail_server() as (port, heard):
-        mail_sender(f"smtp://127.0.0.1:{port}", "oclapi@example.org").send("amina@example.org", "Welcome", "Come in\n.\nplease\n")
+        mail_sender(f"smtp://127.0.0.1:{port}", "oclapi@example.org").send(
+            "amina@example.org", "Welcome", "Come in\n.\nplease\n"
+        )
 
     start, end = heard.index("data") + 1, heard.index(".")
-    sent = email.message_from_string("\n".join(line.removeprefix(".") for line in heard[start:end]), policy=default)
+    sent = email.message_from_string(
+        "\n".join(line.removeprefix(".") for line in heard[start:end]), policy=default
+    )
     assert heard[1].lower().startswith("mail from:<oclapi@example.org>")
     assert heard[2].lower() == "rcpt to:<amina@example.org>"
-    assert (sent["To"], sent["Subject"], sent.get_content()) == ("amina@example.org", "Welcome", "Come in\n.\nplease")
+    assert (sent["To"], sent["Subject"], sent.get_content()) == (
+        "amina@example.org",
+        "Welcome",
+        "Come in\n.\nplease",
+    )
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 def test_a_server_that_refuses_is_told(command):
     with mail_server({command}) as (port, _), pytest.raises(MailError, match="did not take"):
-        mail_sender(f"smtp://127.0.0.1:{port}", "oclapi@example.org").send("amina@example.org", "s", "t")
+        mail_sender(f"smtp://127.0.0.1:{port}", "oclapi@example.org").send(
+            "amina@example.org", "s", "t"
+        )
 
 
 def test_a_password_is_not_sent_where_anybody_can_read_it():
     with mail_server() as (port, heard), pytest.raises(MailError):
-        mail_sender(f"smtp://user:secret@127.0.0.1:{port}", "oclapi@example.org").send("amina@example.org", "s", "t")
+        mail_sender(f"smtp://user:secret@127.0.0.1:{port}", "oclapi@example.org").send(
+            "amina@example.org", "s", "t"
+        )
     assert [line.split()[0] for line in heard] == ["ehlo"]

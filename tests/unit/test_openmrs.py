@@ -28,21 +28,42 @@ FULL = name("Serum glucose", "FULLY_SPECIFIED")
 
 
 def concept(*names, **fields):
-    return {"concept_class": "Test", "datatype": "Numeric", "descriptions": [], "retired": False, **fields, "names": list(names)}
+    return {
+        "concept_class": "Test",
+        "datatype": "Numeric",
+        "descriptions": [],
+        "retired": False,
+        **fields,
+        "names": list(names),
+    }
 
 
 @pytest.mark.parametrize(
     "names",
     [
         pytest.param([FULL], id="one fully specified name"),
-        pytest.param([name("a", "Fully Specified", preferred=True)], id="the other spelling, preferred"),
-        pytest.param([FULL, name("b", "FULLY_SPECIFIED", "sw")], id="one fully specified name in each locale"),
-        pytest.param([FULL, name("g", "SHORT"), name("g", "Short", "sw")], id="one short name in each locale"),
+        pytest.param(
+            [name("a", "Fully Specified", preferred=True)], id="the other spelling, preferred"
+        ),
+        pytest.param(
+            [FULL, name("b", "FULLY_SPECIFIED", "sw")], id="one fully specified name in each locale"
+        ),
+        pytest.param(
+            [FULL, name("g", "SHORT"), name("g", "Short", "sw")], id="one short name in each locale"
+        ),
         pytest.param([FULL, name("Serum glucose", "SHORT")], id="a short name like another name"),
-        pytest.param([FULL, name("Serum glucose", None, "sw")], id="the same name in another locale"),
+        pytest.param(
+            [FULL, name("Serum glucose", None, "sw")], id="the same name in another locale"
+        ),
         pytest.param([FULL, name("serum glucose")], id="names that differ in case"),
-        pytest.param([FULL, name("a", "INDEX_TERM"), name("b", "Index Term"), name("c"), name("d")], id="many index terms and synonyms"),
-        pytest.param([{**FULL, "locale_preferred": True}, name("b", None, "sw", True)], id="one preferred name in each locale"),
+        pytest.param(
+            [FULL, name("a", "INDEX_TERM"), name("b", "Index Term"), name("c"), name("d")],
+            id="many index terms and synonyms",
+        ),
+        pytest.param(
+            [{**FULL, "locale_preferred": True}, name("b", None, "sw", True)],
+            id="one preferred name in each locale",
+        ),
     ],
 )
 def test_these_names_are_good(names):
@@ -52,21 +73,45 @@ def test_these_names_are_good(names):
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        pytest.param([name("a"), name("b", "SHORT")], "at least one fully specified name is needed", id="none fully specified"),
-        pytest.param([FULL, name("b", "Fully Specified")], "more than one fully specified name in the locale en", id="two fully specified"),
-        pytest.param([FULL, name("b", "SHORT"), name("c", "Short")], "more than one short name in the locale en", id="two short ones"),
+        pytest.param(
+            [name("a"), name("b", "SHORT")],
+            "at least one fully specified name is needed",
+            id="none fully specified",
+        ),
+        pytest.param(
+            [FULL, name("b", "Fully Specified")],
+            "more than one fully specified name in the locale en",
+            id="two fully specified",
+        ),
+        pytest.param(
+            [FULL, name("b", "SHORT"), name("c", "Short")],
+            "more than one short name in the locale en",
+            id="two short ones",
+        ),
         pytest.param(
             [name("a", "FULLY_SPECIFIED", preferred=True), name("b", preferred=True)],
             "more than one preferred name in the locale en",
             id="two preferred",
         ),
-        pytest.param([FULL, name("b", "SHORT", preferred=True)], "a short name or index term may not be preferred (locale en)", id="short"),
         pytest.param(
-            [FULL, name("b", "Index Term", preferred=True)], "a short name or index term may not be preferred (locale en)", id="index"
+            [FULL, name("b", "SHORT", preferred=True)],
+            "a short name or index term may not be preferred (locale en)",
+            id="short",
         ),
-        pytest.param([FULL, name("Serum glucose")], "more than one name 'Serum glucose' in the locale en", id="the same name twice"),
         pytest.param(
-            [FULL, name("x"), name("x", "INDEX_TERM"), name("x")], "more than one name 'x' in the locale en", id="told once for three"
+            [FULL, name("b", "Index Term", preferred=True)],
+            "a short name or index term may not be preferred (locale en)",
+            id="index",
+        ),
+        pytest.param(
+            [FULL, name("Serum glucose")],
+            "more than one name 'Serum glucose' in the locale en",
+            id="the same name twice",
+        ),
+        pytest.param(
+            [FULL, name("x"), name("x", "INDEX_TERM"), name("x")],
+            "more than one name 'x' in the locale en",
+            id="told once for three",
         ),
     ],
 )
@@ -75,7 +120,9 @@ def test_these_names_are_refused(names, text):
 
 
 def test_a_long_name_is_not_repeated_in_full():
-    [text] = openmrs.concept_errors(concept(FULL, name("x" * 5000), name("x" * 5000)), UNCHECKED)["names"]
+    [text] = openmrs.concept_errors(concept(FULL, name("x" * 5000), name("x" * 5000)), UNCHECKED)[
+        "names"
+    ]
     assert len(text) < 150
 
 
@@ -86,23 +133,41 @@ def test_a_long_name_is_not_repeated_in_full():
         pytest.param({"datatype": ""}, id="an empty datatype is None"),
         pytest.param({"datatype": None}, id="no datatype is None"),
         pytest.param(
-            {"descriptions": [description(), description("Definition", "sw"), description("")]}, id="descriptions, with a type or none"
+            {"descriptions": [description(), description("Definition", "sw"), description("")]},
+            id="descriptions, with a type or none",
         ),
-        pytest.param({"descriptions": [description("SHORT"), description("Fully Specified")]}, id="types that always pass"),
+        pytest.param(
+            {"descriptions": [description("SHORT"), description("Fully Specified")]},
+            id="types that always pass",
+        ),
     ],
 )
 def test_what_is_in_the_lists_is_good(fields):
-    named = [FULL, name("a", "SHORT"), name("b", "Index Term"), name("c", "INDEX_TERM"), name("d", ""), name("e", None, "sw")]
+    named = [
+        FULL,
+        name("a", "SHORT"),
+        name("b", "Index Term"),
+        name("c", "INDEX_TERM"),
+        name("d", ""),
+        name("e", None, "sw"),
+    ]
     assert openmrs.concept_errors(concept(*named, **fields), LISTS) == {}
 
 
 @pytest.mark.parametrize(
     ("fields", "errors"),
     [
-        pytest.param({"concept_class": "test"}, {"concept_class": ["test is not in the list of concept classes"]}, id="class"),
+        pytest.param(
+            {"concept_class": "test"},
+            {"concept_class": ["test is not in the list of concept classes"]},
+            id="class",
+        ),
         pytest.param(
             {"datatype": "N/A"},
-            {"data_type": ["N/A is not in the list of datatypes"], "datatype": ["N/A is not in the list of datatypes"]},
+            {
+                "data_type": ["N/A is not in the list of datatypes"],
+                "datatype": ["N/A is not in the list of datatypes"],
+            },
             id="datatype, told under both keys",
         ),
         pytest.param(
@@ -124,31 +189,52 @@ def test_what_is_not_in_the_lists_is_refused(fields, errors):
 def test_names_that_are_not_in_the_lists_are_told_with_their_place():
     named = concept(FULL, name("a", "Nickname"), name("b", None, "xx"))
     assert openmrs.concept_errors(named, LISTS) == {
-        "names": ["names[1].name_type: Nickname is not in the list of types", "names[2].locale: xx is not in the list of locales"]
+        "names": [
+            "names[1].name_type: Nickname is not in the list of types",
+            "names[2].locale: xx is not in the list of locales",
+        ]
     }
 
 
-@pytest.mark.parametrize(("key", "list_name"), [("datatype", "Datatypes"), ("names", "NameTypes"), ("descriptions", "DescriptionTypes")])
+@pytest.mark.parametrize(
+    ("key", "list_name"),
+    [("datatype", "Datatypes"), ("names", "NameTypes"), ("descriptions", "DescriptionTypes")],
+)
 def test_none_must_be_listed_too(key, list_name):
     without = {**LISTS, list_name: frozenset({"Other"})}
-    assert key in openmrs.concept_errors(concept(FULL, name("a"), datatype="", descriptions=[description()]), without)
+    assert key in openmrs.concept_errors(
+        concept(FULL, name("a"), datatype="", descriptions=[description()]), without
+    )
 
 
 @pytest.mark.parametrize("list_name", sorted(LISTS))
 def test_a_list_that_does_not_exist_is_not_checked(list_name):
     wrong = concept(
-        FULL, name("b", "Nickname" if list_name == "NameTypes" else None, "xx" if list_name == "Locales" else "en"),
-        concept_class="Odd" if list_name == "Classes" else "Test", datatype="Odd" if list_name == "Datatypes" else "Numeric",
+        FULL,
+        name(
+            "b",
+            "Nickname" if list_name == "NameTypes" else None,
+            "xx" if list_name == "Locales" else "en",
+        ),
+        concept_class="Odd" if list_name == "Classes" else "Test",
+        datatype="Odd" if list_name == "Datatypes" else "Numeric",
         descriptions=[description("Odd" if list_name == "DescriptionTypes" else None)],
-    )  # fmt: skip
+    )
     assert openmrs.concept_errors(wrong, LISTS) != {}
     assert openmrs.concept_errors(wrong, {**LISTS, list_name: None}) == {}
 
 
-@pytest.mark.parametrize("kind", ["Concept Class", "Datatype", "NameType", "DescriptionType", "MapType", "Locale"])
+@pytest.mark.parametrize(
+    "kind", ["Concept Class", "Datatype", "NameType", "DescriptionType", "MapType", "Locale"]
+)
 def test_the_entries_of_lookup_lists_skip_the_lists_but_not_the_rules_of_names(kind):
     odd = {"concept_class": kind, "datatype": "Odd", "descriptions": [description("Odd", "xx")]}
-    assert openmrs.concept_errors(concept(name("a", "Fully Specified", "xx"), name("b", "Odd"), **odd), LISTS) == {}
+    assert (
+        openmrs.concept_errors(
+            concept(name("a", "Fully Specified", "xx"), name("b", "Odd"), **odd), LISTS
+        )
+        == {}
+    )
     assert list(openmrs.concept_errors(concept(name("a"), **odd), LISTS)) == ["names"]
 
 
@@ -165,18 +251,48 @@ def in_conflict(one, other):
 @pytest.mark.parametrize(
     ("one", "other", "conflict"),
     [
-        pytest.param(name("a", "FULLY_SPECIFIED"), name("a", "Fully Specified"), True, id="both fully specified"),
-        pytest.param(name("a", preferred=True), name("a", preferred=True), True, id="both preferred"),
-        pytest.param(name("a", "FULLY_SPECIFIED"), name("a"), True, id="fully specified against a synonym"),
-        pytest.param(name("a", preferred=True), name("a", "INDEX_TERM"), True, id="preferred against an index term"),
+        pytest.param(
+            name("a", "FULLY_SPECIFIED"),
+            name("a", "Fully Specified"),
+            True,
+            id="both fully specified",
+        ),
+        pytest.param(
+            name("a", preferred=True), name("a", preferred=True), True, id="both preferred"
+        ),
+        pytest.param(
+            name("a", "FULLY_SPECIFIED"), name("a"), True, id="fully specified against a synonym"
+        ),
+        pytest.param(
+            name("a", preferred=True),
+            name("a", "INDEX_TERM"),
+            True,
+            id="preferred against an index term",
+        ),
         pytest.param(name("a"), name("a", "INDEX_TERM"), False, id="two that are neither"),
-        pytest.param(name("a", "FULLY_SPECIFIED"), name("a", "SHORT"), False, id="against a short name"),
-        pytest.param(name("a", "FULLY_SPECIFIED"), name("a", "FULLY_SPECIFIED", "sw"), False, id="in another locale"),
-        pytest.param(name("a", "FULLY_SPECIFIED"), name("A", "FULLY_SPECIFIED"), False, id="in another case"),
-        pytest.param(name("nb", "FULLY_SPECIFIED", "e"), name("b", "FULLY_SPECIFIED", "en"), False, id="cut at another place"),
+        pytest.param(
+            name("a", "FULLY_SPECIFIED"), name("a", "SHORT"), False, id="against a short name"
+        ),
+        pytest.param(
+            name("a", "FULLY_SPECIFIED"),
+            name("a", "FULLY_SPECIFIED", "sw"),
+            False,
+            id="in another locale",
+        ),
+        pytest.param(
+            name("a", "FULLY_SPECIFIED"), name("A", "FULLY_SPECIFIED"), False, id="in another case"
+        ),
+        pytest.param(
+            name("nb", "FULLY_SPECIFIED", "e"),
+            name("b", "FULLY_SPECIFIED", "en"),
+            False,
+            id="cut at another place",
+        ),
     ],
 )
-def test_two_concepts_are_in_conflict_when_one_is_alone_in_its_right_to_a_name_that_the_other_carries(one, other, conflict):
+def test_two_concepts_are_in_conflict_when_one_is_alone_in_its_right_to_a_name_that_the_other_carries(
+    one, other, conflict
+):
     assert in_conflict(concept(one), concept(name("z"), other)) is conflict
 
 
@@ -201,7 +317,9 @@ def test_conflicts_are_those_of_the_rule_spelled_out(ones, others):
         return {(n["locale"], n["name"]) for n in names if n["name_type"] not in ("SHORT", "Short")}
 
     def alone(names):
-        return carried(n for n in names if n["name_type"] == "FULLY_SPECIFIED" or n["locale_preferred"])
+        return carried(
+            n for n in names if n["name_type"] == "FULLY_SPECIFIED" or n["locale_preferred"]
+        )
 
     expected = bool(alone(ones) & carried(others) or alone(others) & carried(ones))
     assert in_conflict(concept(*ones), concept(*others)) == expected
@@ -211,7 +329,10 @@ def test_conflicts_are_those_of_the_rule_spelled_out(ones, others):
 def test_claims_are_signed_numbers_of_64_bits_sorted_without_repetition(texts):
     claims = openmrs.claims(concept(*(name(text) for text in texts)))
     assert claims == sorted(set(claims))
-    assert all(-(2**63) <= claim < 2**63 for claim in (*claims, *openmrs.rivals(concept(*map(name, texts)))))
+    assert all(
+        -(2**63) <= claim < 2**63
+        for claim in (*claims, *openmrs.rivals(concept(*map(name, texts))))
+    )
 
 
 def test_claims_are_stored_so_they_never_change():

@@ -27,7 +27,9 @@ def test_a_password_is_known_again_by_its_hash():
     assert passwords.verified("Pass phrase", kept) == (False, None)
 
 
-@pytest.mark.parametrize("kept", [None, "", "nonsense", "$argon2id$broken", "pbkdf2_sha256$1$salt$" + "A" * 43 + "="])
+@pytest.mark.parametrize(
+    "kept", [None, "", "nonsense", "$argon2id$broken", "pbkdf2_sha256$1$salt$" + "A" * 43 + "="]
+)
 def test_nothing_is_the_password_where_there_is_none(kept):
     for password in ("", "nobody's password", "x"):
         assert passwords.verified(password, kept) == (False, None)
@@ -35,7 +37,10 @@ def test_nothing_is_the_password_where_there_is_none(kept):
 
 @pytest.mark.parametrize(
     "kept",
-    [pbkdf2("pass phrase"), PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("pass phrase")],
+    [
+        pbkdf2("pass phrase"),
+        PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("pass phrase"),
+    ],
     ids=["another algorithm", "a cheaper argon2"],
 )
 def test_a_hash_made_in_another_way_is_made_anew_when_the_password_is_right(kept):
@@ -54,7 +59,15 @@ def test_any_text_can_be_a_password(password):
 def test_the_form_of_a_given_hash_is_checked():
     assert passwords.check_form(pbkdf2("x")) == pbkdf2("x")
     slow = pbkdf2("x").replace("$1000$", "$3000000$")
-    for wrong in ("", "x", "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$YWJj", pbkdf2("x")[:-1], pbkdf2("x") + "\n", pbkdf2("x", salt="a b"), slow):
+    for wrong in (
+        "",
+        "x",
+        "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$YWJj",
+        pbkdf2("x")[:-1],
+        pbkdf2("x") + "\n",
+        pbkdf2("x", salt="a b"),
+        slow,
+    ):
         with pytest.raises(ValueError, match="pbkdf2_sha256"):
             passwords.check_form(wrong)
 
@@ -79,10 +92,16 @@ def test_a_flood_is_refused_at_once_beyond_what_may_wait(monkeypatch):
     with ThreadPoolExecutor(20) as threads:
         waiting = [threads.submit(passwords.hashed, "x") for _ in range(20)]
         assert begun.wait(30)
-        refused = [one for one in waiting if isinstance(one.exception(30) if one.done() else None, TooManyRequests)]
+        refused = [
+            one
+            for one in waiting
+            if isinstance(one.exception(30) if one.done() else None, TooManyRequests)
+        ]
         while len(refused) < 20 - passwords.AT_ONCE - passwords.WAITING:
             refused = [one for one in waiting if one.done()]
         go_on.set()
 
     assert all(isinstance(one.exception(), TooManyRequests) for one in refused)
-    assert [one.result() for one in waiting if one not in refused] == ["hash"] * (passwords.AT_ONCE + passwords.WAITING)
+    assert [one.result() for one in waiting if one not in refused] == ["hash"] * (
+        passwords.AT_ONCE + passwords.WAITING
+    )

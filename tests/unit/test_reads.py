@@ -1,4 +1,6 @@
-"""Reads at a revision, quickly: on mongomock, which knows no snapshots. Plans and reads beside writers are tested on the real server."""
+"""Reads at a revision, quickly: on mongomock, which knows no snapshots. Plans and reads beside
+writers are tested on the real server.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +30,10 @@ def store(monkeypatch):
         return find(self, *args, **how)
 
     monkeypatch.setattr(Collection, "find", hinted)
-    return Store(Database("mongodb://127.0.0.1/test", client=mongomock.MongoClient(tz_aware=True)), "a-key-for-tests-that-is-long-enough")
+    return Store(
+        Database("mongodb://127.0.0.1/test", client=mongomock.MongoClient(tz_aware=True)),
+        "a-key-for-tests-that-is-long-enough",
+    )
 
 
 class Log:
@@ -47,12 +52,27 @@ class Log:
             kind = "mapping" if "from" in fields else "concept"
             url = f"{REPO}{kind}s/{item}/"
             database = self.store.database
-            database.rows.update_one({"repo": self.repo, "url": url, "to_rev": LIVE}, {"$set": {"to_rev": self.rev}})
+            database.rows.update_one(
+                {"repo": self.repo, "url": url, "to_rev": LIVE}, {"$set": {"to_rev": self.rev}}
+            )
             header = {name: value for name, value in fields.items() if name != "retired"}
-            change = Change(self.repo, kind, url, item, fields.get("retired", False), f"{item}@{self.rev}".encode(), header)
+            change = Change(
+                self.repo,
+                kind,
+                url,
+                item,
+                fields.get("retired", False),
+                f"{item}@{self.rev}".encode(),
+                header,
+            )
             database.rows.insert_one(row_document(change, head))
-        totals = {name: counts.get(name, 0) for name in ("concepts", "mappings", "active_concepts", "active_mappings")}
-        self.store.database.revisions.insert_one({"repo": self.repo, "rev": self.rev, "at": at, "shown": shown or at, "counts": totals})
+        totals = {
+            name: counts.get(name, 0)
+            for name in ("concepts", "mappings", "active_concepts", "active_mappings")
+        }
+        self.store.database.revisions.insert_one(
+            {"repo": self.repo, "rev": self.rev, "at": at, "shown": shown or at, "counts": totals}
+        )
         return Revision(self.repo, self.rev)
 
 
@@ -62,7 +82,12 @@ def log(store):
 
 
 def mapped(item, start, end, **fields):
-    return item, {"from": f"{REPO}concepts/{start}/", "to": f"{REPO}concepts/{end}/", "map_type": "SAME-AS", **fields}
+    return item, {
+        "from": f"{REPO}concepts/{start}/",
+        "to": f"{REPO}concepts/{end}/",
+        "map_type": "SAME-AS",
+        **fields,
+    }
 
 
 def ids(rows):
@@ -78,13 +103,22 @@ def test_an_item_is_read_as_it_stood(store, log):
     found = [store.rows.one(None, revision, url_of("A")) for revision in revisions]
     assert [row and row.body for row in found] == [None, b"A@1", b"A@1", b"A@3"]
     assert store.rows.one(None, revisions[1], url_of("B")) is None
-    assert (found[3].kind, found[3].from_rev, found[3].to_rev, found[3].at) == ("concept", 3, LIVE, START + timedelta(seconds=3))
+    assert (found[3].kind, found[3].from_rev, found[3].to_rev, found[3].at) == (
+        "concept",
+        3,
+        LIVE,
+        START + timedelta(seconds=3),
+    )
 
 
 def test_a_history_is_newest_first_and_ends_at_the_revision(store, log):
     for _ in range(4):
         log.commit("A")
-    assert [row.body for row in store.rows.history(None, Revision(NUMBER, 3), url_of("A"))] == [b"A@3", b"A@2", b"A@1"]
+    assert [row.body for row in store.rows.history(None, Revision(NUMBER, 3), url_of("A"))] == [
+        b"A@3",
+        b"A@2",
+        b"A@1",
+    ]
     assert store.rows.history(None, Revision(NUMBER, 4), url_of("B")) == []
 
 
@@ -111,7 +145,9 @@ def paged(log):
 def test_a_page_is_in_commit_order_of_what_was_asked_for(store, paged, how, found):
     wanted = Slice("concept", **{"retired": False, **how})
     assert ids(store.rows.page(None, paged, wanted, limit=10)) == list(found)
-    assert ids(store.rows.page(None, paged, wanted, limit=10, newest_first=True)) == list(found)[::-1]
+    assert (
+        ids(store.rows.page(None, paged, wanted, limit=10, newest_first=True)) == list(found)[::-1]
+    )
     assert store.rows.count(None, paged, wanted) == len(found)
 
 
@@ -121,13 +157,18 @@ def test_pages_that_follow_each_other_hold_each_row_once(store, log, paged, newe
     wanted = Slice("concept", retired=None)
     whole = ids(store.rows.page(None, paged, wanted, limit=10, newest_first=newest_first))
     seen, after = [], None
-    while rows := store.rows.page(None, paged, wanted, limit=limit, after=after, newest_first=newest_first):
+    while rows := store.rows.page(
+        None, paged, wanted, limit=limit, after=after, newest_first=newest_first
+    ):
         assert len(rows) <= limit
         seen += ids(rows)
         after = rows[-1].key
         log.commit("A", "B", f"new{len(seen)}")  # somebody writes meanwhile
     assert seen == whole
-    skipped = [store.rows.page(None, paged, wanted, limit=limit, skip=skip, newest_first=newest_first) for skip in range(0, 5, limit)]
+    skipped = [
+        store.rows.page(None, paged, wanted, limit=limit, skip=skip, newest_first=newest_first)
+        for skip in range(0, 5, limit)
+    ]
     assert [row.id for rows in skipped for row in rows] == whole
 
 
@@ -136,12 +177,16 @@ def test_repositories_and_kinds_are_apart(store, log, paged):
     log.commit(mapped("m", "A", "B"))
     at = Revision(NUMBER, log.rev)
     assert ids(store.rows.page(None, at, Slice("mapping"), limit=10)) == ["m"]
-    assert ids(store.rows.page(None, Revision(NUMBER + 1, 1), Slice("concept"), limit=10)) == ["A", "Z"]
+    assert ids(store.rows.page(None, Revision(NUMBER + 1, 1), Slice("concept"), limit=10)) == [
+        "A",
+        "Z",
+    ]
 
 
 def test_what_left_since_a_commit_is_named(store, log):
     log.commit("A", "B", "C")
-    store.database.rows.update_one({"url": url_of("B")}, {"$set": {"to_rev": 2}})  # as a reference that was removed
+    # as a reference that was removed
+    store.database.rows.update_one({"url": url_of("B")}, {"$set": {"to_rev": 2}})
     revision = log.commit("C")
     assert store.rows.removed(None, revision, "concept", 2) == [url_of("B")]
     assert store.rows.removed(None, revision, "concept", 3) == []
@@ -155,7 +200,13 @@ def test_what_left_is_asked_for_in_parts_that_a_command_can_hold(store, log, mon
     revision = log.commit("A", "C", "E")
     asked, find = [], Collection.find
     monkeypatch.setattr(rows, "LIST", 2)
-    monkeypatch.setattr(Collection, "find", lambda self, where, *how, **named: (asked.append(where), find(self, where, *how, **named))[1])
+    monkeypatch.setattr(
+        Collection,
+        "find",
+        lambda self, where, *how, **named: (asked.append(where), find(self, where, *how, **named))[
+            1
+        ],
+    )
 
     assert store.rows.removed(None, revision, "concept", 2) == [url_of("B"), url_of("D")]
     assert [len(where["url"]["$in"]) for where in asked if "url" in where] == [2, 2, 1]
@@ -178,7 +229,10 @@ def test_counts_and_times_are_those_of_the_revision(store, log):
 def test_an_exact_moment_is_followed_by_the_first_commit_at_or_after_it(store, log, moment, first):
     for _ in range(3):
         log.commit("A")
-    assert store.rows.first_since(None, NUMBER, START + timedelta(seconds=moment), whole_seconds=False) == first
+    assert (
+        store.rows.first_since(None, NUMBER, START + timedelta(seconds=moment), whole_seconds=False)
+        == first
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,17 +252,31 @@ def test_an_exact_moment_is_followed_by_the_first_commit_at_or_after_it(store, l
 def test_a_moment_in_whole_seconds_takes_the_last_commit_before_it_too(store, log, moment, first):
     log.commit("A", shown=START + timedelta(seconds=100))
     log.commit("A", shown=START + timedelta(seconds=201))
-    assert store.rows.first_since(None, NUMBER, START + timedelta(seconds=moment), whole_seconds=True) == first
+    assert (
+        store.rows.first_since(None, NUMBER, START + timedelta(seconds=moment), whole_seconds=True)
+        == first
+    )
 
 
 def test_a_moment_in_whole_seconds_goes_by_when_commits_were_shown(store, log):
     log.commit("A", shown=START + timedelta(seconds=500))
-    assert store.rows.first_since(None, NUMBER, START + timedelta(seconds=300), whole_seconds=True) == 1
-    assert store.rows.first_since(None, NUMBER, START + timedelta(seconds=300), whole_seconds=False) == LIVE
+    assert (
+        store.rows.first_since(None, NUMBER, START + timedelta(seconds=300), whole_seconds=True)
+        == 1
+    )
+    assert (
+        store.rows.first_since(None, NUMBER, START + timedelta(seconds=300), whole_seconds=False)
+        == LIVE
+    )
 
 
 def test_the_mappings_of_a_concept_are_those_from_it_and_then_those_to_it(store, log):
-    log.commit(mapped("b", "A", "C"), mapped("a", "A", "B"), mapped("back", "B", "A"), mapped("gone", "A", "D", retired=True))
+    log.commit(
+        mapped("b", "A", "C"),
+        mapped("a", "A", "B"),
+        mapped("back", "B", "A"),
+        mapped("gone", "A", "D", retired=True),
+    )
     first = log.commit(mapped("other", "B", "C"))
     log.commit(mapped("a", "A", "Z"))
 
@@ -223,18 +291,39 @@ def test_the_mappings_of_a_concept_are_those_from_it_and_then_those_to_it(store,
     assert found(first, retired=True) == ["gone"]
     assert found(Revision(NUMBER, 3)) == ["b", "a"]
     assert found(Revision(NUMBER, 0)) == []
-    pages = [store.rows.of_concept(None, first, url_of("A"), limit=2, skip=skip, inverse=True) for skip in (0, 1, 2, 3)]
-    assert [(total, ids(rows)) for total, rows in pages] == [(3, ["a", "b"]), (3, ["b", "back"]), (3, ["back"]), (3, [])]
+    pages = [
+        store.rows.of_concept(None, first, url_of("A"), limit=2, skip=skip, inverse=True)
+        for skip in (0, 1, 2, 3)
+    ]
+    assert [(total, ids(rows)) for total, rows in pages] == [
+        (3, ["a", "b"]),
+        (3, ["b", "back"]),
+        (3, ["back"]),
+        (3, []),
+    ]
     both = store.rows.of_concepts(None, first, [url_of("A"), url_of("Q")], inverse=True)
-    assert {url: ids(rows) for url, rows in both.items()} == {url_of("A"): ["a", "b", "back"], url_of("Q"): []}
+    assert {url: ids(rows) for url, rows in both.items()} == {
+        url_of("A"): ["a", "b", "back"],
+        url_of("Q"): [],
+    }
 
 
 def test_versions_are_found_by_their_order_and_state(store):
-    for place, (version, released, retired) in enumerate([("v1", True, False), ("v2", True, True), ("v3", False, False)]):
+    for place, (version, released, retired) in enumerate(
+        [("v1", True, False), ("v2", True, True), ("v3", False, False)]
+    ):
         store.database.versions.insert_one(
-            {"repo": NUMBER, "id": version, "released": released, "retired": retired, "at": START + timedelta(seconds=place)}
+            {
+                "repo": NUMBER,
+                "id": version,
+                "released": released,
+                "retired": retired,
+                "at": START + timedelta(seconds=place),
+            }
         )
-    store.database.versions.insert_one({"repo": 1, "id": "x", "released": True, "retired": False, "at": START + timedelta(days=1)})
+    store.database.versions.insert_one(
+        {"repo": 1, "id": "x", "released": True, "retired": False, "at": START + timedelta(days=1)}
+    )
     assert store.versions.latest(NUMBER)["id"] == "v1"
     assert store.versions.newest(NUMBER)["id"] == "v3"
     assert store.versions.by_id(NUMBER, "x") is None

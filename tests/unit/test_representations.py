@@ -1,4 +1,6 @@
-"""What the API shows of each item: the contract's keys in full, and values that agree with each other."""
+"""What the API shows of each item: the contract's keys in full, and values that agree with each
+other.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,20 +15,51 @@ AT = datetime(2026, 2, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 MADE = "2026-01-20T09:00:00.000Z"
 
 NAME = {
-    "uuid": "n1", "external_id": None, "name": "Serum glucose", "locale": "en", "locale_preferred": True, "name_type": "FULLY_SPECIFIED",
+    "uuid": "n1",
+    "external_id": None,
+    "name": "Serum glucose",
+    "locale": "en",
+    "locale_preferred": True,
+    "name_type": "FULLY_SPECIFIED",
     "type": "ConceptName",
-}  # fmt: skip
+}
 CONCEPT = {
-    "id": "1007", "uuid": "65b0c1", "external_id": None, "concept_class": "Test", "datatype": "Numeric", "names": [NAME],
-    "descriptions": [], "retired": False, "extras": {"units": "mmol/L"}, "update_comment": None, "locale": None,
-    "display_name": "Serum glucose", "display_locale": "en", "created_on": MADE, "created_by": "amina",
-}  # fmt: skip
+    "id": "1007",
+    "uuid": "65b0c1",
+    "external_id": None,
+    "concept_class": "Test",
+    "datatype": "Numeric",
+    "names": [NAME],
+    "descriptions": [],
+    "retired": False,
+    "extras": {"units": "mmol/L"},
+    "update_comment": None,
+    "locale": None,
+    "display_name": "Serum glucose",
+    "display_locale": "en",
+    "created_on": MADE,
+    "created_by": "amina",
+}
 MAPPING = {
-    "id": "m-17", "uuid": "65b1aa", "external_id": None, "retired": False, "map_type": "SAME-AS", "sort_weight": None, "extras": None,
-    "from_concept_url": f"{REPO}concepts/1007/", "from_concept_name": "Serum glucose", "to_source_url": REF, "to_concept_code": "G-22",
-    "to_concept_name": None, "to_concept_url": None, "to": f"{REF}concepts/G-22/", "own_to_name": False, "update_comment": None,
-    "created_on": MADE, "created_by": "amina",
-}  # fmt: skip
+    "id": "m-17",
+    "uuid": "65b1aa",
+    "external_id": None,
+    "retired": False,
+    "map_type": "SAME-AS",
+    "sort_weight": None,
+    "extras": None,
+    "from_concept_url": f"{REPO}concepts/1007/",
+    "from_concept_name": "Serum glucose",
+    "to_source_url": REF,
+    "to_concept_code": "G-22",
+    "to_concept_name": None,
+    "to_concept_url": None,
+    "to": f"{REF}concepts/G-22/",
+    "own_to_name": False,
+    "update_comment": None,
+    "created_on": MADE,
+    "created_by": "amina",
+}
 
 # The tables of the contract, 10.2 and 12.2.
 CONCEPT_SUMMARY = """id concept_class datatype external_id display_name display_locale retired source owner owner_type owner_url version url
@@ -42,23 +75,56 @@ MAPPING_DETAIL = f"type sort_weight extras created_on created_at updated_on upda
 
 def repo(**fields):
     return {
-        "_id": 7, "kind": "source", "url": REPO, "id": "LABX", "uuid": "64a1f1aa", "name": "Lab X codes", "full_name": "Lab X codes",
-        "description": None, "source_type": "Dictionary", "public_access": "View", "default_locale": "en",
+        "_id": 7,
+        "kind": "source",
+        "url": REPO,
+        "id": "LABX",
+        "uuid": "64a1f1aa",
+        "name": "Lab X codes",
+        "full_name": "Lab X codes",
+        "description": None,
+        "source_type": "Dictionary",
+        "public_access": "View",
+        "default_locale": "en",
         "supported_locales": ["en", "sw"],
-        "website": None, "external_id": "ext", "custom_validation_schema": None, "extras": None, "rev": 3, "versions": 2,
-        "counts": {"concepts": 3, "mappings": 2, "active_concepts": 2, "active_mappings": 1}, "content_at": AT,
-        "created_on": AT - timedelta(days=1), "created_by": "amina", "updated_on": AT, "updated_by": "amina", **fields,
-    }  # fmt: skip
+        "website": None,
+        "external_id": "ext",
+        "custom_validation_schema": None,
+        "extras": None,
+        "rev": 3,
+        "versions": 2,
+        "counts": {"concepts": 3, "mappings": 2, "active_concepts": 2, "active_mappings": 1},
+        "content_at": AT,
+        "created_on": AT - timedelta(days=1),
+        "created_by": "amina",
+        "updated_on": AT,
+        "updated_by": "amina",
+        **fields,
+    }
 
 
 def version(**fields):
     frozen = jsonio.dumps(representations.repo_detail(repo()))
     return {
-        "id": "v1", "repo": 7, "rev": 2, "description": "First release", "released": True, "retired": False, "previous_version": None,
-        "parent_version": None, "version_external_id": None, "extras": None, "frozen": frozen, "content_at": AT,
+        "id": "v1",
+        "repo": 7,
+        "rev": 2,
+        "description": "First release",
+        "released": True,
+        "retired": False,
+        "previous_version": None,
+        "parent_version": None,
+        "version_external_id": None,
+        "extras": None,
+        "frozen": frozen,
+        "content_at": AT,
         "counts": {"concepts": 2, "mappings": 0, "active_concepts": 1, "active_mappings": 0},
-        "created_on": AT, "created_by": "amina", "updated_on": AT, "updated_by": "root", **fields,
-    }  # fmt: skip
+        "created_on": AT,
+        "created_by": "amina",
+        "updated_on": AT,
+        "updated_by": "root",
+        **fields,
+    }
 
 
 def concept_body(**fields):
@@ -71,7 +137,10 @@ def mapping_body(**fields):
 
 @pytest.mark.parametrize(
     ("kind", "body", "summary", "detail"),
-    [("concept", concept_body(), CONCEPT_SUMMARY, CONCEPT_DETAIL), ("mapping", mapping_body(), MAPPING_SUMMARY, MAPPING_DETAIL)],
+    [
+        ("concept", concept_body(), CONCEPT_SUMMARY, CONCEPT_DETAIL),
+        ("mapping", mapping_body(), MAPPING_SUMMARY, MAPPING_DETAIL),
+    ],
     ids=["concept", "mapping"],
 )
 def test_details_and_summaries_have_just_the_keys_of_the_contract(kind, body, summary, detail):
@@ -83,7 +152,11 @@ def test_details_and_summaries_have_just_the_keys_of_the_contract(kind, body, su
 def test_a_concepts_addresses_and_times_agree():
     shown = representations.detail(concept_body())
     assert (shown["source"], shown["source_url"]) == ("LABX", REPO)
-    assert (shown["owner"], shown["owner_type"], shown["owner_url"]) == ("NorthLab", "Organization", "/orgs/NorthLab/")
+    assert (shown["owner"], shown["owner_type"], shown["owner_url"]) == (
+        "NorthLab",
+        "Organization",
+        "/orgs/NorthLab/",
+    )
     assert shown["version_url"] == f"{shown['url']}{shown['version']}/" == f"{REPO}concepts/1007/3/"
     assert shown["updated_on"] == shown["version_created_on"] == "2026-02-01T12:00:00.250Z"
     assert (shown["created_on"], shown["created_by"]) == (MADE, "amina")
@@ -93,11 +166,27 @@ def test_a_concepts_addresses_and_times_agree():
 
 def test_a_mappings_addresses_and_times_agree():
     shown = representations.detail(mapping_body())
-    assert (shown["from_source_owner"], shown["from_source_owner_type"], shown["from_source_name"]) == ("NorthLab", "Organization", "LABX")
-    assert (shown["to_source_owner"], shown["to_source_owner_type"], shown["to_source_name"]) == ("amina", "User", "REFX")
-    assert (shown["from_concept_code"], shown["from_source_url"], shown["to_source_url"]) == ("1007", REPO, REF)
+    assert (
+        shown["from_source_owner"],
+        shown["from_source_owner_type"],
+        shown["from_source_name"],
+    ) == ("NorthLab", "Organization", "LABX")
+    assert (shown["to_source_owner"], shown["to_source_owner_type"], shown["to_source_name"]) == (
+        "amina",
+        "User",
+        "REFX",
+    )
+    assert (shown["from_concept_code"], shown["from_source_url"], shown["to_source_url"]) == (
+        "1007",
+        REPO,
+        REF,
+    )
     assert shown["versioned_object_url"] == shown["url"] == f"{REPO}mappings/m-17/"
-    assert (shown["version"], shown["version_url"], shown["versioned_object_id"]) == ("2", f"{shown['url']}2/", shown["uuid"])
+    assert (shown["version"], shown["version_url"], shown["versioned_object_id"]) == (
+        "2",
+        f"{shown['url']}2/",
+        shown["uuid"],
+    )
     assert shown["created_on"] == shown["created_at"] == MADE
     assert shown["updated_on"] == shown["updated_at"] == "2026-02-01T12:00:00.250Z"
 
@@ -105,14 +194,20 @@ def test_a_mappings_addresses_and_times_agree():
 @pytest.mark.parametrize("body", [concept_body, mapping_body])
 def test_what_is_new_was_made_by_its_first_writer_now(body):
     shown = representations.detail(body(created_on=None, created_by=None))
-    assert (shown["created_on"], shown["created_by"]) == (shown["updated_on"], shown["updated_by"]) == ("2026-02-01T12:00:00.250Z", "root")
+    assert (
+        (shown["created_on"], shown["created_by"])
+        == (shown["updated_on"], shown["updated_by"])
+        == ("2026-02-01T12:00:00.250Z", "root")
+    )
 
 
 def test_only_what_depends_on_the_place_is_replaced_in_a_body():
     body, mapping = concept_body(), {"id": "m-17"}
     assert representations.detail(body, latest=False, mappings=[mapping]) == {
-        **jsonio.loads_own(body), "is_latest_version": False, "mappings": [mapping],
-    }  # fmt: skip
+        **jsonio.loads_own(body),
+        "is_latest_version": False,
+        "mappings": [mapping],
+    }
     assert representations.summary("concept", body, mappings=[mapping])["mappings"] == [mapping]
 
 
@@ -124,7 +219,9 @@ def test_a_detail_is_the_same_in_pieces_around_its_mappings():
 
 def test_the_versions_of_a_concept_are_linked_to_the_one_before():
     def row(number):
-        body = representations.concept_body({**CONCEPT, "update_comment": f"c{number}"}, REPO, number, AT, "root")
+        body = representations.concept_body(
+            {**CONCEPT, "update_comment": f"c{number}"}, REPO, number, AT, "root"
+        )
         return Row(7, "concept", f"{REPO}concepts/1007/", "1007", number, LIVE, AT, False, body)
 
     newest = representations.concept_version(row(5), row(3), latest=True)
@@ -133,12 +230,26 @@ def test_the_versions_of_a_concept_are_linked_to_the_one_before():
 
     url = f"{REPO}concepts/1007/"
     assert newest == {
-        "version": "5", "previous_version": "3", "url": f"{url}5/", "previous_version_url": f"{url}3/",
-        "version_created_on": "2026-02-01T12:00:00.250Z", "version_created_by": "root", "is_latest_concept_version": True,
-        "is_root_concept_version": False, "update_comment": "c5",
-    }  # fmt: skip
-    assert (middle["is_latest_concept_version"], middle["is_root_concept_version"], middle["previous_version"]) == (False, False, "1")
-    assert (root["is_root_concept_version"], root["previous_version"], root["previous_version_url"]) == (True, None, None)
+        "version": "5",
+        "previous_version": "3",
+        "url": f"{url}5/",
+        "previous_version_url": f"{url}3/",
+        "version_created_on": "2026-02-01T12:00:00.250Z",
+        "version_created_by": "root",
+        "is_latest_concept_version": True,
+        "is_root_concept_version": False,
+        "update_comment": "c5",
+    }
+    assert (
+        middle["is_latest_concept_version"],
+        middle["is_root_concept_version"],
+        middle["previous_version"],
+    ) == (False, False, "1")
+    assert (
+        root["is_root_concept_version"],
+        root["previous_version"],
+        root["previous_version_url"],
+    ) == (True, None, None)
 
 
 ORG_DETAIL = """type uuid id name company website location description public_access extras members public_collections public_sources url
@@ -157,7 +268,11 @@ VERSION_DETAIL = f"""{VERSION_SUMMARY} type version_external_id external_id extr
 def test_a_source_has_just_the_keys_of_the_contract():
     shown = representations.repo_detail(repo(extras=b'{"a.b":{"$ref":1.0}}'))
     assert set(shown) == set(SOURCE_DETAIL.split())
-    assert (shown["type"], shown["short_code"], shown["versions_url"]) == ("Source", "LABX", f"{REPO}versions/")
+    assert (shown["type"], shown["short_code"], shown["versions_url"]) == (
+        "Source",
+        "LABX",
+        f"{REPO}versions/",
+    )
     assert (shown["active_concepts"], shown["active_mappings"], shown["versions"]) == (2, 1, 2)
     assert shown["extras"] == {"a.b": {"$ref": 1.0}}
     assert set(representations.repo_summary(repo())) == set(SOURCE_SUMMARY.split())
@@ -173,7 +288,11 @@ def test_a_version_has_just_the_keys_of_the_contract():
 def test_a_version_shows_the_source_of_its_day_and_counts_of_its_own():
     now = repo(name="Later", external_id="later", supported_locales=["fr"])
     shown = representations.version_detail(version(previous_version="v0", parent_version="p"), now)
-    assert (shown["name"], shown["external_id"], shown["supported_locales"]) == ("Lab X codes", "ext", ["en", "sw"])
+    assert (shown["name"], shown["external_id"], shown["supported_locales"]) == (
+        "Lab X codes",
+        "ext",
+        ["en", "sw"],
+    )
     assert shown["source"] == representations.repo_detail(repo())
     assert (shown["active_concepts"], shown["source"]["active_concepts"]) == (1, 2)
     assert shown["previousVersionUrl"] == shown["previous_version_url"] == f"{REPO}v0/"
@@ -184,9 +303,16 @@ def test_a_version_shows_the_source_of_its_day_and_counts_of_its_own():
 
 def test_head_is_a_version_with_live_values():
     live = repo(description="Now", extras=b'{"k":1}')
-    shown = representations.version_detail(representations.head_version(live), live, is_processing=False)
+    shown = representations.version_detail(
+        representations.head_version(live), live, is_processing=False
+    )
     assert set(shown) == set(VERSION_DETAIL.split())
-    assert (shown["id"], shown["released"], shown["description"], shown["extras"]) == ("HEAD", False, "Now", {"k": 1})
+    assert (shown["id"], shown["released"], shown["description"], shown["extras"]) == (
+        "HEAD",
+        False,
+        "Now",
+        {"k": 1},
+    )
     assert (shown["version_url"], shown["previous_version_url"]) == (f"{REPO}HEAD/", None)
     assert shown["source"] == representations.repo_detail(live)
 
@@ -195,18 +321,42 @@ def test_a_collections_version_speaks_of_its_collection():
     made = repo(kind="collection", url="/orgs/NorthLab/collections/CORE/", id="CORE")
     frozen = jsonio.dumps(representations.repo_detail(made))
     shown = representations.version_detail(version(frozen=frozen), made)
-    assert (shown["type"], shown["collectionUrl"], shown["collection_url"]) == ("Collection Version", made["url"], made["url"])
+    assert (shown["type"], shown["collectionUrl"], shown["collection_url"]) == (
+        "Collection Version",
+        made["url"],
+        made["url"],
+    )
     assert "sourceUrl" not in shown
     assert shown["collection"]["type"] == "Collection"
 
 
 def test_an_organisation_has_just_the_keys_of_the_contract():
     org = {
-        "_id": "NorthLab", "uuid": "64a1f0d7", "name": "North Laboratory", "company": None, "website": None, "location": None,
-        "description": None, "public_access": "View", "extras": b'{"region":4}', "members": ["amina", "root"],
-        "created_on": AT, "created_by": "amina", "updated_on": AT, "updated_by": "amina",
-    }  # fmt: skip
+        "_id": "NorthLab",
+        "uuid": "64a1f0d7",
+        "name": "North Laboratory",
+        "company": None,
+        "website": None,
+        "location": None,
+        "description": None,
+        "public_access": "View",
+        "extras": b'{"region":4}',
+        "members": ["amina", "root"],
+        "created_on": AT,
+        "created_by": "amina",
+        "updated_on": AT,
+        "updated_by": "amina",
+    }
     shown = representations.org_detail(org, 2, 1)
     assert set(shown) == set(ORG_DETAIL.split())
-    assert (shown["members"], shown["public_sources"], shown["public_collections"], shown["extras"]) == (2, 2, 1, {"region": 4})
-    assert representations.org_summary(org) == {"id": "NorthLab", "name": "North Laboratory", "url": "/orgs/NorthLab/"}
+    assert (
+        shown["members"],
+        shown["public_sources"],
+        shown["public_collections"],
+        shown["extras"],
+    ) == (2, 2, 1, {"region": 4})
+    assert representations.org_summary(org) == {
+        "id": "NorthLab",
+        "name": "North Laboratory",
+        "url": "/orgs/NorthLab/",
+    }

@@ -25,13 +25,25 @@ def test_a_fixed_token_that_no_header_could_hold_is_refused(token):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("REDIS_URL", "foo"), ("REDIS_URL", "redis://"), ("REDIS_URL", "redis://host:port/0"), ("SOLR_URL", "foo"),
-        ("SOLR_URL", "http://:8983/solr"), ("MONGO_URL", "mongodb://127.0.0.1:99999/oclapi"), ("MONGO_URL", "mongodb:///oclapi"),
-        ("MONGO_URL", "mongodb://a:1,b:0/oclapi"), ("MONGO_URL", "mongodb://host"), ("OCL_MAIL", "smtp://"), ("OCL_MAIL", "smtp://host:99999"),
-        ("OCL_BASE_URL", "https://"), ("OCL_BASE_URL", "http://[::1/"), ("OCL_PAGE_LIMIT", "\u0661\u0662"),
-        ("OCL_TOKEN_LIFE", "999999999999"), ("OCL_COMMIT_PATIENCE", "3601"), ("OCL_EXPORT_LINK_LIFE", "0"),
+        ("REDIS_URL", "foo"),
+        ("REDIS_URL", "redis://"),
+        ("REDIS_URL", "redis://host:port/0"),
+        ("SOLR_URL", "foo"),
+        ("SOLR_URL", "http://:8983/solr"),
+        ("MONGO_URL", "mongodb://127.0.0.1:99999/oclapi"),
+        ("MONGO_URL", "mongodb:///oclapi"),
+        ("MONGO_URL", "mongodb://a:1,b:0/oclapi"),
+        ("MONGO_URL", "mongodb://host"),
+        ("OCL_MAIL", "smtp://"),
+        ("OCL_MAIL", "smtp://host:99999"),
+        ("OCL_BASE_URL", "https://"),
+        ("OCL_BASE_URL", "http://[::1/"),
+        ("OCL_PAGE_LIMIT", "\u0661\u0662"),
+        ("OCL_TOKEN_LIFE", "999999999999"),
+        ("OCL_COMMIT_PATIENCE", "3601"),
+        ("OCL_EXPORT_LINK_LIFE", "0"),
     ],
-)  # fmt: skip
+)
 def test_an_address_or_number_that_can_not_be_is_refused_by_name(name, value):
     with pytest.raises(BadSetting, match=name):
         Settings.from_environ({name: value})
@@ -40,11 +52,17 @@ def test_an_address_or_number_that_can_not_be_is_refused_by_name(name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("REDIS_URL", "unix:///run/redis.sock"), ("REDIS_URL", "rediss://:pass@host:6380/1"), ("MONGO_URL", "mongodb://u:p@a:1,b:2/oclapi?x=y"),
-        ("MONGO_URL", "mongodb+srv://cluster/oclapi"), ("MONGO_URL", "mongodb://%2Ftmp%2Fmongodb.sock/oclapi"), ("MONGO_URL", "mongodb://[::1]:27017/o"),
-        ("SOLR_URL", "http://solr:8983/solr"), ("OCL_MAIL", "smtps://user:pa%40ss@mail.example.org:465"), ("OCL_MAIL", "/var/mail"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+        ("REDIS_URL", "rediss://:pass@host:6380/1"),
+        ("MONGO_URL", "mongodb://u:p@a:1,b:2/oclapi?x=y"),
+        ("MONGO_URL", "mongodb+srv://cluster/oclapi"),
+        ("MONGO_URL", "mongodb://%2Ftmp%2Fmongodb.sock/oclapi"),
+        ("MONGO_URL", "mongodb://[::1]:27017/o"),
+        ("SOLR_URL", "http://solr:8983/solr"),
+        ("OCL_MAIL", "smtps://user:pa%40ss@mail.example.org:465"),
+        ("OCL_MAIL", "/var/mail"),
     ],
-)  # fmt: skip
+)
 def test_addresses_of_all_kinds_are_taken(name, value):
     assert value in vars_of(Settings.from_environ({name: value}))
 

@@ -21,30 +21,76 @@ def at(hour, minute=0, second=0, micro=0):
 @pytest.mark.parametrize(
     ("text", "moment", "whole"),
     [
-        pytest.param("2026-03-04T10:20:30.123Z", at(10, 20, 30, 123_000), False, id="as we show it"),
+        pytest.param(
+            "2026-03-04T10:20:30.123Z", at(10, 20, 30, 123_000), False, id="as we show it"
+        ),
         pytest.param("2026-03-04T10:20:30Z", at(10, 20, 30), True, id="whole seconds"),
         pytest.param("2026-03-04T10:20:30z", at(10, 20, 30), True, id="a small z"),
-        pytest.param("2026-03-04T10:20:30.000Z", at(10, 20, 30), False, id="a fraction of nothing is a fraction"),
-        pytest.param("2026-03-04T10:20:30.5", at(10, 20, 30, 500_000), False, id="one digit of fraction, no offset: UTC"),
-        pytest.param("2026-03-04T10:20:30.123456Z", at(10, 20, 30, 123_456), False, id="microseconds"),
-        pytest.param("2026-03-04T10:20:30.1234569999999Z", at(10, 20, 30, 123_456), False, id="finer than microseconds is cut"),
+        pytest.param(
+            "2026-03-04T10:20:30.000Z",
+            at(10, 20, 30),
+            False,
+            id="a fraction of nothing is a fraction",
+        ),
+        pytest.param(
+            "2026-03-04T10:20:30.5",
+            at(10, 20, 30, 500_000),
+            False,
+            id="one digit of fraction, no offset: UTC",
+        ),
+        pytest.param(
+            "2026-03-04T10:20:30.123456Z", at(10, 20, 30, 123_456), False, id="microseconds"
+        ),
+        pytest.param(
+            "2026-03-04T10:20:30.1234569999999Z",
+            at(10, 20, 30, 123_456),
+            False,
+            id="finer than microseconds is cut",
+        ),
         pytest.param("2026-03-04T10:20Z", at(10, 20), True, id="no seconds"),
         pytest.param("2026-03-04 10:20:30", at(10, 20, 30), True, id="a space for the T"),
         pytest.param("2026-03-04T10:20:30+02:00", at(8, 20, 30), True, id="an offset with a colon"),
-        pytest.param("2026-03-04T10:20:30.25+0200", at(8, 20, 30, 250_000), False, id="an offset without a colon"),
+        pytest.param(
+            "2026-03-04T10:20:30.25+0200",
+            at(8, 20, 30, 250_000),
+            False,
+            id="an offset without a colon",
+        ),
         pytest.param("2026-03-04T10:20+02", at(8, 20), True, id="an offset in hours"),
         pytest.param("2026-03-04T10:20:30-05:30", at(15, 50, 30), True, id="a negative offset"),
         pytest.param("2026-03-04T10:20:30-00:00", at(10, 20, 30), True, id="minus nothing"),
-        pytest.param("2026-03-04T23:20:30+23:59", datetime(2026, 3, 3, 23, 21, 30, tzinfo=UTC), True, id="the largest offset"),
-        pytest.param("2026-03-04T10:20:30 02:00", at(8, 20, 30), True, id="a plus that arrived as a space"),
+        pytest.param(
+            "2026-03-04T23:20:30+23:59",
+            datetime(2026, 3, 3, 23, 21, 30, tzinfo=UTC),
+            True,
+            id="the largest offset",
+        ),
+        pytest.param(
+            "2026-03-04T10:20:30 02:00", at(8, 20, 30), True, id="a plus that arrived as a space"
+        ),
         pytest.param("2026-03-04 10:20:30.5 0200", at(8, 20, 30, 500_000), False, id="two spaces"),
         pytest.param("2026-03-04", at(0), True, id="a day is its midnight"),
         pytest.param("2024-02-29", datetime(2024, 2, 29, tzinfo=UTC), True, id="a leap day"),
         pytest.param("1772619630123", at(10, 20, 30, 123_000), False, id="epoch milliseconds"),
-        pytest.param("1772619630000", at(10, 20, 30), False, id="epoch milliseconds are exact even without a rest"),
+        pytest.param(
+            "1772619630000",
+            at(10, 20, 30),
+            False,
+            id="epoch milliseconds are exact even without a rest",
+        ),
         pytest.param("0", datetime(1970, 1, 1, tzinfo=UTC), False, id="the epoch"),
-        pytest.param("0" * 40 + "1772619630123", at(10, 20, 30, 123_000), False, id="epoch milliseconds after many zeros"),
-        pytest.param("253402300799999", datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC), False, id="the last millisecond"),
+        pytest.param(
+            "0" * 40 + "1772619630123",
+            at(10, 20, 30, 123_000),
+            False,
+            id="epoch milliseconds after many zeros",
+        ),
+        pytest.param(
+            "253402300799999",
+            datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
+            False,
+            id="the last millisecond",
+        ),
         pytest.param("0001-01-01", datetime(1, 1, 1, tzinfo=UTC), True, id="the first day"),
     ],
 )
@@ -96,7 +142,10 @@ def test_this_is_no_time(text):
         times.read(text)
 
 
-@given(st.text(max_size=30) | st.from_regex(r"\A\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+ -]\d\d:?\d\d)?\Z"))
+@given(
+    st.text(max_size=30)
+    | st.from_regex(r"\A\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+ -]\d\d:?\d\d)?\Z")
+)
 def test_any_text_is_a_time_in_utc_or_not_a_date(text):
     try:
         moment = times.read(text)
@@ -129,8 +178,14 @@ def test_epoch_milliseconds_lose_nothing(millis):
     ("moment", "text"),
     [
         pytest.param(NOON, "2026-03-04T12:00:00.000Z", id="always with milliseconds"),
-        pytest.param(NOON.replace(microsecond=999_999), "2026-03-04T12:00:00.999Z", id="cut, never rounded up"),
-        pytest.param(datetime(987, 6, 5, tzinfo=UTC), "0987-06-05T00:00:00.000Z", id="four digits of year"),
+        pytest.param(
+            NOON.replace(microsecond=999_999),
+            "2026-03-04T12:00:00.999Z",
+            id="cut, never rounded up",
+        ),
+        pytest.param(
+            datetime(987, 6, 5, tzinfo=UTC), "0987-06-05T00:00:00.000Z", id="four digits of year"
+        ),
     ],
 )
 def test_a_time_is_shown_in_utc_with_milliseconds(moment, text):

@@ -13,7 +13,13 @@ IDS = st.text("abcXYZ019-._@", min_size=1, max_size=12) | st.sampled_from(
 )
 VERSIONS = IDS.filter(lambda version: version not in ("concepts", "mappings", "versions"))
 ITEM_VERSIONS = IDS.filter(lambda version: version not in ("mappings", "versions"))
-REPOS = st.builds("/{}/{}/{}/{}/".format, st.sampled_from(["orgs", "users"]), IDS, st.sampled_from(["sources", "collections"]), IDS)
+REPOS = st.builds(
+    "/{}/{}/{}/{}/".format,
+    st.sampled_from(["orgs", "users"]),
+    IDS,
+    st.sampled_from(["sources", "collections"]),
+    IDS,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,14 +30,20 @@ REPOS = st.builds("/{}/{}/{}/{}/".format, st.sampled_from(["orgs", "users"]), ID
         (f"{REPO}v1/concepts/1007/", ItemUrl(REPO, "concept", "1007", version="v1")),
         (f"{REPO}versions/v1/concepts/1007/", ItemUrl(REPO, "concept", "1007", version="v1")),
         (f"{REPO}concepts/1007/3/", ItemUrl(REPO, "concept", "1007", item_version="3")),
-        (f"{REPO}HEAD/concepts/1007/3/", ItemUrl(REPO, "concept", "1007", version="HEAD", item_version="3")),
+        (
+            f"{REPO}HEAD/concepts/1007/3/",
+            ItemUrl(REPO, "concept", "1007", version="HEAD", item_version="3"),
+        ),
         (f"{REPO}concepts/concepts/3/", ItemUrl(REPO, "concept", "concepts", item_version="3")),
         (f"{REPO}concepts/mappings/3/", ItemUrl(REPO, "concept", "mappings", item_version="3")),
         (f"{REPO}mappings/concepts/", ItemUrl(REPO, "mapping", "concepts")),
         ("/users/a/collections/b/concepts/c/", ItemUrl("/users/a/collections/b/", "concept", "c")),
         (f"{REPO}concepts/1007", ItemUrl(REPO, "concept", "1007")),
         (f"https://terms.example.org{REPO}concepts/1007", ItemUrl(REPO, "concept", "1007")),
-        (f"//terms.example.org{REPO}concepts/1007/?verbose=true#top", ItemUrl(REPO, "concept", "1007")),
+        (
+            f"//terms.example.org{REPO}concepts/1007/?verbose=true#top",
+            ItemUrl(REPO, "concept", "1007"),
+        ),
     ],
 )
 def test_this_is_the_url_of_an_item(url, found):
@@ -71,7 +83,17 @@ def test_this_is_not(url):
     assert urls.item(url) is None
 
 
-@pytest.mark.parametrize("url", [REPO, REPO[:-1], f"https://terms.example.org{REPO}", f"{REPO}v1/", f"{REPO}HEAD", f"{REPO}versions/v1/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        REPO,
+        REPO[:-1],
+        f"https://terms.example.org{REPO}",
+        f"{REPO}v1/",
+        f"{REPO}HEAD",
+        f"{REPO}versions/v1/",
+    ],
+)
 def test_this_names_a_repository(url):
     assert urls.repo(url) == REPO
 
@@ -95,7 +117,13 @@ def test_this_names_none(url):
     assert urls.repo(url) is None
 
 
-@given(REPOS, st.sampled_from(["concept", "mapping"]), IDS, st.none() | VERSIONS, st.none() | ITEM_VERSIONS)
+@given(
+    REPOS,
+    st.sampled_from(["concept", "mapping"]),
+    IDS,
+    st.none() | VERSIONS,
+    st.none() | ITEM_VERSIONS,
+)
 def test_what_is_put_together_is_taken_apart_again(repo, kind, item, version, item_version):
     url = f"{repo}{f'{version}/' if version else ''}{kind}s/{item}/{f'{item_version}/' if item_version else ''}"
     found = urls.item(url)
@@ -107,7 +135,11 @@ def test_what_is_put_together_is_taken_apart_again(repo, kind, item, version, it
 @given(REPOS)
 def test_a_repositorys_url_tells_whose_it_is(repo):
     parts = urls.parts(repo)
-    assert f"{urls.owner_url(parts.owner_type, parts.owner)}{repo.split('/')[3]}/{parts.id}/" == parts.url == repo
+    assert (
+        f"{urls.owner_url(parts.owner_type, parts.owner)}{repo.split('/')[3]}/{parts.id}/"
+        == parts.url
+        == repo
+    )
     assert parts.owner_url == urls.owner_url(parts.owner_type, parts.owner)
 
 

@@ -24,10 +24,17 @@ def store(mongo_url):
 def run(mongo_url, monkeypatch):
     """Give a command, and perhaps what stands on its standard input."""
 
-    monkeypatch.setattr(user_commands, "configure", lambda level: None)  # the log lines of a test are pytest's
+    # the log lines of a test are pytest's
+    monkeypatch.setattr(user_commands, "configure", lambda level: None)
 
     def invoke(*arguments, given=None, **environ):
-        names = {"MONGO_URL": mongo_url, "OCL_SECRET_KEY": KEY, "OCL_ROOT_USER": "", "OCL_PASSWORD_LENGTH": "", **environ}
+        names = {
+            "MONGO_URL": mongo_url,
+            "OCL_SECRET_KEY": KEY,
+            "OCL_ROOT_USER": "",
+            "OCL_PASSWORD_LENGTH": "",
+            **environ,
+        }
         return CliRunner(env=names).invoke(user_commands.user, arguments, input=given)
 
     return invoke
@@ -58,14 +65,24 @@ def test_a_new_server_gets_its_first_users(run, store):
     done(run("create", "sam", "--email", "sam@example.org", "--name", "Sam", "--staff"))
     done(run("create", "sue", "--email", "sue@example.org", "--name", "Sue", "--superuser"))
 
-    roles = {name: (store.users.get(name)["is_staff"], store.users.get(name)["is_superuser"]) for name in ("amina", "sam", "sue")}
+    roles = {
+        name: (store.users.get(name)["is_staff"], store.users.get(name)["is_superuser"])
+        for name in ("amina", "sam", "sue")
+    }
     assert roles == {"amina": (False, False), "sam": (True, False), "sue": (True, True)}
     assert store.users.get("amina")["created_by"] == "root"
 
 
 def test_a_password_comes_from_standard_input_and_is_shown_nowhere(run, store, caplog):
     result = run(
-        "create", "amina", "--email", "amina@example.org", "--name", "Amina K.", "--password-stdin", given="correct horse\nnot this\n"
+        "create",
+        "amina",
+        "--email",
+        "amina@example.org",
+        "--name",
+        "Amina K.",
+        "--password-stdin",
+        given="correct horse\nnot this\n",
     )
 
     assert "with a password" in done(result)
@@ -81,8 +98,16 @@ def test_a_password_comes_from_standard_input_and_is_shown_nowhere(run, store, c
         (("a", "--email", "nobody", "--name", "A"), None, "email: "),
         (("a", "--email", "a@example.org", "--name", " "), None, "name: "),
         (("root", "--email", "a@example.org", "--name", "A"), None, "exists already"),
-        (("a", "--email", "a@example.org", "--name", "A", "--password-stdin"), "12345\n", "password: must have at least 6 characters"),
-        (("a", "--email", "a@example.org", "--name", "A", "--password-stdin"), "", "password: standard input is empty"),
+        (
+            ("a", "--email", "a@example.org", "--name", "A", "--password-stdin"),
+            "12345\n",
+            "password: must have at least 6 characters",
+        ),
+        (
+            ("a", "--email", "a@example.org", "--name", "A", "--password-stdin"),
+            "",
+            "password: standard input is empty",
+        ),
     ],
 )
 def test_what_the_api_would_refuse_is_refused_with_its_reason(run, store, arguments, given, reason):
@@ -159,10 +184,23 @@ def test_a_deactivated_user_is_refused_until_it_is_active_again(run, store, amin
     assert store.users.by_token(token).username == amina
 
 
-@pytest.mark.parametrize("arguments", [("token",), ("password",), ("staff", "on"), ("superuser", "off"), ("deactivate",), ("reactivate",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("token",),
+        ("password",),
+        ("staff", "on"),
+        ("superuser", "off"),
+        ("deactivate",),
+        ("reactivate",),
+    ],
+)
 def test_an_unknown_user_is_told(run, arguments):
     command, *rest = arguments
-    refused(run(command, "nobody", *rest), "there is no such user" if rest else "there is no user nobody")
+    refused(
+        run(command, "nobody", *rest),
+        "there is no such user" if rest else "there is no user nobody",
+    )
 
 
 def test_the_list_tells_who_is_there(run, amina):
@@ -176,7 +214,9 @@ def test_the_list_tells_who_is_there(run, amina):
     assert lines[3][:-1] == ["sam", "Sam?[31m", "sam@example.org", "staff", "deactivated"]
 
 
-@pytest.mark.parametrize("arguments", [(), ("staff", "amina", "perhaps"), ("create", "amina"), ("nonsense",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("staff", "amina", "perhaps"), ("create", "amina"), ("nonsense",)]
+)
 def test_a_command_that_is_wrong_is_told_how_it_goes(run, arguments):
     result = run(*arguments)
 
