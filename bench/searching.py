@@ -46,7 +46,7 @@ from oclapi.local.run import ROOT, WORKER
 from oclapi.local.servers import LocalError, Server, launch
 from oclapi.local.solr import solr_jars, start_solr
 from oclapi.model import LIVE, Json
-from oclapi.store.feed import RepoHead
+from oclapi.store.change_log import RepoHead
 from oclapi.store.store import Store
 from search.documents import Marker, marker_document
 from search.follow import Follower
@@ -164,7 +164,7 @@ def write_posts(store: Store, repo: Json, folder: Path) -> tuple[list[Path], int
         documents = list(post.documents)
         rows += len(documents)
         if post.reached is not None:
-            commit = store.feed.commit(head.repo, post.reached) or ""
+            commit = store.change_log.commit(head.repo, post.reached) or ""
             documents.append(
                 marker_document(
                     Marker(head.repo, post.reached, commit, store.index_notes.identity())
@@ -177,7 +177,7 @@ def write_posts(store: Store, repo: Json, folder: Path) -> tuple[list[Path], int
 
 
 def head_of(store: Store, repo: Json) -> RepoHead:
-    found = store.feed.head(repo["_id"])
+    found = store.change_log.head(repo["_id"])
     assert found is not None  # nobody deletes it
     return found
 
@@ -541,7 +541,7 @@ def caught_up(stage: Stage) -> None:
             markers = index.markers()
             if all(
                 head.repo in markers and markers[head.repo].rev >= head.rev
-                for head in store.feed.heads()
+                for head in store.change_log.heads()
             ):
                 return
             if time.monotonic() > until:

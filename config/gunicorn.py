@@ -55,7 +55,7 @@ util.write_error = _write_error  # there is no setting for it
 
 def pre_request(worker: Any, req: Any) -> None:
     """Say `Connection: close` where the app may answer without reading the body to its end
-    (`asked.leave_nothing`).
+    (`body.discard_rest`).
     """
     sent = dict(req.headers)
     length = sent.get("CONTENT-LENGTH", "0")

@@ -11,7 +11,7 @@ from config.logging import belongs_to
 from jobs.queue import RQIndexQueue, others_wait
 from oclapi.errors import NotFound, Overtaken, QueueUnavailable, SearchUnavailable
 from oclapi.services import Services, services
-from oclapi.store.feed import RepoHead
+from oclapi.store.change_log import RepoHead
 from search.documents import Marker
 from search.follow import Follower
 from search.solr import SolrIndex
@@ -65,7 +65,7 @@ def index_commits(number: int, revisions: list[int]) -> None:
         # a reindex waits for whoever writes
         with s.store.leases.holding(f"{lease_of(number)}-edits", LEASE) as ours:
             if ours:
-                Follower(s.store, s.solr).hurry(number, revisions)
+                Follower(s.store, s.solr).index_early(number, revisions)
                 log.info(
                     "indexed before its turn", extra={"repo": number, "revisions": len(revisions)}
                 )
@@ -142,7 +142,7 @@ class Watch:
             if self._newest is None or time.monotonic() >= self._compare_at:
                 self._compare(now)
             else:
-                self._attend(self._s.store.feed.changed_since(self._newest - MARGIN))
+                self._attend(self._s.store.change_log.changed_since(self._newest - MARGIN))
             if self._away:
                 log.info("the index is followed again")
                 self._away = False
@@ -183,7 +183,8 @@ class Watch:
     def _is_little(self, repo: int, after: int, upto: int) -> bool:
         return (
             upto - after <= EDIT
-            and sum(changes for _, changes in self._s.store.feed.sizes(repo, after, upto)) <= EDIT
+            and sum(changes for _, changes in self._s.store.change_log.sizes(repo, after, upto))
+            <= EDIT
         )
 
     def _hurry(self, head: RepoHead, reached: int) -> None:
@@ -191,7 +192,7 @@ class Watch:
         after = max(self._hurried.get(head.repo, 0), reached, head.rev - EDIT)
         small = [
             rev
-            for rev, changes in self._s.store.feed.sizes(head.repo, after, head.rev)
+            for rev, changes in self._s.store.change_log.sizes(head.repo, after, head.rev)
             if changes <= EDIT
         ]
         if small:
@@ -209,7 +210,7 @@ class Watch:
         if self._newest is None:
             self._solr.ensure()
         markers = self._solr.markers()
-        heads = self._s.store.feed.heads()
+        heads = self._s.store.change_log.heads()
         trusted = self._trust(markers, heads)
         behind = [
             head
@@ -244,7 +245,7 @@ class Watch:
             if (marker := markers.get(head.repo)) and marker.store == identity
         }
         unknown = [marker for head, marker in ours.items() if self._trusted.get(marker) != head]
-        log_entries = self._s.store.feed.revisions(
+        log_entries = self._s.store.change_log.revisions(
             [(marker.repo, marker.rev) for marker in unknown if marker.rev]
         )
         strange = {
@@ -263,7 +264,9 @@ class Watch:
             head.repo: markers[head.repo].rev + 1 if head.repo in markers else min(1, head.rev)
             for head in behind
         }
-        made = self._s.store.feed.revisions([(repo, rev) for repo, rev in lacks.items() if rev])
+        made = self._s.store.change_log.revisions(
+            [(repo, rev) for repo, rev in lacks.items() if rev]
+        )
         oldest = min((found["at"] for found in made.values()), default=now)
         self._s.store.index_notes.set_lag(
             {

@@ -16,7 +16,7 @@ from oclapi import metrics
 from oclapi.access import ANYBODY
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
-from oclapi.resources import answers, asked, errors, limits
+from oclapi.resources import body, errors, limits, responses
 from oclapi.resources.auth import authenticate
 from oclapi.resources.paths import SIGNED, RawPaths
 from oclapi.resources.routes import add_routes
@@ -94,7 +94,7 @@ def create_app(services: Services) -> Flask:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        asked.leave_nothing(settings)
+        body.discard_rest(settings)
         took = time.monotonic() - g.begun
         # the path itself may hold a signed link
         address = str(request.url_rule) if request.url_rule else None
@@ -106,7 +106,7 @@ def create_app(services: Services) -> Flask:
             "ms": round(took * 1000, 1),
         }
         log.info("request", extra={**facts, **_ids(request.view_args)})
-        return limits.protect(answers.finish(response), settings)
+        return limits.protect(responses.finish(response), settings)
 
     return app
 

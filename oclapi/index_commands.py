@@ -19,8 +19,8 @@ from config.settings import BadSetting, Settings
 from oclapi import urls
 from oclapi.errors import OclError
 from oclapi.local.progress import progress
+from oclapi.store.change_log import RepoHead
 from oclapi.store.database import Database
-from oclapi.store.feed import RepoHead
 from oclapi.store.store import Store
 from search.check import Difference, State, compare, forget_unknown, repair, states
 from search.rebuild import rebuild_all, rebuild_one
@@ -43,8 +43,8 @@ def reindex(source_url: str | None) -> None:
     begins anew.
     """
     with _opened() as (store, index):
-        heads = store.feed.heads() if source_url is None else [_head(store, source_url)]
-        total = sum(store.feed.count(head.repo, head.rev) for head in heads)
+        heads = store.change_log.heads() if source_url is None else [_head(store, source_url)]
+        total = sum(store.change_log.count(head.repo, head.rev) for head in heads)
         with progress("reindex", total) as told:
             if source_url is None:
                 rebuild_all(store, index, told)
@@ -102,8 +102,8 @@ def index_check(mend: bool, sample: int | None) -> None:
     Exit code 1: something differs and was not mended.
     """
     with _opened() as (store, index):
-        heads = store.feed.heads()
-        sizes = [store.feed.count(head.repo, head.rev) for head in heads]
+        heads = store.change_log.heads()
+        sizes = [store.change_log.count(head.repo, head.rev) for head in heads]
         left = Counter[str]()
         with progress("check", sum(sizes)) as told:
             for head, done in zip(heads, itertools.accumulate(sizes), strict=True):
@@ -129,7 +129,7 @@ def _check(store: Store, index: SolrIndex, head: RepoHead, mend: bool, sample: i
     """Compare one repository; how many differences are left, by what they are."""
     if index.marker(head.repo) is None:
         click.echo(f"{head.url}: not indexed yet")
-        return Counter(missing=store.feed.count(head.repo, head.rev))
+        return Counter(missing=store.change_log.count(head.repo, head.rev))
     found = list(compare(store, index, head, sample))
     for difference in found[:SHOWN]:
         click.echo(_told(difference))
@@ -177,7 +177,7 @@ def _table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 def _head(store: Store, given: str) -> RepoHead:
     found = urls.repo(given)
     repo = store.repos.by_url(found) if found else None
-    head = store.feed.head(repo["_id"]) if repo else None
+    head = store.change_log.head(repo["_id"]) if repo else None
     if head is None:
         raise click.ClickException(f"there is no source {given}")
     return head

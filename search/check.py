@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from oclapi.model import LIVE, Json
-from oclapi.store.feed import RepoHead
+from oclapi.store.change_log import RepoHead
 from oclapi.store.store import Store
 from search.base import Key
 from search.documents import Marker, document, document_id
@@ -48,8 +48,8 @@ def states(store: Store, index: SolrIndex) -> Iterator[State]:
     index.commit()
     # read before the store: what is written meanwhile is no drift
     found, counts = index.markers(), index.counts()
-    heads, identity = store.feed.heads(), store.index_notes.identity()
-    log = store.feed.revisions([(marker.repo, marker.rev) for marker in found.values()])
+    heads, identity = store.change_log.heads(), store.index_notes.identity()
+    log = store.change_log.revisions([(marker.repo, marker.rev) for marker in found.values()])
     markers = {
         repo: marker
         for repo, marker in found.items()
@@ -58,7 +58,7 @@ def states(store: Store, index: SolrIndex) -> Iterator[State]:
     lacks = {
         head.repo: (markers[head.repo].rev if head.repo in markers else 0) + 1 for head in heads
     }
-    made = store.feed.revisions(list(lacks.items()))
+    made = store.change_log.revisions(list(lacks.items()))
     for head in heads:
         yield _state(
             store,
@@ -69,7 +69,7 @@ def states(store: Store, index: SolrIndex) -> Iterator[State]:
         )
     known = {head.repo for head in heads}
     for number in sorted((counts.keys() | found.keys()) - known):
-        if store.feed.head(number) is None:
+        if store.change_log.head(number) is None:
             rows, rev = counts.get(number, 0), found[number].rev if number in found else -1
             yield State(number, "", 0, rows, 0, rev, 0, rows, None)
 
@@ -84,11 +84,13 @@ def _commit(log: dict[int, Json], marker: Marker) -> str | None:
 def _state(
     store: Store, head: RepoHead, marker: Marker | None, indexed: int, lacks_since: datetime | None
 ) -> State:
-    rows = store.feed.count(head.repo, head.rev)
+    rows = store.change_log.count(head.repo, head.rev)
     reached = marker.rev if marker else 0
     refused = len(store.index_notes.refused(head.repo))
     least = (
-        store.feed.count(head.repo, reached) if 0 < reached < head.rev else (rows if reached else 0)
+        store.change_log.count(head.repo, reached)
+        if 0 < reached < head.rev
+        else (rows if reached else 0)
     )
     there = indexed + refused
     drift = there - min(max(there, least), rows)  # rows beyond the marker may be there already
@@ -123,9 +125,9 @@ def compare(
     upto, refused = marker.rev, store.index_notes.refused(head.repo)
     stored: dict[str, tuple[int, bool]] = {}
     for row in (
-        store.feed.sample(head.repo, upto, sample)
+        store.change_log.sample(head.repo, upto, sample)
         if sample
-        else store.feed.headers(head.repo, upto)
+        else store.change_log.headers(head.repo, upto)
     ):
         stored[document_id(row.repo, row.from_rev, row.url)] = row.to_rev, row.retired
     for key, to_rev, retired in index.states(sorted(stored)) if sample else index.keys(head.repo):
@@ -155,7 +157,7 @@ def repair(store: Store, index: SolrIndex, head: RepoHead, differences: list[Dif
         documents = []
         for one in part:
             news = (
-                store.feed.row(one.key.repo, one.key.url, one.key.from_rev)
+                store.change_log.row(one.key.repo, one.key.url, one.key.from_rev)
                 if one.what != "stray"
                 else None
             )

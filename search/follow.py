@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 
 from oclapi.errors import NotFound, Overtaken
 from oclapi.model import Json
-from oclapi.store.feed import News, RepoHead
-from oclapi.store.index_notes import Turn
+from oclapi.store.change_log import RepoHead, RowChange
+from oclapi.store.index_notes import Generation
 from oclapi.store.store import Store
 from search.documents import Marker, document
 from search.solr import SolrIndex
@@ -50,7 +50,7 @@ class _Batch:
     documents: list[Json] = field(default_factory=list)
     size: int = 0  # bytes of their rows' bodies
 
-    def add(self, news: News, url: str) -> None:
+    def add(self, news: RowChange, url: str) -> None:
         self.documents.append(document(news.row, news.head, url))
         self.size += len(news.row.body)
 
@@ -59,20 +59,20 @@ class _Batch:
 
 
 @dataclass(slots=True)
-class _Witness:
+class _Canary:
     """A row that was in the copy before the post that is being written, None when there was none."""
 
     row: str | None
 
 
 class Follower:
-    """Fills one index from one store. `heed`: stop where someone else holds the copy
+    """Fills one index from one store. `respect_locks`: stop where someone else holds the copy
     (`IndexNotes.hold`).
     """
 
-    def __init__(self, store: Store, index: SolrIndex, *, heed: bool = True) -> None:
-        self._store, self._index, self._heed = store, index, heed
-        self._notes, self._feed = store.index_notes, store.feed
+    def __init__(self, store: Store, index: SolrIndex, *, respect_locks: bool = True) -> None:
+        self._store, self._index, self._respect_locks = store, index, respect_locks
+        self._notes, self._change_log = store.index_notes, store.change_log
 
     def follow(
         self,
@@ -89,50 +89,50 @@ class Follower:
         forgotten. Reading goes on while Solr takes the post before. Raises SearchUnavailable,
         StoreUnavailable, Overtaken (the copy was emptied or replaced meanwhile), NotFound.
         """
-        turn = self._turn(number)
-        if self._heed and turn.held:
+        generation = self._generation(number)
+        if self._respect_locks and generation.locked:
             return False
-        head = self._feed.head(number)
+        head = self._change_log.head(number)
         if head is None:
             self.forget_gone(number)
             return True
         after = self._reached(head)
         if after is None:
             self.forget(number)
-            turn, after = self._turn(number), -1
-        sent, witness = 0, _Witness(self._index.some_row(number) if after > 0 else None)
+            generation, after = self._generation(number), -1
+        sent, canary = 0, _Canary(self._index.some_row(number) if after > 0 else None)
         while head.rev > after:
             goal = replace(head, rev=min(head.rev, upto)) if upto is not None else head
             if goal.rev <= after:
                 return False
             with closing(self.posts(goal, max(after, 0))) as posts:
-                sent, after = self._send(goal, turn, posts, enough, sent, witness)
+                sent, after = self._send(goal, generation, posts, enough, sent, canary)
             if after < goal.rev:
                 return False
-            head = self._feed.head(number) or head
+            head = self._change_log.head(number) or head
             if enough(sent):
                 break
         return after >= head.rev
 
-    def hurry(self, number: int, revisions: Sequence[int]) -> None:
+    def index_early(self, number: int, revisions: Sequence[int]) -> None:
         """Write the rows of these revisions before their turn, so that words find them beside a
         load that is still being followed.
 
         They lie beyond the marker, which stays; `follow` writes them again when it comes there.
         Does nothing for a copy without a marker, or one that someone holds. Raises as `follow`.
         """
-        turn, head = self._turn(number), self._feed.head(number)
-        if (self._heed and turn.held) or head is None or not self._begun(head):
+        generation, head = self._generation(number), self._change_log.head(number)
+        if (self._respect_locks and generation.locked) or head is None or not self._begun(head):
             return
-        batch, nobody = _Batch(), _Witness(None)
+        batch, nobody = _Batch(), _Canary(None)
         for news in itertools.chain.from_iterable(
-            self._feed.news(number, rev - 1, rev) for rev in revisions
+            self._change_log.news(number, rev - 1, rev) for rev in revisions
         ):
             batch.add(news, head.url)
             if batch.is_full():
-                self._post(number, turn, Post(batch.documents, None), nobody)
+                self._post(number, generation, Post(batch.documents, None), nobody)
                 batch = _Batch()
-        self._post(number, turn, Post(batch.documents, None), nobody)
+        self._post(number, generation, Post(batch.documents, None), nobody)
 
     def _begun(self, head: RepoHead) -> bool:
         reached = self._reached(head)
@@ -144,10 +144,10 @@ class Follower:
         Who saw its marker must not write the next one: searches show it until they are renewed, so
         turns end before and after.
         """
-        self._notes.end_turn(number)
+        self._notes.next_generation(number)
         self._index.forget(number)
         self._index.commit()
-        self._notes.end_turn(number)
+        self._notes.next_generation(number)
         self._notes.accept(number)
 
     def forget_gone(self, number: int) -> None:
@@ -162,7 +162,7 @@ class Follower:
         Memory: two posts.
         """
         whole, part, current, done = _Batch(), _Batch(), after, after
-        for news in self._feed.news(head.repo, after, head.rev):
+        for news in self._change_log.news(head.repo, after, head.rev):
             if news.rev != current:
                 whole.documents += part.documents
                 whole.size += part.size
@@ -189,7 +189,7 @@ class Follower:
             return None if self._index.count(head.repo) else -1
         if (
             marker.store == self._notes.identity()
-            and self._feed.commit(head.repo, marker.rev) == marker.commit
+            and self._change_log.commit(head.repo, marker.rev) == marker.commit
         ):
             return marker.rev  # it may be newer than `head` when somebody else follows too
         log.warning(
@@ -201,11 +201,11 @@ class Follower:
     def _send(
         self,
         head: RepoHead,
-        turn: Turn,
+        generation: Generation,
         posts: Iterator[Post],
         enough: Callable[[int], bool],
         sent: int,
-        witness: "_Witness",
+        canary: "_Canary",
     ) -> tuple[int, int]:
         """Write until `enough`; the number of rows written so far, and the revision that the copy
         has reached.
@@ -216,7 +216,7 @@ class Follower:
             for post in posts:
                 if posting and not posting.result():
                     return sent, reached
-                posting = poster.submit(self._post, head.repo, turn, post, witness)
+                posting = poster.submit(self._post, head.repo, generation, post, canary)
                 sent += len(post.documents)
                 if enough(sent) and post.reached is not None:
                     break
@@ -224,11 +224,11 @@ class Follower:
                 reached = post.reached
         return sent, reached
 
-    def _post(self, number: int, turn: Turn, post: Post, witness: "_Witness") -> bool:
+    def _post(self, number: int, generation: Generation, post: Post, canary: "_Canary") -> bool:
         """Write one post; False when someone holds the copy from now on."""
         marker = None
         if post.reached is not None:
-            commit = self._feed.commit(number, post.reached)
+            commit = self._change_log.commit(number, post.reached)
             if commit is None:
                 raise Overtaken("the repository's log was replaced while it was read")
             marker = Marker(number, post.reached, commit, self._notes.identity())
@@ -239,20 +239,20 @@ class Follower:
                 extra={"repo": number, "documents": len(refused), "first": refused[0]},
             )
             self._notes.refuse(number, refused, datetime.now(UTC))
-        if self._feed.head(number) is None:
+        if self._change_log.head(number) is None:
             self.forget_gone(number)
             raise NotFound("the repository is gone")
-        now = self._turn(number)
-        if now.number != turn.number:
+        now = self._generation(number)
+        if now.number != generation.number:
             self.forget(number)
             raise Overtaken("the copy was emptied or replaced while it was written")
-        if marker and witness.row and not self._index.holds(number, witness.row):
+        if marker and canary.row and not self._index.holds(number, canary.row):
             self.forget(number)
             raise Overtaken("the index was emptied while it was written")
-        witness.row = witness.row or next(
+        canary.row = canary.row or next(
             (one["id"] for one in post.documents if one["id"] not in refused), None
         )
-        return not (self._heed and now.held)
+        return not (self._respect_locks and now.locked)
 
-    def _turn(self, number: int) -> Turn:
-        return self._notes.turn(number, datetime.now(UTC))
+    def _generation(self, number: int) -> Generation:
+        return self._notes.generation(number, datetime.now(UTC))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from oclapi.errors import IndexBusy, IndexIncomplete, NotFound, Overtaken
-from oclapi.store.feed import RepoHead
+from oclapi.store.change_log import RepoHead
 from oclapi.store.store import Store
 from search.follow import Follower
 from search.solr import SolrIndex
@@ -33,7 +33,7 @@ HELD = timedelta(seconds=30)
 QUIET = 5.0
 """Seconds that running index jobs are given to notice that the index is held."""
 
-Told = Callable[[int], None]
+EndpointDoc = Callable[[int], None]
 """Called with how many rows were written so far."""
 
 
@@ -41,7 +41,7 @@ class Stopped(Exception):
     """The work shall end: raised inside of it."""
 
 
-def rebuild_all(store: Store, index: SolrIndex, told: Told = lambda rows: None) -> int:
+def rebuild_all(store: Store, index: SolrIndex, told: EndpointDoc = lambda rows: None) -> int:
     """Fill a new index, compare its counts with the store, and put it in the place of the old one.
     Returns its rows.
 
@@ -56,8 +56,8 @@ def rebuild_all(store: Store, index: SolrIndex, told: Told = lambda rows: None) 
         begun = datetime.now(UTC)
         index.create(new.core)
         try:
-            follower = Follower(store, new, heed=False)
-            rows = Filling(store, follower, told).run(store.feed.heads())
+            follower = Follower(store, new, respect_locks=False)
+            rows = Filling(store, follower, told).run(store.change_log.heads())
             for _ in range(ROUNDS):
                 if not _catch_up(store, new, follower):
                     break
@@ -70,14 +70,14 @@ def rebuild_all(store: Store, index: SolrIndex, told: Told = lambda rows: None) 
 
 
 def rebuild_one(
-    store: Store, index: SolrIndex, number: int, told: Told = lambda rows: None
+    store: Store, index: SolrIndex, number: int, told: EndpointDoc = lambda rows: None
 ) -> None:
     """Empty the index of one repository and fill it again, while index jobs leave it alone.
 
     Stopped on the way, the index jobs go on from there. Raises as `rebuild_all`, and NotFound.
     """
     with _only_run(store):
-        notes, follower = store.index_notes, Follower(store, index, heed=False)
+        notes, follower = store.index_notes, Follower(store, index, respect_locks=False)
         renewed = 0.0
 
         def keep(rows: int) -> bool:
@@ -85,10 +85,10 @@ def rebuild_one(
             told(rows)
             if time.monotonic() - renewed > HELD.total_seconds() / 3:
                 renewed = time.monotonic()
-                notes.hold(number, datetime.now(UTC) + HELD)
+                notes.lock(number, datetime.now(UTC) + HELD)
             return False
 
-        if store.feed.head(number) is None:
+        if store.change_log.head(number) is None:
             raise NotFound("the repository is gone")
         try:
             keep(0)
@@ -97,7 +97,7 @@ def rebuild_one(
             follower.follow(number, keep)
             index.commit()
         finally:
-            notes.hold(number, datetime.now(UTC))
+            notes.lock(number, datetime.now(UTC))
 
 
 class Filling:
@@ -105,7 +105,7 @@ class Filling:
     it.
     """
 
-    def __init__(self, store: Store, follower: Follower, told: Told) -> None:
+    def __init__(self, store: Store, follower: Follower, told: EndpointDoc) -> None:
         self._store, self._follower, self._told = store, follower, told
         self._sent: dict[int, int] = {}  # rows by repository
         self._lock = threading.Lock()
@@ -148,7 +148,7 @@ def _catch_up(store: Store, index: SolrIndex, follower: Follower) -> bool:
     """Follow what changed meanwhile, forget what is gone; True when there was something."""
     index.commit()
     markers = index.markers()
-    heads = {head.repo: head for head in store.feed.heads()}
+    heads = {head.repo: head for head in store.change_log.heads()}
     behind = [
         head
         for head in heads.values()
@@ -165,15 +165,15 @@ def _check(store: Store, index: SolrIndex, begun: datetime) -> None:
     """Raises IndexIncomplete unless each repository has as many rows as the store says."""
     index.commit()
     counts, markers = index.counts(), index.markers()
-    for head in store.feed.heads():
+    for head in store.change_log.heads():
         marker = markers.get(head.repo)
         if marker is None:  # made a moment ago: the index jobs see to it
             continue
-        expected = store.feed.count(head.repo, marker.rev) - len(
+        expected = store.change_log.count(head.repo, marker.rev) - len(
             store.index_notes.refused(head.repo, begun)
         )
         there = counts.get(head.repo, 0)
-        if there != expected and store.feed.head(head.repo) is not None:
+        if there != expected and store.change_log.head(head.repo) is not None:
             raise IndexIncomplete(
                 f"{head.url} has {expected} rows, the new index {there}; the old index goes on serving"
             )
@@ -183,17 +183,17 @@ def _swap(store: Store, index: SolrIndex, new: SolrIndex, follower: Follower) ->
     """Let the two change names while no index job writes, with the new one as far as possible."""
     notes = store.index_notes
     try:
-        notes.hold(None, datetime.now(UTC) + HELD)
+        notes.lock(None, datetime.now(UTC) + HELD)
         end = time.monotonic() + QUIET
         while store.leases.any_taken("index-", datetime.now(UTC)) and time.monotonic() < end:
             time.sleep(0.05)
         _catch_up(store, new, follower)
         new.commit()
-        notes.end_turn(None)  # a job that is still at work, against all odds, finds out
+        notes.next_generation(None)  # a job that is still at work, against all odds, finds out
         index.swap(index.core, new.core)
-        _catch_up(store, index, Follower(store, index, heed=False))
+        _catch_up(store, index, Follower(store, index, respect_locks=False))
     finally:
-        notes.hold(None, datetime.now(UTC))
+        notes.lock(None, datetime.now(UTC))
 
 
 @contextmanager

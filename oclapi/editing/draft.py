@@ -177,8 +177,7 @@ class Draft:
         missing = {
             url
             for url in wanted
-            if self._rows.get(url) is None
-            or (body and not self._rows[url].body)  # type: ignore[union-attr]
+            if self._rows.get(url) is None or (body and not self._rows[url].body)  # type: ignore[union-attr]
         }
         if missing:
             self._rows.update(dict.fromkeys(missing))

@@ -106,7 +106,7 @@ class SignUps:
             ANYBODY,
             shortest=self.shortest,
             unverified=True,
-            beside=lambda session: store.mails.add(
+            also_write=lambda session: store.mails.add(
                 session, body["email"], "Please verify your e-mail address", text
             ),
         )

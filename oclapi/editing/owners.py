@@ -34,7 +34,7 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
         raise Invalid.field("id", "an id can't be changed")
 
     def change(session: Transaction, found: Json) -> Json:
-        now = store.users.still(caller, session)
+        now = store.users.reload(caller, session)
         need(now, "edit org", found)
         given = {name: body[name] for name in ("name", "public_access", *OPTIONAL) if name in body}
         if given.get("public_access", found["public_access"]) != found["public_access"]:
@@ -60,7 +60,7 @@ def remove_member(store: Store, org: str, username: str, caller: Caller) -> None
     """
 
     def check(session: Transaction, found: Json) -> None:
-        need(store.users.still(caller, session), "members", found)
+        need(store.users.reload(caller, session), "members", found)
         if found["members"] == [username] and not may(caller, "remove last member"):
             raise Invalid.field("__all__", f"{username} is the last member of {org}")
 
@@ -71,7 +71,7 @@ def delete_org(store: Store, org: str, caller: Caller) -> None:
     """Delete the organisation with its repositories. Raises NotFound; Invalid with `usage` while
     repositories of others use one of them; as access.need.
     """
-    in_use = unused(store, caller, beside=f"/orgs/{org}/")
+    in_use = unused(store, caller, sparing=f"/orgs/{org}/")
     store.owners.delete_org(org, _still(store, caller, "delete org"), in_use)
 
 
@@ -79,4 +79,4 @@ def _still(store: Store, caller: Caller, action: Action) -> Callable[[Transactio
     """A check that the caller may do it in the moment of the transaction: a membership may have
     ended while the request waited.
     """
-    return lambda session, org: need(store.users.still(caller, session), action, org)
+    return lambda session, org: need(store.users.reload(caller, session), action, org)

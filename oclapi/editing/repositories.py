@@ -53,8 +53,8 @@ def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) 
     }
 
     def make(session: Transaction) -> Json:
-        owner = store.owners.hold(owner_url, session)
-        need(store.users.still(caller, session), "create repository", {"owner_url": owner_url})
+        owner = store.owners.lock(owner_url, session)
+        need(store.users.reload(caller, session), "create repository", {"owner_url": owner_url})
         private = "None" if owner.get("public_access") == "None" else "View"
         return {**stored(fields), "public_access": body.get("public_access", private)}
 
@@ -88,7 +88,7 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
             if given.get("public_access", before["public_access"]) != before["public_access"]
             else "write"
         )
-        need(store.users.still(caller, session), action, head.repo)
+        need(store.users.reload(caller, session), action, head.repo)
         if "full_name" in given and not given["full_name"]:
             given["full_name"] = given.get("name", before["name"])
         if "supported_locales" in given and not given["supported_locales"]:
@@ -107,7 +107,7 @@ def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) ->
     """
 
     def change(session: Transaction, head: Head) -> Json:
-        need(store.users.still(caller, session), "write", head.repo)
+        need(store.users.reload(caller, session), "write", head.repo)
         return _with_extra(head.repo, key, value)
 
     store.repos.edit(repo["_id"], change, caller.by)
@@ -117,7 +117,7 @@ def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
     """Remove one key of the repository's extras. Raises NotFound."""
 
     def change(session: Transaction, head: Head) -> Json:
-        need(store.users.still(caller, session), "write", head.repo)
+        need(store.users.reload(caller, session), "write", head.repo)
         return stored({"extras": without(extras_of(head.repo) or {}, key)})
 
     store.repos.edit(repo["_id"], change, caller.by)
@@ -174,14 +174,14 @@ def delete(store: Store, repo: Json, caller: Caller) -> None:
     in_use = unused(store, caller)
 
     def check(session: Transaction, head: Head) -> None:
-        need(store.users.still(caller, session), "own", head.repo)
+        need(store.users.reload(caller, session), "own", head.repo)
         in_use(session, head)
 
     store.repos.delete(repo["_id"], check)
 
 
 def unused(
-    store: Store, caller: Caller, beside: str | None = None
+    store: Store, caller: Caller, sparing: str | None = None
 ) -> Callable[[Transaction, Head], None]:
     """A check that raises Invalid while repositories use content of the one that is to be deleted.
 
@@ -198,7 +198,7 @@ def unused(
                 users[row.repo] = store.repos.by_number(row.repo, session)
             user = users[row.repo]
             # None: deleted, and its rows wait for the purge
-            if user is None or user["owner_url"] == beside:
+            if user is None or user["owner_url"] == sparing:
                 continue
             used = True
             if may(caller, "read", user):
@@ -300,7 +300,7 @@ def _need_still(
     there = store.repos.by_number(repo["_id"], session)
     if there is None:
         raise NotFound("the repository is gone")
-    need(store.users.still(caller, session), action, there)
+    need(store.users.reload(caller, session), action, there)
 
 
 # Versions
@@ -315,7 +315,7 @@ def create_version(
     """
 
     def fields(session: Transaction, head: Head) -> Json:
-        need(store.users.still(caller, session), "write", head.repo)
+        need(store.users.reload(caller, session), "write", head.repo)
         newest = store.versions.newest(repo["_id"], session)
         given = {
             "previous_version": newest["id"] if newest else None,
@@ -395,7 +395,7 @@ def check_links(store: Store, session: Transaction, repo: Json, version: str, bo
         ("parent_version", "parentVersion"),
     ):
         other = body.get(field)
-        if other and (other == version or store.versions.held(session, repo["_id"], other) is None):
+        if other and (other == version or store.versions.lock(session, repo["_id"], other) is None):
             text = (
                 "a version can't follow itself"
                 if other == version

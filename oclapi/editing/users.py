@@ -24,7 +24,7 @@ def create(
     *,
     shortest: int = SHORTEST_PASSWORD,
     unverified: bool = False,
-    beside: Callable[[Transaction], None] | None = None,
+    also_write: Callable[[Transaction], None] | None = None,
 ) -> Json:
     """Add a user and return it. `unverified`: somebody who signs up, and is not there for others
     before the address is verified.
@@ -44,7 +44,9 @@ def create(
         **_password(body, shortest),
         **state,
     }
-    return store.users.create(body["username"], fields, caller.username or body["username"], beside)
+    return store.users.create(
+        body["username"], fields, caller.username or body["username"], also_write
+    )
 
 
 def update(

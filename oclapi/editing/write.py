@@ -17,7 +17,7 @@ def write(
     caller: Caller,
     repos: Sequence[Json],
     edit: Callable[[Draft], Result],
-    beside: Callable[[Transaction], None] | None = None,
+    also_write: Callable[[Transaction], None] | None = None,
     most: int | None = None,
 ) -> Result:
     """Run `edit` on a draft of these repositories and commit what it put; return its result, whose
@@ -32,9 +32,9 @@ def write(
     result: list[Result] = []
 
     def build(session: Transaction, heads: Mapping[int, Head]) -> Iterator[Change]:
-        draft = Draft(store, session, heads, store.users.still(caller, session))
+        draft = Draft(store, session, heads, store.users.reload(caller, session))
         result[:] = [edit(draft)]
         return draft.changes(most)
 
-    store.commits.commit([repo["_id"] for repo in repos], build, caller.by, beside=beside)
+    store.commits.commit([repo["_id"] for repo in repos], build, caller.by, also_write=also_write)
     return result[0]

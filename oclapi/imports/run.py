@@ -238,7 +238,7 @@ class _Run:
             results = content.apply(draft, batch, self._options.update_if_exists)
             return results
 
-        def beside(session: Transaction) -> None:
+        def also_write(session: Transaction) -> None:
             self._advance(session, results)
 
         try:
@@ -247,7 +247,7 @@ class _Run:
                 self._caller,
                 repos,
                 edit,
-                beside,
+                also_write,
                 MOST_ROWS if len(batch) > 1 else None,
             )
         # of a line alone: more mappings show the name that it changes than can be written again

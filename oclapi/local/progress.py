@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-Told = Callable[[int], None]
+EndpointDoc = Callable[[int], None]
 """Called with how much is done in all."""
 
 PAUSE = 5.0  # seconds between two plain lines
 
 
 @contextmanager
-def progress(title: str, total: int, start: int = 0) -> Iterator[Told]:
+def progress(title: str, total: int, start: int = 0) -> Iterator[EndpointDoc]:
     """Show how far a work of `total` steps is, `start` of which were done before."""
     if sys.stdout.isatty():
         with _bar(title, total, start) as told:
@@ -27,7 +27,7 @@ def progress(title: str, total: int, start: int = 0) -> Iterator[Told]:
 
 
 @contextmanager
-def _bar(title: str, total: int, start: int) -> Iterator[Told]:
+def _bar(title: str, total: int, start: int) -> Iterator[EndpointDoc]:
     begun = time.monotonic()
     columns = (
         TextColumn("{task.description}"),
@@ -41,7 +41,7 @@ def _bar(title: str, total: int, start: int) -> Iterator[Told]:
         yield lambda done: bars.update(task, completed=done, pace=_pace(done - start, begun))
 
 
-def _lines(title: str, total: int, start: int) -> Told:
+def _lines(title: str, total: int, start: int) -> EndpointDoc:
     begun = last = time.monotonic()
 
     def told(done: int) -> None:

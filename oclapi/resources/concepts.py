@@ -11,9 +11,9 @@ from oclapi import bodies, jsonio, representations
 from oclapi.editing import concepts
 from oclapi.errors import NotFound
 from oclapi.model import Json, Row
-from oclapi.resources import asked, listings, paging, places
-from oclapi.resources.answers import created, nothing, ok, ok_bytes
+from oclapi.resources import body, listings, paging, params, resolve
 from oclapi.resources.items import AllItems, ItemEndpoint, ItemList, ItemVersions, MappingsOf
+from oclapi.resources.responses import created, nothing, ok, ok_bytes
 from search import fields
 from search.matching import Matcher, Texts
 from search.words import terms
@@ -28,9 +28,9 @@ class ConceptList(ItemList):
     kind = "concept"
 
     def post(self, **path: str) -> Response:
-        repo = places.writable(self.store, path, self.caller)
-        body = bodies.concept_create(asked.body(self.settings))
-        item, _ = self.write(repo, lambda draft, here: concepts.create(draft, here, body))
+        repo = resolve.writable(self.store, path, self.caller)
+        fields = bodies.concept_create(body.read(self.settings))
+        item, _ = self.write(repo, lambda draft, here: concepts.create(draft, here, fields))
         return created(item.body, item.url, self.settings)
 
 
@@ -70,9 +70,9 @@ class Concept(ConceptState):
 
     def put(self, **path: str) -> Response:
         repo = self.target(path)
-        body = bodies.concept_update(asked.body(self.settings))
+        fields = bodies.concept_update(body.read(self.settings))
         item, _ = self.write(
-            repo, lambda draft, here: concepts.update(draft, here, path["concept"], body)
+            repo, lambda draft, here: concepts.update(draft, here, path["concept"], fields)
         )
         return ok_bytes(item.body)
 
@@ -80,7 +80,7 @@ class Concept(ConceptState):
 
     def delete(self, **path: str) -> Response:
         repo = self.target(path)
-        comment = bodies.comment(asked.optional_body(self.settings)).get("update_comment")
+        comment = bodies.comment(body.read_optional(self.settings)).get("update_comment")
         self.write(repo, lambda draft, here: concepts.retire(draft, here, path["concept"], comment))
         return nothing()
 
@@ -91,7 +91,7 @@ class ConceptVersions(ItemVersions):
     kind = "concept"
 
     def entries(self, rows: Iterable[Row], newest: Row) -> Iterator[Json]:
-        if asked.flag("verbose"):
+        if params.flag("verbose"):
             return super().entries(rows, newest)
         pairs = itertools.pairwise(itertools.chain(rows, [None]))
         return (
@@ -109,7 +109,7 @@ class ConceptMappings(ItemEndpoint):
     kind = "concept"
 
     def get(self, **path: str) -> Response:
-        asked.no_order()
+        params.no_order()
         pages, wanted = paging.paging(self.settings), MappingsOf()
         with self.store.snapshot() as session:
             place, row = self.row(path, session)
@@ -136,11 +136,11 @@ class EntriesOfState(ItemEndpoint):
     text: ClassVar[str]
 
     def get(self, **path: str) -> Response:
-        wanted = terms(asked.text("q") or "")
+        wanted = terms(params.text("q") or "")
         matcher = Matcher(wanted) if wanted else None
         return ok([entry for entry in self.entries(path) if self._chosen(entry, matcher)])
 
-    def entries(self, path: places.Path) -> Sequence[Json]:
+    def entries(self, path: resolve.Path) -> Sequence[Json]:
         with self.store.snapshot() as session:
             _, row, _ = self.state(path, session)
         found: Sequence[Json] = jsonio.loads_own(row.body)[self.part]
@@ -149,7 +149,7 @@ class EntriesOfState(ItemEndpoint):
     def _chosen(self, entry: Json, matcher: Matcher | None) -> bool:
         chosen = matcher is None or matcher.rank(Texts([], [entry[self.text]], [])) is not None
         for field in ("locale", f"{self.text}_type"):
-            wanted = asked.alternatives(field)
+            wanted = params.alternatives(field)
             if wanted is not None:
                 chosen = chosen and fields.fold(entry[field] or "") in map(fields.fold, wanted)
         return chosen
@@ -161,7 +161,7 @@ class EntryOfState(EntriesOfState):
     def get(self, **path: str) -> Response:
         return ok(self.entry(path))
 
-    def entry(self, path: places.Path) -> Json:
+    def entry(self, path: resolve.Path) -> Json:
         for entry in self.entries(path):
             if entry["uuid"] == path["uuid"]:
                 return entry
@@ -172,15 +172,15 @@ class Entries(EntriesOfState, ABC):
     """The names or descriptions of a concept; POST adds one."""
 
     @abstractmethod
-    def checked(self, body: Json) -> Json:
+    def checked(self, fields: Json) -> Json:
         """The body of one entry."""
 
     def post(self, **path: str) -> Response:
         repo = self.target(path)
-        body = self.checked(asked.body(self.settings))
+        fields = self.checked(body.read(self.settings))
         (item, _), entry = self.write(
             repo,
-            lambda draft, here: concepts.add_entry(draft, here, path["concept"], self.part, body),
+            lambda draft, here: concepts.add_entry(draft, here, path["concept"], self.part, fields),
         )
         return created(
             jsonio.dumps(entry), f"{item.url}{self.part}/{entry['uuid']}/", self.settings
@@ -191,16 +191,16 @@ class Entry(EntryOfState, ABC):
     """One name or description of a concept."""
 
     @abstractmethod
-    def checked(self, body: Json) -> Json:
+    def checked(self, fields: Json) -> Json:
         """The body of one entry's change."""
 
     def put(self, **path: str) -> Response:
         repo = self._target(path)
-        body = self.checked(asked.body(self.settings))
+        fields = self.checked(body.read(self.settings))
         _, entry = self.write(
             repo,
             lambda draft, here: concepts.update_entry(
-                draft, here, path["concept"], self.part, path["uuid"], body
+                draft, here, path["concept"], self.part, path["uuid"], fields
             ),
         )
         return ok(entry)
@@ -217,7 +217,7 @@ class Entry(EntryOfState, ABC):
         )
         return nothing()
 
-    def _target(self, path: places.Path) -> Json:
+    def _target(self, path: resolve.Path) -> Json:
         self.entry(path)
         return self.target(path)
 
@@ -233,15 +233,15 @@ class NameOfState(EntryOfState):
 class NameList(Entries):
     part, text = "names", "name"
 
-    def checked(self, body: Json) -> Json:
-        return bodies.name_create(body)
+    def checked(self, fields: Json) -> Json:
+        return bodies.name_create(fields)
 
 
 class Name(Entry):
     part, text = "names", "name"
 
-    def checked(self, body: Json) -> Json:
-        return bodies.name_update(body)
+    def checked(self, fields: Json) -> Json:
+        return bodies.name_update(fields)
 
 
 class DescriptionListOfState(EntriesOfState):
@@ -255,12 +255,12 @@ class DescriptionOfState(EntryOfState):
 class DescriptionList(Entries):
     part, text = "descriptions", "description"
 
-    def checked(self, body: Json) -> Json:
-        return bodies.description_create(body)
+    def checked(self, fields: Json) -> Json:
+        return bodies.description_create(fields)
 
 
 class Description(Entry):
     part, text = "descriptions", "description"
 
-    def checked(self, body: Json) -> Json:
-        return bodies.description_update(body)
+    def checked(self, fields: Json) -> Json:
+        return bodies.description_update(fields)

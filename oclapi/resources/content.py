@@ -10,12 +10,12 @@ from flask import Response
 
 from oclapi import jsonio, representations
 from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
-from oclapi.resources import asked, paging, places
-from oclapi.resources.answers import last_updated, ok_bytes
+from oclapi.resources import paging, params, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.listings import FAR
 from oclapi.resources.paging import Cursor, Cursors
-from oclapi.resources.places import Place
+from oclapi.resources.resolve import Place
+from oclapi.resources.responses import last_updated, ok_bytes
 from oclapi.store.commits import counts_of
 from oclapi.store.database import Session
 from oclapi.store.rows import Rows, Slice
@@ -44,11 +44,11 @@ class Part:
     cursor: Cursor | None
 
 
-def answer(endpoint: Endpoint, path: places.Path, detail: Callable[[Place], Json]) -> Response:
+def answer(endpoint: Endpoint, path: resolve.Path, detail: Callable[[Place], Json]) -> Response:
     """The detail of a repository or version, with the content that the request includes."""
     kinds = included()
     with endpoint.store.snapshot() as session:
-        place = places.place(endpoint.store, path, endpoint.caller, session)
+        place = resolve.place(endpoint.store, path, endpoint.caller, session)
         shown = detail(place)
         if not kinds:
             return ok_bytes(jsonio.dumps(shown), last_updated(place.record["content_at"]))
@@ -59,9 +59,9 @@ def answer(endpoint: Endpoint, path: places.Path, detail: Callable[[Place], Json
 def included() -> list[Kind]:
     """The kinds of entries that the request wants inside a repository's detail."""
     kinds: list[Kind] = []
-    if asked.flag("includeConcepts"):
+    if params.flag("includeConcepts"):
         kinds.append("concept")
-    if asked.flag("includeMappings"):
+    if params.flag("includeMappings"):
         kinds.append("mapping")
     return kinds
 
@@ -79,7 +79,9 @@ def _with_content(
     given = Cursors(settings).given(listing, place.repo["_id"])
     view = content_view(endpoint, session, place, kinds, given)
     removed = (
-        removals(store, session, view) if asked.flag("includeRemoved") and pages.offset == 0 else {}
+        removals(store, session, view)
+        if params.flag("includeRemoved") and pages.offset == 0
+        else {}
     )
     head = {**_head(shown), **removed}
     updated = last_updated(content_at(store, session, view.revision, place))
@@ -104,8 +106,8 @@ def content_view(
     endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], given: Cursor | None
 ) -> View:
     """The entries that the request's `updatedSince`, `includeRetired` choose, in commit order."""
-    retired = None if asked.flag("includeRetired") else False
-    filters = f"{asked.text('updatedSince')} {retired} {' '.join(kinds)}"
+    retired = None if params.flag("includeRetired") else False
+    filters = f"{params.text('updatedSince')} {retired} {' '.join(kinds)}"
     revision = Revision(place.revision.repo, given.rev) if given else place.revision
     if given and given.filters == filters:
         since = given.since
@@ -116,7 +118,7 @@ def content_view(
 
 def first_since(endpoint: Endpoint, session: Session, repo: int) -> int:
     """The first revision that `updatedSince` shows; 0 without it."""
-    moment = asked.moment("updatedSince")
+    moment = params.moment("updatedSince")
     if moment is None:
         return 0
     settings = endpoint.settings

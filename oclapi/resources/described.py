@@ -1,7 +1,7 @@
 """What the API's document says of each resource beyond what its class and its addresses show
 (oclapi/resources/openapi.py).
 
-A new resource needs one entry of TOLD, under the name of its module and class. What an entry leaves
+A new resource needs one entry of ENDPOINT_DOCS, under the name of its module and class. What an entry leaves
 out has a good default: the summary of a read is the first sentence of the class's docstring, that
 of a write comes from `noun` (or the method's docstring), the failures follow from the method and
 the address. tests/api/test_openapi.py names what is missing, and what the code reads and no entry
@@ -176,7 +176,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class EndpointDoc:
     """One resource. Shapes are TypedDicts, Listings, or schemas as they are."""
 
     tag: str
@@ -250,8 +250,8 @@ DESCRIPTIONS: dict[str, Any] = {
     "query": ("q", "locale", "description_type"),
     "does": {"get": "The descriptions of a concept"},
 }
-TOLD: dict[str, Told] = {
-    "orgs.OrgList": Told(
+ENDPOINT_DOCS: dict[str, EndpointDoc] = {
+    "orgs.OrgList": EndpointDoc(
         tag="Organisations",
         noun="organisation",
         gives=Listing(shapes.OrgSummary, shapes.Org),
@@ -260,17 +260,17 @@ TOLD: dict[str, Told] = {
         takes={"post": bodies.Org},
         example=examples.NEW_ORG,
     ),
-    "orgs.Org": Told(
+    "orgs.Org": EndpointDoc(
         tag="Organisations",
         noun="organisation",
         gives=shapes.Org,
         takes={"put": bodies.OrgChange},
         example=examples.CHANGED_ORG,
     ),
-    "orgs.MemberList": Told(
+    "orgs.MemberList": EndpointDoc(
         tag="Organisations", gives=Listing(shapes.UserSummary, shapes.User), query=OF_USERS
     ),
-    "orgs.Member": Told(
+    "orgs.Member": EndpointDoc(
         tag="Organisations",
         noun="member",
         answers={"get": {204: None}, "put": {204: None}},
@@ -281,7 +281,7 @@ TOLD: dict[str, Told] = {
             "delete": "End the membership",
         },
     ),
-    "users.UserList": Told(
+    "users.UserList": EndpointDoc(
         tag="Users",
         noun="user",
         gives=Listing(shapes.UserSummary, shapes.User),
@@ -291,7 +291,7 @@ TOLD: dict[str, Told] = {
         forms=True,
         example=examples.NEW_USER,
     ),
-    "login.LogIn": Told(
+    "login.LogIn": EndpointDoc(
         tag="Users",
         takes={"post": bodies.LogIn},
         forms=True,
@@ -299,7 +299,7 @@ TOLD: dict[str, Told] = {
         also={"post": (429,)},
         does={"post": "Get a token for a name and a password"},
     ),
-    "login.SignUp": Told(
+    "login.SignUp": EndpointDoc(
         tag="Users",
         noun="user",
         makes=shapes.User,
@@ -308,10 +308,10 @@ TOLD: dict[str, Told] = {
         also={"post": (404, 429)},
         does={"post": "Sign up; a mail with a link verifies the address"},
     ),
-    "login.EmailVerification": Told(
+    "login.EmailVerification": EndpointDoc(
         tag="Users", answers={"get": {302: None}}, does={"get": "Verify the address of a new user"}
     ),
-    "users.User": Told(
+    "users.User": EndpointDoc(
         tag="Users",
         noun="user",
         gives=shapes.User,
@@ -320,27 +320,27 @@ TOLD: dict[str, Told] = {
         also={"delete": (400,)},
         does={"delete": "Deactivate the user: hidden with all it owns, until it is reactivated"},
     ),
-    "users.Reactivation": Told(
+    "users.Reactivation": EndpointDoc(
         tag="Users",
         answers={"put": {204: None}},
         does={"put": "Show a deactivated user again with all it owns"},
     ),
-    "users.Self": Told(
+    "users.Self": EndpointDoc(
         tag="Users", noun="profile", gives=shapes.User, takes={"put": bodies.UserChange}, forms=True
     ),
-    "orgs.OrgsOfUser": Told(
+    "orgs.OrgsOfUser": EndpointDoc(
         tag="Users", gives=Listing(shapes.OrgSummary, shapes.Org), query=OF_ORGS
     ),
-    "users.SourcesOfUserOrgs": Told(
+    "users.SourcesOfUserOrgs": EndpointDoc(
         tag="Users", gives=Listing(shapes.RepositorySummary, shapes.Source), query=OF_REPOSITORIES
     ),
-    "users.CollectionsOfUserOrgs": Told(
+    "users.CollectionsOfUserOrgs": EndpointDoc(
         tag="Users", gives=Listing(shapes.RepositorySummary), query=OF_REPOSITORIES
     ),
-    "repositories.AllSources": Told(
+    "repositories.AllSources": EndpointDoc(
         tag="Sources", gives=Listing(shapes.RepositorySummary, shapes.Source), query=OF_REPOSITORIES
     ),
-    "repositories.SourceList": Told(
+    "repositories.SourceList": EndpointDoc(
         tag="Sources",
         noun="source",
         gives=Listing(shapes.RepositorySummary, shapes.Source),
@@ -349,7 +349,7 @@ TOLD: dict[str, Told] = {
         takes={"post": bodies.Source},
         example=examples.NEW_SOURCE,
     ),
-    "repositories.Repository": Told(
+    "repositories.Repository": EndpointDoc(
         tag="Sources",
         noun="repository",
         gives=shapes.SourceContent,
@@ -359,7 +359,7 @@ TOLD: dict[str, Told] = {
         headers=UPDATED,
         example=examples.CHANGED_SOURCE,
     ),
-    "versions.VersionList": Told(
+    "versions.VersionList": EndpointDoc(
         tag="Versions",
         noun="version",
         gives=Listing(shapes.VersionSummary, shapes.SourceVersion),
@@ -369,7 +369,7 @@ TOLD: dict[str, Told] = {
         example=examples.NEW_VERSION,
         also={"post": (409,)},
     ),
-    "versions.Version": Told(
+    "versions.Version": EndpointDoc(
         tag="Versions",
         noun="version",
         gives=shapes.SourceVersionContent,
@@ -379,18 +379,18 @@ TOLD: dict[str, Told] = {
         headers=UPDATED,
         also={"put": (405,), "patch": (405,), "post": (405,), "delete": (405,)},
     ),
-    "versions.VersionChildren": Told(
+    "versions.VersionChildren": EndpointDoc(
         tag="Versions",
         gives=Listing(shapes.VersionSummary, shapes.SourceVersion),
         query=(*PAGE, "verbose", "updatedSince"),
     ),
-    "versions.VersionProcessing": Told(
+    "versions.VersionProcessing": EndpointDoc(
         tag="Versions",
         gives={"type": "boolean"},
         answers={"post": {200: {"type": "boolean"}}},
         does={"post": "Clear a flag that is stuck"},
     ),
-    "exports.VersionExport": Told(
+    "exports.VersionExport": EndpointDoc(
         tag="Exports",
         noun="export",
         query=("format",),
@@ -407,16 +407,16 @@ TOLD: dict[str, Told] = {
             "post": "Make the export, anew where there is one",
         },
     ),
-    "exports.ExportFile": Told(
+    "exports.ExportFile": EndpointDoc(
         tag="Exports", headers=EXPORT, answers={"get": BINARY}, also={"get": (416,)}
     ),
-    "concepts.AllConcepts": Told(
+    "concepts.AllConcepts": EndpointDoc(
         tag="Concepts",
         gives=Listing(shapes.ConceptSummary, shapes.Concept),
         query=(*CONCEPTS, *OF_CONCEPTS),
         headers=ENGINE,
     ),
-    "concepts.ConceptList": Told(
+    "concepts.ConceptList": EndpointDoc(
         tag="Concepts",
         noun="concept",
         gives=Listing(shapes.ConceptSummary, shapes.Concept),
@@ -426,7 +426,7 @@ TOLD: dict[str, Told] = {
         example=examples.NEW_CONCEPT,
         headers=(*UPDATED, *ENGINE),
     ),
-    "concepts.Concept": Told(
+    "concepts.Concept": EndpointDoc(
         tag="Concepts",
         noun="concept",
         gives=shapes.Concept,
@@ -435,44 +435,46 @@ TOLD: dict[str, Told] = {
         example=examples.CHANGED_CONCEPT,
         does={"delete": "Retire the concept"},
     ),
-    "concepts.ConceptState": Told(
+    "concepts.ConceptState": EndpointDoc(
         tag="Concepts", gives=shapes.Concept, query=(*OF_CONCEPTS, "includeRetired", "verbose")
     ),
-    "concepts.ConceptVersions": Told(
+    "concepts.ConceptVersions": EndpointDoc(
         tag="Concepts",
         gives=Listing(shapes.ConceptVersion, shapes.Concept),
         query=(*PAGE, "verbose"),
     ),
-    "concepts.ConceptMappings": Told(
+    "concepts.ConceptMappings": EndpointDoc(
         tag="Concepts",
         gives=Listing(shapes.MappingSummary, shapes.Mapping),
         query=(*PAGE, "verbose", "includeInverseMappings", "includeRetired"),
     ),
-    "concepts.NameList": Told(**NAMES, makes=shapes.ConceptName, takes={"post": bodies.Name}),
-    "concepts.Name": Told(**NAME, takes={"put": bodies.NameChange}, also={"delete": (400,)}),
-    "concepts.NameListOfState": Told(
+    "concepts.NameList": EndpointDoc(
+        **NAMES, makes=shapes.ConceptName, takes={"post": bodies.Name}
+    ),
+    "concepts.Name": EndpointDoc(**NAME, takes={"put": bodies.NameChange}, also={"delete": (400,)}),
+    "concepts.NameListOfState": EndpointDoc(
         **{**NAMES, "does": {"get": "The names of a concept at one of its versions"}}
     ),
-    "concepts.NameOfState": Told(
+    "concepts.NameOfState": EndpointDoc(
         **{**NAME, "does": {"get": "One name of a concept at one of its versions"}}
     ),
-    "concepts.DescriptionList": Told(
+    "concepts.DescriptionList": EndpointDoc(
         **DESCRIPTIONS, makes=shapes.ConceptDescription, takes={"post": bodies.Description}
     ),
-    "concepts.Description": Told(**DESCRIPTION, takes={"put": bodies.DescriptionChange}),
-    "concepts.DescriptionListOfState": Told(
+    "concepts.Description": EndpointDoc(**DESCRIPTION, takes={"put": bodies.DescriptionChange}),
+    "concepts.DescriptionListOfState": EndpointDoc(
         **{**DESCRIPTIONS, "does": {"get": "The descriptions of a concept at one of its versions"}}
     ),
-    "concepts.DescriptionOfState": Told(
+    "concepts.DescriptionOfState": EndpointDoc(
         **{**DESCRIPTION, "does": {"get": "One description of a concept at one of its versions"}}
     ),
-    "mappings.AllMappings": Told(
+    "mappings.AllMappings": EndpointDoc(
         tag="Mappings",
         gives=Listing(shapes.MappingSummary, shapes.Mapping),
         query=(*MAPPINGS, *OF_CONCEPTS),
         headers=ENGINE,
     ),
-    "mappings.MappingList": Told(
+    "mappings.MappingList": EndpointDoc(
         tag="Mappings",
         noun="mapping",
         gives=Listing(shapes.MappingSummary, shapes.Mapping),
@@ -482,7 +484,7 @@ TOLD: dict[str, Told] = {
         example=examples.NEW_MAPPING,
         headers=(*UPDATED, *ENGINE),
     ),
-    "mappings.Mapping": Told(
+    "mappings.Mapping": EndpointDoc(
         tag="Mappings",
         noun="mapping",
         gives=shapes.Mapping,
@@ -490,10 +492,12 @@ TOLD: dict[str, Told] = {
         example=examples.CHANGED_MAPPING,
         does={"delete": "Retire the mapping"},
     ),
-    "mappings.MappingState": Told(tag="Mappings", gives=shapes.Mapping),
-    "mappings.MappingVersions": Told(tag="Mappings", gives=Listing(shapes.Mapping), query=PAGE),
-    "extras.RepositoryExtras": Told(tag="Extras", gives=EXTRAS),
-    "extras.RepositoryExtra": Told(
+    "mappings.MappingState": EndpointDoc(tag="Mappings", gives=shapes.Mapping),
+    "mappings.MappingVersions": EndpointDoc(
+        tag="Mappings", gives=Listing(shapes.Mapping), query=PAGE
+    ),
+    "extras.RepositoryExtras": EndpointDoc(tag="Extras", gives=EXTRAS),
+    "extras.RepositoryExtra": EndpointDoc(
         tag="Extras",
         noun="extra",
         gives=EXTRA,
@@ -501,11 +505,11 @@ TOLD: dict[str, Told] = {
         example=examples.EXTRA,
         does={"get": "One extra of a repository or of a version's record"},
     ),
-    "extras.ConceptExtrasOfState": Told(tag="Extras", gives=EXTRAS),
-    "extras.ConceptExtraOfState": Told(
+    "extras.ConceptExtrasOfState": EndpointDoc(tag="Extras", gives=EXTRAS),
+    "extras.ConceptExtraOfState": EndpointDoc(
         tag="Extras", gives=EXTRA, does={"get": "One extra of one version of a concept"}
     ),
-    "extras.ConceptExtra": Told(
+    "extras.ConceptExtra": EndpointDoc(
         tag="Extras",
         noun="extra",
         gives=EXTRA,
@@ -513,8 +517,8 @@ TOLD: dict[str, Told] = {
         example=examples.EXTRA,
         does={"get": "One extra of a concept"},
     ),
-    "openapi.Document": Told(tag="Server", gives={"type": "object"}),
-    "docs.Reference": Told(tag="Server", answers={"get": {200: {"text/html": {}}}}),
-    "metrics.Metrics": Told(tag="Server", answers={"get": {200: {"text/plain": {}}}}),
+    "openapi.Document": EndpointDoc(tag="Server", gives={"type": "object"}),
+    "docs.Reference": EndpointDoc(tag="Server", answers={"get": {200: {"text/html": {}}}}),
+    "metrics.Metrics": EndpointDoc(tag="Server", answers={"get": {200: {"text/plain": {}}}}),
 }
 """By endpoint: module and class of the resource. The order is that of the document."""

@@ -14,8 +14,8 @@ from markupsafe import Markup, escape
 
 from oclapi.model import Json
 from oclapi.resources import openapi
-from oclapi.resources.answers import absolute
 from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.responses import absolute
 
 CSS = (Path(__file__).parents[1] / "templates" / "reference.css").read_text()
 STYLE = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()

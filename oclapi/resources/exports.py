@@ -20,10 +20,10 @@ from oclapi.exports.archive import LAYOUT, Format, layout
 from oclapi.exports.links import ExportLinks
 from oclapi.exports.state import ExportState, File
 from oclapi.model import Json
-from oclapi.resources import asked, places
-from oclapi.resources.answers import absolute, nothing
+from oclapi.resources import params, resolve
 from oclapi.resources.download import respond, select
 from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.responses import absolute, nothing
 
 log = logging.getLogger(__name__)
 
@@ -126,15 +126,15 @@ class VersionExport(ArchiveEndpoint):
             return nothing()
 
     def _place(
-        self, path: places.Path, told: "Telling", now: datetime, action: access.Action = "read"
-    ) -> tuple[places.Place, Json, ExportState]:
+        self, path: resolve.Path, told: "Telling", now: datetime, action: access.Action = "read"
+    ) -> tuple[resolve.Place, Json, ExportState]:
         """The version that the path names, its document, and how its export stands, which `told`
         puts on the answer.
 
         Who may read the version is told that also where they lack the right to act.
-        Raises as places.place, access.need; MethodNotOffered for HEAD.
+        Raises as resolve.place, access.need; MethodNotOffered for HEAD.
         """
-        place, document = places.exported(self.store, path, self.caller)
+        place, document = resolve.exported(self.store, path, self.caller)
         if place.version is None:
             access.need(self.caller, action, place.repo)
             raise MethodNotOffered(
@@ -184,7 +184,7 @@ def wanted_format() -> Format:
 
     Raises Invalid.
     """
-    given = asked.text("format")
+    given = params.text("format")
     if given is not None:
         if given not in FORMATS:
             raise Invalid.field("format", "must be zip or tgz")

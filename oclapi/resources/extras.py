@@ -9,10 +9,10 @@ from oclapi import access, jsonio, representations
 from oclapi.editing import concepts, repositories
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
-from oclapi.resources import asked, places
-from oclapi.resources.answers import nothing, ok
+from oclapi.resources import body, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.items import ItemEndpoint
+from oclapi.resources.responses import nothing, ok
 
 
 class RepositoryExtras(Endpoint):
@@ -21,8 +21,8 @@ class RepositoryExtras(Endpoint):
     def get(self, **path: str) -> Response:
         return ok(self.extras(path))
 
-    def extras(self, path: places.Path) -> Json:
-        place = places.place(self.store, path, self.caller)
+    def extras(self, path: resolve.Path) -> Json:
+        place = resolve.place(self.store, path, self.caller)
         return representations.extras(place.version or place.repo) or {}
 
 
@@ -34,7 +34,7 @@ class RepositoryExtra(RepositoryExtras):
 
     def put(self, **path: str) -> Response:
         place, key = self._writable(path), path["key"]
-        value = _given(asked.body(self.settings), key)
+        value = _given(body.read(self.settings), key)
         if place.version:
             self._rebuild(
                 *repositories.set_version_extra(
@@ -59,8 +59,8 @@ class RepositoryExtra(RepositoryExtras):
             repositories.delete_extra(self.store, place.repo, key, self.caller)
         return nothing()
 
-    def _writable(self, path: places.Path) -> places.Place:
-        place = places.place(self.store, path, self.caller)
+    def _writable(self, path: resolve.Path) -> resolve.Place:
+        place = resolve.place(self.store, path, self.caller)
         access.need(self.caller, "write", place.repo)
         return place
 
@@ -77,7 +77,7 @@ class ConceptExtrasOfState(ItemEndpoint):
     def get(self, **path: str) -> Response:
         return ok(self.extras(path))
 
-    def extras(self, path: places.Path) -> Json:
+    def extras(self, path: resolve.Path) -> Json:
         with self.store.snapshot() as session:
             _, row, _ = self.state(path, session)
         return jsonio.loads_own(row.body)["extras"] or {}
@@ -95,7 +95,7 @@ class ConceptExtra(ConceptExtraOfState):
 
     def put(self, **path: str) -> Response:
         repo, key = self.target(path), path["key"]
-        value = _given(asked.body(self.settings), key)
+        value = _given(body.read(self.settings), key)
         self.write(
             repo, lambda draft, here: concepts.set_extra(draft, here, path["concept"], key, value)
         )

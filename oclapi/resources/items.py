@@ -15,11 +15,11 @@ from oclapi.editing import write
 from oclapi.editing.draft import Draft
 from oclapi.errors import NotFound
 from oclapi.model import Json, Kind, Revision, Row
-from oclapi.resources import asked, content, listings, paging, places, queries
-from oclapi.resources.answers import last_updated, ok, ok_bytes
+from oclapi.resources import content, listings, paging, params, queries, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.paging import Cursor, Cursors
-from oclapi.resources.places import Place
+from oclapi.resources.resolve import Place
+from oclapi.resources.responses import last_updated, ok, ok_bytes
 from oclapi.store.database import Session
 from oclapi.store.rows import Slice
 from search.base import Key, Part, Position, Query, Scope
@@ -50,20 +50,20 @@ class ItemEndpoint(Endpoint):
 
         return write.write(self.store, self.caller, [repo], locked)
 
-    def target(self, path: places.Path) -> Json:
+    def target(self, path: resolve.Path) -> Json:
         """The repository of the item that the path names, to write to it. Raises as
-        places.writable.
+        resolve.writable.
         """
-        return places.writable(self.store, path, self.caller, self.kind)
+        return resolve.writable(self.store, path, self.caller, self.kind)
 
-    def row(self, path: places.Path, session: Session) -> tuple[Place, Row]:
+    def row(self, path: resolve.Path, session: Session) -> tuple[Place, Row]:
         """The item that the path names, as it stands there. Raises NotFound and what reading the
         repository raises.
         """
-        place = places.place(self.store, path, self.caller, session)
-        return place, places.item(self.store, place, self.kind, path[self.kind], session)
+        place = resolve.place(self.store, path, self.caller, session)
+        return place, resolve.item(self.store, place, self.kind, path[self.kind], session)
 
-    def state(self, path: places.Path, session: Session) -> tuple[Place, Row, bool]:
+    def state(self, path: resolve.Path, session: Session) -> tuple[Place, Row, bool]:
         """One state of the item that the path names, and whether it is the newest there. Raises as
         `row`.
         """
@@ -101,7 +101,7 @@ class EntryList(ItemEndpoint):
     """A list of concepts or mappings: the search names them, the store shows them."""
 
     def shape(self) -> Shape:
-        return Shape(bool(asked.flag("verbose")), MappingsOf.asked_for(self.kind))
+        return Shape(bool(params.flag("verbose")), MappingsOf.asked_for(self.kind))
 
     def page(
         self,
@@ -196,9 +196,9 @@ class ItemList(EntryList):
     def get(self, **path: str) -> Response:
         wanted, shape, pages = queries.query(self.kind), self.shape(), paging.paging(self.settings)
         # all that chooses a revision
-        name = f"{self.kind}:{path.get('version', 'HEAD')}:{asked.flag('released')}"
+        name = f"{self.kind}:{path.get('version', 'HEAD')}:{params.flag('released')}"
         with self.store.snapshot() as session:
-            place = places.place(self.store, path, self.caller, session)
+            place = resolve.place(self.store, path, self.caller, session)
             given = Cursors(self.settings).given(name, place.repo["_id"])
             part, mark = self._part(session, place, wanted, given)
             listing = Listing(
@@ -242,8 +242,8 @@ class ItemList(EntryList):
 
         `released` speaks of HEAD; a version stands as it is.
         """
-        released = asked.flag("released")
-        mark = queries.mark(wanted, asked.text("updatedSince"), released)
+        released = params.flag("released")
+        mark = queries.mark(wanted, params.text("updatedSince"), released)
         revision = Revision(given.repo, given.rev) if given else place.revision
         if given and given.filters == mark:
             return Part(revision, given.since[self.kind]), mark
@@ -291,8 +291,8 @@ class AllItems(EntryList):
         }
         query, released, moment = (
             queries.without_source(wanted),
-            asked.flag("released"),
-            asked.moment("updatedSince"),
+            params.flag("released"),
+            params.moment("updatedSince"),
         )
         if released is None:
             return Listing(
@@ -328,7 +328,7 @@ class ItemVersions(ItemEndpoint):
     """Every state of one item, newest first."""
 
     def get(self, **path: str) -> Response:
-        asked.no_order()
+        params.no_order()
         pages = paging.paging(self.settings)
         with self.store.snapshot() as session:
             place, newest = self.row(path, session)
@@ -359,15 +359,15 @@ class MappingsOf:
     """What the request wants to see of concepts' mappings inside their details and summaries."""
 
     def __init__(self) -> None:
-        self.inverse = bool(asked.flag("includeInverseMappings"))
-        self.retired = None if asked.flag("includeRetired") else False
-        self.verbose = bool(asked.flag("verbose"))
+        self.inverse = bool(params.flag("includeInverseMappings"))
+        self.retired = None if params.flag("includeRetired") else False
+        self.verbose = bool(params.flag("verbose"))
 
     @classmethod
     def asked_for(cls, kind: Kind) -> "MappingsOf | None":
         """None where none are wanted."""
         # a bad value is told also where no mappings are wanted
-        wanted, found = asked.flag("includeMappings"), cls()
+        wanted, found = params.flag("includeMappings"), cls()
         return found if kind == "concept" and (wanted or found.inverse) else None
 
     def of(

@@ -12,8 +12,8 @@ from flask import Response
 from config.settings import Settings
 from oclapi import urls
 from oclapi.model import Json
-from oclapi.resources import asked, paging, queries
-from oclapi.resources.answers import ok
+from oclapi.resources import paging, params, queries
+from oclapi.resources.responses import ok
 from oclapi.store.owners import extras_of
 from search import fields
 from search.base import FACET_VALUES, Filter
@@ -44,7 +44,7 @@ class About:
     extras: bool = True  # `extras__...` filters
 
 
-LAST_UPDATE = dict.fromkeys(asked.LAST_UPDATE, "updated_on")
+LAST_UPDATE = dict.fromkeys(params.LAST_UPDATE, "updated_on")
 
 ORGS = About(
     texts=lambda org: Texts([org["_id"]], [org["name"]], _there(org["company"], org["location"])),
@@ -105,18 +105,18 @@ class _Asked:
     @classmethod
     def of(cls, about: About) -> "_Asked":
         """Raises Invalid."""
-        wanted = terms(asked.text("q") or "")
-        spellings = {name: name for name in (*about.sorts, *asked.BEST_MATCH)}
-        sort, descending = asked.order(spellings, ("bestMatch", True) if wanted else about.order)
+        wanted = terms(params.text("q") or "")
+        spellings = {name: name for name in (*about.sorts, *params.BEST_MATCH)}
+        sort, descending = params.order(spellings, ("bestMatch", True) if wanted else about.order)
         names = [*about.filters, *(about.aliases or {})]
         found = [
             Filter(name, tuple(values))
             for name in names
-            if (values := asked.alternatives(name)) is not None
+            if (values := params.alternatives(name)) is not None
         ]
         found += queries.extras() if about.extras else []
         return cls(
-            Matcher(wanted) if wanted else None, found, sort, descending, asked.wants_facets()
+            Matcher(wanted) if wanted else None, found, sort, descending, params.wants_facets()
         )
 
     def is_plain(self, about: About) -> bool:
@@ -167,7 +167,7 @@ def _chosen(documents: Iterable[Json], wanted: _Asked, about: About) -> list[Jso
     for document in documents:
         rank = wanted.matcher.rank(about.texts(document)) if wanted.matcher else 0
         if rank is not None and all(_meets(document, one, about) for one in wanted.filters):
-            value = rank if wanted.sort in asked.BEST_MATCH else document[about.sorts[wanted.sort]]
+            value = rank if wanted.sort in params.BEST_MATCH else document[about.sorts[wanted.sort]]
             ranked.append(
                 (
                     fields.token(value) if isinstance(value, str) else value,
@@ -207,5 +207,5 @@ def _facets(documents: Iterable[Json], about: About) -> dict[str, list[tuple[str
 
 def updated_since() -> Json:
     """The filter that `updatedSince` means for documents."""
-    moment = asked.moment("updatedSince")
+    moment = params.moment("updatedSince")
     return {"updated_on": {"$gte": moment.at}} if moment else {}

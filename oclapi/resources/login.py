@@ -4,9 +4,9 @@ from flask import Response
 
 from oclapi import bodies, jsonio
 from oclapi.editing import login
-from oclapi.resources import asked, limits, users
-from oclapi.resources.answers import created, ok
+from oclapi.resources import body, limits, users
 from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.responses import created, ok
 
 PRIVATE = {"Cache-Control": "no-store"}
 
@@ -15,18 +15,15 @@ class LogIn(Endpoint):
     """Gives a new token for a name and a password."""
 
     def post(self) -> Response:
-        body, life, address = (
-            asked.flat_body(self.settings),
-            self.settings.token_life,
-            limits.network(),
-        )
-        if self.settings.login_by_hash and "password" not in body:
-            given = bodies.log_in_by_hash(body)
+        fields = body.read_flat(self.settings)
+        life, address = self.settings.token_life, limits.network()
+        if self.settings.login_by_hash and "password" not in fields:
+            given = bodies.log_in_by_hash(fields)
             token = login.log_in_by_hash(
                 self.store, given["username"], given["hashed_password"], address, life=life
             )
         else:
-            given = bodies.log_in(body)
+            given = bodies.log_in(fields)
             token = login.log_in(
                 self.store, given["username"], given["password"], address, life=life
             )
@@ -56,7 +53,7 @@ class SignUp(SignUpEndpoint):
     def post(self) -> Response:
         sign_ups = self.sign_ups
         user = sign_ups.sign_up(
-            self.store, bodies.sign_up(asked.flat_body(self.settings)), limits.network()
+            self.store, bodies.sign_up(body.read_flat(self.settings)), limits.network()
         )
         return created(
             jsonio.dumps(users.detail(self, user)), f"/users/{user['_id']}/", self.settings

@@ -4,9 +4,9 @@ from flask import Response
 
 from oclapi import bodies, representations
 from oclapi.editing import mappings
-from oclapi.resources import asked, places
-from oclapi.resources.answers import created, nothing, ok, ok_bytes
+from oclapi.resources import body, resolve
 from oclapi.resources.items import AllItems, ItemEndpoint, ItemList, ItemVersions
+from oclapi.resources.responses import created, nothing, ok, ok_bytes
 
 
 class MappingList(ItemList):
@@ -15,9 +15,9 @@ class MappingList(ItemList):
     kind = "mapping"
 
     def post(self, **path: str) -> Response:
-        repo = places.writable(self.store, path, self.caller)
-        body = bodies.mapping_create(asked.body(self.settings))
-        item, _ = self.write(repo, lambda draft, here: mappings.create(draft, here, body))
+        repo = resolve.writable(self.store, path, self.caller)
+        fields = bodies.mapping_create(body.read(self.settings))
+        item, _ = self.write(repo, lambda draft, here: mappings.create(draft, here, fields))
         return created(item.body, item.url, self.settings)
 
 
@@ -43,9 +43,9 @@ class Mapping(MappingState):
 
     def put(self, **path: str) -> Response:
         repo = self.target(path)
-        body = bodies.mapping_update(asked.body(self.settings))
+        fields = bodies.mapping_update(body.read(self.settings))
         item, _ = self.write(
-            repo, lambda draft, here: mappings.update(draft, here, path["mapping"], body)
+            repo, lambda draft, here: mappings.update(draft, here, path["mapping"], fields)
         )
         return ok_bytes(item.body)
 
@@ -53,7 +53,7 @@ class Mapping(MappingState):
 
     def delete(self, **path: str) -> Response:
         repo = self.target(path)
-        comment = bodies.comment(asked.optional_body(self.settings)).get("update_comment")
+        comment = bodies.comment(body.read_optional(self.settings)).get("update_comment")
         self.write(repo, lambda draft, here: mappings.retire(draft, here, path["mapping"], comment))
         return nothing()
 

@@ -20,9 +20,9 @@ from werkzeug.routing import Rule
 from oclapi.bodies import RESERVED_VERSIONS
 from oclapi.model import Json
 from oclapi.resources import described, shapes
-from oclapi.resources.answers import ok
-from oclapi.resources.described import QUERY, TOLD, Listing, Told
+from oclapi.resources.described import ENDPOINT_DOCS, QUERY, EndpointDoc, Listing
 from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.responses import ok
 
 VERSION = "1.0"
 METHODS = ("get", "head", "post", "put", "patch", "delete")
@@ -230,7 +230,7 @@ def _place(rule: Rule) -> tuple[int, bool, int, str]:
     ones first.
     """
     return (
-        list(TOLD).index(rule.endpoint),
+        list(ENDPOINT_DOCS).index(rule.endpoint),
         not rule.rule.startswith("/orgs/"),
         len(rule.rule.split("/")),
         rule.rule,
@@ -338,7 +338,7 @@ def _step(name: str) -> Json:
 
 
 def _operation(schemas: Schemas, rule: Rule, resource: type[Endpoint], method: str) -> Json:
-    told = TOLD[rule.endpoint]
+    told = ENDPOINT_DOCS[rule.endpoint]
     same = getattr(resource, method) is getattr(resource, "put", None)
     body = told.takes.get(method) or (told.takes.get("put") if same else None)
     made: Json = {
@@ -358,7 +358,7 @@ def _operation(schemas: Schemas, rule: Rule, resource: type[Endpoint], method: s
     return made
 
 
-def _summary(told: Told, resource: type[Endpoint], method: str, same: bool) -> str:
+def _summary(told: EndpointDoc, resource: type[Endpoint], method: str, same: bool) -> str:
     if method in told.does:
         return told.does[method]
     own = getattr(resource, method).__doc__
@@ -379,7 +379,7 @@ def _first_sentence(text: str) -> str:
     return re.split(r"\.(?:\s|$)", " ".join(text.split()), maxsplit=1)[0]
 
 
-def _parameters(told: Told, method: str) -> Iterator[Json]:
+def _parameters(told: EndpointDoc, method: str) -> Iterator[Json]:
     if method not in ("get", "head"):
         return
     for name in told.query:
@@ -394,11 +394,11 @@ def _parameters(told: Told, method: str) -> Iterator[Json]:
             yield {"name": name, "in": "header", "schema": {"type": "string"}, "description": text}
 
 
-def _has_facets(told: Told) -> bool:
+def _has_facets(told: EndpointDoc) -> bool:
     return isinstance(told.gives, Listing) and "q" in told.query
 
 
-def _body(schemas: Schemas, told: Told, form: Any, method: str) -> Json:
+def _body(schemas: Schemas, told: EndpointDoc, form: Any, method: str) -> Json:
     content: Json = {"schema": schemas.body(form)}
     if told.example is not None and method != "delete":
         content["example"] = dict(told.example)
@@ -410,7 +410,9 @@ def _body(schemas: Schemas, told: Told, form: Any, method: str) -> Json:
     return {"required": method != "delete", "content": dict.fromkeys(kinds, content)}
 
 
-def _answers(schemas: Schemas, told: Told, method: str, same: bool) -> Iterator[tuple[int, Json]]:
+def _answers(
+    schemas: Schemas, told: EndpointDoc, method: str, same: bool
+) -> Iterator[tuple[int, Json]]:
     """The good answers of a method: status and response."""
     if method in told.answers:
         for status, form in told.answers[method].items():
@@ -452,7 +454,7 @@ def _answer(schemas: Schemas, status: int, form: Any, headers: tuple[str, ...] =
     return {**made, "content": {"application/json": {"schema": schemas.of(form)}}}
 
 
-def _failures(rule: Rule, told: Told, method: str, asked: bool, body: bool) -> list[int]:
+def _failures(rule: Rule, told: EndpointDoc, method: str, asked: bool, body: bool) -> list[int]:
     found = {*ALWAYS, *told.also.get(method, ())}
     if asked:
         found.add(400)

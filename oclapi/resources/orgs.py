@@ -9,9 +9,9 @@ from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import owners
 from oclapi.errors import NotFound
 from oclapi.model import Json
-from oclapi.resources import asked, listings, places, users
-from oclapi.resources.answers import created, nothing, ok
+from oclapi.resources import body, listings, params, resolve, users
 from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.responses import created, nothing, ok
 
 
 class OrgsOfUser(Endpoint):
@@ -21,26 +21,26 @@ class OrgsOfUser(Endpoint):
         where = {**self.where(path), **access.readable_orgs(self.caller)}
         present = (
             partial(details, self)
-            if asked.flag("verbose")
+            if params.flag("verbose")
             else listings.each(representations.org_summary)
         )
         return listings.answer(self.settings, self.store.owners.orgs, where, present, listings.ORGS)
 
-    def where(self, path: places.Path) -> Json:
+    def where(self, path: resolve.Path) -> Json:
         """The filter that the path adds."""
-        return {"members": places.user(self.store, path, self.caller)["_id"]}
+        return {"members": resolve.user(self.store, path, self.caller)["_id"]}
 
 
 class OrgList(OrgsOfUser):
     """All organisations that the caller may read."""
 
-    def where(self, path: places.Path) -> Json:
+    def where(self, path: resolve.Path) -> Json:
         return {}
 
     def post(self) -> Response:
         access.need(self.caller, "create org")
-        body = bodies.org_create(asked.body(self.settings))
-        made = owners.create_org(self.store, body, self.caller)
+        fields = bodies.org_create(body.read(self.settings))
+        made = owners.create_org(self.store, fields, self.caller)
         return created(
             jsonio.dumps(details(self, [made])[0]), f"/orgs/{made['_id']}/", self.settings
         )
@@ -50,22 +50,22 @@ class Org(Endpoint):
     """One organisation."""
 
     def get(self, **path: str) -> Response:
-        org = places.org(self.store, path)
+        org = resolve.org(self.store, path)
         access.need(self.caller, "read org", org)
         return self._shown(org)
 
     def put(self, **path: str) -> Response:
-        access.need(self.caller, "edit org", places.org(self.store, path))
+        access.need(self.caller, "edit org", resolve.org(self.store, path))
         return self._shown(
             owners.update_org(
-                self.store, path["org"], bodies.org_update(asked.body(self.settings)), self.caller
+                self.store, path["org"], bodies.org_update(body.read(self.settings)), self.caller
             )
         )
 
     post = patch = put
 
     def delete(self, **path: str) -> Response:
-        access.need(self.caller, "delete org", places.org(self.store, path))
+        access.need(self.caller, "delete org", resolve.org(self.store, path))
         owners.delete_org(self.store, path["org"], self.caller)
         return nothing()
 
@@ -77,7 +77,7 @@ class MemberList(Endpoint):
     """The members of an organisation."""
 
     def get(self, **path: str) -> Response:
-        org = places.org(self.store, path)
+        org = resolve.org(self.store, path)
         access.need(self.caller, "read org", org)
         return users.answer_list(self, {"_id": {"$in": org["members"]}})
 
@@ -101,11 +101,11 @@ class Member(Endpoint):
         owners.remove_member(self.store, path["org"], path["user"], self.caller)
         return nothing()
 
-    def _org(self, path: places.Path) -> Json:
+    def _org(self, path: resolve.Path) -> Json:
         """The organisation, whose members the caller may manage. Raises NotFound, and as
         access.need.
         """
-        org = places.org(self.store, path)
+        org = resolve.org(self.store, path)
         access.need(self.caller, "members", org)
         return org
 

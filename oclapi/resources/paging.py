@@ -13,9 +13,9 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from config.settings import Settings
 from oclapi.errors import Invalid
-from oclapi.resources import asked
-from oclapi.resources.answers import absolute, wants_zip
+from oclapi.resources import params
 from oclapi.resources.paths import shown
+from oclapi.resources.responses import absolute, wants_zip
 from search.base import Position
 
 
@@ -56,11 +56,11 @@ def paging(settings: Settings) -> Paging:
     """
     if wants_zip():
         return Paging(0)
-    limit = asked.number("limit")
+    limit = params.number("limit")
     limit = settings.page_default if limit is None else limit
     if limit > settings.page_limit:
         raise Invalid.field("limit", f"must be at most {settings.page_limit}, or 0 for everything")
-    page, offset = asked.number("page", low=1), asked.number("offset")
+    page, offset = params.number("page", low=1), params.number("offset")
     if limit == 0:
         return Paging(0)
     if offset is not None:
@@ -87,7 +87,7 @@ class Cursors:
 
         It must be ours, young enough, and of this listing of this repository.
         """
-        text = asked.text("cursor")
+        text = params.text("cursor")
         if text is None or wants_zip():
             return None
         try:

@@ -10,7 +10,7 @@ from flask import request
 
 from oclapi import urls
 from oclapi.model import Kind
-from oclapi.resources import asked
+from oclapi.resources import params
 from search import fields
 from search.base import FILTERS, Filter, Query, Sort
 from search.words import terms
@@ -21,10 +21,10 @@ SORTS: Mapping[Kind, Mapping[str, Sort]] = {
         "name": "name",
         "conceptClass": "conceptClass",
         "datatype": "datatype",
-        **asked.LAST_UPDATE,
-        **asked.BEST_MATCH,
+        **params.LAST_UPDATE,
+        **params.BEST_MATCH,
     },
-    "mapping": {"mapType": "mapType", **asked.LAST_UPDATE, **asked.BEST_MATCH},
+    "mapping": {"mapType": "mapType", **params.LAST_UPDATE, **params.BEST_MATCH},
 }
 """The spellings of each sort."""
 ALIASES = {"datatype": ("datatype", "dataType")}
@@ -35,16 +35,16 @@ OF_SOURCE = ("source", "owner", "ownerType", "user", "org", "collection")
 
 def query(kind: Kind) -> Query:
     """The request's query. Raises Invalid."""
-    text = asked.text("q") or ""
+    text = params.text("q") or ""
     text = text if terms(text) else ""
-    sort, descending = asked.order(
+    sort, descending = params.order(
         SORTS[kind], ("bestMatch", True) if text else ("lastUpdate", True)
     )
-    retired = asked.flag("retired")
-    if retired is None and not asked.flag("includeRetired"):
+    retired = params.flag("retired")
+    if retired is None and not params.flag("includeRetired"):
         retired = False
     return Query(
-        kind, text, retired, (*_filters(kind), *extras()), sort, descending, asked.wants_facets()
+        kind, text, retired, (*_filters(kind), *extras()), sort, descending, params.wants_facets()
     )
 
 
@@ -52,7 +52,7 @@ def _filters(kind: Kind) -> list[Filter]:
     found = []
     for name in FILTERS[kind]:
         for spelling in ALIASES.get(name, (name,)):
-            values = asked.alternatives(spelling)
+            values = params.alternatives(spelling)
             if values is not None:
                 values = (
                     [_stable(value) for value in values]
@@ -76,7 +76,7 @@ def extras() -> list[Filter]:
     found = []
     for name in dict.fromkeys(request.args):
         if name.startswith("extras__"):
-            values = asked.alternatives(name)
+            values = params.alternatives(name)
             if values is not None:
                 path = tuple(name.removesuffix("!").split("__")[1:])
                 found.append(Filter("extras", tuple(values), path, name.endswith("!")))

@@ -5,9 +5,9 @@ from flask import Response
 from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import repositories
 from oclapi.model import Json
-from oclapi.resources import asked, content, listings, places
-from oclapi.resources.answers import created, nothing, ok
+from oclapi.resources import body, content, listings, params, resolve
 from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.responses import created, nothing, ok
 
 
 class AllSources(Endpoint):
@@ -18,13 +18,13 @@ class AllSources(Endpoint):
     def get(self, **path: str) -> Response:
         where = {"kind": self.kind, **self.of_owner(path), **access.readable(self.caller)}
         present = listings.each(
-            representations.repo_detail if asked.flag("verbose") else representations.repo_summary
+            representations.repo_detail if params.flag("verbose") else representations.repo_summary
         )
         return listings.answer(
             self.settings, self.store.repos.listing, where, present, listings.SOURCES
         )
 
-    def of_owner(self, path: places.Path) -> Json:
+    def of_owner(self, path: resolve.Path) -> Json:
         """The filter that the path adds."""
         return {}
 
@@ -32,17 +32,17 @@ class AllSources(Endpoint):
 class SourceList(AllSources):
     """The sources of one owner."""
 
-    def of_owner(self, path: places.Path) -> Json:
-        url = places.owner_url(path, self.caller)
-        places.owner(self.store, path, self.caller)
+    def of_owner(self, path: resolve.Path) -> Json:
+        url = resolve.owner_url(path, self.caller)
+        resolve.owner(self.store, path, self.caller)
         return {"owner_url": url}
 
     def post(self, **path: str) -> Response:
-        places.owner(self.store, path, self.caller)
-        owner_url = places.owner_url(path, self.caller)
+        resolve.owner(self.store, path, self.caller)
+        owner_url = resolve.owner_url(path, self.caller)
         access.need(self.caller, "create repository", {"owner_url": owner_url})
-        body = bodies.source_create(asked.body(self.settings))
-        made = repositories.create(self.store, self.kind, owner_url, body, self.caller)
+        fields = bodies.source_create(body.read(self.settings))
+        made = repositories.create(self.store, self.kind, owner_url, fields, self.caller)
         return created(jsonio.dumps(representations.repo_detail(made)), made["url"], self.settings)
 
 
@@ -53,19 +53,19 @@ class Repository(Endpoint):
         return content.answer(self, path, lambda place: representations.repo_detail(place.repo))
 
     def put(self, **path: str) -> Response:
-        repo = places.repo(self.store, path, self.caller)
+        repo = resolve.repo(self.store, path, self.caller)
         access.need(self.caller, "write", repo)
-        body = bodies.source_update(asked.body(self.settings))
-        if body.get("public_access", repo["public_access"]) != repo["public_access"]:
+        fields = bodies.source_update(body.read(self.settings))
+        if fields.get("public_access", repo["public_access"]) != repo["public_access"]:
             access.need(self.caller, "own", repo)
         return ok(
-            representations.repo_detail(repositories.update(self.store, repo, body, self.caller))
+            representations.repo_detail(repositories.update(self.store, repo, fields, self.caller))
         )
 
     post = patch = put
 
     def delete(self, **path: str) -> Response:
-        repo = places.repo(self.store, path, self.caller)
+        repo = resolve.repo(self.store, path, self.caller)
         access.need(self.caller, "own", repo)
         repositories.delete(self.store, repo, self.caller)
         return nothing()

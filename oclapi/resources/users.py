@@ -8,9 +8,9 @@ from flask import Response
 from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import users
 from oclapi.model import Json
-from oclapi.resources import asked, listings, places, repositories
-from oclapi.resources.answers import created, nothing, ok
+from oclapi.resources import body, listings, params, repositories, resolve
 from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.responses import created, nothing, ok
 
 
 class UserList(Endpoint):
@@ -21,8 +21,8 @@ class UserList(Endpoint):
 
     def post(self) -> Response:
         access.need(self.caller, "manage users")
-        body = bodies.user_create(asked.flat_body(self.settings))
-        made = users.create(self.store, body, self.caller, shortest=self.settings.password_length)
+        fields = bodies.user_create(body.read_flat(self.settings))
+        made = users.create(self.store, fields, self.caller, shortest=self.settings.password_length)
         return created(jsonio.dumps(detail(self, made)), f"/users/{made['_id']}/", self.settings)
 
 
@@ -30,21 +30,21 @@ class Self(Endpoint):
     """The caller's own profile."""
 
     def get(self, **path: str) -> Response:
-        user = places.user(self.store, path, self.caller, deactivated=True)
+        user = resolve.user(self.store, path, self.caller, deactivated=True)
         access.need(self.caller, "read user", user)
         return ok(detail(self, user))
 
     def put(self, **path: str) -> Response:
-        user = places.user(self.store, path, self.caller, deactivated=True)
+        user = resolve.user(self.store, path, self.caller, deactivated=True)
         access.need(self.caller, "edit user", user)
-        body = bodies.user_update(asked.flat_body(self.settings))
+        fields = bodies.user_update(body.read_flat(self.settings))
         return ok(
             detail(
                 self,
                 users.update(
                     self.store,
                     user["_id"],
-                    body,
+                    fields,
                     self.caller,
                     shortest=self.settings.password_length,
                 ),
@@ -58,7 +58,7 @@ class User(Self):
     """One user."""
 
     def delete(self, **path: str) -> Response:
-        places.user(self.store, path, self.caller, deactivated=True)
+        resolve.user(self.store, path, self.caller, deactivated=True)
         access.need(self.caller, "manage users")
         users.deactivate(self.store, path["user"], self.caller)
         return nothing()
@@ -78,8 +78,8 @@ class SourcesOfUserOrgs(repositories.AllSources):
     both.
     """
 
-    def of_owner(self, path: places.Path) -> Json:
-        user = places.user(self.store, path, self.caller)
+    def of_owner(self, path: resolve.Path) -> Json:
+        user = resolve.user(self.store, path, self.caller)
         orgs = self.store.owners.ids({"members": user["_id"], **access.readable_orgs(self.caller)})
         return {"owner_url": {"$in": [f"/orgs/{org}/" for org in orgs]}}
 
@@ -96,7 +96,7 @@ def answer_list(endpoint: Endpoint, where: Json) -> Response:
     """The users that match and are not deactivated."""
     present = (
         partial(details, endpoint)
-        if asked.flag("verbose")
+        if params.flag("verbose")
         else listings.each(representations.user_summary)
     )
     return listings.answer(

@@ -8,10 +8,10 @@ from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import repositories
 from oclapi.errors import Frozen
 from oclapi.model import Json
-from oclapi.resources import asked, content, listings, paging, places
-from oclapi.resources.answers import created, nothing, ok
+from oclapi.resources import body, content, listings, paging, params, resolve
 from oclapi.resources.endpoint import Endpoint
-from oclapi.resources.places import Place
+from oclapi.resources.resolve import Place
+from oclapi.resources.responses import created, nothing, ok
 from oclapi.store.database import Session
 from oclapi.store.exports import new_token
 
@@ -26,11 +26,11 @@ class VersionEndpoint(Endpoint):
         """Is its export queued or running? HEAD has none."""
         return version["id"] != "HEAD" and self.exports.of(version, datetime.now(UTC)).busy
 
-    def editable(self, path: places.Path, action: access.Action) -> Place:
-        """The version that the path names, which the caller may change. Raises as places.place;
+    def editable(self, path: resolve.Path, action: access.Action) -> Place:
+        """The version that the path names, which the caller may change. Raises as resolve.place;
         Frozen for HEAD.
         """
-        place = places.place(self.store, path, self.caller)
+        place = resolve.place(self.store, path, self.caller)
         access.need(self.caller, action, place.repo)
         if place.version is None:
             raise Frozen("HEAD can't be changed or deleted as a version")
@@ -41,15 +41,15 @@ class VersionList(VersionEndpoint):
     """HEAD, then the versions, newest first."""
 
     def get(self, **path: str) -> Response:
-        asked.no_order()
+        params.no_order()
         pages, where, processing, verbose = (
             paging.paging(self.settings),
             _where(),
-            asked.flag("processing"),
-            asked.flag("verbose"),
+            params.flag("processing"),
+            params.flag("verbose"),
         )
         with self.store.snapshot() as session:
-            repo = places.repo(self.store, path, self.caller, session)
+            repo = resolve.repo(self.store, path, self.caller, session)
             if processing is None:
                 total, found = self._counted(repo, where, pages, session)
             else:
@@ -61,10 +61,10 @@ class VersionList(VersionEndpoint):
         )
 
     def post(self, **path: str) -> Response:
-        repo = places.repo(self.store, path, self.caller)
+        repo = resolve.repo(self.store, path, self.caller)
         access.need(self.caller, "write", repo)
-        body, job = bodies.version_create(asked.body(self.settings)), new_token()
-        made = repositories.create_version(self.store, repo, body, self.caller, job)
+        fields, job = bodies.version_create(body.read(self.settings)), new_token()
+        made = repositories.create_version(self.store, repo, fields, self.caller, job)
         shown = representations.version_detail(
             made, repo, is_processing=self.exports.begin_first(made, job)
         )
@@ -105,9 +105,9 @@ class Version(VersionEndpoint):
 
     def put(self, **path: str) -> Response:
         place = self.editable(path, "write")
-        version, body = place.shown_version["id"], bodies.version_update(asked.body(self.settings))
+        version, fields = place.shown_version["id"], bodies.version_update(body.read(self.settings))
         edited, stale = repositories.update_version(
-            self.store, place.repo, version, body, self.caller
+            self.store, place.repo, version, fields, self.caller
         )
         if stale:
             self.exports.begin(edited, datetime.now(UTC))
@@ -128,10 +128,10 @@ class VersionChildren(VersionEndpoint):
     """The versions whose parent this one is (deprecated)."""
 
     def get(self, **path: str) -> Response:
-        asked.no_order()
-        pages, verbose = paging.paging(self.settings), asked.flag("verbose")
+        params.no_order()
+        pages, verbose = paging.paging(self.settings), params.flag("verbose")
         with self.store.snapshot() as session:
-            place = places.place(self.store, path, self.caller, session)
+            place = resolve.place(self.store, path, self.caller, session)
             where = {"parent_version": place.shown_version["id"], **listings.updated_since()}
             total, found = self.store.versions.listing(
                 place.repo["_id"],
@@ -151,11 +151,11 @@ class VersionProcessing(VersionEndpoint):
     """Whether the version's export is queued or running; a POST clears a flag that is stuck."""
 
     def get(self, **path: str) -> Response:
-        place = places.place(self.store, path, self.caller)
+        place = resolve.place(self.store, path, self.caller)
         return ok(self.busy(place.shown_version))
 
     def post(self, **path: str) -> Response:
-        place = places.place(self.store, path, self.caller)
+        place = resolve.place(self.store, path, self.caller)
         access.need(self.caller, "own", place.repo)
         if place.version:
             self.exports.clear(place.version, datetime.now(UTC))
@@ -166,7 +166,7 @@ def _where() -> Json:
     """The filter on stored versions that the request means: of released ones those that are retired
     only when asked for.
     """
-    released, retired = asked.flag("released"), asked.flag("retired")
+    released, retired = params.flag("released"), params.flag("retired")
     if retired is None and released:
         retired = False
     chosen = {"released": released, "retired": retired}

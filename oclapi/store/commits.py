@@ -36,24 +36,26 @@ nothing.
 """
 
 
-class Turn:
-    """Who of this process writes to a repository."""
+class WriterLock:
+    """Lets one thread of this process at a time write to a repository."""
 
     def __init__(self) -> None:
-        self.free = Lock()
-        # how many times somebody found it taken; a count that is lost between two threads harms
-        # nobody
+        self._lock = Lock()
+        # How often the lock was not free. Threads may lose an increment, which does no harm.
         self.waited = 0
 
-    def take(self, patience: float) -> None:
+    def acquire(self, patience: float) -> None:
         """Wait until it is free. Raises RepositoryBusy after `patience` seconds."""
-        if self.free.acquire(blocking=False):
+        if self._lock.acquire(blocking=False):
             return
         self.waited += 1
-        if not self.free.acquire(timeout=patience):
+        if not self._lock.acquire(timeout=patience):
             raise RepositoryBusy(
                 "other writers kept this one waiting too long; nothing was written"
             )
+
+    def release(self) -> None:
+        self._lock.release()
 
 
 class Commits:
@@ -61,7 +63,7 @@ class Commits:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._turns: dict[int, Turn] = {}  # of every repository that this process wrote to
+        self._locks: dict[int, WriterLock] = {}  # of every repository that this process wrote to
 
     def commit(
         self,
@@ -69,7 +71,7 @@ class Commits:
         build: Build,
         by: str,
         comment: str | None = None,
-        beside: Callable[[ClientSession], None] | None = None,
+        also_write: Callable[[ClientSession], None] | None = None,
     ) -> dict[int, Revision]:
         """Write what `build` returns in one transaction; return the new revision of each repository
         that changed.
@@ -91,7 +93,7 @@ class Commits:
         def work(session: ClientSession) -> dict[int, Revision]:
             heads = {number: self.lock(session, number, sets) for number in sorted(set(repos))}
             changes = self._store(session, heads, build(session, heads))
-            if not changes and not beside:
+            if not changes and not also_write:
                 session.abort_transaction()
                 return {}
             made = {}
@@ -102,8 +104,8 @@ class Commits:
                     made[number] = head.revision
                 else:
                     self._leave(session, head)
-            if beside:
-                beside(session)
+            if also_write:
+                also_write(session)
             return made
 
         def happened() -> bool:
@@ -124,9 +126,9 @@ class Commits:
         """
         with ExitStack() as taken:
             for number in sorted(set(repos)):
-                turn = self._turns.setdefault(number, Turn())
-                turn.take(self._db.patience)
-                taken.callback(turn.free.release)
+                lock = self._locks.setdefault(number, WriterLock())
+                lock.acquire(self._db.patience)
+                taken.callback(lock.release)
             yield
 
     def lock(self, session: ClientSession, number: int, sets: Json | None = None) -> Head:
@@ -156,7 +158,7 @@ class Commits:
         """How many times a writer found one of these repositories held by another so far: it grows
         while somebody waits.
         """
-        here = sum(turn.waited for number in repos if (turn := self._turns.get(number)))
+        here = sum(lock.waited for number in repos if (lock := self._locks.get(number)))
         with told():
             elsewhere: int = sum(
                 found["n"] for found in self._db.waits.find({"_id": {"$in": list(repos)}})

@@ -25,11 +25,11 @@ KNOWN = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Generation:
     """Who copies may write. Two with the same `number` were taken in the same turn."""
 
     number: int
-    held: bool  # someone else empties or replaces the copy at the moment
+    locked: bool  # someone else empties or replaces the copy at the moment
 
 
 class IndexNotes:
@@ -61,31 +61,33 @@ class IndexNotes:
         assert found is not None  # an upsert that returns the document after it
         return str(found["value"])
 
-    def turn(self, repo: int, now: datetime) -> Turn:
+    def generation(self, repo: int, now: datetime) -> Generation:
         """The turn of that repository's copy. Cost: one small query."""
         with told():
             found = list(self._db.index_notes.find({"_id": {"$in": [ALL, repo]}}))
-        return Turn(
-            sum(note.get("turn", 0) for note in found),
-            any(note.get("held", now) > now for note in found),
+        return Generation(
+            sum(note.get("generation", 0) for note in found),
+            any(note.get("locked_until", now) > now for note in found),
         )
 
-    def end_turn(self, repo: int | None) -> None:
+    def next_generation(self, repo: int | None) -> None:
         """Tell all who write to the copy of that repository (None: to any) that it is emptied or
         replaced: what they wrote may be half.
         """
         with told():
             self._db.index_notes.update_one(
-                {"_id": ALL if repo is None else repo}, {"$inc": {"turn": 1}}, upsert=True
+                {"_id": ALL if repo is None else repo}, {"$inc": {"generation": 1}}, upsert=True
             )
 
-    def hold(self, repo: int | None, until: datetime) -> None:
+    def lock(self, repo: int | None, until: datetime) -> None:
         """Keep the others from writing to it until that moment; a moment in the past lets them go
         on.
         """
         with told():
             self._db.index_notes.update_one(
-                {"_id": ALL if repo is None else repo}, {"$set": {"held": until}}, upsert=True
+                {"_id": ALL if repo is None else repo},
+                {"$set": {"locked_until": until}},
+                upsert=True,
             )
 
     def forget(self, repo: int) -> None:

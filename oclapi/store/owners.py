@@ -64,7 +64,7 @@ class Owners:
         }
 
         def work(session: ClientSession) -> Json:
-            self._users.hold(by, session)
+            self._users.lock(by, session)
             if self.org(org, session):
                 raise _taken(org)
             self._db.orgs.insert_one(made, session=session)
@@ -116,7 +116,7 @@ class Owners:
 
         def work(session: ClientSession) -> None:
             check(session, self._hold_org(org, session))
-            self._users.hold(username, session)
+            self._users.lock(username, session)
             self._db.orgs.update_one(
                 {"_id": org}, {"$addToSet": {"members": username}}, session=session
             )
@@ -141,13 +141,13 @@ class Owners:
 
         self._db.transaction(work)
 
-    def hold(self, owner_url: str, session: ClientSession) -> Json:
+    def lock(self, owner_url: str, session: ClientSession) -> Json:
         """The owner's document; the owner can't be deleted or deactivated before this transaction
         ends. Raises NotFound.
         """
         _, kind, key, _ = owner_url.split("/")
         if kind == "users":
-            return self._users.hold(key, session)
+            return self._users.lock(key, session)
         return self._hold_org(key, session)
 
     def _hold_org(self, org: str, session: ClientSession) -> Json:

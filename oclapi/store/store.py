@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pymongo.client_session import ClientSession
 
 from oclapi.store.attempts import Attempts
+from oclapi.store.change_log import ChangeLog
 from oclapi.store.commits import Commits
 from oclapi.store.database import Database
 from oclapi.store.exports import Exports
-from oclapi.store.feed import Feed
 from oclapi.store.index_notes import IndexNotes
 from oclapi.store.leases import Leases
 from oclapi.store.mails import Mails
@@ -38,7 +38,7 @@ class Store:
         self.versions = Versions(database, self.commits)
         self.exports = Exports(database)
         self.leases = Leases(database)
-        self.feed = Feed(database)
+        self.change_log = ChangeLog(database)
         self.index_notes = IndexNotes(database)
         self.users = Users(database, secret_key)
         self.owners = Owners(database, self.users, self.repos)

@@ -76,7 +76,7 @@ class Users:
                 return None
             return self._as_caller(found)
 
-    def still(self, caller: Caller, session: ClientSession) -> Caller:
+    def reload(self, caller: Caller, session: ClientSession) -> Caller:
         """The caller with the memberships of this moment: those that a request began with may have
         ended while it waited.
 
@@ -140,7 +140,7 @@ class Users:
         username: str,
         fields: Json,
         by: str,
-        beside: Callable[[ClientSession], None] | None = None,
+        also_write: Callable[[ClientSession], None] | None = None,
     ) -> Json:
         """Add a user and return it, in the place of one of this name who signed up and was not
         verified in time.
@@ -170,8 +170,8 @@ class Users:
             if found:
                 self._db.users.delete_one({"_id": username}, session=session)
             self._db.users.insert_one(made, session=session)
-            if beside:
-                beside(session)
+            if also_write:
+                also_write(session)
             return made
 
         def happened() -> bool:
@@ -270,7 +270,7 @@ class Users:
             raise NotFound("there is no such user")
         return found
 
-    def hold(self, username: str, session: ClientSession) -> Json:
+    def lock(self, username: str, session: ClientSession) -> Json:
         """The active user, who can't be deactivated before this transaction ends. Raises NotFound."""
         touch = {"$inc": {"touched": 1}}
         found = self._db.users.find_one_and_update(

@@ -210,12 +210,12 @@ class Versions:
 
     def _locked(self, session: ClientSession, number: int, version: str) -> Json:
         """The version, held against other writers until the end of the transaction."""
-        found = self.held(session, number, version)
+        found = self.lock(session, number, version)
         if found is None:
             raise NotFound("no such version")
         return found
 
-    def held(self, session: ClientSession, number: int, version: str) -> Json | None:
+    def lock(self, session: ClientSession, number: int, version: str) -> Json | None:
         """As `by_id`; nobody else changes or deletes the version until the end of the transaction."""
         return self._db.versions.find_one_and_update(
             {"repo": number, "id": version},

@@ -45,7 +45,7 @@ def site():
 
 
 @dataclass
-class Told:
+class EndpointDoc:
     """What the server said of each write; a write is known by the text that it stored."""
 
     yes: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Writer(threading.Thread):
 
     def __init__(self, client, source, name):
         super().__init__(name=name)
-        self.client, self.source, self.told = client, source, Told()
+        self.client, self.source, self.told = client, source, EndpointDoc()
         self._stopped = threading.Event()
         self._texts = (f"{name}-{number}" for number in range(10**9))
 

@@ -13,7 +13,7 @@ from redis import Redis
 from jobs.rates import RedisRates
 from oclapi.app import create_app
 from oclapi.errors import BodyTooLarge, BodyTypeNotAccepted, Invalid
-from oclapi.resources import asked as asked_for
+from oclapi.resources import body
 from oclapi.resources.limits import SAFE
 from tests.builders import TOKEN, Api, concept_body, good
 
@@ -478,7 +478,7 @@ def flat(app, services, data, content_type):
     with app.test_request_context(
         "/users/login/", method="POST", data=data, content_type=content_type
     ):
-        return asked_for.flat_body(services.settings)
+        return body.read_flat(services.settings)
 
 
 @pytest.mark.parametrize(

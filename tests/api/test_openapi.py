@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from oclapi.resources import asked, described, examples, openapi, queries, shapes
+from oclapi.resources import described, examples, openapi, params, queries, shapes
 from tests.builders import good
 
 
@@ -33,10 +33,10 @@ def operations(document):
 def test_every_resource_is_described_and_nothing_else_is(app):
     served = {rule.endpoint for rule in app.url_map.iter_rules()}
 
-    assert served - described.TOLD.keys() == set(), (
+    assert served - described.ENDPOINT_DOCS.keys() == set(), (
         "these resources need an entry in oclapi/resources/described.py"
     )
-    assert described.TOLD.keys() - served == set(), (
+    assert described.ENDPOINT_DOCS.keys() - served == set(), (
         "these entries of oclapi/resources/described.py have no resource"
     )
 
@@ -152,19 +152,19 @@ def test_an_example_of_a_body_has_its_shape(document):
 def read(monkeypatch, app):
     """endpoint -> the query parameters that its code asked for"""
     found = defaultdict(set)
-    plain = asked.text
+    plain = params.text
 
     def text(name):
-        if asked.request.method in ("GET", "HEAD"):
-            found[asked.request.url_rule.endpoint].add(name)
+        if params.request.method in ("GET", "HEAD"):
+            found[params.request.url_rule.endpoint].add(name)
         return plain(name)
 
     def extras():
-        found[asked.request.url_rule.endpoint].add("extras")
+        found[params.request.url_rule.endpoint].add("extras")
         return plain_extras()
 
     plain_extras = queries.extras
-    monkeypatch.setattr(asked, "text", text)
+    monkeypatch.setattr(params, "text", text)
     monkeypatch.setattr(queries, "extras", extras)
     return found
 
@@ -213,7 +213,7 @@ def test_the_document_tells_every_query_parameter_that_the_code_reads_and_no_oth
         for query in ("", f"?{flags}", f"?{flags}&updatedSince=2020-01-01", "?includeConcepts=1"):
             if "get" in item:
                 api.get(url + query)
-    for endpoint, told in described.TOLD.items():
+    for endpoint, told in described.ENDPOINT_DOCS.items():
         assert read[endpoint] - {*told.query} == set(), (
             f"{endpoint} reads these, and its entry in described.py does not tell of them"
         )
@@ -223,7 +223,7 @@ def test_the_document_tells_every_query_parameter_that_the_code_reads_and_no_oth
 
 
 def test_every_described_parameter_is_somebodys():
-    used = {name for told in described.TOLD.values() for name in told.query}
+    used = {name for told in described.ENDPOINT_DOCS.values() for name in told.query}
     assert described.QUERY.keys() == used
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from oclapi.resources import asked
+from oclapi.resources import body
 from tests.builders import Api, good, new_org, new_source
 
 
@@ -28,14 +28,14 @@ def test_who_creates_an_organisation_becomes_its_member(api, amina, org):
 def test_who_is_deactivated_while_it_makes_an_organisation_makes_none(
     services, api, amina, monkeypatch
 ):
-    read = asked.body
+    read = body.read
 
-    def body(settings):
+    def read_and_interfere(settings):
         found = read(settings)
         services.store.users.deactivate(amina.name, lambda session, user: None, "root")
         return found
 
-    monkeypatch.setattr(asked, "body", body)
+    monkeypatch.setattr(body, "read", read_and_interfere)
 
     assert amina.api.post("/orgs/", {"id": "Orphan", "name": "x"}).status_code == 404
     assert api.get("/orgs/Orphan/").status_code == 404

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oclapi.resources import asked
+from oclapi.resources import body
 from tests.api.people import People
 from tests.builders import concept_body, good, new_org, new_source
 
@@ -214,9 +214,9 @@ def closing(services, api, monkeypatch):
     """
     people = People(services, api)
     stranger, source = people.new(), new_source(api, public_access="Edit").url
-    read = asked.body
+    read = body.read
 
-    def body(settings):
+    def read_and_interfere(settings):
         found = read(settings)
         repo = services.store.repos.by_url(source)
         services.store.repos.edit(
@@ -224,7 +224,7 @@ def closing(services, api, monkeypatch):
         )
         return found
 
-    monkeypatch.setattr(asked, "body", body)
+    monkeypatch.setattr(body, "read", read_and_interfere)
     return stranger.api, source
 
 
@@ -246,16 +246,16 @@ def test_who_was_let_in_before_a_source_is_closed_writes_nothing_into_it(api, cl
 def test_a_source_is_private_whose_organisation_is_closed_while_it_is_made(
     services, api, monkeypatch
 ):
-    org, read = new_org(api), asked.body
+    org, read = new_org(api), body.read
 
-    def body(settings):
+    def read_and_interfere(settings):
         found = read(settings)
         services.store.owners.edit_org(
             org.split("/")[2], lambda session, found: {"public_access": "None"}, "root"
         )
         return found
 
-    monkeypatch.setattr(asked, "body", body)
+    monkeypatch.setattr(body, "read", read_and_interfere)
     made = good(api.post(f"{org}sources/", {"id": "NEW", "name": "x"})).get_json()
 
     assert made["public_access"] == "None"

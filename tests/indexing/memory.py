@@ -76,7 +76,8 @@ class MemoryIndex:
 
 def stored(store, repo):
     """What `rows` should be."""
-    head = store.feed.head(repo).rev
+    head = store.change_log.head(repo).rev
     return sorted(
-        (row.url, row.from_rev, row.to_rev, row.retired) for row in store.feed.headers(repo, head)
+        (row.url, row.from_rev, row.to_rev, row.retired)
+        for row in store.change_log.headers(repo, head)
     )

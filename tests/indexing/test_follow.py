@@ -40,7 +40,10 @@ def right(store, index, source):
     """The copy has every row as it is, and the marker says so."""
     assert index.rows(source.number) == stored(store, source.number)
     marker = index.marker(source.number)
-    assert (marker.rev, marker.commit) == (source.rev, store.feed.commit(source.number, source.rev))
+    assert (marker.rev, marker.commit) == (
+        source.rev,
+        store.change_log.commit(source.number, source.rev),
+    )
     assert marker.store == store.index_notes.identity()
 
 
@@ -296,7 +299,7 @@ def test_an_index_put_in_place_of_another_beside_a_writer_gets_no_false_marker(
     source.edit(*concepts("B"))
 
     def swap(documents, marker):
-        store.index_notes.end_turn(None)
+        store.index_notes.next_generation(None)
         index.documents, index.marks = {}, {}
 
     index.before_write = swap
@@ -308,10 +311,10 @@ def test_an_index_put_in_place_of_another_beside_a_writer_gets_no_false_marker(
 def test_who_heeds_leaves_a_held_copy_alone(store, index, follower, source):
     source.edit(*concepts("A"))
     far = source.document["updated_on"].replace(year=2100)
-    store.index_notes.hold(source.number, far)
+    store.index_notes.lock(source.number, far)
     assert not follower.follow(source.number)
     assert index.writes == []
-    assert Follower(store, index, heed=False).follow(source.number)
+    assert Follower(store, index, respect_locks=False).follow(source.number)
     right(store, index, source)
 
 

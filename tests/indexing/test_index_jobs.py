@@ -287,7 +287,7 @@ def test_a_marker_of_another_history_is_noticed(watch, work, solr, source, stran
     marker = {
         "repo": source.number,
         "rev": source.rev,
-        "commit": source.store.feed.commit(source.number, source.rev),
+        "commit": source.store.change_log.commit(source.number, source.rev),
         "store": identity,
     }
     solr.write([], Marker(**{**marker, strange: 9 if strange == "rev" else "other"}))

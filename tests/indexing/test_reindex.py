@@ -102,7 +102,7 @@ def test_what_is_written_meanwhile_is_there_too(store, solr, filled, other, monk
     monkeypatch.setattr(rebuild, "TOGETHER", 1)
     rebuild_all(store, solr, lambda rows: next(edits, lambda: None)())
     assert complete(solr, filled) and complete(solr, other)
-    [made] = [head for head in store.feed.heads() if head.url.endswith("/NEW/")]
+    [made] = [head for head in store.change_log.heads() if head.url.endswith("/NEW/")]
     assert solr.marker(made.repo).rev == 1
 
 

@@ -68,7 +68,7 @@ def test_a_commit_whose_only_trace_is_what_is_beside_it_leaves_the_repository_as
     def note(session):
         store.database.tasks.insert_one({"_id": "t"}, session=session)
 
-    made = store.commits.commit([repo.number], lambda session, heads: [], "bela", beside=note)
+    made = store.commits.commit([repo.number], lambda session, heads: [], "bela", also_write=note)
 
     assert made == {}
     assert store.database.tasks.find_one({"_id": "t"})

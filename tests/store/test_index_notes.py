@@ -12,33 +12,37 @@ LATER = NOW + timedelta(seconds=30)
 
 def test_emptying_a_copy_ends_the_turn_of_those_who_write_to_it(store):
     notes = store.index_notes
-    mine, other = notes.turn(1, NOW), notes.turn(2, NOW)
-    notes.end_turn(1)
-    assert notes.turn(1, NOW) != mine
-    assert notes.turn(2, NOW) == other
+    mine, other = notes.generation(1, NOW), notes.generation(2, NOW)
+    notes.next_generation(1)
+    assert notes.generation(1, NOW) != mine
+    assert notes.generation(2, NOW) == other
 
 
 def test_replacing_the_whole_index_ends_every_turn(store):
-    before = [store.index_notes.turn(number, NOW) for number in (1, 2)]
-    store.index_notes.end_turn(None)
+    before = [store.index_notes.generation(number, NOW) for number in (1, 2)]
+    store.index_notes.next_generation(None)
     assert all(
-        store.index_notes.turn(number, NOW) != turn
+        store.index_notes.generation(number, NOW) != turn
         for number, turn in zip((1, 2), before, strict=True)
     )
 
 
 def test_who_holds_a_copy_keeps_the_others_away_for_a_while(store):
     notes = store.index_notes
-    notes.hold(1, LATER)
-    assert (notes.turn(1, NOW).held, notes.turn(1, LATER).held, notes.turn(2, NOW).held) == (
+    notes.lock(1, LATER)
+    assert (
+        notes.generation(1, NOW).locked,
+        notes.generation(1, LATER).locked,
+        notes.generation(2, NOW).locked,
+    ) == (
         True,
         False,
         False,
     )
-    notes.hold(None, LATER)
-    assert notes.turn(2, NOW).held
-    notes.hold(None, NOW)
-    assert not notes.turn(2, NOW).held
+    notes.lock(None, LATER)
+    assert notes.generation(2, NOW).locked
+    notes.lock(None, NOW)
+    assert not notes.generation(2, NOW).locked
 
 
 def test_refused_documents_are_remembered_until_they_are_taken(store):

@@ -7,7 +7,7 @@ import pytest
 
 from oclapi.errors import NotFound
 from oclapi.model import LIVE, Revision
-from oclapi.store import feed
+from oclapi.store import change_log
 from oclapi.store.rows import Slice
 from tests.store.conftest import Repo, mapping_change
 
@@ -24,8 +24,8 @@ class Copy:
         self.told = 0
 
     def follow(self, upto=None):
-        upto = upto if upto is not None else self.store.feed.head(self.number).rev
-        news = list(self.store.feed.news(self.number, self.reached, upto))
+        upto = upto if upto is not None else self.store.change_log.head(self.number).rev
+        news = list(self.store.change_log.news(self.number, self.reached, upto))
         assert [one.rev for one in news] == sorted(one.rev for one in news)
         for one in news:
             self.rows[(one.row.url, one.row.from_rev)] = one.row.to_rev
@@ -42,7 +42,7 @@ def truth(store, number, at):
     with store.snapshot() as session:
         pages = [
             store.rows.page(session, Revision(number, at), Slice(kind, retired=None), limit=10_000)
-            for kind in feed.KINDS
+            for kind in change_log.KINDS
         ]
     return sorted(row.url for rows in pages for row in rows)
 
@@ -85,7 +85,7 @@ def test_a_long_read_goes_on_with_new_snapshots_and_misses_nothing(store, repo, 
     repo.commit("A", "B", "C", "D")
     repo.commit("A", "B")
     repo.commit("C", "D")
-    monkeypatch.setattr(feed, "SNAPSHOT_AGE", -1)
+    monkeypatch.setattr(change_log, "SNAPSHOT_AGE", -1)
     copy = Copy(store, repo.number)
     copy.follow()
     assert copy.told == 8
@@ -99,9 +99,9 @@ def test_an_end_beyond_the_head_is_not_told(store, repo):
     repo.commit("A")
     # as an import does that shows all it wrote at its end
     store.database.rows.update_one({"repo": repo.number}, {"$set": {"to_rev": 2}})
-    assert [one.row.to_rev for one in store.feed.news(repo.number, 0, 1)] == [LIVE]
-    assert [row.to_rev for row in store.feed.headers(repo.number, 1)] == [LIVE]
-    assert store.feed.row(repo.number, repo.concept_url("A"), 1).row.to_rev == LIVE
+    assert [one.row.to_rev for one in store.change_log.news(repo.number, 0, 1)] == [LIVE]
+    assert [row.to_rev for row in store.change_log.headers(repo.number, 1)] == [LIVE]
+    assert store.change_log.row(repo.number, repo.concept_url("A"), 1).row.to_rev == LIVE
 
 
 def test_headers_are_every_row_up_to_a_revision_as_of_then(store, repo):
@@ -109,27 +109,27 @@ def test_headers_are_every_row_up_to_a_revision_as_of_then(store, repo):
     repo.commit("A")
     repo.commit("B")
     add_mapping(repo, "m")
-    lives = [(row.id, row.from_rev, row.to_rev) for row in store.feed.headers(repo.number, 2)]
+    lives = [(row.id, row.from_rev, row.to_rev) for row in store.change_log.headers(repo.number, 2)]
     assert lives == [("A", 1, 2), ("B", 1, LIVE), ("A", 2, LIVE)]
-    assert store.feed.count(repo.number, 2) == 3
-    assert store.feed.count(repo.number, 4) == 5
+    assert store.change_log.count(repo.number, 2) == 3
+    assert store.change_log.count(repo.number, 4) == 5
 
 
 def test_following_a_repository_that_is_gone_says_so(store, repo):
     repo.commit("A")
     store.repos.delete(repo.number, lambda session, head: None)
-    assert store.feed.head(repo.number) is None
+    assert store.change_log.head(repo.number) is None
     with pytest.raises(NotFound):
-        list(store.feed.news(repo.number, 0, 1))
+        list(store.change_log.news(repo.number, 0, 1))
 
 
 def test_repositories_changed_since_a_moment_are_found(store, repo):
     other = Repo(store, "REF")
     repo.commit("A")
-    moment = store.feed.head(repo.number).updated_on
-    assert [head.repo for head in store.feed.changed_since(moment)] == [repo.number]
-    assert store.feed.changed_since(moment + timedelta(milliseconds=1)) == []
-    assert [(head.repo, head.rev) for head in store.feed.heads()] == [
+    moment = store.change_log.head(repo.number).updated_on
+    assert [head.repo for head in store.change_log.changed_since(moment)] == [repo.number]
+    assert store.change_log.changed_since(moment + timedelta(milliseconds=1)) == []
+    assert [(head.repo, head.rev) for head in store.change_log.heads()] == [
         (repo.number, 1),
         (other.number, 0),
     ]
@@ -138,10 +138,13 @@ def test_repositories_changed_since_a_moment_are_found(store, repo):
 def test_a_revision_is_known_by_its_commit(store, repo):
     repo.commit("A")
     repo.commit("B")
-    first, second = store.feed.commit(repo.number, 1), store.feed.commit(repo.number, 2)
+    first, second = store.change_log.commit(repo.number, 1), store.change_log.commit(repo.number, 2)
     assert first and second and first != second
-    assert (store.feed.commit(repo.number, 0), store.feed.commit(repo.number, 3)) == ("", None)
-    assert store.feed.revisions([(repo.number, 2), (99, 1)])[repo.number]["commit"] == second
+    assert (store.change_log.commit(repo.number, 0), store.change_log.commit(repo.number, 3)) == (
+        "",
+        None,
+    )
+    assert store.change_log.revisions([(repo.number, 2), (99, 1)])[repo.number]["commit"] == second
 
 
 def test_a_store_has_one_name_for_ever(store):

@@ -36,7 +36,7 @@ class RepoHead:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class RowChange:
     """A row that revision `rev` began or ended."""
 
     rev: int
@@ -44,7 +44,7 @@ class News:
     head: int
 
 
-class Feed:
+class ChangeLog:
     """Reads revisions and the rows that they changed."""
 
     def __init__(self, database: Database) -> None:
@@ -118,7 +118,7 @@ class Feed:
         with told():
             return self._db.rows.count_documents(asked, hint="order", session=session)
 
-    def news(self, repo: int, after: int, upto: int) -> Iterator[News]:
+    def news(self, repo: int, after: int, upto: int) -> Iterator[RowChange]:
         """What brings a copy from revision `after` to `upto`: each row that began in between, and
         each older one that ended, once.
 
@@ -128,7 +128,7 @@ class Feed:
         four batches of the driver.
         """
         with ExitStack() as stack:
-            streams: list[Iterable[News]] = []
+            streams: list[Iterable[RowChange]] = []
             for kind in KINDS:
                 streams.append(
                     stack.enter_context(closing(self._stream(repo, kind, "from_rev", after, upto)))
@@ -141,7 +141,7 @@ class Feed:
                     )
             yield from heapq.merge(*streams, key=attrgetter("rev"))
 
-    def row(self, repo: int, url: str, from_rev: int) -> News | None:
+    def row(self, repo: int, url: str, from_rev: int) -> RowChange | None:
         """That row as it stands now."""
         with self._db.snapshot() as session:
             head = self.head(repo, session)
@@ -170,7 +170,7 @@ class Feed:
 
     def _stream(
         self, repo: int, kind: Kind, by: str, after: int, upto: int, only: Json | None = None
-    ) -> Generator[News, None, None]:
+    ) -> Generator[RowChange, None, None]:
         """The rows of one kind whose beginning (`by` from_rev) or end (to_rev, of rows that began
         up to `after`) is in (after, upto].
         """
@@ -212,10 +212,10 @@ def _head_of(found: Json) -> RepoHead:
     return RepoHead(found["_id"], found["url"], found["rev"], found["updated_on"])
 
 
-def _news(found: Json, by: str, head: int) -> News:
+def _news(found: Json, by: str, head: int) -> RowChange:
     """An end that lies beyond the head belongs to an import that may still be given up."""
     row = row_of(found)
-    return News(found[by], _as_of(row, head), head)
+    return RowChange(found[by], _as_of(row, head), head)
 
 
 def _as_of(row: Row, rev: int) -> Row:

@@ -1,0 +1,106 @@
+"""The body of a request: read up to a limit, within a time, and parsed."""
+
+import io
+
+from flask import request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+
+from config.settings import Settings
+from oclapi import jsonio
+from oclapi.errors import BodyTooLarge, BodyTypeNotAccepted, Invalid
+from oclapi.model import Json
+from oclapi.resources.timeouts import receive_timeout
+
+CHUNK = 2**20
+"""Bytes of a body that are read at once."""
+
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORM_PARTS = 1000
+"""Most parts of a form."""
+
+
+def read(settings: Settings) -> Json:
+    """Return the JSON object in the body.
+
+    Raises Invalid, BodyTypeNotAccepted, BodyTooLarge.
+    """
+    return _parse(_receive(settings), settings)
+
+
+def read_optional(settings: Settings) -> Json:
+    """Like `read`, but an empty body is {}."""
+    raw = _receive(settings)
+    return _parse(raw, settings) if raw else {}
+
+
+def read_flat(settings: Settings) -> Json:
+    """Like `read`, but a form is accepted too. The first value of a repeated key counts."""
+    if request.mimetype not in FORMS:
+        return read(settings)
+    raw = _receive(settings)
+    try:
+        parser = FormDataParser(max_form_parts=FORM_PARTS, silent=False)
+        _, fields, _ = parser.parse(
+            io.BytesIO(raw), request.mimetype, len(raw), request.mimetype_params
+        )
+    except (ValueError, RequestEntityTooLarge) as error:
+        raise Invalid.field("__all__", "this is not a valid form") from error
+    return jsonio.object_of(jsonio.dumps(fields.to_dict()), settings.max_depth)
+
+
+def discard_rest(settings: Settings) -> None:
+    """Read the rest of the body before the response is sent, up to the size limit.
+
+    Many clients send the whole body before they read the response. Without this they see a broken
+    connection instead of a 401 or 413.
+    """
+    left = settings.max_body
+    try:
+        while left > 0 and (chunk := _read_chunk(min(left, CHUNK), settings)):
+            left -= len(chunk)
+    except (Invalid, HTTPException):  # a bad body does not change the response
+        return
+
+
+def _parse(raw: bytes, settings: Settings) -> Json:
+    if request.mimetype not in ("", "application/json"):
+        raise BodyTypeNotAccepted(
+            f"the body must be application/json, not {request.mimetype[:100]}"
+        )
+    return jsonio.object_of(raw, settings.max_depth)
+
+
+def _receive(settings: Settings) -> bytes:
+    """Return the raw body. At most one byte more than the limit is read.
+
+    Werkzeug's own limit is not used: it silently truncates a body without a Content-Length.
+    """
+    most = settings.max_body
+    too_large = BodyTooLarge(f"the body has more than {most} bytes")
+    if (request.content_length or 0) > most:
+        raise too_large
+    chunks, left = [], most
+    while chunk := _read_chunk(min(left + 1, CHUNK), settings):
+        left -= len(chunk)
+        if left < 0:
+            raise too_large
+        chunks.append(chunk)
+    raw = b"".join(chunks)
+    # A truncated body can still be a complete JSON document or form.
+    if len(raw) < (request.content_length or 0):
+        raise Invalid.field(
+            "__all__", f"the body has {len(raw)} bytes, {request.content_length} were announced"
+        )
+    return raw
+
+
+def _read_chunk(most: int, settings: Settings) -> bytes:
+    try:
+        with receive_timeout(request.environ, settings.body_silence):
+            return request.stream.read(most)
+    except HTTPException:
+        raise
+    # Servers raise different errors for a truncated or badly framed body. They share no base class.
+    except Exception as error:
+        raise Invalid.field("__all__", "the body can't be read to its end") from error
