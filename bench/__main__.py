@@ -21,19 +21,20 @@ from oclapi.local.servers import LocalError
 SIZE = 50_000
 WIDTH = 160  # columns, where there is no terminal
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("figure", "ours", "limit", "ours ÷ limit", "goal", "holds")
+COLUMNS = ("figure", "ours ÷ limit", "ours", "limit", "goal", "holds")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 0 when everything was measured, whether goals hold or not; 1 when a
-    server can't run or a part died.
+    """Return the exit code: 0 when everything was measured, 1 when something failed.
+
+    A missed goal does not change the exit code.
     """
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--size", type=_size, default=SIZE, help=f"concepts, each with 2.5 mappings ({SIZE})"
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     given = parser.parse_args(arguments)
     try:
         result = measure(given.size, Effort(), tell)
@@ -54,20 +55,19 @@ def main(arguments: Sequence[str]) -> int:
 def measure(
     size: int, effort: Effort, tell: Tell, take: Callable[[Stage], Iterator[Figure]] | None = None
 ) -> dict[str, Any]:
-    """Take all figures; the result is what is written as JSON. Raises LocalError where the servers
-    don't start.
+    """Measure all figures and return the result that is written as JSON.
 
-    `died`: what a part ended with that could not be measured to its end, None when all were. Those
-    before it keep their figures.
+    `died` in the result is the error of the part that failed, or None. The figures that were
+    measured before it are kept. Raises LocalError when the servers don't start.
     """
     begun, died = datetime.now(UTC), None
     figures: list[Figure] = []
     with stage(size, effort, tell) as on:
-        told, commit = machine(on.folder), code()
+        hardware, commit = machine(on.folder), code()
         try:
             for figure in (take or everything)(on):
                 figures.append(figure)
-        except Exception as error:  # noqa: BLE001 - whatever it was: what took minutes before it is worth keeping
+        except Exception as error:  # noqa: BLE001 - keep the figures so far
             traceback.print_exc()
             died = f"{type(error).__name__}: {error}"
     return {
@@ -75,7 +75,7 @@ def measure(
         "rows": round(size * 3.5),
         "begun": begun.isoformat(timespec="seconds"),
         "minutes": round((datetime.now(UTC) - begun).total_seconds() / 60, 1),
-        "machine": told,
+        "machine": hardware,
         "code": commit,
         "runs": effort.runs,
         "died": died,
@@ -84,7 +84,7 @@ def measure(
 
 
 def everything(on: Stage) -> Iterator[Figure]:
-    """All figures, in an order in which each finds what it needs."""
+    """Yield all figures, in an order in which each finds the data that it needs."""
     yield loading.bulk_load(on)
     loading.other_sources(on)
     on.tell("creating versions")
@@ -92,7 +92,7 @@ def everything(on: Stage) -> Iterator[Figure]:
     on.tell("exporting")
     yield from exporting.exports(on)
     on.tell("reading")
-    yield from reading.answers(on)
+    yield from reading.reads(on)
     yield reading.difference(on)
     yield reading.whole_source(on)
     yield from searching.searches(on)
@@ -101,7 +101,7 @@ def everything(on: Stage) -> Iterator[Figure]:
 
 
 def write(result: dict[str, Any], folder: Path) -> Path:
-    """A result that lacks a part does not take the place of a whole one."""
+    """Write the result. An incomplete one never replaces a complete one."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{result['size']}{'-part' if result['died'] else ''}.json"
     file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
@@ -112,7 +112,7 @@ def table(result: dict[str, Any]) -> Table:
     shown = Table(
         *COLUMNS,
         title=_title(result),
-        caption=f"median (lowest to highest) of {result['runs']} runs, taken in turns",
+        caption=f"median (lowest to highest) of {result['runs']} runs",
     )
     for cells in _cells(result):
         shown.add_row(*cells)
@@ -120,7 +120,7 @@ def table(result: dict[str, Any]) -> Table:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The table for the README."""
+    """Return the table for docs/benchmarks.md."""
     rows = [COLUMNS, ["---"] * len(COLUMNS), *_cells(result)]
     return "\n".join([_title(result) + ":", "", *(f"| {' | '.join(cells)} |" for cells in rows)])
 
@@ -134,9 +134,9 @@ def _cells(result: dict[str, Any]) -> list[list[str]]:
     return [
         [
             f"{figure['name']} ({figure['unit']})",
+            f"{figure['ratio']:.2f}" if figure["ratio"] else "",
             _sample(figure["ours"]),
             f"{_sample(figure['limit'])} {figure['limit_name']}" if figure["limit"] else "",
-            f"{figure['ratio']:.2f}" if figure["ratio"] else "",
             figure["goal"],
             {True: "yes", False: "no", None: ""}[figure["holds"]],
         ]
@@ -150,7 +150,7 @@ def _sample(values: dict[str, float]) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that count."""
+    """Format a number with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 

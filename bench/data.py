@@ -1,9 +1,9 @@
-"""Made-up data in the shape of CIEL: many names in many languages, and mappings to the big
+"""Generated data in the shape of CIEL: names in many languages, and mappings to other
 terminologies.
 
-Lines of the import form (contract section 16). The same arguments give the same bytes on every
-machine: only `Random.random` is used, whose sequence Python promises to keep, and no floating point
-is printed. Memory does not grow with the size.
+The result is import lines (contract section 16). The same arguments give the same bytes on every
+machine: only `Random.random` is used, whose sequence Python guarantees, and no floating-point
+number is written. Memory does not grow with the size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,10 @@ SYLLABLES = {
     "ur": "خون,کی,کمی,بہ,نے,وج,ہ,سے,سر,ذر,ات,ٹو,ٹن,ور,م,دل,جگر,گر,دہ,بخ,ار",
     "am": "ደም,ማነስ,በሽ,ታ,ል,ብ,ጉ,በት,ኩ,ላ,ሊት,ት,ኩሳት,ራስ,ምታ,ሆድ,ቁር,ጠት",
 }
-LATIN = "an,emi,a,due,to,blo,od,los,s,hem,ol,y,sis,fra,ct,ure,ne,phr,itis,car,di,ac,pul,mon,ary,der,mat,op,ath,ia,gas,tr,ic,ost,eo"
+LATIN = (
+    "an,emi,a,due,to,blo,od,los,s,hem,ol,y,sis,fra,ct,ure,ne,phr,itis,car,di,ac,pul,mon,ary,"
+    "der,mat,op,ath,ia,gas,tr,ic,ost,eo"
+)
 WORDS = 3000  # of each alphabet
 
 
@@ -39,17 +42,16 @@ def lines(
     source: str = "CIEL",
     mappings: int | None = None,
     first: int = 1,
-    places: bool = True,
+    repositories: bool = True,
     seed: int = 1,
 ) -> Iterator[bytes]:
-    """Lines without line ends: owners and sources (`places`), then the concepts `first`, `first` +
-    1 ..., then their mappings.
+    """Yield lines without line ends: owners and sources, concepts from `first` on, their mappings.
 
-    A concept has 3 to 21 names, 8 on average, in 3 to 7 locales, 5 on average; `mappings` is 2.5
-    for each concept when not given.
+    Without `repositories` the owners and sources are left out. A concept has 3 to 21 names (8 on
+    average) in 3 to 7 locales (5 on average). By default there are 2.5 mappings for each concept.
     """
-    if places:
-        yield from _places(source)
+    if repositories:
+        yield from _repositories(source)
     yield from _concepts(concepts, source, first, Random(seed))
     yield from _mappings(
         concepts,
@@ -68,7 +70,7 @@ def concept_url(source: str, number: int) -> str:
     return f"{source_url(source)}concepts/{number}/"
 
 
-def _places(source: str) -> Iterator[bytes]:
+def _repositories(source: str) -> Iterator[bytes]:
     yield _line(type="Organization", id=OWNER, name="Made-up data")
     for owner, other in EXTERNAL:
         yield _line(type="Organization", id=owner, name=owner)
@@ -94,14 +96,14 @@ def _concepts(count: int, source: str, first: int, random: Random) -> Iterator[b
         others = _shuffled(LOCALES[1:], random)[: 2 + _below(5, random)]
         names: list[dict[str, Any]] = []
         for locale in ("en", *others):
-            for place in range(1 + _extra_names(random)):
+            for position in range(1 + _extra_names(random)):
                 text = _phrase(vocabulary[locale], 2 + _below(4, random), random)
                 names.append(
                     {
-                        "name": f"{text} {number}" if place == 0 else text,
+                        "name": f"{text} {number}" if position == 0 else text,
                         "locale": locale,
-                        "locale_preferred": place == 0,
-                        "name_type": "FULLY_SPECIFIED" if place == 0 else None,
+                        "locale_preferred": position == 0,
+                        "name_type": "FULLY_SPECIFIED" if position == 0 else None,
                         "external_id": _code(f"{number}{len(names)}", "B"),
                     }
                 )
@@ -136,7 +138,7 @@ def _concepts(count: int, source: str, first: int, random: Random) -> Iterator[b
 def _mappings(
     concepts: int, count: int, source: str, first: int, random: Random
 ) -> Iterator[bytes]:
-    """Spread evenly over the concepts; two in five point into the source itself."""
+    """Yield mappings, spread evenly over the concepts. Two in five point to the source itself."""
     for number in range(count):
         start, round_ = first + number % concepts, number // concepts
         line: dict[str, Any] = {
@@ -165,7 +167,7 @@ def _line(**fields: Any) -> bytes:
 
 
 def _extra_names(random: Random) -> int:
-    """0, 1 or 2 names beside the fully specified one, 0.6 on average: 5 locales make 8 names."""
+    """Return the number of further names in a locale: 0, 1 or 2, and 0.6 on average."""
     return _one((0, 0, 0, 1, 2), random)
 
 
@@ -177,12 +179,12 @@ def _vocabulary(syllables: Sequence[str], seed: int) -> list[str]:
 
 
 def _phrase(words: Sequence[str], count: int, random: Random) -> str:
-    """Some words much oftener than others, as in a language."""
+    """Return random words. Some are much more frequent than others, as in a language."""
     return " ".join(_one(words, random, often=True) for _ in range(count)).capitalize()
 
 
 def _code(number: int | str, letter: str) -> str:
-    """As CIEL numbers its entries: 36 characters."""
+    """Return an external id of 36 characters, like those of CIEL."""
     return f"{number}".ljust(36, letter)
 
 
@@ -191,11 +193,12 @@ def _shuffled(items: Sequence[str], random: Random) -> list[str]:
 
 
 def _one(items: Sequence[Item], random: Random, *, often: bool = False) -> Item:
-    """One of them; `often`: the first ones much oftener (multiplied, because powers differ between
-    machines).
+    """Return a random item. With `often` the first items are much more frequent.
+
+    The cube is a product, because powers differ between machines.
     """
-    place = random.random()
-    return items[int((place * place * place if often else place) * len(items))]
+    position = random.random()
+    return items[int((position * position * position if often else position) * len(items))]
 
 
 def _below(limit: int, random: Random) -> int:

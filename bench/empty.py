@@ -1,6 +1,4 @@
-"""The least that an answer costs: Flask behind the same gunicorn, without a database or anything of
-ours.
-"""
+"""The minimum cost of a response: Flask behind the same gunicorn, without a database."""
 
 from flask import Flask
 
@@ -9,5 +7,5 @@ app = Flask("empty", static_folder=None)
 
 @app.route("/", defaults={"path": ""})
 @app.route("/<path:path>")
-def answer(path: str) -> bytes:
+def respond(path: str) -> bytes:
     return b"{}"

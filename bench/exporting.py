@@ -1,6 +1,4 @@
-"""The export job, in a process of its own, beside a raw scan of the same bodies and their
-compression.
-"""
+"""The export job in its own process, compared with reading and compressing the same bodies."""
 
 from contextlib import closing
 from typing import Any
@@ -22,7 +20,10 @@ BATCH = 1000
 
 
 def exports(stage: Stage) -> list[Figure]:
-    """Seconds and peak memory at both sizes. Leaves a ready export of the newest version of WHOLE."""
+    """Measure seconds and peak memory at both sizes.
+
+    The newest version of WHOLE has a ready export afterwards.
+    """
     return [figure for source in (TENTH, WHOLE) for figure in _export(stage, source)]
 
 
@@ -39,11 +40,11 @@ def _export(stage: Stage, source: str) -> tuple[Figure, Figure]:
                     "POST", f"{source_url(source)}versions/", {"id": version_id, "released": True}
                 )
             version = store.versions.by_id(repo["_id"], version_id)
-            assert version  # made a moment ago
-            asked = store.exports.read(str(version["_id"]))
-            assert asked  # made together with it
+            assert version  # just created
+            export = store.exports.read(str(version["_id"]))
+            assert export  # created together with it
             took, peak = in_child(
-                run_job, stage.settings, str(version["_id"]), asked["job"]["token"]
+                run_job, stage.settings, str(version["_id"]), export["job"]["token"]
             )
             peaks.append(peak / MIB)
             return took
@@ -51,7 +52,7 @@ def _export(stage: Stage, source: str) -> tuple[Figure, Figure]:
         def raw() -> float:
             return in_child(scan, stage.settings, repo["_id"], repo["rev"])
 
-        raw()  # brings the bodies into the caches
+        raw()  # fills the caches
         jobs, scans = (Sample.of(times) for times in side_by_side(stage.effort.runs, ours, raw))
     name, memory = (
         f"export of {repo['counts']['concepts'] + repo['counts']['mappings']:,} rows",
@@ -67,18 +68,18 @@ def _export(stage: Stage, source: str) -> tuple[Figure, Figure]:
 
 
 def run_job(settings: Settings, version_id: str, token: str) -> tuple[float, int]:
-    """What a worker does with the job; its seconds and this process's peak memory in bytes."""
+    """Run the job as a worker does. Returns its seconds and the peak memory in bytes."""
     services = build_services(settings)
     with create_app(services).app_context():
         took = seconds(lambda: build_export(version_id, token))
     found = services.store.exports.read(version_id)
     if not found or "file" not in found:
-        raise AssertionError(f"no export came of the job: {found}")
+        raise AssertionError(f"the job made no export: {found}")
     return took, peak_memory()
 
 
 def scan(settings: Settings, repo: int, revision: int) -> float:
-    """Read all bodies in commit order at one snapshot and compress them; nothing is written."""
+    """Read all bodies of one snapshot in commit order and compress them. Nothing is written."""
 
     def work() -> None:
         deflate = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)

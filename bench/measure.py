@@ -1,4 +1,4 @@
-"""What a measurement is, how two are taken side by side, and the machine that they were taken on."""
+"""Measurements, comparisons of two of them, and a description of the machine."""
 
 import math
 import multiprocessing
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The median of several runs, and how far they lie apart."""
+    """The median and the range of several runs."""
 
     median: float
     low: float
@@ -33,48 +33,49 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `ours` and `limit` have the same unit; `goal` is told, never asserted."""
+    """One line of the table. `ours` and `limit` have the same unit."""
 
     name: str
     unit: str
     ours: Sample
     limit: Sample | None = None
-    goal: str = ""
+    goal: str = ""  # reported, never asserted
     holds: bool | None = None  # None: no goal
     limit_name: str = ""
 
     @property
     def ratio(self) -> float | None:
-        """Ours as a multiple of the limit; None without one."""
+        """Ours divided by the limit, or None without a limit."""
         return self.ours.median / self.limit.median if self.limit and self.limit.median else None
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured. The default takes minutes; tests take less."""
+    """How much to measure. The default takes minutes. Tests use less."""
 
     runs: int = 3
-    requests: int = 300  # of each connection
+    requests: int = 300  # per connection
     releases: int = 20
-    seconds: float = 5.0  # of each measurement of editors
-    writes: int = 20  # that are waited for until words find them
+    seconds: float = 5.0  # per measurement of editors
+    writes: int = 20  # until `q` finds them
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long a call took."""
+    """Return the duration of a call."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """The smallest value that at least `part` (0 to 1) of them do not exceed."""
+    """Return the smallest value that at least `part` (0 to 1) of the values do not exceed."""
     return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]
 
 
 def side_by_side(runs: int, *works: Callable[[], Result]) -> list[list[Result]]:
-    """The results of each work, taken in turns, so that what else the machine does falls on all of
-    them.
+    """Run the works alternately and return the results of each.
+
+    Other load of the machine then affects all of them.
     """
     taken: list[list[Result]] = [[] for _ in works]
     for _ in range(runs):
@@ -84,9 +85,7 @@ def side_by_side(runs: int, *works: Callable[[], Result]) -> list[list[Result]]:
 
 
 def in_child(work: Callable[..., Result], *arguments: Any) -> Result:
-    """The result of a call in a new process, which shares neither the interpreter's lock nor its
-    memory with us.
-    """
+    """Run a call in a new process, with its own interpreter lock and memory."""
     with children(1) as start:
         result: Result = start(work, *arguments).result()
     return result
@@ -94,23 +93,27 @@ def in_child(work: Callable[..., Result], *arguments: Any) -> Result:
 
 @contextmanager
 def children(count: int) -> Iterator[Callable[..., Future[Any]]]:
-    """Gives what starts a call in one of `count` new processes. At the end it waits for all."""
+    """Yield a function that starts a call in one of `count` new processes.
+
+    All calls are finished at the end.
+    """
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
         yield pool.submit
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held, in bytes (Linux: VmHWM, which a new program
-    begins anew, unlike getrusage).
+    """Return the peak memory of this process in bytes.
+
+    VmHWM of Linux starts at zero for a new program, unlike getrusage.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise OSError("this system does not tell a process its peak memory")
+    raise OSError("this system does not report the peak memory of a process")
 
 
 def machine(folder: Path) -> str:
-    """This machine in words; `folder`: where the databases lie."""
+    """Describe this machine. `folder` is the folder of the databases."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -120,15 +123,19 @@ def machine(folder: Path) -> str:
         platform.machine(),
     )
     memory = round(psutil.virtual_memory().total / 2**30)
-    return f"{psutil.cpu_count()} cores ({model}), {memory} GB of memory, {_disk(folder)}, Python {platform.python_version()}"
+    return (
+        f"{psutil.cpu_count()} cores ({model}), {memory} GB of memory, {_disk(folder)}, "
+        f"Python {platform.python_version()}"
+    )
 
 
 def code() -> str:
-    """The commit that is measured, with `-dirty` where files differ from it; `unknown` outside of a
-    git checkout.
+    """Return the measured commit, with `-dirty` when files differ from it.
+
+    Returns `unknown` outside of a git checkout.
     """
     try:
-        told = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty"],
             cwd=Path(__file__).parent,
             capture_output=True,
@@ -136,11 +143,11 @@ def code() -> str:
         )
     except FileNotFoundError:
         return "unknown"
-    return told.stdout.strip() or "unknown"
+    return described.stdout.strip() or "unknown"
 
 
 def _disk(folder: Path) -> str:
-    """Kind of file system, and whether its device turns."""
+    """Describe the file system, and whether its device rotates."""
     inside = [
         part
         for part in psutil.disk_partitions(all=True)
@@ -150,14 +157,14 @@ def _disk(folder: Path) -> str:
         return "unknown disk"
     found = max(inside, key=lambda part: len(part.mountpoint))
     device = Path(found.device).name
-    turns = [
+    rotational = [
         text
-        for place in Path("/sys/block").glob("*")
-        if device.startswith(place.name)
-        for text in _lines(place / "queue/rotational")
+        for block in Path("/sys/block").glob("*")
+        if device.startswith(block.name)
+        for text in _lines(block / "queue/rotational")
     ]
     kind = {"1": "a rotating or virtual disk", "0": "a solid-state disk"}.get(
-        turns[0] if turns else "", "a disk"
+        rotational[0] if rotational else "", "a disk"
     )
     return f"{found.fstype} on {kind}"
 

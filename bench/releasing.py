@@ -1,4 +1,4 @@
-"""Creating a version over HTTP, beside one insert."""
+"""Creating a version over HTTP, compared with one insert."""
 
 import itertools
 from typing import Any
@@ -44,7 +44,5 @@ def _release(stage: Stage, source: str) -> Figure:
         "ms",
         posts,
         single,
-        "under 20 ms",
-        posts.median < 20,
-        "one insert, w=majority",
+        limit_name="one insert, w=majority",
     )

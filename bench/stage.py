@@ -1,4 +1,4 @@
-"""The servers that are measured: as `make run` starts them, in a temporary folder, on made-up data."""
+"""The measured servers, started as `make run` does, in a temporary folder with generated data."""
 
 import os
 import sys
@@ -36,8 +36,8 @@ from oclapi.store.store import Store
 
 CALLER = Caller("root", is_staff=True, is_superuser=True)
 WHOLE, TENTH, THOUSANDS, THOUSAND = "CIEL", "TENTH", "THOUSANDS", "THOUSAND"
-"""The sources: of the size asked for, a tenth of it, 1,000 concepts with 1,000 mappings, and 1,000
-rows in all.
+"""The sources: one of the requested size, one with a tenth of it, one with 1,000 concepts and 1,000
+mappings, and one with 1,000 rows in all.
 """
 
 NONE: Mapping[str, str] = {}
@@ -47,9 +47,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Running servers. Children are given `settings`, `url` and `token`; they open connections of
-    their own.
-    """
+    """The running servers. Child processes open their own connections."""
 
     folder: Path
     settings: Settings
@@ -64,7 +62,7 @@ class Stage:
         return self.settings.root_token
 
     def settings_of(self, database: str) -> Settings:
-        """The same servers, another database."""
+        """Return settings for another database on the same servers."""
         return replace(self.settings, mongo_url=database_url(self.mongod, database))
 
     def connect(self) -> "Client":
@@ -73,8 +71,9 @@ class Stage:
 
 @contextmanager
 def stage(size: int, effort: Effort, tell: Tell) -> Iterator[Stage]:
-    """Start MongoDB, Redis and the web server in a new temporary folder, and remove it all at the
-    end. Raises LocalError.
+    """Start MongoDB, Redis and the web server in a temporary folder, which is removed at the end.
+
+    Raises LocalError.
     """
     with (
         tempfile.TemporaryDirectory(prefix="ocl-bench-", ignore_cleanup_errors=True) as name,
@@ -99,7 +98,7 @@ def stage(size: int, effort: Effort, tell: Tell) -> Iterator[Stage]:
 
 
 def start_web(folder: Path, settings: Settings, app: str = WEB[-1]) -> Server:
-    """gunicorn with the configuration of `make run`, and its application or another."""
+    """Start gunicorn with the configuration of `make run`, and its application or another."""
     port = free_port()
     process = launch(
         "web",
@@ -112,7 +111,7 @@ def start_web(folder: Path, settings: Settings, app: str = WEB[-1]) -> Server:
     server = Server("web", f"http://{HOST}:{port}", port, folder, process)
     try:
         wait_until(server, _serves, patience=60)
-    except BaseException:  # whatever ends the waiting must not leave the process behind
+    except BaseException:  # leave no process behind, also after Ctrl-C
         server.kill()
         raise
     return server
@@ -132,7 +131,7 @@ def environ(settings: Settings) -> Mapping[str, str]:
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[Store]:
-    """A store of this process's own, with its indexes."""
+    """Open a store for this process and create its indexes."""
     services = build_services(settings)
     with services.store.database.client:
         prepare(services)
@@ -140,7 +139,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
 
 
 def write_lines(file: Path, size: int, **how: object) -> int:
-    """Put made-up data into a file, as a user would have it; returns the rows that it makes."""
+    """Write generated data to a file. Returns the number of its rows."""
     rows = 0
     with file.open("wb") as out:
         for line in data.lines(size, **how):  # type: ignore[arg-type]
@@ -150,9 +149,7 @@ def write_lines(file: Path, size: int, **how: object) -> int:
 
 
 def load(store: Store, file: Path, rows: int) -> float:
-    """Import a file; returns the seconds that it took. Raises AssertionError when a line was not
-    created.
-    """
+    """Import a file and return the seconds. Raises AssertionError when a line was not created."""
     with file.open("rb") as lines:
         report = imports.run(store, CALLER, lines, Options(), file.stem)
     wrong = {
@@ -162,13 +159,14 @@ def load(store: Store, file: Path, rows: int) -> float:
     }
     if wrong or report.processed < rows:
         raise AssertionError(
-            f"the made-up data was not taken: {dict(report.counts)} {next(store.tasks.results(file.stem), None)}"
+            f"the generated data was not imported: {dict(report.counts)} "
+            f"{next(store.tasks.results(file.stem), None)}"
         )
     return report.seconds
 
 
 def repo_of(store: Store, source: str) -> Json:
-    """The document of one of the sources."""
+    """Return the document of one of the sources."""
     found = store.repos.by_url(data.source_url(source))
     if found is None:
         raise AssertionError(f"{source} was not loaded")
@@ -176,56 +174,54 @@ def repo_of(store: Store, source: str) -> Json:
 
 
 class Client:
-    """One connection that is kept open, as the superuser. Raises AssertionError for an answer of
-    400 and above.
-    """
+    """A persistent connection of the superuser. Raises AssertionError for an error status."""
 
     def __init__(self, port: int, token: str) -> None:
         self._connection = HTTPConnection(HOST, port, timeout=60)
         self._headers = {"Authorization": f"Token {token}"}
 
     def open(self) -> None:
-        """Connect now, so that no request pays for it."""
+        """Connect now, so that no request includes the time for it."""
         self._connection.connect()
 
     def close(self) -> None:
         self._connection.close()
 
     def send(self, method: str, path: str, body: object = None) -> bytes:
-        """The whole answer's body."""
-        return self.answer(method, path, body)[1]
+        """Send a request and return the body of the response."""
+        return self.request(method, path, body)[1]
 
-    def answer(
+    def request(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] = NONE
     ) -> tuple[Message, bytes]:
-        """The headers and the body."""
+        """Send a request and return the headers and the body of the response."""
         content = None if body is None else jsonio.dumps(body)
         kind = {} if body is None else {"Content-Type": "application/json"}
         self._connection.request(method, path, content, {**self._headers, **kind, **headers})
-        answer = self._connection.getresponse()
-        read = answer.read()
-        _check(answer.status, method, path, read)
-        return answer.headers, read
+        response = self._connection.getresponse()
+        read = response.read()
+        _check(response.status, method, path, read)
+        return response.headers, read
 
     def first_byte(self, path: str) -> None:
-        """Return when the first byte of the body is there. The connection can only be closed then."""
+        """Return when the first byte of the body has arrived. Close the connection then."""
         self._connection.request("GET", path, headers=self._headers)
-        answer = self._connection.getresponse()
-        _check(answer.status, "GET", path, answer.read(1))
+        response = self._connection.getresponse()
+        _check(response.status, "GET", path, response.read(1))
 
 
 def _check(status: int, method: str, path: str, read: bytes) -> None:
     if status >= 300 or status == 208:
         raise AssertionError(
-            f"{method} {path} answered {status}: {read[:300].decode(errors='replace')}"
+            f"{method} {path} returned {status}: {read[:300].decode(errors='replace')}"
         )
 
 
 def _serves(server: Server) -> bool:
     try:
-        with urlopen(f"{server.url}/orgs/", timeout=10) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError):  # not listening yet; wait_until says so if it stays like that
+        with urlopen(f"{server.url}/orgs/", timeout=10) as response:
+            return bool(response.status == 200)
+    except (URLError, OSError):  # not listening yet
         return False
 
 

@@ -1,9 +1,8 @@
-"""What a listing asks of a search engine and what comes back: the one interface, spoken by two
-adapters.
+"""The interface between listings and search engines. It has two adapters.
 
-Solr (`solr.py`) pages listings where its copy of a repository has come far enough; the built-in
-search on MongoDB (`mongo.py`) answers everywhere else. Both give the same pages, but for the
-ranking of words. An engine returns keys; bodies come from the store.
+Solr (`solr.py`) serves a listing when its copy of the repository is recent enough. Otherwise the
+built-in search on MongoDB (`mongo.py`) serves it. Both return the same pages, except for the
+ranking of words. An engine returns keys; the store returns the bodies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +44,7 @@ FACETS: Mapping[Kind, tuple[str, ...]] = {
         "toConceptOwnerType",
     ),
 }
-"""The filters that are counted as facets too, by kind of entry (contract 5.4)."""
+"""The facets of each kind of entry (contract 5.4)."""
 
 FILTERS: Mapping[Kind, tuple[str, ...]] = {
     "concept": (*FACETS["concept"][:3], *FACETS["concept"][4:], "updatedBy", "user", "org"),
@@ -57,28 +56,28 @@ FILTERS: Mapping[Kind, tuple[str, ...]] = {
         "updatedBy",
     ),
 }
-"""The filters by value; `retired` is `Query.retired`, and extras are `Filter.path`."""
+"""The filters by value. `retired` is in `Query.retired`, extras are in `Filter.path`."""
 
 FACET_VALUES = 100
-"""Values of one facet that are counted at most, most frequent first."""
+"""Most values of one facet. The most frequent ones are returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One filter: the entry has one of `values` there, compared as wholes, ignoring case."""
+    """A filter: the field has one of `values`. Whole values are compared, ignoring case."""
 
     name: str  # of FILTERS, or "extras"
     values: tuple[str, ...]
     path: tuple[str, ...] = ()  # for "extras": the keys that lead to the value
-    negated: bool = False  # none of the values instead
+    negated: bool = False  # the field has none of the values
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which entries of a scope a listing wants, and in which order. Filters are combined with AND."""
+    """Which entries of a scope to list, and in which order. All filters must match."""
 
     kind: Kind
-    text: str = ""  # `q` as the client gave it; words.terms says what it means
+    text: str = ""  # the parameter `q`; `words.terms` parses it
     retired: bool | None = False  # None: both
     filters: tuple[Filter, ...] = ()
     sort: Sort = "lastUpdate"
@@ -88,9 +87,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The rows of one repository that are visible at a revision and that a commit from `since` on
-    brought in.
-    """
+    """The rows of a repository that are visible at a revision and were written since `since`."""
 
     revision: Revision
     since: int = 0
@@ -98,18 +95,20 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where to look: the listing of one repository is one part; a global listing has many
-    repositories, most of them at HEAD.
+    """The repositories to search.
+
+    The listing of one repository has one part. A global listing has many repositories, most of them
+    at HEAD.
     """
 
     parts: tuple[Part, ...] = ()
-    heads: tuple[int, ...] = ()  # numbers of repositories of which the living rows are meant
-    since: datetime | None = None  # with heads: only rows that were written at that moment or later
+    heads: tuple[int, ...] = ()  # numbers of the repositories whose living rows are listed
+    since: datetime | None = None  # with heads: only rows written at this time or later
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A row: (repo, url, from_rev) is unique."""
+    """The key of a row: (repo, url, from_rev) is unique."""
 
     repo: int
     url: str
@@ -117,35 +116,34 @@ class Key:
 
 
 Position = tuple[str | int | float, str]
-"""Where a page ended: the value sorted by (`search.fields.token`; for lastUpdate in one repository:
-from_rev), and the url.
+"""The end of a page: the sort value of its last row, and that row's url.
+
+The sort value is a `search.fields.token`, or `from_rev` for lastUpdate in one repository.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """One page of an answer."""
+    """One page of a result."""
 
     keys: Sequence[Key]
-    total: int  # exact, of the whole answer
-    # by name: values as written, with their counts
+    total: int  # exact number of rows in the whole result
+    # by facet name: the values as written, with their counts
     facets: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
-    # of the last key; None: none, or a sort that can only be paged by counting (bestMatch, many
-    # repositories)
+    # Position of the last key. None without keys, and for sorts that are paged by offset
+    # (bestMatch, many repositories).
     last: Position | None = None
-    # revisions that the engine has still to learn of the parts asked; 0 for MongoDB, and for heads
-    # (see `reached`)
+    # Revisions of the parts that are not indexed yet. 0 for MongoDB, and for heads (see `reached`).
     behind: int = 0
-    # for heads: the sum of the revisions that the engine's copies of these repositories have
-    # reached
+    # For heads: the sum of the revisions up to which these repositories are indexed.
     reached: int = 0
 
 
 class SearchIndex(Protocol):
-    """An engine that finds rows."""
+    """A search engine."""
 
     name: str
-    """What answers and metrics call it."""
+    """The name in response headers and metrics."""
 
     def find(
         self,
@@ -158,12 +156,14 @@ class SearchIndex(Protocol):
         after: Position | None = None,
         fresh: bool = True,
     ) -> Hits:
-        """Find at most `limit` rows, behind `after`, or without `skip` ones.
+        """Return at most `limit` rows that follow `after`, or that follow the first `skip` rows.
 
-        `fresh`: every finished write must be in the answer; else one that misses the last of them
-        will do (`q` and facets may lag). For heads only the caller can tell: the answer is fresh
-        when the sum of the repositories' revisions, read before and after, was `reached`. `session`
-        is what MongoDB is read through. `limit` 0 only counts. `query.text` without a word
-        (`search.words.terms`) looks for nothing: it is as if it were empty. Raises SearchBehind
-        (not `fresh` enough: ask the other engine), SearchUnavailable (down, or too slow).
+        With `fresh`, every finished write must be in the result. Without it the latest writes may
+        be missing (`q` and facets may lag). For heads only the caller can decide: the result is
+        fresh when the sum of the repositories' revisions, read before and after, equals `reached`.
+        MongoDB is read through `session`. A `limit` of 0 only counts. A `query.text` without a word
+        (`search.words.terms`) counts as empty.
+
+        Raises SearchBehind when the index is not fresh enough, so that the other engine is used,
+        and SearchUnavailable when the engine is down or too slow.
         """

@@ -1,4 +1,4 @@
-"""Comparing the search index with the store, and mending it."""
+"""Compare the search index with the store, and repair it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,23 +16,24 @@ from search.solr import SolrIndex
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far the index is with one repository."""
+    """The state of the index for one repository."""
 
     repo: int
     url: str
-    rows: int  # that the store holds, ended ones too
+    rows: int  # in the store, ended ones included
     indexed: int
-    refused: int  # rows that the engine did not take
+    refused: int  # rows that the engine rejected
     rev: int  # of the marker, -1 without one
-    behind: int  # revisions
-    drift: int  # indexed rows too many (or, negative, too few) for the marker
-    lacks_since: datetime | None  # when the first revision that it lacks was made
+    behind: int  # revisions that are not indexed yet
+    drift: int  # surplus of indexed rows at the marker; negative: rows are missing
+    lacks_since: datetime | None  # time of the first revision that is not indexed
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row that is not in the index as it is in the store. A stray has a key only: no row of the
-    store has it.
+    """A row that differs between the index and the store.
+
+    A stray exists in the index only, so nothing but its key is known.
     """
 
     key: Key
@@ -42,11 +43,12 @@ class Difference:
 
 
 def states(store: Store, index: SolrIndex) -> Iterator[State]:
-    """Of every repository, by number, then of those in the index that the store does not know (url
-    ""). Cost: counts all rows.
+    """Yield the state of every repository, ordered by number.
+
+    Repositories that exist in the index only come last, with the url "". Cost: counts all rows.
     """
     index.commit()
-    # read before the store: what is written meanwhile is no drift
+    # Read the index first, so that rows written meanwhile are not reported as drift.
     found, counts = index.markers(), index.counts()
     heads, identity = store.change_log.heads(), store.index_notes.identity()
     log = store.change_log.revisions([(marker.repo, marker.rev) for marker in found.values()])
@@ -75,7 +77,7 @@ def states(store: Store, index: SolrIndex) -> Iterator[State]:
 
 
 def _commit(log: dict[int, Json], marker: Marker) -> str | None:
-    """What the store's log has for the revision of a marker."""
+    """Return the commit id that the store has for the revision of a marker."""
     return (
         str(log[marker.repo]["commit"]) if marker.repo in log else "" if marker.rev == 0 else None
     )
@@ -93,7 +95,8 @@ def _state(
         else (rows if reached else 0)
     )
     there = indexed + refused
-    drift = there - min(max(there, least), rows)  # rows beyond the marker may be there already
+    # Rows beyond the marker may be indexed already.
+    drift = there - min(max(there, least), rows)
     behind = max(0, head.rev - reached) if marker else max(1, head.rev)
     return State(
         head.repo,
@@ -111,12 +114,11 @@ def _state(
 def compare(
     store: Store, index: SolrIndex, head: RepoHead, sample: int = 0
 ) -> Iterator[Difference]:
-    """What differs between the store and the index, up to the marker: every row both ways, or
-    `sample` rows that the store has.
+    """Yield the differences between the store and the index, up to the marker.
 
-    Rows that the engine refused are known and do not count. Without a marker nothing is compared:
-    the next index job fills the copy. Memory: about 300 bytes for each row of the repository, a
-    sample none.
+    All rows are compared in both directions, or only `sample` rows of the store. Rows that the
+    engine rejected are not reported. Without a marker nothing is compared: the next index job fills
+    the copy. Memory: about 300 bytes for each row of the repository; a sample needs none.
     """
     index.commit()
     marker = index.marker(head.repo)
@@ -132,7 +134,7 @@ def compare(
         stored[document_id(row.repo, row.from_rev, row.url)] = row.to_rev, row.retired
     for key, to_rev, retired in index.states(sorted(stored)) if sample else index.keys(head.repo):
         if key.from_rev > upto:
-            continue  # its revision is being written
+            continue  # its revision is being indexed
         indexed = (to_rev if to_rev <= upto else LIVE), retired
         wanted = stored.pop(document_id(key.repo, key.from_rev, key.url), None)
         if wanted is None:
@@ -146,8 +148,9 @@ def compare(
 
 
 def repair(store: Store, index: SolrIndex, head: RepoHead, differences: list[Difference]) -> int:
-    """Write what is missing or wrong, whatever the index holds, and delete strays; return how many
-    rows the engine refused.
+    """Write missing and wrong rows again and delete strays.
+
+    Returns the number of rows that the engine rejected.
     """
     refused: list[str] = []
     for start in range(0, len(differences), ROWS):
@@ -156,20 +159,20 @@ def repair(store: Store, index: SolrIndex, head: RepoHead, differences: list[Dif
             index.drop(strays)
         documents = []
         for one in part:
-            news = (
+            change = (
                 store.change_log.row(one.key.repo, one.key.url, one.key.from_rev)
                 if one.what != "stray"
                 else None
             )
-            if news:
-                documents.append(document(news.row, news.head, head.url))
+            if change:
+                documents.append(document(change.row, change.head, head.url))
         refused += index.write(documents, force=True)
     index.commit()
     return len(refused)
 
 
 def forget_unknown(store: Store, index: SolrIndex, number: int) -> None:
-    """Delete what the index has of a repository that the store does not know."""
+    """Delete the documents of a repository that does not exist in the store."""
     Follower(store, index).forget_gone(number)
 
 

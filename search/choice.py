@@ -1,4 +1,4 @@
-"""Which engine answers: Solr where there is one that has come far enough, else the built-in search."""
+"""The choice of the engine: Solr when its index is recent enough, else the built-in search."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,22 +13,22 @@ from search.base import Hits, Key, Position, Query, Scope, SearchIndex
 from search.words import terms
 
 STEP = 100_000
-"""Keys that a stream asks for at once."""
+"""Keys that a stream requests at once."""
 IN_MEMORY = 8 * 2**20
-"""Bytes of a stream's keys that are held in memory; what goes beyond lies in a temporary file."""
+"""Bytes of a stream's keys that are kept in memory. The rest goes to a temporary file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was found, and by whom."""
+    """A result and the engine that returned it."""
 
     hits: Hits
     engine: str
-    behind: int = 0  # revisions that the answer may miss
+    behind: int = 0  # revisions that the result may lack
 
 
 class Search:
-    """The engines as one. Keeps nothing of its own."""
+    """Both engines behind one interface. It has no state."""
 
     def __init__(self, store: Store, builtin: SearchIndex, solr: SearchIndex | None = None) -> None:
         self._store, self._builtin, self._solr = store, builtin, solr
@@ -43,20 +43,20 @@ class Search:
         skip: int = 0,
         after: Position | None = None,
     ) -> Answer:
-        """As SearchIndex.find. Listings and filters see every finished write; words and facets may
-        miss the last.
+        """Return one page, see `SearchIndex.find`.
 
-        Raises SearchUnavailable when no engine can answer.
+        Listings and filters see every finished write. Words and facets may lack the latest ones.
+        Raises SearchUnavailable when no engine can serve the query.
         """
-        answer = (
+        result = (
             self._from_solr(self._solr, session, scope, query, limit, skip, after)
             if self._solr
             else None
         )
-        if answer is None:
+        if result is None:
             return self.built_in(session, scope, query, limit=limit, skip=skip, after=after)
-        metrics.listings.labels(engine=answer.engine).inc()
-        return answer
+        metrics.listings.labels(engine=result.engine).inc()
+        return result
 
     def built_in(
         self,
@@ -68,7 +68,7 @@ class Search:
         skip: int = 0,
         after: Position | None = None,
     ) -> Answer:
-        """As `find`, from the store itself."""
+        """Like `find`, but always from MongoDB."""
         hits = self._builtin.find(session, scope, query, limit=limit, skip=skip, after=after)
         metrics.listings.labels(engine=self._builtin.name).inc()
         return Answer(hits, self._builtin.name)
@@ -83,7 +83,7 @@ class Search:
         skip: int,
         after: Position | None,
     ) -> Answer | None:
-        """Solr's answer; None when it has none that is fresh enough."""
+        """Return Solr's result, or None when Solr fails or is not fresh enough."""
         fresh = not query.facets and not terms(query.text)
         try:
             hits = solr.find(
@@ -93,8 +93,8 @@ class Search:
             return None
         if not scope.heads:
             return Answer(hits, solr.name, hits.behind)
-        # Bodies and names of heads come from this session. Sums of revisions only grow, so equal
-        # ones mean that nobody wrote.
+        # Bodies and names of heads are read in this session. Sums of revisions only grow, so equal
+        # sums mean that nothing was written in between.
         seen, now = (
             self._store.repos.reached(scope.heads, session),
             self._store.repos.reached(scope.heads),
@@ -106,23 +106,23 @@ class Search:
     def everything(
         self, session: Session, scope: Scope, query: Query
     ) -> tuple[Answer, Iterator[Sequence[Key]]]:
-        """The answer with all its keys, in batches of at most 500 that are read from a temporary
-        file: they outlive the session.
+        """Return the result and all its keys, in batches of at most 500.
 
-        Words and facets are left to Solr where it answers; all else to the store, which sees one
-        moment however many keys there are.
+        The keys are kept in a temporary file, so they can be read after the session has ended.
+        Queries with words or facets go to Solr when it is available. All others go to the store,
+        whose snapshot is consistent whatever the number of keys.
         """
         find = self.find if terms(query.text) or query.facets else self.built_in
         first = find(session, scope, query, limit=STEP)
         file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - `_batches` closes it
-        answer, written = first, 0
-        while answer.hits.keys:
-            _write(file, answer.hits.keys)
-            written += len(answer.hits.keys)
+        result, written = first, 0
+        while result.hits.keys:
+            _write(file, result.hits.keys)
+            written += len(result.hits.keys)
             if written >= first.hits.total:
                 break
-            last = answer.hits.last
-            answer = find(
+            last = result.hits.last
+            result = find(
                 session, scope, query, limit=STEP, skip=0 if last else written, after=last
             )
         file.seek(0)

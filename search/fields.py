@@ -1,8 +1,7 @@
-"""What both engines take from a row: the values of its filters, sorts and facets, made and cut
-alike. Pure.
+"""The values of filters, sorts and facets, computed in the same way for both engines.
 
-A row's header holds them (`concept_header`, `mapping_header`), so an engine need not read bodies
-for anything but words.
+They are stored in the header of a row (`concept_header`, `mapping_header`), so an engine reads
+bodies only to search for words.
 """
 
 import functools
@@ -14,21 +13,23 @@ from oclapi import jsonio, urls
 from oclapi.model import Json, Row
 
 LONGEST = 200
-"""Characters of a token and of a facet's value. What is longer is cut, since an engine refuses long
-terms and a cursor holds one.
+"""Most characters of a token and of a facet's value.
+
+Longer values are cut, because engines reject long terms and a cursor contains a token.
 """
 _DIGEST = 64
 
 
 def fold(text: str) -> str:
-    """A text as filters and sorts compare it: ignoring case."""
+    """Return a text without its case, as filters and sorts compare it."""
     return text.casefold()
 
 
-@functools.lru_cache(maxsize=8192)  # classes, locales, map types and codes come again and again
+@functools.lru_cache(maxsize=8192)  # classes, locales, map types and codes repeat
 def token(text: str) -> str:
-    """A value as filters and sorts compare it: folded; a long one keeps its beginning and its
-    sha256, so that only equal ones are equal.
+    """Return a value as filters and sorts compare it: folded, and at most LONGEST characters long.
+
+    The end of a longer value is replaced by its SHA-256, so different values stay different.
     """
     folded = fold(text)
     if len(folded) <= LONGEST:
@@ -37,23 +38,24 @@ def token(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A value as facets count it: as written, a long one cut."""
+    """Return a value as facets show it: as written, at most LONGEST characters."""
     return text[:LONGEST]
 
 
 def extras_token(path: Iterable[str], value: str) -> int:
-    """What stands for one value of extras, or for one that is looked for: a signed 64-bit number.
-    `path`: the keys that lead to it.
+    """Return the signed 64-bit number that represents a value inside extras.
+
+    `path` is the list of keys that lead to the value.
     """
     digest = blake2b(f"{'__'.join(path)}\0{fold(value)}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
 def extras_tokens(extras: Any) -> list[int]:
-    """The tokens of every plain value inside extras. An entry of a list counts as a value at the
-    list's own place.
+    """Return the tokens of all scalar values inside extras.
 
-    Numbers and true, false, null are looked for as JSON writes them.
+    An element of a list has the path of the list. Numbers, true, false and null are compared in
+    their JSON notation.
     """
     return (
         sorted({extras_token(path, value) for path, value in _leaves(extras, ())}) if extras else []
@@ -61,7 +63,7 @@ def extras_tokens(extras: Any) -> list[int]:
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Bounded by the nesting that a body may have."""
+    """Yield all scalar values with their paths. The nesting of a body bounds the recursion."""
     if isinstance(value, dict):
         for key, part in value.items():
             yield from _leaves(part, (*path, key))
@@ -73,8 +75,10 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def concept_header(concept: Mapping[str, Any], by: str) -> Json:
-    """The header of a concept's row. `written` holds facet values that differ from their tokens; it
-    and `extras` may be missing.
+    """Return the header of a concept's row.
+
+    `written` contains the facet values that differ from their tokens. It is left out when it is
+    empty, and so is `extras`.
     """
     locales = list(dict.fromkeys(name["locale"] for name in concept["names"]))
     header = {
@@ -95,8 +99,9 @@ def concept_header(concept: Mapping[str, Any], by: str) -> Json:
 
 
 def mapping_header(mapping: Mapping[str, Any], number: int, by: str) -> Json:
-    """The header of the row of a mapping's version `number`. `from_is`, `to_is`: tokens of the
-    codes and names at its ends.
+    """Return the header of the row of a mapping's version `number`.
+
+    `from_is` and `to_is` contain the tokens of the codes and names of the two concepts.
     """
     start = urls.item(mapping["from_concept_url"])
     ends = {
@@ -125,8 +130,9 @@ def _extras(value: Mapping[str, Any]) -> Json:
 
 
 def facet_values(row: Row, repo_url: str) -> dict[str, tuple[str, ...]]:
-    """The values of a row for each facet of its kind, as written; `repo_url`: of the repository
-    that is listed. Needs no body.
+    """Return the values of a row for each facet of its kind, as written.
+
+    `repo_url` is the URL of the listed repository. The body is not needed.
     """
     source = urls.parts("/".join(row.url.split("/")[:5]) + "/")
     listed = urls.parts(repo_url)

@@ -1,13 +1,13 @@
-"""Bringing Solr's copy of a repository up to the store's: rows first, then the marker that says how
-far they reach.
+"""Bring Solr's copy of a repository up to date: rows first, then the marker.
 
-Whoever is stopped on any line leaves a copy that is right up to its marker, and rows beyond it that
-no reader asks for and that are written again. Two who follow the same repository do no harm either:
-Solr keeps what was read at the newer revision. Only emptying a copy, or putting another in its
-place, beside someone who writes to it could leave a marker above rows that are not there. So these
-end the others' turn first (`IndexNotes`), and who finds that after a post takes the marker away
-again. So does who finds that a row from before the post is gone: somebody emptied the engine
-itself.
+A process may be killed on any line. The copy is then correct up to its marker. Rows beyond the
+marker are never read, and the next run writes them again. Two processes may follow the same
+repository, because Solr keeps the document that was read at the newer revision.
+
+Only emptying or replacing a copy while another process writes to it could leave a marker above rows
+that do not exist. So these operations start a new generation first (`IndexNotes`). A writer that
+finds a new generation after its post removes the marker. It does the same when its canary, a row
+from before the post, no longer exists: then Solr itself was emptied.
 """
 
 import itertools
@@ -30,29 +30,27 @@ log = logging.getLogger(__name__)
 
 ROWS = 2000
 BYTES = 8 * 2**20
-"""What goes into one post, at most: rows, and bytes of their bodies."""
+"""Most rows of one post, and most bytes of their bodies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Documents that are sent at once, and the revision that the copy has reached with them; None
-    inside of a revision.
-    """
+    """Documents that are sent in one request."""
 
     documents: list[Json]
-    reached: int | None
+    reached: int | None  # revision that is complete with them; None in the middle of a revision
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Documents that wait to be sent."""
+    """Documents that are still to be sent."""
 
     documents: list[Json] = field(default_factory=list)
-    size: int = 0  # bytes of their rows' bodies
+    size: int = 0  # bytes of the bodies
 
-    def add(self, news: RowChange, url: str) -> None:
-        self.documents.append(document(news.row, news.head, url))
-        self.size += len(news.row.body)
+    def add(self, change: RowChange, url: str) -> None:
+        self.documents.append(document(change.row, change.head, url))
+        self.size += len(change.row.body)
 
     def is_full(self) -> bool:
         return len(self.documents) >= ROWS or self.size >= BYTES
@@ -60,14 +58,15 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Canary:
-    """A row that was in the copy before the post that is being written, None when there was none."""
+    """A row that was indexed before the current post."""
 
-    row: str | None
+    row: str | None  # its document id; None: nothing was indexed before
 
 
 class Follower:
-    """Fills one index from one store. `respect_locks`: stop where someone else holds the copy
-    (`IndexNotes.hold`).
+    """Indexes the revisions of one store in one index.
+
+    With `respect_locks` it stops at a copy that another process has locked (`IndexNotes.lock`).
     """
 
     def __init__(self, store: Store, index: SolrIndex, *, respect_locks: bool = True) -> None:
@@ -80,14 +79,16 @@ class Follower:
         enough: Callable[[int], bool] = lambda rows: False,
         upto: int | None = None,
     ) -> bool:
-        """Bring the copy up to the repository's head, also to one that it gets meanwhile; True when
-        there is nothing left to do.
+        """Bring the copy up to the head of the repository. Returns True when it is up to date.
 
-        `upto`: or up to that revision, and no further than the end of the post that reaches it.
-        `enough` is asked after each post with the rows written so far, and may end the work after
-        the next whole revision. False too when someone holds the copy. A repository that is gone is
-        forgotten. Reading goes on while Solr takes the post before. Raises SearchUnavailable,
-        StoreUnavailable, Overtaken (the copy was emptied or replaced meanwhile), NotFound.
+        With `upto` it stops after the post that reaches that revision. `enough` is called after
+        each post with the number of rows written so far; when it returns True, the work stops after
+        the next complete revision. Returns False also when another process has locked the copy. The
+        copy of a deleted repository is emptied. The next post is prepared while Solr handles the
+        current one.
+
+        Raises SearchUnavailable, StoreUnavailable, NotFound, and Overtaken when the copy was
+        emptied or replaced meanwhile.
         """
         generation = self._generation(number)
         if self._respect_locks and generation.locked:
@@ -115,24 +116,24 @@ class Follower:
         return after >= head.rev
 
     def index_early(self, number: int, revisions: Sequence[int]) -> None:
-        """Write the rows of these revisions before their turn, so that words find them beside a
-        load that is still being followed.
+        """Index the rows of these revisions now, ahead of earlier revisions.
 
-        They lie beyond the marker, which stays; `follow` writes them again when it comes there.
-        Does nothing for a copy without a marker, or one that someone holds. Raises as `follow`.
+        So `q` finds an edit while a large import is still being indexed. The marker stays, and
+        `follow` writes these rows again later. Does nothing when the copy has no marker or is
+        locked. Raises the errors of `follow`.
         """
         generation, head = self._generation(number), self._change_log.head(number)
         if (self._respect_locks and generation.locked) or head is None or not self._begun(head):
             return
-        batch, nobody = _Batch(), _Canary(None)
-        for news in itertools.chain.from_iterable(
+        batch, no_canary = _Batch(), _Canary(None)
+        for change in itertools.chain.from_iterable(
             self._change_log.news(number, rev - 1, rev) for rev in revisions
         ):
-            batch.add(news, head.url)
+            batch.add(change, head.url)
             if batch.is_full():
-                self._post(number, generation, Post(batch.documents, None), nobody)
+                self._post(number, generation, Post(batch.documents, None), no_canary)
                 batch = _Batch()
-        self._post(number, generation, Post(batch.documents, None), nobody)
+        self._post(number, generation, Post(batch.documents, None), no_canary)
 
     def _begun(self, head: RepoHead) -> bool:
         reached = self._reached(head)
@@ -141,8 +142,8 @@ class Follower:
     def forget(self, number: int) -> None:
         """Empty the copy of a repository.
 
-        Who saw its marker must not write the next one: searches show it until they are renewed, so
-        turns end before and after.
+        A process that has seen its marker must not write the next one. Searches show the marker
+        until the commit, so a new generation starts before and after.
         """
         self._notes.next_generation(number)
         self._index.forget(number)
@@ -151,22 +152,22 @@ class Follower:
         self._notes.accept(number)
 
     def forget_gone(self, number: int) -> None:
-        """Empty the copy of a repository that is deleted."""
+        """Empty the copy of a deleted repository."""
         self.forget(number)
         self._notes.forget(number)
 
     def posts(self, head: RepoHead, after: int) -> Generator[Post, None, None]:
-        """What brings the copy from revision `after` to `head`, in order; the last reaches it.
+        """Yield the posts that bring the copy from revision `after` to `head`, in order.
 
-        A post ends with a whole revision; one that is too large for a post comes in several.
-        Memory: two posts.
+        A post ends with a complete revision. A revision that is too large is split into several
+        posts. Memory: two posts.
         """
         whole, part, current, done = _Batch(), _Batch(), after, after
-        for news in self._change_log.news(head.repo, after, head.rev):
-            if news.rev != current:
+        for change in self._change_log.news(head.repo, after, head.rev):
+            if change.rev != current:
                 whole.documents += part.documents
                 whole.size += part.size
-                part, done, current = _Batch(), current, news.rev
+                part, done, current = _Batch(), current, change.rev
             if (
                 len(whole.documents) + len(part.documents) >= ROWS
                 or whole.size + part.size >= BYTES
@@ -177,12 +178,13 @@ class Follower:
                 if part.is_full():
                     yield Post(part.documents, None)
                     part = _Batch()
-            part.add(news, head.url)
+            part.add(change, head.url)
         yield Post(whole.documents + part.documents, head.rev)
 
     def _reached(self, head: RepoHead) -> int | None:
-        """The revision up to which the copy is right; None when it is not one of this repository as
-        it is.
+        """Return the revision up to which the copy is correct.
+
+        Returns -1 for an empty copy and None for a copy of another history of the repository.
         """
         marker = self._index.marker(head.repo)
         if marker is None:
@@ -191,9 +193,9 @@ class Follower:
             marker.store == self._notes.identity()
             and self._change_log.commit(head.repo, marker.rev) == marker.commit
         ):
-            return marker.rev  # it may be newer than `head` when somebody else follows too
+            return marker.rev  # newer than `head` when another process follows too
         log.warning(
-            "the index has another history of a repository and begins it again",
+            "the index has another history of a repository and is built again",
             extra={"repo": head.repo, "rev": marker.rev},
         )
         return None
@@ -207,8 +209,9 @@ class Follower:
         sent: int,
         canary: "_Canary",
     ) -> tuple[int, int]:
-        """Write until `enough`; the number of rows written so far, and the revision that the copy
-        has reached.
+        """Write posts until `enough`.
+
+        Returns the number of rows written so far and the revision that the copy has reached.
         """
         reached = -1
         with ThreadPoolExecutor(1) as poster:
@@ -225,7 +228,7 @@ class Follower:
         return sent, reached
 
     def _post(self, number: int, generation: Generation, post: Post, canary: "_Canary") -> bool:
-        """Write one post; False when someone holds the copy from now on."""
+        """Write one post. Returns False when another process has locked the copy."""
         marker = None
         if post.reached is not None:
             commit = self._change_log.commit(number, post.reached)
@@ -235,13 +238,13 @@ class Follower:
         refused = self._index.write(post.documents, marker)
         if refused:
             log.error(
-                "the index refused documents",
+                "the index rejected documents",
                 extra={"repo": number, "documents": len(refused), "first": refused[0]},
             )
             self._notes.refuse(number, refused, datetime.now(UTC))
         if self._change_log.head(number) is None:
             self.forget_gone(number)
-            raise NotFound("the repository is gone")
+            raise NotFound("the repository was deleted")
         now = self._generation(number)
         if now.number != generation.number:
             self.forget(number)

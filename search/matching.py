@@ -1,4 +1,4 @@
-"""How the built-in search looks for words in texts: case and accents folded. Pure."""
+"""Word matching of the built-in search. Case and accents are ignored."""
 
 import re
 import unicodedata
@@ -18,38 +18,37 @@ _PLAIN = {
     "æ": "ae",
     "œ": "oe",
 }
-"""Letters that Unicode does not take apart into a plain one and an accent."""
+"""Letters that Unicode does not decompose into a base letter and an accent."""
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-"""Scripts written without spaces: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each of their
-characters counts as a word.
+"""Scripts without spaces: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
+
+Each of their characters counts as a word.
 """
 
 
 class _Characters(dict[int, str | None]):
-    """What becomes of each character of a folded text; filled as they are met, so it is as large as
-    the scripts in use.
-    """
+    """Translation table for the characters of a folded text, filled on demand."""
 
     def __missing__(self, code: int) -> str | None:
         char = chr(code)
-        made: str | None = char
+        result: str | None = char
         if unicodedata.combining(char):
-            made = None
+            result = None
         elif unicodedata.category(char)[0] in "PSZC":
-            made = " "
+            result = " "
         elif _UNSPACED.match(char):
-            made = f" {char} "
-        self[code] = made
-        return made
+            result = f" {char} "
+        self[code] = result
+        return result
 
 
 _characters = _Characters()
 
 
 def _apart(text: str) -> str:
-    """Lower case, one form for compatible characters, accents as characters of their own."""
+    """Return the text in lower case, with compatible characters unified and accents decomposed."""
     text = text.casefold()
     if not text.isascii():
         for letter, plain in _PLAIN.items():
@@ -59,22 +58,24 @@ def _apart(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text: runs of letters and digits, accents dropped; single characters in
-    scripts that put no spaces.
+    """Return the words of a text: runs of letters and digits, without accents.
+
+    In scripts without spaces each character is a word.
     """
     return _apart(text).translate(_characters).split()
 
 
 def _line(text: str) -> str:
-    """A text's words with a space around each, so that a whole word and words in a row are found as
-    parts of a string.
+    """Return the words of a text with a space around each.
+
+    Whole words and consecutive words can then be found as substrings.
     """
     return f" {' '.join(words(text))} "
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What `q` looks at in one entry, best first."""
+    """The texts of an entry that `q` searches, best first."""
 
     codes: Sequence[str]
     names: Sequence[str]
@@ -82,8 +83,9 @@ class Texts:
 
 
 class Matcher:
-    """Finds entries that hold every term. A word with a mark inside (`x-ray`, `A00.1`) is read as
-    its parts in a row.
+    """Finds entries that contain every term.
+
+    A word with a mark inside (`x-ray`, `A00.1`) matches as consecutive words.
     """
 
     def __init__(self, terms: Iterable[Term]) -> None:
@@ -95,13 +97,13 @@ class Matcher:
         self._whole = " " + " ".join(line.strip() for line, _ in lines) + " "
 
     def may_hold(self, body: bytes) -> bool:
-        """A quick look at published JSON: False when it can't match. Texts in JSON keep their
-        letters as they are.
-        """
+        """Return False when an entry can't match. This is a cheap check of the JSON bytes."""
         if body.isascii():
             return not self._strange and _all_in(self._ascii, body.lower())
         text = _apart(body.decode())
-        raw = text.encode("ascii", "ignore")  # letters of a word without accents stay together
+        raw = text.encode(
+            "ascii", "ignore"
+        )  # drops accents, so the letters of a word stay together
         if not _all_in(self._ascii, raw):
             return False
         return not self._strange or all(
@@ -109,10 +111,10 @@ class Matcher:
         )
 
     def rank(self, texts: Texts) -> int | None:
-        """How well an entry matches, more is better; None: it does not.
+        """Return how well an entry matches: 3 is best, None is no match.
 
-        3: a code is what was asked for; 2: a name is; 1: the names hold all terms; 0: all texts
-        together do.
+        3: a code equals the whole search text. 2: a name does. 1: the names contain all terms.
+        0: all texts together contain all terms.
         """
         codes, names = [_line(text) for text in texts.codes], [_line(text) for text in texts.names]
         everything = "\n".join([*codes, *names, *map(_line, texts.others)])

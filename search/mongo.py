@@ -1,8 +1,7 @@
-"""The built-in search: MongoDB answers every listing, and looks for words by reading through one
-repository.
+"""The built-in search on MongoDB.
 
-It knows no other spellings of a word, no stems and no ranking by how often a word occurs;
-docs/search.md tells what it can't do.
+It serves every listing. To search for words it reads all rows of one repository. It has no other
+spellings, no stemming, and no ranking by frequency; see docs/search.md.
 """
 
 import re
@@ -28,9 +27,7 @@ from search.words import terms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY = {"_id": 0, "repo": 1, "url": 1, "from_rev": 1, "at": 1}
-"""What is read of a row to name it; the indexes that serve default orders hold all of it but one
-time.
-"""
+"""The projection that identifies a row."""
 
 TOKENS = {
     "conceptClass": "concept_class",
@@ -39,9 +36,9 @@ TOKENS = {
     "mapType": "type",
     "updatedBy": "by",
 }
-"""Filters that compare a field of the header."""
+"""Filters on a field of the header."""
 _MAPPED = re.compile("(from|to)?[cC]oncept(Source|OwnerType|Owner)?")
-"""Filters on the concepts at the ends of a mapping: at which end, and what of it."""
+"""Filters on the concepts of a mapping: which of the two, and which property."""
 SORTED_BY: Mapping[Sort, Any] = {
     "bestMatch": {"$literal": 0},
     "id": {"$toLower": "$id"},
@@ -51,8 +48,8 @@ SORTED_BY: Mapping[Sort, Any] = {
     "mapType": "$type",
     "lastUpdate": "$at",
 }
-"""What each sort compares, as an expression on a row."""
-ALIKE: Mapping[Kind, Json] = {
+"""The sort value of a row, as an aggregation expression."""
+GROUPED_BY: Mapping[Kind, Json] = {
     "concept": {
         "retired": "$retired",
         "url": {"$slice": [{"$split": ["$url", "/"]}, 5]},
@@ -64,19 +61,19 @@ ALIKE: Mapping[Kind, Json] = {
         **{name: {"$slice": [{"$split": [f"${name}", "/"]}, 5]} for name in ("url", "from", "to")},
     },
 }
-"""What facets look at, as an expression on a row; of URLs the steps as far as the source."""
+"""What facets need of a row, as aggregation expressions. URLs are cut after the source."""
 NONE: Json = {"url": {"$in": []}}
-"""The condition that no row meets."""
+"""A condition that no row meets."""
 _ID = re.compile(urls.ID)
 
 
 class MongoIndex:
-    """A SearchIndex that needs nothing but the store. Its answers are never behind."""
+    """A SearchIndex on the store itself. It is always fresh."""
 
     name = "mongodb"
 
     def __init__(self, database: Database, patience: float) -> None:
-        """`patience`: seconds after which a search is given up."""
+        """`patience` is the number of seconds that a search may take."""
         self._db = database
         self._patience = patience
 
@@ -91,11 +88,12 @@ class MongoIndex:
         after: Position | None = None,
         fresh: bool = True,
     ) -> Hits:
-        """As SearchIndex.find. Words and facets over several repositories raise SearchUnavailable.
+        """Return one page, see `SearchIndex.find`.
 
-        Cost: the default order without filters is one index range, and its total is kept; a filter
-        or another sort reads the repository's rows once (50,000 in about 100 ms), words and facets
-        in this process (a second).
+        Words and facets over several repositories raise SearchUnavailable. Cost: the default order
+        without filters is one index range, and its total is stored. A filter or another sort scans
+        the rows of the repository (50,000 in about 100 ms). Words are matched in this process,
+        which takes seconds.
         """
         if not scope.parts and not scope.heads:
             return Hits((), 0, _counted(query.kind, {}) if query.facets else {})
@@ -104,10 +102,11 @@ class MongoIndex:
         with told(), _in_time():
             if search.several and (wanted or query.facets):
                 raise SearchUnavailable(
-                    "words and facets over several repositories need the search engine, which does not answer"
+                    "words and facets over several repositories need the search engine, "
+                    "which is not available"
                 )
             if wanted:
-                return search.read_through(Matcher(wanted), limit, skip, after)
+                return search.search_words(Matcher(wanted), limit, skip, after)
             keys, last = search.page(limit, skip, after) if limit else ([], None)
             return Hits(keys, search.count(), search.facets() if query.facets else {}, last)
 
@@ -122,12 +121,12 @@ def _in_time() -> Iterator[None]:
 
 def _too_slow() -> SearchUnavailable:
     return SearchUnavailable(
-        "this search takes too long without the search engine; ask for less, or again later"
+        "this search takes too long without the search engine; narrow it, or try again later"
     )
 
 
 class _Search:
-    """One question."""
+    """One search."""
 
     def __init__(
         self, database: Database, session: Session, scope: Scope, query: Query, deadline: float
@@ -151,47 +150,49 @@ class _Search:
         return {
             "$and": [
                 {"kind": query.kind},
-                *self._places(),
+                *self._in_scope(),
                 *retired,
                 *map(self._condition, query.filters),
             ]
         }
 
-    def _places(self) -> list[Json]:
-        """Conditions that hold for the rows of the scope."""
+    def _in_scope(self) -> list[Json]:
+        """Return the conditions for the rows of the scope."""
         scope, kind = self._scope, self._query.kind
-        places = [{"kind": kind, **_visible(part)} for part in scope.parts]
+        conditions = [{"kind": kind, **_visible(part)} for part in scope.parts]
         if scope.heads:
             repo = scope.heads[0] if len(scope.heads) == 1 else {"$in": list(scope.heads)}
             written = {"at": {"$gte": scope.since}} if scope.since else {}
-            places.append({"kind": kind, "repo": repo, "to_rev": LIVE, **written})
-        return places if len(places) == 1 else [{"$or": places}]
+            conditions.append({"kind": kind, "repo": repo, "to_rev": LIVE, **written})
+        return conditions if len(conditions) == 1 else [{"$or": conditions}]
 
-    def _condition(self, asked: Filter) -> Json:
-        met = self._met(asked)
-        return {"$nor": [met]} if asked.negated else met
+    def _condition(self, filter_: Filter) -> Json:
+        met = self._met(filter_)
+        return {"$nor": [met]} if filter_.negated else met
 
-    def _met(self, asked: Filter) -> Json:
-        name, values = asked.name, asked.values
+    def _met(self, filter_: Filter) -> Json:
+        name, values = filter_.name, filter_.values
         if name == "extras":
-            return {"extras": {"$in": [fields.extras_token(asked.path, value) for value in values]}}
+            return {
+                "extras": {"$in": [fields.extras_token(filter_.path, value) for value in values]}
+            }
         if name in TOKENS:
             return {TOKENS[name]: {"$in": [fields.token(value) for value in values]}}
         if name == "collection":
             return {"repo": {"$in": self._collections(values)}}
         if name in ("source", "owner", "ownerType", "user", "org"):
-            return _at_place("url", name, values)
+            return _url_names("url", name, values)
         mapped = _MAPPED.fullmatch(name)
         assert mapped, f"{name} is no filter"
         ends = [mapped[1]] if mapped[1] else ["from", "to"]
         if not mapped[2]:
             return {"$or": [met for end in ends for met in _is_concept(end, values)]}
         return {
-            "$or": [_at_place(end, mapped[2][0].lower() + mapped[2][1:], values) for end in ends]
+            "$or": [_url_names(end, mapped[2][0].lower() + mapped[2][1:], values) for end in ends]
         }
 
     def _collections(self, ids: Sequence[str]) -> list[int]:
-        """Those of the repositories asked that are collections of one of these ids."""
+        """Return the numbers of those repositories that are collections with one of these ids."""
         numbers = [part.revision.repo for part in self._scope.parts] + list(self._scope.heads)
         found = self._db.repos.find(
             {"_id": {"$in": numbers}, "kind": "collection"}, {"id": 1}, session=self._session
@@ -202,8 +203,9 @@ class _Search:
     # How many
 
     def count(self) -> int:
-        """The number of all matching rows: kept counts where whole repositories are listed, else
-        counted.
+        """Return the number of matching rows.
+
+        The counts of whole repositories are stored. Everything else is counted.
         """
         scope, query = self._scope, self._query
         if query.filters or scope.since or any(part.since for part in scope.parts):
@@ -236,7 +238,7 @@ class _Search:
     def page(
         self, limit: int, skip: int, after: Position | None
     ) -> tuple[list[Key], Position | None]:
-        """The keys of one page, and where it ends."""
+        """Return the keys of one page, and the position of its end."""
         if self._query.sort == "lastUpdate" and not (self.several and self._scope.parts):
             return self._in_order(limit, skip, after)
         way = -1 if self._query.descending else 1
@@ -245,7 +247,7 @@ class _Search:
             {"$project": {**KEY, "key": SORTED_BY[self._query.sort]}},
         ]
         if after:
-            value = _moment(after[0]) if self._query.sort == "lastUpdate" else after[0]
+            value = _time(after[0]) if self._query.sort == "lastUpdate" else after[0]
             beyond = "$lt" if way < 0 else "$gt"
             steps.append(
                 {
@@ -267,13 +269,16 @@ class _Search:
     def _in_order(
         self, limit: int, skip: int, after: Position | None
     ) -> tuple[list[Key], Position | None]:
-        """The same in the order of an index: by commit in one repository, by time over several."""
+        """Like `page`, in the order of an index.
+
+        One repository is ordered by commit, several by time.
+        """
         descending, way = self._query.descending, -1 if self._query.descending else 1
         first = "at" if self.several else "from_rev"
         parts: list[Json] = [{}]
         if after:
             beyond = "$lt" if descending else "$gt"
-            value = _moment(after[0]) if self.several else after[0]
+            value = _time(after[0]) if self.several else after[0]
             parts = [{first: value, "url": {beyond: after[1]}}, {first: {beyond: value}}]
         only = KEY if self.several else {name: shown for name, shown in KEY.items() if name != "at"}
         found: list[Json] = []
@@ -306,12 +311,13 @@ class _Search:
     # Facets
 
     def facets(self) -> dict[str, list[tuple[str, int]]]:
-        """The facets of all matching rows: the server counts rows that are alike in what facets
-        look at.
+        """Return the facets of all matching rows.
+
+        MongoDB groups the rows by the values that facets need.
         """
         steps = [
             {"$match": self._where},
-            {"$group": {"_id": ALIKE[self._query.kind], "rows": {"$sum": 1}}},
+            {"$group": {"_id": GROUPED_BY[self._query.kind], "rows": {"$sum": 1}}},
         ]
         found = self._db.rows.aggregate(
             steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True
@@ -349,8 +355,8 @@ class _Search:
 
     # Words
 
-    def read_through(self, matcher: Matcher, limit: int, skip: int, after: Position | None) -> Hits:
-        """The answer for one repository, found by reading all its rows that meet the filters."""
+    def search_words(self, matcher: Matcher, limit: int, skip: int, after: Position | None) -> Hits:
+        """Search one repository for words by reading all rows that meet the filters."""
         query = self._query
         facets: dict[str, Counter[str]] = defaultdict(Counter)
         repo_url = self._repo_url() if query.facets else ""
@@ -393,7 +399,7 @@ class _Search:
         )
 
     def _left(self) -> int:
-        """Milliseconds until the deadline. Raises SearchUnavailable when it is over."""
+        """Return the milliseconds until the deadline. Raises SearchUnavailable after it."""
         left = round((self._deadline - time.monotonic()) * 1000)
         if left <= 0:
             raise _too_slow()
@@ -405,23 +411,23 @@ def _visible(part: Part) -> Json:
     return {"repo": part.revision.repo, "from_rev": born, "to_rev": {"$gt": part.revision.number}}
 
 
-def _at_place(field: str, what: str, values: Sequence[str]) -> Json:
-    """The condition that a URL names one of these owners, owner types or sources."""
+def _url_names(field: str, what: str, values: Sequence[str]) -> Json:
+    """Return the condition that a URL names one of these owners, owner types or sources."""
     folded = [fields.fold(value) for value in values]
     if what == "ownerType":
         owners = {"organization": "orgs", "user": "users"}
         return _matches(field, "^/(?:{})/", [owners[value] for value in folded if value in owners])
     ids = [re.escape(value) for value in folded if _ID.fullmatch(value)]
-    return _matches(field, PLACES[what], ids)
+    return _matches(field, URL_PARTS[what], ids)
 
 
-PLACES = {
+URL_PARTS = {
     "source": "^/[a-z]+/[^/]+/sources/(?:{})/",
     "owner": "^/[a-z]+/(?:{})/",
     "user": "^/users/(?:{})/",
     "org": "^/orgs/(?:{})/",
 }
-"""Where a URL says what each filter asks for."""
+"""The part of a URL that each filter compares."""
 
 
 def _matches(field: str, pattern: str, alternatives: Sequence[str]) -> Json:
@@ -431,7 +437,7 @@ def _matches(field: str, pattern: str, alternatives: Sequence[str]) -> Json:
 
 
 def _is_concept(end: str, values: Sequence[str]) -> list[Json]:
-    """The conditions under which one end of a mapping is a concept of these codes, names or URLs."""
+    """Return the conditions that one concept of a mapping has one of these codes, names or URLs."""
     addresses = [
         re.escape(value) for value in values if value.startswith("/") and "\0" not in value
     ]
@@ -451,7 +457,7 @@ def _texts(row: Row) -> Texts:
 
 
 def _sort_value(sort: Sort, row: Row, rank: int) -> Any:
-    """What a row is sorted by, as SORTED_BY has it for the server."""
+    """Return the sort value of a row, like SORTED_BY for the server."""
     match sort:
         case "bestMatch":
             return rank
@@ -470,7 +476,7 @@ def _sort_value(sort: Sort, row: Row, rank: int) -> Any:
 
 
 def _counted(kind: Kind, facets: Mapping[str, Counter[str]]) -> dict[str, list[tuple[str, int]]]:
-    """Every facet of the kind: its values with their numbers, most frequent first, then by value."""
+    """Return every facet of the kind: values with counts, most frequent first, then by value."""
     return {
         name: sorted(
             facets[name].items() if name in facets else (), key=lambda one: (-one[1], one[0])
@@ -480,13 +486,13 @@ def _counted(kind: Kind, facets: Mapping[str, Counter[str]]) -> dict[str, list[t
 
 
 def _address(steps: Sequence[str]) -> str:
-    """The address of a source of which these are the first steps."""
+    """Return the URL of a source from its path segments."""
     return "/".join(steps) + "/"
 
 
-def _moment(value: str | int | float) -> datetime:
+def _time(value: str | int | float) -> datetime:
     return EPOCH + timedelta(milliseconds=int(value))
 
 
-def _milliseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+def _milliseconds(time_: datetime) -> int:
+    return (time_ - EPOCH) // timedelta(milliseconds=1)

@@ -1,9 +1,9 @@
-"""Making the index again: all of it beside the one that serves, or one repository in place.
+"""Rebuild the search index: all of it in a new index, or one repository in place.
 
-Readers never see a gap. The index in use stays as it is and goes on to be followed until the new
-one has come as far; then the two change names. A repository that is made again in place has no
-marker meanwhile, so MongoDB answers for it. Whoever is stopped leaves the old index serving; what
-is left of the new one is removed by the next run.
+Readers never see a gap. The old index stays in use and up to date until the new one has caught up.
+Then the two exchange their names. A repository that is rebuilt in place has no marker meanwhile, so
+MongoDB serves its listings. A killed rebuild leaves the old index in use, and the next run removes
+the rest of the new one.
 """
 
 import threading
@@ -20,44 +20,41 @@ from search.follow import Follower
 from search.solr import SolrIndex
 
 NEXT = "_next"
-"""What the name of the index that is being made has behind the name of the one that serves."""
+"""Suffix of the name of the new index."""
 
 TOGETHER = 2
-"""Repositories that are read and written at once."""
+"""Repositories that are indexed at the same time."""
 ROUNDS = 10
-"""Times that the new index catches up with a store that goes on changing; the index jobs do the
-rest.
-"""
+"""How often the new index catches up with writes before the swap. Index jobs do the rest."""
 LEASE = timedelta(seconds=30)
-HELD = timedelta(seconds=30)
+LOCKED = timedelta(seconds=30)
 QUIET = 5.0
-"""Seconds that running index jobs are given to notice that the index is held."""
+"""Seconds for running index jobs to notice that the index is locked."""
 
-EndpointDoc = Callable[[int], None]
-"""Called with how many rows were written so far."""
+Progress = Callable[[int], None]
+"""Called with the number of rows written so far."""
 
 
 class Stopped(Exception):
-    """The work shall end: raised inside of it."""
+    """Raised inside of the work when it must stop."""
 
 
-def rebuild_all(store: Store, index: SolrIndex, told: EndpointDoc = lambda rows: None) -> int:
-    """Fill a new index, compare its counts with the store, and put it in the place of the old one.
-    Returns its rows.
+def rebuild_all(store: Store, index: SolrIndex, progress: Progress = lambda rows: None) -> int:
+    """Fill a new index, compare its counts with the store, and replace the old one.
 
-    Raises IndexBusy (another run works), IndexIncomplete (the counts differ; the old index stays),
-    SearchUnavailable, StoreUnavailable.
+    Returns the number of rows. Raises IndexBusy when another rebuild is running, IndexIncomplete
+    when the counts differ (the old index stays in use), SearchUnavailable, StoreUnavailable.
     """
     with _only_run(store):
         new = index.of(index.core + NEXT)
         if index.exists(new.core):
             index.remove(new.core)
-        index.ensure()  # there must be one to change names with
+        index.ensure()  # the swap needs two
         begun = datetime.now(UTC)
         index.create(new.core)
         try:
             follower = Follower(store, new, respect_locks=False)
-            rows = Filling(store, follower, told).run(store.change_log.heads())
+            rows = Filling(store, follower, progress).run(store.change_log.heads())
             for _ in range(ROUNDS):
                 if not _catch_up(store, new, follower):
                     break
@@ -65,16 +62,17 @@ def rebuild_all(store: Store, index: SolrIndex, told: EndpointDoc = lambda rows:
             _swap(store, index, new, follower)
             store.index_notes.accept_before(begun)
         finally:
-            index.remove(new.core)  # before the swap what was begun, after it the old one
+            index.remove(new.core)  # before the swap the unfinished index, after it the old one
         return rows
 
 
 def rebuild_one(
-    store: Store, index: SolrIndex, number: int, told: EndpointDoc = lambda rows: None
+    store: Store, index: SolrIndex, number: int, progress: Progress = lambda rows: None
 ) -> None:
-    """Empty the index of one repository and fill it again, while index jobs leave it alone.
+    """Empty the index of one repository and fill it again. Index jobs skip it meanwhile.
 
-    Stopped on the way, the index jobs go on from there. Raises as `rebuild_all`, and NotFound.
+    When it is interrupted, the index jobs continue. Raises NotFound and the errors of
+    `rebuild_all`.
     """
     with _only_run(store):
         notes, follower = store.index_notes, Follower(store, index, respect_locks=False)
@@ -82,14 +80,14 @@ def rebuild_one(
 
         def keep(rows: int) -> bool:
             nonlocal renewed
-            told(rows)
-            if time.monotonic() - renewed > HELD.total_seconds() / 3:
+            progress(rows)
+            if time.monotonic() - renewed > LOCKED.total_seconds() / 3:
                 renewed = time.monotonic()
-                notes.lock(number, datetime.now(UTC) + HELD)
+                notes.lock(number, datetime.now(UTC) + LOCKED)
             return False
 
         if store.change_log.head(number) is None:
-            raise NotFound("the repository is gone")
+            raise NotFound("the repository was deleted")
         try:
             keep(0)
             index.ensure()
@@ -101,19 +99,18 @@ def rebuild_one(
 
 
 class Filling:
-    """Fills an index with several repositories at once. May be stopped from the thread that runs
-    it.
-    """
+    """Indexes several repositories at the same time. Ctrl-C in its thread stops it."""
 
-    def __init__(self, store: Store, follower: Follower, told: EndpointDoc) -> None:
-        self._store, self._follower, self._told = store, follower, told
+    def __init__(self, store: Store, follower: Follower, progress: Progress) -> None:
+        self._store, self._follower, self._progress = store, follower, progress
         self._sent: dict[int, int] = {}  # rows by repository
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
     def run(self, heads: list[RepoHead]) -> int:
-        """Follow all of these, the longest log first; return how many rows that took. Raises what
-        any of them raises.
+        """Index all of these, the longest log first. Returns the number of rows written.
+
+        Raises the first error of any of them.
         """
         with ThreadPoolExecutor(TOGETHER) as pool:
             work = [
@@ -123,7 +120,7 @@ class Filling:
             try:
                 for one in work:
                     one.result()
-            except BaseException:  # Ctrl-C too: the others must end as well before it goes on
+            except BaseException:  # also Ctrl-C: the other threads must stop first
                 self._stopped.set()
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -132,7 +129,7 @@ class Filling:
     def _fill(self, number: int) -> None:
         try:
             self._follower.follow(number, lambda sent: self._note(number, sent))
-        except (NotFound, Overtaken):  # deleted, or begun again, meanwhile: `_catch_up` sees to it
+        except (NotFound, Overtaken):  # deleted or rebuilt meanwhile: `_catch_up` handles it
             return
 
     def _note(self, number: int, sent: int) -> bool:
@@ -140,12 +137,12 @@ class Filling:
             raise Stopped
         with self._lock:
             self._sent[number] = sent
-            self._told(sum(self._sent.values()))
+            self._progress(sum(self._sent.values()))
         return False
 
 
 def _catch_up(store: Store, index: SolrIndex, follower: Follower) -> bool:
-    """Follow what changed meanwhile, forget what is gone; True when there was something."""
+    """Index new revisions and forget deleted repositories. Returns True when there were any."""
     index.commit()
     markers = index.markers()
     heads = {head.repo: head for head in store.change_log.heads()}
@@ -162,12 +159,12 @@ def _catch_up(store: Store, index: SolrIndex, follower: Follower) -> bool:
 
 
 def _check(store: Store, index: SolrIndex, begun: datetime) -> None:
-    """Raises IndexIncomplete unless each repository has as many rows as the store says."""
+    """Raise IndexIncomplete unless each repository has as many rows as in the store."""
     index.commit()
     counts, markers = index.counts(), index.markers()
     for head in store.change_log.heads():
         marker = markers.get(head.repo)
-        if marker is None:  # made a moment ago: the index jobs see to it
+        if marker is None:  # just created: the index jobs handle it
             continue
         expected = store.change_log.count(head.repo, marker.rev) - len(
             store.index_notes.refused(head.repo, begun)
@@ -175,21 +172,22 @@ def _check(store: Store, index: SolrIndex, begun: datetime) -> None:
         there = counts.get(head.repo, 0)
         if there != expected and store.change_log.head(head.repo) is not None:
             raise IndexIncomplete(
-                f"{head.url} has {expected} rows, the new index {there}; the old index goes on serving"
+                f"{head.url} has {expected} rows, the new index has {there}; "
+                "the old index stays in use"
             )
 
 
 def _swap(store: Store, index: SolrIndex, new: SolrIndex, follower: Follower) -> None:
-    """Let the two change names while no index job writes, with the new one as far as possible."""
+    """Exchange the names of the two indexes while no index job writes."""
     notes = store.index_notes
     try:
-        notes.lock(None, datetime.now(UTC) + HELD)
+        notes.lock(None, datetime.now(UTC) + LOCKED)
         end = time.monotonic() + QUIET
         while store.leases.any_taken("index-", datetime.now(UTC)) and time.monotonic() < end:
             time.sleep(0.05)
         _catch_up(store, new, follower)
         new.commit()
-        notes.next_generation(None)  # a job that is still at work, against all odds, finds out
+        notes.next_generation(None)  # stops a job that still writes
         index.swap(index.core, new.core)
         _catch_up(store, index, Follower(store, index, respect_locks=False))
     finally:
@@ -198,10 +196,11 @@ def _swap(store: Store, index: SolrIndex, new: SolrIndex, follower: Follower) ->
 
 @contextmanager
 def _only_run(store: Store) -> Iterator[None]:
-    """Be the only one that makes an index again. Raises IndexBusy."""
-    with store.leases.holding("reindex", LEASE) as ours:
-        if not ours:
+    """Allow one rebuild at a time. Raises IndexBusy."""
+    with store.leases.holding("reindex", LEASE) as acquired:
+        if not acquired:
             raise IndexBusy(
-                f"another reindex runs, or was killed less than {LEASE.total_seconds():.0f} s ago"
+                "another reindex is running, "
+                f"or was killed less than {LEASE.total_seconds():.0f} s ago"
             )
         yield

@@ -1,6 +1,4 @@
-"""The search engine on Solr 9: what it is asked and told. docs/search.md tells how it fits
-together.
-"""
+"""The search engine on Solr 9. docs/search.md describes the design."""
 
 import logging
 import time
@@ -18,34 +16,32 @@ from search.solr_query import SEPARATOR, Question, key_of, listed, quoted
 log = logging.getLogger(__name__)
 
 CONFIGSET = "oclapi"
-"""The name under which Solr keeps config/solr/configset."""
+"""Name of the configset in Solr, see config/solr/configset."""
 
 PAUSE = 1.5
-"""Seconds for which a process does not ask a Solr again that has just failed: its time-out is not
-paid by every listing.
-"""
+"""Seconds without requests after a failure, so that not every listing waits for a time-out."""
 SMALL = 200
+"""Most documents of a small post. A user may be waiting for it, so it is committed sooner."""
 SOON = 100
-"""Documents of a post that somebody may be waiting for, and milliseconds until searches see them;
-others take up to half a second.
-"""
-LOOK_PATIENCE = 10
-"""Seconds that a look at a marker may take: the tick waits for it, which does other things too."""
+"""Milliseconds until searches see a small post. Others take up to half a second."""
+LOOKUP_PATIENCE = 10
+"""Most seconds for reading a marker. The tick waits for it and has other duties."""
 WRITE_PATIENCE = 120
-"""Seconds that a write, a soft commit or a core's creation may take."""
+"""Most seconds for a write, a soft commit or the creation of a core."""
 DEEP = 1000
-"""A page behind more rows than these is read from the nearer end of the listing; its rows are
-counted first.
+"""A page after more rows than this is read from the nearer end of the listing.
+
+The rows are counted first.
 """
 BATCH = 2000
-"""Rows of one step of `keys`."""
+"""Rows per request of `keys`."""
 
 
 class SolrIndex:
-    """One index: a core, or on SolrCloud a collection behind an alias. Opens no connection before
-    its first use.
+    """One index: a core, or on SolrCloud a collection with an alias.
 
-    Every method raises SearchUnavailable when Solr is down, too slow, or answers with an error.
+    No connection is opened before the first request. Every method raises SearchUnavailable when
+    Solr is down, is too slow, or responds with an error.
     """
 
     name = "solr"
@@ -53,20 +49,21 @@ class SolrIndex:
     def __init__(
         self, url: str, core: str, store: Callable[[], str], *, patience: float = 2.0
     ) -> None:
-        """`url` ends with /solr. `store` gives the identity of the database. `patience`: seconds
-        that a search may take.
+        """`url` ends with /solr. `store` returns the identity of the database.
+
+        `patience` is the number of seconds that a search may take.
         """
         self.url, self.core = url.rstrip("/"), core
         self._store, self._patience = store, patience
         self._search = Http(f"{self.url}/{core}", patience)
-        self._look = Http(f"{self.url}/{core}", LOOK_PATIENCE)
+        self._lookup = Http(f"{self.url}/{core}", LOOKUP_PATIENCE)
         self._write = Http(f"{self.url}/{core}", WRITE_PATIENCE)
         self._admin = Http(self.url, WRITE_PATIENCE, once=True)
-        self._fits = False  # the core's schema is known to be ours
-        self._again = 0.0  # time.monotonic() before which searches fail at once
+        self._schema_checked = False
+        self._retry_at = 0.0  # time.monotonic() before which searches fail at once
 
     def of(self, core: str) -> "SolrIndex":
-        """The index of that name on the same Solr, for the same store."""
+        """Return the index of that name on the same Solr, for the same store."""
         return SolrIndex(self.url, core, self._store, patience=self._patience)
 
     # Searching
@@ -82,125 +79,124 @@ class SolrIndex:
         after: Position | None = None,
         fresh: bool = True,
     ) -> Hits:
-        """As SearchIndex says. One request; two behind more than DEEP rows, which are then read
-        from the nearer end.
+        """Return one page, see `SearchIndex.find`.
+
+        Cost: one request. A page after more than DEEP rows needs two and is read from the nearer
+        end.
         """
         if not scope.parts and not scope.heads:
             return Hits((), 0, dict.fromkeys(FACETS[query.kind], ()) if query.facets else {})
-        if time.monotonic() < self._again:
-            raise SearchUnavailable("the search engine failed a moment ago")
+        if time.monotonic() < self._retry_at:
+            raise SearchUnavailable("the search engine failed just now")
         question = Question(scope, query, self._store())
         try:
             self._check_schema()
             return self._page(question, limit, skip, after, fresh)
         except SearchUnavailable as error:
             if not error.refused:
-                self._again = time.monotonic() + PAUSE
+                self._retry_at = time.monotonic() + PAUSE
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             log.warning(
-                "an answer of the search engine was not understood",
+                "the search engine sent an unexpected response",
                 extra={"reason": repr(error)[:500]},
                 exc_info=True,
             )
-            self._again = time.monotonic() + PAUSE
-            raise SearchUnavailable("what answers at SOLR_URL is not Solr") from error
+            self._retry_at = time.monotonic() + PAUSE
+            raise SearchUnavailable("the server at SOLR_URL is not Solr") from error
 
     def _page(
         self, question: "Question", limit: int, skip: int, after: Position | None, fresh: bool
     ) -> Hits:
         if after is not None or skip <= DEEP or limit == 0:
-            return question.hits(self._ask(question.body(limit, skip, after)), fresh)
-        counted = question.hits(self._ask(question.body(0, 0, None)), fresh)
-        before_end = counted.total - skip - limit  # rows behind the page
-        if before_end < skip and skip < counted.total:
-            asked = question.body(
-                min(limit, counted.total - skip), max(before_end, 0), None, backward=True
+            return question.hits(self._request(question.body(limit, skip, after)), fresh)
+        counted = question.hits(self._request(question.body(0, 0, None)), fresh)
+        after_page = counted.total - skip - limit
+        if after_page < skip and skip < counted.total:
+            request = question.body(
+                min(limit, counted.total - skip), max(after_page, 0), None, backward=True
             )
-            page = question.hits(self._ask(asked), fresh, backward=True)
+            page = question.hits(self._request(request), fresh, backward=True)
             if page.total == counted.total:
                 return page
-        # too near to the middle, beyond the end, or rows came or went between the two requests
-        return question.hits(self._ask(question.body(limit, skip, None)), fresh)
+        # The page is near the middle or past the end, or the index changed between the requests.
+        return question.hits(self._request(question.body(limit, skip, None)), fresh)
 
-    def _ask(self, body: Json) -> Json:
+    def _request(self, body: Json) -> Json:
         return self._search.json("post", "query", body)
 
     def _check_schema(self) -> None:
-        """Raises SearchUnavailable when the core's documents are not made for this program."""
-        if not self._fits:
+        """Raise SearchUnavailable when the core has the schema of another version."""
+        if not self._schema_checked:
             found = self._search.json("get", "schema/name")["name"]
             if found != f"oclapi-{SCHEMA}":
                 raise SearchUnavailable(
-                    f"the index {self.core} has the schema {found}, oclapi-{SCHEMA} is needed: run make reindex"
+                    f"the index {self.core} has the schema {found}, "
+                    f"oclapi-{SCHEMA} is needed: run make reindex"
                 )
-            self._fits = True
+            self._schema_checked = True
 
-    # What the index holds
+    # What the index contains
 
     def marker(self, repo: int) -> Marker | None:
-        """How far the index has come with a repository; None: it has nothing of it that can be
-        used.
-        """
+        """Return the marker of a repository, or None when it is not indexed."""
         return self._markers(f"id:{quoted(marker_id(repo))}", 1).get(repo)
 
     def markers(self) -> dict[int, Marker]:
-        """All markers by repository, those of other stores too. Cost: one request."""
+        """Return all markers by repository, also those of other stores. Cost: one request."""
         return self._markers("kind:marker", 2**31 - 1)
 
     def _markers(self, query: str, rows: int) -> dict[int, Marker]:
-        asked = {"query": query, "fields": ["repo", "rev", "commit", "store"], "limit": rows}
+        request = {"query": query, "fields": ["repo", "rev", "commit", "store"], "limit": rows}
         found = (
             _marker(document)
-            for document in self._look.json("post", "query", asked)["response"]["docs"]
+            for document in self._lookup.json("post", "query", request)["response"]["docs"]
         )
         return {marker.repo: marker for marker in found}
 
     def keys(self, repo: int) -> Iterator[tuple[Key, int, bool]]:
-        """Every row that the index has of a repository, with its to_rev and retired, in the order
-        of Solr's ids. For checks.
+        """Yield every indexed row of a repository with its to_rev and retired, in order of id.
 
-        Rows that change meanwhile may show either state. Memory: BATCH rows.
+        Rows that change meanwhile may have either state. Memory: BATCH rows.
         """
         cursor = "*"
         while True:
-            asked = {
+            request = {
                 "query": f"+repo:{repo} -kind:marker",
                 "fields": ["id", "to_rev", "retired"],
                 "sort": "id asc",
                 "limit": BATCH,
                 "params": {"cursorMark": cursor},
             }
-            answer = self._write.json("post", "query", asked)
-            for document in answer["response"]["docs"]:
+            response = self._write.json("post", "query", request)
+            for document in response["response"]["docs"]:
                 yield key_of(document["id"]), document["to_rev"], document["retired"]
-            if answer["nextCursorMark"] == cursor:
+            if response["nextCursorMark"] == cursor:
                 return
-            cursor = answer["nextCursorMark"]
+            cursor = response["nextCursorMark"]
 
     def count(self, repo: int) -> int:
-        """How many rows the index has of a repository, ended ones too."""
-        found = self._look.json(
+        """Return the number of indexed rows of a repository, ended ones included."""
+        found = self._lookup.json(
             "post", "query", {"query": f"+repo:{repo} -kind:marker", "limit": 0}
         )
         return int(found["response"]["numFound"])
 
     def some_row(self, repo: int) -> str | None:
-        """The id of a row that searches find of a repository, None when there is none."""
-        asked = {"query": f"+repo:{repo} -kind:marker", "fields": ["id"], "limit": 1}
-        found = self._look.json("post", "query", asked)["response"]["docs"]
+        """Return the id of any indexed row of a repository, or None."""
+        request = {"query": f"+repo:{repo} -kind:marker", "fields": ["id"], "limit": 1}
+        found = self._lookup.json("post", "query", request)["response"]["docs"]
         return str(found[0]["id"]) if found else None
 
     def holds(self, repo: int, row: str) -> bool:
-        """Whether the repository's marker and that row are there now, seen by searches or not.
-        Cost: one request.
-        """
+        """Return whether the repository's marker and that row exist, visible to searches or not."""
         wanted = urlencode([("id", marker_id(repo)), ("id", row), ("fl", "id")])
-        return len(self._look.json("get", f"get?{wanted}")["response"]["docs"]) == 2
+        return len(self._lookup.json("get", f"get?{wanted}")["response"]["docs"]) == 2
 
     def counts(self) -> dict[int, int]:
-        """The same of every repository that it has rows of, known to the store or not. Cost: one
-        request.
+        """Return the number of indexed rows of every repository, also of unknown ones.
+
+        Cost: one request.
         """
         rows = {"type": "terms", "field": "repo", "limit": -1, "refine": True}
         found = self._write.json(
@@ -212,19 +208,20 @@ class SolrIndex:
         }
 
     def states(self, ids: Sequence[str]) -> Iterator[tuple[Key, int, bool]]:
-        """As `keys`, of those of these documents that there are. Cost: a request for each BATCH of
-        them.
+        """Like `keys`, for those of these document ids that exist.
+
+        Cost: one request for each BATCH of ids.
         """
         for start in range(0, len(ids), BATCH):
-            # "ids" is a parameter of Solr's own
+            # Solr has a parameter "ids" of its own.
             params = {"wanted": SEPARATOR.join(ids[start : start + BATCH])}
-            asked = {
+            request = {
                 "query": listed("id", "wanted"),
                 "fields": ["id", "to_rev", "retired"],
                 "limit": BATCH,
                 "params": params,
             }
-            for document in self._write.json("post", "query", asked)["response"]["docs"]:
+            for document in self._write.json("post", "query", request)["response"]["docs"]:
                 yield key_of(document["id"]), document["to_rev"], document["retired"]
 
     # Writing
@@ -232,12 +229,11 @@ class SolrIndex:
     def write(
         self, documents: Sequence[Json], marker: Marker | None = None, *, force: bool = False
     ) -> list[str]:
-        """Write rows, then the marker, in one request; return the ids that Solr refused: the others
-        and the marker are stored.
+        """Write rows, then the marker, in one request. Returns the ids that Solr rejected.
 
-        A document replaces one that was made at an older head, or, with `force`, any. Searches find
-        them half a second later, and a few sooner. Safe to send again. Cost: one request; some more
-        when a document is refused.
+        All other documents and the marker are stored. A document replaces one that was read at an
+        older head, or any with `force`. Searches find them within half a second. It is safe to
+        write them again. Cost: one request, and a few more when documents are rejected.
         """
         self._check_schema()
         end = [marker_document(marker)] if marker else []
@@ -251,7 +247,7 @@ class SolrIndex:
         return refused
 
     def _sift(self, documents: Sequence[Json], force: bool) -> list[str]:
-        """Write what Solr takes; return the ids of the others."""
+        """Write what Solr accepts. Returns the ids of the others."""
         if not documents:
             return []
         half = len(documents) // 2
@@ -262,21 +258,19 @@ class SolrIndex:
         return refused
 
     def forget(self, repo: int) -> None:
-        """Delete every row of a repository and its marker. Searches see it after the next soft
-        commit.
-        """
+        """Delete the rows and the marker of a repository. Visible after the next soft commit."""
         self._write.json("post", "update", {"delete": {"query": f"repo:{repo}"}})
 
     def drop(self, ids: Sequence[str]) -> None:
-        """Delete documents. Searches see it after the next soft commit."""
+        """Delete documents. Visible after the next soft commit."""
         self._write.json("post", "update", {"delete": list(ids)})
 
     def commit(self) -> None:
-        """Return when searches see everything that was written before."""
+        """Wait until searches see everything that was written before."""
         self._write.json("post", "update", {"commit": {"softCommit": True, "waitSearcher": True}})
 
     def _post(self, documents: Sequence[Json], force: bool) -> bool:
-        """Write; False when Solr refused them."""
+        """Write documents. Returns False when Solr rejected them."""
         try:
             self._send(documents, force)
         except SearchUnavailable as error:
@@ -291,18 +285,19 @@ class SolrIndex:
             params["commitWithin"] = SOON
         self._write.json("post", "update", documents, **params)
 
-    # Cores; on SolrCloud each name is an alias of a collection of its own
+    # Cores. On SolrCloud each name is the alias of a collection.
 
     def ensure(self) -> bool:
-        """Create the core when there is none of its name; true when it was created. Safe for
-        several at once.
+        """Create the core unless it exists. Returns True when it was created.
+
+        Several processes may call it at the same time.
         """
         if self.exists(self.core):
             return False
         try:
             self.create(self.core)
         except SearchUnavailable:
-            if not self.exists(self.core):  # somebody else was not faster
+            if not self.exists(self.core):  # no other process created it first
                 raise
             return False
         return True
@@ -321,9 +316,9 @@ class SolrIndex:
         )
 
     def create(self, name: str) -> None:
-        """An empty core made with the configset."""
+        """Create an empty core with the configset."""
         if self._cloud():
-            # repo as the router's field keeps a repository's rows and its marker on one shard
+            # Routing by repo keeps the rows of a repository and its marker on one shard.
             collection = f"{name}_{time.time_ns():x}"
             how: dict[str, str | int] = {
                 "numShards": 1,
@@ -335,7 +330,7 @@ class SolrIndex:
                 "get", "admin/collections", action="CREATEALIAS", name=name, collections=collection
             )
         else:
-            # a folder of its own: cores that exchange their names keep their folders
+            # A unique folder, because cores that exchange their names keep their folders.
             folder = f"{name}_{time.time_ns():x}"
             self._admin.json(
                 "get",
@@ -347,7 +342,7 @@ class SolrIndex:
             )
 
     def swap(self, one: str, other: str) -> None:
-        """Exchange two names: searches of each then go to what the other one was."""
+        """Exchange the names of two cores."""
         if self._cloud():
             aliases = self._aliases()
             for name, collection in ((one, aliases[other]), (other, aliases[one])):

@@ -1,7 +1,7 @@
-"""A search in Solr's syntax, and Solr's answer to it read. Pure.
+"""Queries in Solr's syntax, and the parsing of Solr's responses.
 
-Nothing that a client typed becomes a part of the syntax unquoted: texts are quoted or escaped here,
-lists travel as parameters.
+No text of a client becomes part of the syntax: texts are quoted or escaped here, and lists are sent
+as parameters.
 """
 
 import re
@@ -20,11 +20,9 @@ from search.spellings import in_two, spellings
 from search.words import Term, terms
 
 LONGEST = 255
-"""Characters that count of the beginning of a word; words of the index have no more, and Lucene
-refuses 1,000.
-"""
+"""Most characters of a prefix. Indexed words are not longer, and Lucene rejects 1,000."""
 
-# between the values of a list; folded values that hold it themselves find nothing
+# Separates the values of a list. A value that contains it matches nothing.
 SEPARATOR = "\x1e"
 _SORTS = {
     "id": "sort_id",
@@ -34,16 +32,14 @@ _SORTS = {
     "mapType": "sort_mapType",
 }
 _WORD = (("q_code", 20), ("q_names", 6), ("q_external", 4), ("q_parts", 2), ("q_text", 1))
-"""Where one word is looked for, and how much it weighs there."""
+"""The fields in which a word is searched, with their weights."""
 _OTHER = (("q_names", 5), ("q_text", 0.8))
-"""Where other ways to write it are looked for."""
+"""The fields in which other spellings are searched, with their weights."""
 _CODES = ("q_code", "q_external")
 FEW = 16
-"""A search of more terms is not looked for in other spellings, and Solr's limit of 1,024 clauses is
-kept.
-"""
+"""Most terms for which other spellings are searched. Solr allows 1,024 clauses in all."""
 FEWER = 4
-"""Nor is a word of one with more than these looked for in two parts."""
+"""Most terms for which a word is also searched as two words."""
 _HYPHENS = re.compile("[-\u00ad\u2010-\u2015'\u2019]")
 _JOINERS = "\u200c\u200d"
 _UNSPACED = re.compile(
@@ -52,10 +48,10 @@ _UNSPACED = re.compile(
 
 
 class Question:
-    """One search as Solr's JSON requests, and its answers as Hits."""
+    """Builds the JSON requests of one search and parses the responses."""
 
     def __init__(self, scope: Scope, query: Query, store: str) -> None:
-        self._scope, self._query, self._marks = (
+        self._scope, self._query, self._markers = (
             scope,
             query,
             f"+kind:marker +store:{quoted(store_name(store))}",
@@ -66,13 +62,13 @@ class Question:
         self._filters = [self._visible(), *self._narrowed()]
 
     def body(self, limit: int, skip: int, after: Position | None, backward: bool = False) -> Json:
-        """The request. `backward`: `skip` and the order count from the end."""
+        """Return the request. With `backward` the order is reversed and `skip` counts from the end."""
         way = "desc" if self._query.descending is not backward else "asc"
         counted, filters = {}, list(self._filters)
         if after is not None:
             filters.append(f"{{!tag=seek cache=false}}{self._behind(after)}")
             counted = {"domain": {"excludeTags": "seek"}}
-        facets: Json = {"marks": self._mark_facet()}
+        facets: Json = {"markers": self._marker_facet()}
         if after is not None:
             facets["total"] = {"type": "query", "q": "*:*", **counted}
         if self._query.facets:
@@ -98,32 +94,33 @@ class Question:
             "params": self._params,
         }
 
-    def hits(self, answer: Json, fresh: bool, backward: bool = False) -> Hits:
-        """Read an answer. Raises SearchBehind when it has to be fresh and is not, or when the index
-        has nothing of the one repository.
+    def hits(self, response: Json, fresh: bool, backward: bool = False) -> Hits:
+        """Return the hits in a response.
+
+        Raises SearchBehind when it must be fresh and is not, or when the repository is not indexed.
         """
-        documents, facets = answer["response"]["docs"], answer["facets"]
-        marks = facets.get("marks", {})
-        behind, nothing = self._distance(marks), self._one and not marks["count"]
+        documents, facets = response["response"]["docs"], response["facets"]
+        markers = facets.get("markers", {})
+        behind, nothing = self._distance(markers), self._one and not markers["count"]
         if behind and (fresh or nothing):
-            raise SearchBehind(f"the search engine has still to learn of {behind} revisions")
+            raise SearchBehind(f"the search index is {behind} revisions behind")
         if backward:
             documents.reverse()
         return Hits(
             [key_of(document["id"]) for document in documents],
-            facets["total"]["count"] if "total" in facets else answer["response"]["numFound"],
+            facets["total"]["count"] if "total" in facets else response["response"]["numFound"],
             {name: _counts(facets.get(f"of_{name}", {})) for name in FACETS[self._query.kind]}
             if self._query.facets
             else {},
             self._position(documents[-1]) if documents else None,
             behind,
-            int(facets["marks"].get("heads", {}).get("rev", 0)),
+            int(facets["markers"].get("heads", {}).get("rev", 0)),
         )
 
     # Which rows
 
     def _visible(self) -> str:
-        """The rows of the scope."""
+        """Return the filter for the rows of the scope."""
         scope, kind = self._scope, f"+kind:{self._query.kind}"
         if self._one:
             return f"{kind} {_rows_of(self._one)}"
@@ -140,10 +137,10 @@ class Question:
         for number, wanted in enumerate(self._query.filters):
             param = f"f{number}"
             self._params[param] = SEPARATOR.join(_wanted(wanted))
-            yield f"{'-' if wanted.negated else '+'}({_places(wanted.name, param)})"
+            yield f"{'-' if wanted.negated else '+'}({_fields_of(wanted.name, param)})"
 
     def _behind(self, after: Position) -> str:
-        """The rows that come after a position in this order."""
+        """Return the filter for the rows after a position."""
         field, (value, url) = self._sort_field(), after
         text = quoted(value) if isinstance(value, str) else str(int(value))
         url = quoted(url)
@@ -163,12 +160,12 @@ class Question:
             return None
         return (document[self._sort_field()], key_of(document["id"]).url)
 
-    # How far the index has come
+    # How recent the index is
 
-    def _mark_facet(self) -> Json:
-        """Counts over the markers, from the searcher that answers the rest."""
+    def _marker_facet(self) -> Json:
+        """Return a facet over the markers. The same searcher computes it."""
         if self._one:
-            only = f"{self._marks} +id:{quoted(marker_id(self._one.revision.repo))}"
+            only = f"{self._markers} +id:{quoted(marker_id(self._one.revision.repo))}"
             return {
                 "type": "query",
                 "q": "*:*",
@@ -183,10 +180,10 @@ class Question:
             facets["parts"] = {
                 "type": "query",
                 "q": "*:*",
-                "domain": {"query": f"{self._marks} +({' '.join(reached)})"},
+                "domain": {"query": f"{self._markers} +({' '.join(reached)})"},
             }
         if self._scope.heads:
-            only = f"{self._marks} +{listed('repo', 'heads')}"
+            only = f"{self._markers} +{listed('repo', 'heads')}"
             facets["heads"] = {
                 "type": "query",
                 "q": "*:*",
@@ -195,24 +192,27 @@ class Question:
             }
         return {"type": "query", "q": "*:*", "facet": facets}
 
-    def _distance(self, marks: Json) -> int:
-        """Revisions that are missing, at least one if any is; for several parts: how many of them
-        miss some.
+    def _distance(self, markers: Json) -> int:
+        """Return how many revisions are not indexed.
+
+        For several parts it is the number of parts that lack revisions.
         """
         if self._one:
             number = self._one.revision.number
-            return max(0, number - int(marks["rev"])) if marks["count"] else number + 1
-        return len(self._scope.parts) - int(marks["parts"]["count"]) if self._scope.parts else 0
+            return max(0, number - int(markers["rev"])) if markers["count"] else number + 1
+        return len(self._scope.parts) - int(markers["parts"]["count"]) if self._scope.parts else 0
 
 
 def _rows_of(part: Part) -> str:
     number = part.revision.number
-    return f"+repo:{part.revision.repo} +from_rev:[{part.since} TO {number}] +to_rev:[{number + 1} TO *]"
+    born = f"from_rev:[{part.since} TO {number}]"
+    return f"+repo:{part.revision.repo} +{born} +to_rev:[{number + 1} TO *]"
 
 
 def _wanted(wanted: Filter) -> list[str]:
-    """The tokens of a filter's values. The first stands twice: a list that is empty as a text would
-    count as no list.
+    """Return the tokens of a filter's values.
+
+    The first one is repeated, because Solr ignores a list parameter that is an empty text.
     """
     if wanted.name == "extras":
         made = [str(fields.extras_token(wanted.path, value)) for value in wanted.values]
@@ -221,19 +221,20 @@ def _wanted(wanted: Filter) -> list[str]:
     return made[:1] + made
 
 
-def _places(name: str, param: str) -> str:
-    """Where a filter looks."""
+def _fields_of(name: str, param: str) -> str:
+    """Return the fields that a filter searches."""
     if name == "extras":
         return listed("extras", param)
     if name in ("user", "org"):
-        return f"+{listed('is_owner', param)} +is_ownerType:{'user' if name == 'user' else 'organization'}"
+        owner_type = "user" if name == "user" else "organization"
+        return f"+{listed('is_owner', param)} +is_ownerType:{owner_type}"
     if name.startswith("concept") and name != "conceptClass":  # either end of a mapping
         return " ".join(listed(f"is_{end}C{name[1:]}", param) for end in ("from", "to"))
     return listed(f"is_{name}", param)
 
 
 def listed(field: str, param: str) -> str:
-    """One of the values in a parameter."""
+    """Return a query for rows whose field has one of the values in a parameter."""
     return f'{{!terms f={field} separator="{SEPARATOR}" v=${param}}}'
 
 
@@ -241,27 +242,35 @@ def listed(field: str, param: str) -> str:
 
 
 def words(wanted: Sequence[Term]) -> str:
-    """`q` in Solr's syntax: every term must match, and a name that is the whole text comes first."""
+    """Return `q` in Solr's syntax.
+
+    Every term must match. A name that equals the whole text comes first.
+    """
     if not wanted:
         return "*:*"
-    places = [
+    clauses = [
         [
             *(_beginning(term) if term.prefix else _term(term)),
-            *_others(_ways(term, len(wanted)), term.prefix),
+            *_spelled(_other_spellings(term, len(wanted)), term.prefix),
         ]
         for term in wanted
     ]
-    for place, (one, other) in enumerate(pairwise(wanted)):
-        if not (one.prefix or one.phrase or other.prefix or other.phrase):  # "x ray" finds xray too
-            joined = _others([one.text + other.text], False)
-            places[place] += joined
-            places[place + 1] += joined
+    for position, (one, other) in enumerate(pairwise(wanted)):
+        if not (
+            one.prefix or one.phrase or other.prefix or other.phrase
+        ):  # "x ray" also finds xray
+            joined = _spelled([one.text + other.text], False)
+            clauses[position] += joined
+            clauses[position + 1] += joined
     whole = quoted(parted(" ".join(term.text for term in wanted)))
-    return " ".join([*(f"+({' '.join(one)})" for one in places), f"q_whole:{whole}^15"])
+    return " ".join([*(f"+({' '.join(one)})" for one in clauses), f"q_whole:{whole}^15"])
 
 
 def _term(term: Term) -> list[str]:
-    """The places of a word or a phrase. A word with marks inside is a phrase to Solr's analysis."""
+    """Return the clauses of a word or a phrase.
+
+    Solr's analysis turns a word with marks inside into a phrase.
+    """
     return [
         f"{field}:{quoted((plain if field in _CODES else parted)(term.text))}^{weight}"
         for field, weight in _WORD
@@ -269,9 +278,7 @@ def _term(term: Term) -> list[str]:
 
 
 def _beginning(term: Term) -> list[str]:
-    """The places of a word's beginning. Of a word with marks inside, the last part is the beginning
-    of a word.
-    """
+    """Return the clauses of a prefix. Only the last part of a word with markers is a prefix."""
     return [
         f"{field}:{_escaped(plain(term.text)[:LONGEST])}*^{weight}"
         for field, weight in _WORD
@@ -280,30 +287,30 @@ def _beginning(term: Term) -> list[str]:
 
 
 def _begins(field: str, weight: float, text: str) -> str:
-    *before, last = _pieces(plain(text)) or [text]
-    # pairs of characters stand for longer words in scripts without spaces: what begins with those
-    # holds them
+    *before, last = _parts(plain(text)) or [text]
+    # In scripts without spaces words are indexed as pairs of characters, so a prefix contains them.
     end = (
         f"{field}:{quoted(last)}"
         if len(last) > 2 and _UNSPACED.search(last)
         else f"{field}:{_escaped(last[:LONGEST])}*"
     )
-    return f"(+{' +'.join([*(f'{field}:{quoted(piece)}' for piece in before), end])})^{weight}"
+    return f"(+{' +'.join([*(f'{field}:{quoted(part)}' for part in before), end])})^{weight}"
 
 
-def _pieces(text: str) -> list[str]:
-    """A text parted at its marks. Vowel signs (Hindi, Tamil, Arabic) and joiners stay in their
-    words, as Solr's tokenizer leaves them.
+def _parts(text: str) -> list[str]:
+    """Split a text at its marks.
+
+    Vowel signs (Hindi, Tamil, Arabic) and joiners stay in their words, as in Solr's tokenizer.
     """
     inside = (
         char if char.isalnum() or char in _JOINERS or unicodedata.category(char)[0] == "M" else " "
         for char in text
     )
-    return [piece for piece in "".join(inside).split() if any(map(str.isalnum, piece))]
+    return [part for part in "".join(inside).split() if any(map(str.isalnum, part))]
 
 
-def _ways(term: Term, terms_in_all: int) -> list[str]:
-    """Other ways to write a term: other spellings, closed, joined or in two parts."""
+def _other_spellings(term: Term, terms_in_all: int) -> list[str]:
+    """Return other spellings of a term, also without hyphens, joined, or as two words."""
     if terms_in_all > FEW:
         return []
     text = term.text.casefold()
@@ -328,23 +335,27 @@ def _ways(term: Term, terms_in_all: int) -> list[str]:
     return found
 
 
-def _others(ways: Sequence[str], prefix: bool) -> list[str]:
+def _spelled(others: Sequence[str], prefix: bool) -> list[str]:
     if prefix:
-        return [_begins(field, weight, way) for way in ways for field, weight in _OTHER]
-    return [f"{field}:{quoted(parted(way))}^{weight}" for way in ways for field, weight in _OTHER]
+        return [_begins(field, weight, spelling) for spelling in others for field, weight in _OTHER]
+    return [
+        f"{field}:{quoted(parted(spelling))}^{weight}"
+        for spelling in others
+        for field, weight in _OTHER
+    ]
 
 
 def quoted(text: str) -> str:
-    """A text that Solr's syntax takes as it is."""
+    """Return a text as a quoted string of Solr's syntax."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _escaped(text: str) -> str:
-    """The same without quotation marks, so that a `*` may follow."""
+    """Escape a text without quoting it, so that a `*` may follow."""
     return "".join(character if character.isalnum() else f"\\{character}" for character in text)
 
 
-# Answers
+# Responses
 
 
 def key_of(document_id: str) -> Key:

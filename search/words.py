@@ -1,7 +1,7 @@
-"""What a search text means, before any engine looks for it. Pure.
+"""The terms of a search text, for all engines.
 
-Nothing of an engine's own syntax has a meaning here: what is no phrase in quotation marks and no
-`*` at the end of a word is plain words.
+Only quotation marks around a phrase and `*` at the end of a word have a meaning. Everything else is
+plain words; no engine's own syntax is recognised.
 """
 
 import re
@@ -9,25 +9,26 @@ import unicodedata
 from dataclasses import dataclass
 
 MOST_TERMS = 100
-"""Terms that count; of a longer text the first do."""
-_PIECE = re.compile(r'"([^"]*)"\**|([^\s"\0]+)')
+"""Most terms. The rest of a longer text is ignored."""
+_PART = re.compile(r'"([^"]*)"\**|([^\s"\0]+)')
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word, or a phrase: words that stand together in this order."""
+    """A word, or a phrase: consecutive words in this order."""
 
     text: str
     phrase: bool = False
-    prefix: bool = False  # the word may go on
+    prefix: bool = False  # the word may continue
 
 
 def terms(text: str) -> tuple[Term, ...]:
-    """The terms of `q`, all of which must be found, each once. Without a letter or digit there are
-    none: nothing is asked for.
+    """Return the distinct terms of `q`. An entry must contain all of them.
+
+    Text without a letter or digit has no terms.
     """
     found: dict[tuple[str, bool, bool], Term] = {}
-    for phrase, plain in _PIECE.findall(unicodedata.normalize("NFC", text)):
+    for phrase, plain in _PART.findall(unicodedata.normalize("NFC", text)):
         for term in [_phrase(phrase)] if phrase else _words(plain):
             if any(char.isalnum() for char in term.text):
                 found.setdefault((term.text.casefold(), term.phrase, term.prefix), term)

@@ -1,8 +1,8 @@
-"""`make demo`: the main job on a real terminology, with servers of its own, ended by checks. Safe
-to run again: then it changes nothing.
+"""`make demo`: load, release, export and download a real terminology, and check the result.
 
-ICD-10-CM is loaded, released as a version, exported; the archives are fetched over HTTP, checked
-entry by entry against what was loaded, and left in OCL_HOME/demo (var/demo).
+It starts its own servers. ICD-10-CM is imported, released as a version and exported. The archives
+are downloaded over HTTP to OCL_HOME/demo (var/demo) and compared with the input, entry by entry. A
+second run changes nothing.
 """
 
 import codecs
@@ -44,21 +44,21 @@ CHUNK = 2**20
 
 
 class DemoFailed(Exception):
-    """A step of the demo did not do what it must; the text says which and why."""
+    """A step of the demo failed. The text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """One downloaded file."""
+    """A downloaded archive."""
 
     file: Path
     size: int
     sha256: str
-    same: bool  # as the file of this name that was there before
+    same: bool  # the same bytes as those of an earlier run
 
 
 def demo(server: LocalRun) -> None:
-    """Do the whole job on a running server. Raises DemoFailed."""
+    """Run all steps on a running server. Raises DemoFailed."""
     tell("reading ICD-10-CM")
     listed = icd10cm.codes()
     load = load_all(server, listed)
@@ -73,12 +73,12 @@ def demo(server: LocalRun) -> None:
     concepts = {code.id: content(icd10cm.concept(code)) for code in listed}
     contents = {check(archive.file, concepts, pairs) for archive in archives}
     if len(contents) != 1:
-        raise DemoFailed("the two archives hold different documents")
-    tell_figures(server, load, released, waited, archives, contents.pop())
+        raise DemoFailed("the two archives contain different documents")
+    print_figures(server, load, released, waited, archives, contents.pop())
 
 
 def load_all(server: LocalRun, listed: list[Code]) -> Report:
-    """Import everything. Raises DemoFailed when a line is refused."""
+    """Import all lines. Raises DemoFailed when a line is refused."""
     settings = server.settings
     store = Store(
         Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key
@@ -88,9 +88,9 @@ def load_all(server: LocalRun, listed: list[Code]) -> Report:
     total = 2 + len(listed) + len(mapped(listed))
     options = Options()
     task = task_key(icd10cm.edition(), options, caller)
-    with progress("loading", total) as told:
+    with progress("loading", total) as update:
         report = run(
-            store, caller, lines, options, task, lambda so_far, results: told(results[-1].line)
+            store, caller, lines, options, task, lambda so_far, results: update(results[-1].line)
         )
     if report.processed != total or report.refused:
         first = next(
@@ -107,12 +107,12 @@ def load_all(server: LocalRun, listed: list[Code]) -> Report:
 
 
 def mapped(listed: list[Code]) -> set[tuple[str, str]]:
-    """Every (parent, child)."""
+    """Return all pairs (parent, child)."""
     return {(above, code.id) for code in listed if (above := icd10cm.parent_id(code))}
 
 
 def release(server: LocalRun) -> bool:
-    """Make the version; False when it is there already."""
+    """Create the version. Returns False when it exists already."""
     with call(server, "GET", VERSION_URL, missing=True) as (status, _, _):
         if status == 200:
             return False
@@ -126,44 +126,46 @@ def release(server: LocalRun) -> bool:
 
 
 def wait_for_export(server: LocalRun, entries: int) -> float:
-    """Wait until the export of so many entries is ready, as a client does; the seconds that it
-    took. Has it made where nobody did.
+    """Wait for the export as a client does, and return the seconds that it took.
+
+    A missing export is requested. `entries` is the number of entries in it.
     """
     begun = time.monotonic()
-    with progress("exporting", entries) as told:
+    with progress("exporting", entries) as update:
         while True:
             with call(server, "HEAD", f"{VERSION_URL}export/") as (status, headers, _):
                 ready = status == 200
             if not ready:
                 with call(server, "GET", f"{VERSION_URL}export/") as (status, headers, body):
                     ready = status == 200
-                    told(entries if ready else json.load(body)["processed"] or 0)
+                    update(entries if ready else json.load(body)["processed"] or 0)
             if ready:
-                told(entries)
+                update(entries)
                 return time.monotonic() - begun
             if time.monotonic() - begun > PATIENCE:
                 raise DemoFailed(
-                    f"the export was not ready after {PATIENCE:.0f} s; its state is {headers['exportStatus']}"
+                    f"the export was not ready after {PATIENCE:.0f} s, "
+                    f"its status is {headers['exportStatus']}"
                 )
             time.sleep(min(float(headers["Retry-After"] or 1), 1.0))
 
 
 def fetch(server: LocalRun, folder: Path, form: str) -> Archive:
-    """Download one archive whole, in the place of an older one of its name."""
+    """Download an archive. It replaces an older file of the same name."""
     with call(server, "GET", f"{VERSION_URL}export/?format={form}") as (status, headers, body):
         name = headers.get_filename()
         if status != 200 or not name or Path(name).name != name:
-            raise DemoFailed(f"the export answered {status} with the file name {name!r}")
+            raise DemoFailed(f"the export returned {status} with the file name {name!r}")
         file, part = folder / name, folder / f".{name}.part"
         digest, size = hashlib.sha256(), 0
         with (
             open(part, "wb") as out,
-            progress(f"downloading the {form}, bytes", int(headers["Content-Length"])) as told,
+            progress(f"downloading the {form}, bytes", int(headers["Content-Length"])) as update,
         ):
             while chunk := body.read(CHUNK):
                 digest.update(chunk)
                 size += out.write(chunk)
-                told(size)
+                update(size)
         if size != int(headers["Content-Length"]):
             raise DemoFailed(
                 f"the {form} has {size} bytes, {headers['Content-Length']} were announced"
@@ -174,8 +176,9 @@ def fetch(server: LocalRun, folder: Path, form: str) -> Archive:
 
 
 def content(concept: Mapping[str, Any]) -> bytes:
-    """A digest of what a concept says, the same of the line that was loaded and of the entry that
-    is exported.
+    """Return a digest of a concept's content.
+
+    An imported line and its exported entry have the same digest.
     """
     names = [
         (name["name"], name["locale"], name["name_type"], name.get("locale_preferred", False))
@@ -185,21 +188,20 @@ def content(concept: Mapping[str, Any]) -> bytes:
         (entry["description"], entry["locale"], entry["description_type"])
         for entry in concept["descriptions"]
     ]
-    said = [
+    fields = [
         concept["concept_class"],
         concept["datatype"],
         names,
         descriptions,
         concept.get("extras") or {},
     ]
-    return hashlib.blake2b(jsonio.dumps_sorted(said), digest_size=16).digest()
+    return hashlib.blake2b(jsonio.dumps_sorted(fields), digest_size=16).digest()
 
 
 def check(file: Path, concepts: Mapping[str, bytes], pairs: Set[tuple[str, str]]) -> str:
-    """Compare an archive with what was loaded, entry by entry: the `content` of each concept by id,
-    and every (parent, child).
+    """Compare an archive with the input: the `content` of each concept, and all pairs.
 
-    Returns the SHA-256 of its document. Raises DemoFailed.
+    Returns the SHA-256 of export.json. Raises DemoFailed.
     """
     left, unmapped = dict(concepts), set(pairs)
     with opened(file) as document:
@@ -213,14 +215,15 @@ def check(file: Path, concepts: Mapping[str, bytes], pairs: Set[tuple[str, str]]
                 or concept["display_name"] != concept["names"][0]["name"]
             ):
                 raise DemoFailed(
-                    f"{file.name}: {concept['id']} is not as it was loaded, or is there twice"
+                    f"{file.name}: {concept['id']} differs from the input, or occurs twice"
                 )
         text.until('"mappings":[')
         for mapping in text.entries():
             pair = (mapping["from_concept_code"], mapping["to_concept_code"])
             if pair not in unmapped or mapping["map_type"] != icd10cm.PARENT_OF:
                 raise DemoFailed(
-                    f"{file.name}: the mapping {mapping['id']} is not as it was loaded, or is there twice"
+                    f"{file.name}: the mapping {mapping['id']} differs from the input, "
+                    "or occurs twice"
                 )
             unmapped.remove(pair)
         hashed.rest()
@@ -228,34 +231,32 @@ def check(file: Path, concepts: Mapping[str, bytes], pairs: Set[tuple[str, str]]
         raise DemoFailed(f"{file.name} lacks {len(left)} concepts and {len(unmapped)} mappings")
     if (head["id"], head["released"], head["active_concepts"]) != (RELEASE, True, len(concepts)):
         raise DemoFailed(
-            f"{file.name} does not say that it is release {RELEASE} with {len(concepts)} concepts"
+            f"{file.name} is not labelled as release {RELEASE} with {len(concepts)} concepts"
         )
     return hashed.digest.hexdigest()
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[IO[bytes]]:
-    """The one document in an archive; the archive's own checksums are checked as it is read to its
-    end.
-    """
+    """Open the document in an archive. Reading it to its end verifies the archive's checksums."""
     if file.suffix == ".zip":
         with zipfile.ZipFile(file) as archive:
             if archive.namelist() != ["export.json"]:
-                raise DemoFailed(f"{file.name} holds {archive.namelist()}")
+                raise DemoFailed(f"{file.name} contains {archive.namelist()}")
             with archive.open("export.json") as document:
                 yield document
         return
     with tarfile.open(file, "r:gz") as tarball:
         if tarball.getnames() != ["export.json"]:
-            raise DemoFailed(f"{file.name} holds {tarball.getnames()}")
+            raise DemoFailed(f"{file.name} contains {tarball.getnames()}")
         found = tarball.extractfile("export.json")
-        assert found is not None  # it is a plain file
+        assert found is not None  # export.json is a regular file
         with found as document:
             yield document
 
 
 class Hashed:
-    """A file that is hashed while it is read."""
+    """A file that computes its SHA-256 while it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -272,7 +273,7 @@ class Hashed:
 
 
 class Text:
-    """A long JSON document, read piece by piece from its start. Memory: one piece."""
+    """A parser for a long JSON document. It keeps one chunk in memory."""
 
     def __init__(self, document: Hashed) -> None:
         self._document = document
@@ -282,14 +283,14 @@ class Text:
         self._characters = codecs.getincrementaldecoder("utf-8")()
 
     def until(self, mark: str) -> str:
-        """What comes before the mark, which is passed over."""
+        """Return the text before the mark and skip the mark."""
         while (found := self._text.find(mark, self._at)) < 0:
             self._more()
         before, self._at = self._text[self._at : found], found + len(mark)
         return before
 
     def entries(self) -> Iterator[Mapping[str, Any]]:
-        """The objects of the list that begins here."""
+        """Yield the objects of the list that begins here."""
         while True:
             while self._at >= len(self._text):
                 self._more()
@@ -301,16 +302,16 @@ class Text:
                 continue
             try:
                 entry, self._at = self._decoder.raw_decode(self._text, self._at)
-            except json.JSONDecodeError:  # it goes on in the next piece
+            except json.JSONDecodeError:  # the entry continues in the next chunk
                 self._more()
                 continue
             yield entry
 
     def _more(self) -> None:
-        piece = self._document.read(4 * CHUNK)
-        if not piece:
-            raise DemoFailed("export.json ends before its last list does")
-        self._text, self._at = self._text[self._at :] + self._characters.decode(piece), 0
+        chunk = self._document.read(4 * CHUNK)
+        if not chunk:
+            raise DemoFailed("export.json is truncated")
+        self._text, self._at = self._text[self._at :] + self._characters.decode(chunk), 0
 
 
 @contextmanager
@@ -322,26 +323,26 @@ def call(
     *,
     missing: bool = False,
 ) -> Iterator[tuple[int, Message, IO[bytes]]]:
-    """One request as the superuser: status, headers, body. Raises DemoFailed for a failure;
-    `missing`: 404 is an answer.
+    """Send a request as the superuser. Yields status, headers and body.
+
+    Raises DemoFailed on an error status, except on 404 with `missing`.
     """
     headers = {"Authorization": f"Token {server.token}", "Content-Type": "application/json"}
     data = None if body is None else jsonio.dumps(body)
     try:
         with urlopen(
             Request(server.url + path, data=data, headers=headers, method=method), timeout=60
-        ) as answer:
-            yield answer.status, answer.headers, answer
+        ) as response:
+            yield response.status, response.headers, response
     except HTTPError as error:
         with error:
             if error.code == 404 and missing:
                 yield 404, error.headers, error
             else:
-                raise DemoFailed(
-                    f"{method} {path} answered {error.code}: {error.read(1000).decode(errors='replace')}"
-                ) from error
+                text = error.read(1000).decode(errors="replace")
+                raise DemoFailed(f"{method} {path} returned {error.code}: {text}") from error
     except URLError as error:
-        raise DemoFailed(f"{method} {path} got no answer: {error.reason}") from error
+        raise DemoFailed(f"{method} {path} got no response: {error.reason}") from error
 
 
 def hash_of(file: Path) -> str:
@@ -353,7 +354,7 @@ def tell(line: str) -> None:
     print(line, flush=True)
 
 
-def tell_figures(
+def print_figures(
     server: LocalRun,
     load: Report,
     released: bool,
@@ -365,19 +366,18 @@ def tell_figures(
     tell("")
     tell(f"load      {load.message}")
     if load.continued:
-        tell(f"          went on after line {load.continued:,}, which an earlier run had reached")
+        tell(f"          continued after line {load.continued:,}, which an earlier run had reached")
     handled = load.processed - load.continued
     tell(f"          {load.seconds:.1f} s, {handled / max(load.seconds, 0.001):,.0f} rows/s")
-    tell(
-        f"release   {RELEASE} {'made' if released else 'was there already'}; its export was ready after {waited:.1f} s"
-    )
+    state = "created" if released else "existed already"
+    tell(f"release   {RELEASE} {state}, its export was ready after {waited:.1f} s")
     for archive in archives:
-        again = ", the same bytes as last time" if archive.same else ""
+        again = ", the same bytes as before" if archive.same else ""
         tell(f"archive   {archive.file}  {archive.size:,} bytes{again}")
         tell(f"          sha256 {archive.sha256}")
-    tell(f"document  export.json in both, every code and parent there as loaded  sha256 {document}")
+    tell(f"document  export.json, equal in both and to the input  sha256 {document}")
     if not fresh and not released and all(archive.same for archive in archives):
-        tell("nothing has changed: all of it was there already")
+        tell("nothing has changed: everything existed already")
     source = f"{server.url}{SOURCE_URL}"
     tell("")
     tell("make run   starts the server with this data; then try")
@@ -389,8 +389,9 @@ def tell_figures(
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run the demo. Returns the exit code: 0 only when every check has passed; else one line on
-    stderr says what did not.
+    """Run the demo and return the exit code: 0 when every check has passed.
+
+    Otherwise one line on stderr gives the reason.
     """
     stop_on_signals()
     try:
@@ -398,7 +399,7 @@ def main(environ: Mapping[str, str]) -> int:
         with local_servers(environ, tell) as server:
             demo(server)
     except KeyboardInterrupt:
-        print("stopped; make demo goes on from there", flush=True)
+        print("stopped; the next make demo continues", flush=True)
         return 130
     except (DemoFailed, LocalError, BadSetting, OclError, OSError) as error:
         print(f"make demo: {error}", file=sys.stderr, flush=True)

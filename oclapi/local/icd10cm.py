@@ -1,8 +1,8 @@
-"""ICD-10-CM, the clinical modification of ICD-10 by the CDC (public domain), as lines of an import.
+"""ICD-10-CM, the clinical modification of ICD-10 by the CDC (public domain), as import lines.
 
-Read from the package simple_icd_10_cm, which carries the tabular list. A concept's id is its code.
-39 blocks hold a single category of the same code (B10): such a block has the range as its id
-(B10-B10), as the others have.
+The package simple_icd_10_cm contains the tabular list. The id of a concept is its code. 39 blocks
+contain a single category of the same code (B10). The id of such a block is a range (B10-B10), like
+the ids of the other blocks.
 """
 
 import warnings
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-with warnings.catch_warnings():  # it reads its data, 2 s long, in a way that newer Pythons warn of
+with warnings.catch_warnings():  # it reads its data with a deprecated function (2 s)
     warnings.simplefilter("ignore", DeprecationWarning)
     import simple_icd_10_cm as icd
 
@@ -26,7 +26,7 @@ NOTES = (
     (icd.get_excludes1, "Excludes1"),
     (icd.get_excludes2, "Excludes2"),
 )
-"""Lists of texts, and the description type of each."""
+"""Functions that return lists of texts, with the description type."""
 INSTRUCTIONS = (
     (icd.get_notes, "Note"),
     (icd.get_code_first, "Code first"),
@@ -34,32 +34,28 @@ INSTRUCTIONS = (
     (icd.get_code_also, "Code also"),
     (icd.get_seven_chr_note, "Seventh character"),
 )
-"""Single texts, likewise."""
+"""Functions that return one text, with the description type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One entry of the tabular list. `block`: the block, where a category has the same code."""
+    """An entry of the tabular list. `block` tells a block from a category of the same code."""
 
     code: str
     block: bool
     id: str
 
-    def ask(self, question: Any) -> Any:
-        return question(self.code, prioritize_blocks=self.block)
+    def get(self, function: Any) -> Any:
+        return function(self.code, prioritize_blocks=self.block)
 
 
 def edition() -> str:
-    """What the entries were read from, and the form that `lines` gives them: another value, another
-    import.
-    """
+    """Return the edition of the package and of the lines. A new value makes a new import."""
     return f"simple-icd-10-cm {version('simple-icd-10-cm')}, form 1"
 
 
 def codes() -> list[Code]:
-    """Every chapter, block, category and code, in the order of the tabular list: a parent comes
-    before its children.
-    """
+    """Return all chapters, blocks, categories and codes. Parents come before their children."""
     listed = icd.get_all_codes(True)
     found: list[Code] = []
     seen: set[str] = set()
@@ -73,18 +69,17 @@ def codes() -> list[Code]:
 
 
 def parent_id(code: Code) -> str | None:
-    """The id of the entry above, None for a chapter. A category alone in its block has the block's
-    code above it.
-    """
-    above = code.ask(icd.get_parent)
-    if not above:
+    """Return the id of the parent, or None for a chapter."""
+    parent = code.get(icd.get_parent)
+    if not parent:
         return None
-    return f"{above}-{above}" if above == code.code else str(above)
+    return f"{parent}-{parent}" if parent == code.code else str(parent)
 
 
 def lines(listed: list[Code]) -> Iterator[Mapping[str, Any]]:
-    """The organisation, the source, its concepts, then a mapping from each parent to each of its
-    children, with the child's id.
+    """Yield the lines of the organisation, the source, its concepts and its mappings.
+
+    A mapping leads from each parent to each of its children and has the child's id.
     """
     yield {
         "type": "Organization",
@@ -99,40 +94,42 @@ def lines(listed: list[Code]) -> Iterator[Mapping[str, Any]]:
         "name": SOURCE,
         "source_type": "Dictionary",
         "default_locale": "en",
-        "full_name": "International Classification of Diseases, Tenth Revision, Clinical Modification",
+        "full_name": (
+            "International Classification of Diseases, Tenth Revision, Clinical Modification"
+        ),
     }
     for code in listed:
         yield concept(code)
     for code in listed:
-        above = parent_id(code)
-        if above:
+        parent = parent_id(code)
+        if parent:
             yield {
                 "type": "Mapping",
                 "source_url": SOURCE_URL,
                 "id": code.id,
                 "map_type": PARENT_OF,
-                "from_concept_url": f"{SOURCE_URL}concepts/{above}/",
+                "from_concept_url": f"{SOURCE_URL}concepts/{parent}/",
                 "to_concept_url": f"{SOURCE_URL}concepts/{code.id}/",
             }
 
 
 def concept(code: Code) -> Mapping[str, Any]:
-    """The line of one entry: its title and inclusion terms as names, its notes as descriptions."""
-    title = str(code.ask(icd.get_description))
+    """Return the line of an entry: title and inclusion terms are names, notes are descriptions."""
+    title = str(code.get(icd.get_description))
     synonyms = dict.fromkeys(
-        term for term in code.ask(icd.get_inclusion_term) if term.strip() and term != title
+        term for term in code.get(icd.get_inclusion_term) if term.strip() and term != title
     )
     names = [
         {"name": title, "locale": "en", "locale_preferred": True, "name_type": "FULLY_SPECIFIED"}
     ]
     names += [{"name": term, "locale": "en", "name_type": "Synonym"} for term in synonyms]
     notes = [
-        (text, kind) for question, kind in NOTES for text in code.ask(question) if text.strip()
+        (text, kind) for function, kind in NOTES for text in code.get(function) if text.strip()
     ]
     notes += [
-        (text, kind) for question, kind in INSTRUCTIONS if (text := code.ask(question)).strip()
+        (text, kind) for function, kind in INSTRUCTIONS if (text := code.get(function)).strip()
     ]
-    seventh = code.ask(icd.get_seven_chr_def)
+    seventh = code.get(icd.get_seven_chr_def)
     return {
         "type": "Concept",
         "source_url": SOURCE_URL,
@@ -152,4 +149,4 @@ def _class(code: Code) -> str:
         return "Chapter"
     if code.block or (icd.is_block(code.code) and not icd.is_category(code.code)):
         return "Block"
-    return "Diagnosis" if code.ask(icd.is_leaf) else "Category"
+    return "Diagnosis" if code.get(icd.is_leaf) else "Category"

@@ -1,6 +1,4 @@
-"""How far a long work is, told on the terminal: a bar where there is one, a plain line now and then
-where there is none.
-"""
+"""Progress of long work: a bar on a terminal, else a plain line every few seconds."""
 
 import sys
 import time
@@ -10,24 +8,24 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-EndpointDoc = Callable[[int], None]
-"""Called with how much is done in all."""
+Update = Callable[[int], None]
+"""Called with the number of steps that are done."""
 
-PAUSE = 5.0  # seconds between two plain lines
+PAUSE = 5.0  # seconds between plain lines
 
 
 @contextmanager
-def progress(title: str, total: int, start: int = 0) -> Iterator[EndpointDoc]:
-    """Show how far a work of `total` steps is, `start` of which were done before."""
+def progress(title: str, total: int, start: int = 0) -> Iterator[Update]:
+    """Show the progress of work with `total` steps, of which `start` were done before."""
     if sys.stdout.isatty():
-        with _bar(title, total, start) as told:
-            yield told
+        with _bar(title, total, start) as update:
+            yield update
     else:
         yield _lines(title, total, start)
 
 
 @contextmanager
-def _bar(title: str, total: int, start: int) -> Iterator[EndpointDoc]:
+def _bar(title: str, total: int, start: int) -> Iterator[Update]:
     begun = time.monotonic()
     columns = (
         TextColumn("{task.description}"),
@@ -41,17 +39,17 @@ def _bar(title: str, total: int, start: int) -> Iterator[EndpointDoc]:
         yield lambda done: bars.update(task, completed=done, pace=_pace(done - start, begun))
 
 
-def _lines(title: str, total: int, start: int) -> EndpointDoc:
+def _lines(title: str, total: int, start: int) -> Update:
     begun = last = time.monotonic()
 
-    def told(done: int) -> None:
+    def update(done: int) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= PAUSE or done >= total:
             last = now
             print(f"{title}: {done:,} of {total:,}, {_pace(done - start, begun)}", flush=True)
 
-    return told
+    return update
 
 
 def _pace(done: int, begun: float) -> str:

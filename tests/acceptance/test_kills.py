@@ -45,7 +45,7 @@ def site():
 
 
 @dataclass
-class EndpointDoc:
+class Seen:
     """What the server said of each write; a write is known by the text that it stored."""
 
     yes: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Writer(threading.Thread):
 
     def __init__(self, client, source, name):
         super().__init__(name=name)
-        self.client, self.source, self.told = client, source, EndpointDoc()
+        self.client, self.source, self.seen = client, source, Seen()
         self._stopped = threading.Event()
         self._texts = (f"{name}-{number}" for number in range(10**9))
 
@@ -76,7 +76,7 @@ class Writer(threading.Thread):
                 f"{self.source}concepts/",
                 concept_body(made, extras={"written": made}),
             )
-            if made in self.told.yes:
+            if made in self.seen.yes:
                 edited = next(self._texts)
                 self.write(
                     edited,
@@ -97,18 +97,18 @@ class Writer(threading.Thread):
         try:
             answer = send(url, body)
         except NO_ANSWER:
-            self.told.nothing.append(text)
+            self.seen.nothing.append(text)
             self._stopped.wait(0.02)
             return
-        self.told.slowest = max(self.told.slowest, answer.seconds)
+        self.seen.slowest = max(self.seen.slowest, answer.seconds)
         if answer.status in (200, 201):
-            self.told.yes.append(text)
+            self.seen.yes.append(text)
         elif answer.status == 503 and "unknown" in answer.json["detail"]:
-            self.told.nothing.append(text)
+            self.seen.nothing.append(text)
         elif answer.status == 503 and answer.headers["Retry-After"]:
-            self.told.no.append(text)
+            self.seen.no.append(text)
         else:
-            self.told.faults.append((text, answer.status, answer.body[:500]))
+            self.seen.faults.append((text, answer.status, answer.body[:500]))
 
     def stop(self):
         self._stopped.set()
@@ -117,7 +117,7 @@ class Writer(threading.Thread):
 
 @contextmanager
 def writers(site, source):
-    """Clients that write meanwhile; gives what they were told."""
+    """Run writers in the background. Yields the responses that they saw."""
     threads = [
         Writer(Client(site.url, site.client.token, patience=60), source, f"w{number}")
         for number in range(WRITERS)
@@ -125,7 +125,7 @@ def writers(site, source):
     for thread in threads:
         thread.start()
     try:
-        yield [thread.told for thread in threads]
+        yield [thread.seen for thread in threads]
     finally:
         for thread in threads:
             thread.stop()
@@ -157,15 +157,15 @@ def mapping_line(source, start, end):
     }
 
 
-def acknowledged(told):
-    return sum(len(one.yes) for one in told)
+def acknowledged(seen):
+    return sum(len(one.yes) for one in seen)
 
 
-def check_writes(site, source, told):
+def check_writes(site, source, seen):
     """What was acknowledged is there with its content, what was refused is not, and all that is
     visible is whole.
     """
-    assert [fault for one in told for fault in one.faults] == []
+    assert [fault for one in seen for fault in one.faults] == []
     with site.store() as store:
         number = store.repos.by_url(source)["_id"]
         check_repository(store, number)
@@ -176,7 +176,7 @@ def check_writes(site, source, told):
     written = [body["extras"]["written"] for body in bodies if "written" in body["extras"]]
     assert len(written) == len(set(written))
     yes, no, nothing = (
-        {text for one in told for text in getattr(one, kind)} for kind in ("yes", "no", "nothing")
+        {text for one in seen for text in getattr(one, kind)} for kind in ("yes", "no", "nothing")
     )
     assert yes <= set(written)
     assert not no & set(written)
@@ -192,36 +192,36 @@ def check_writes(site, source, told):
 
 def test_writes_survive_the_web_server_being_killed_again_and_again(site):
     source = hub(site, "web")
-    with writers(site, source) as told:
+    with writers(site, source) as seen:
         for _ in range(KILLS):
-            before = acknowledged(told)
-            until(lambda before=before: acknowledged(told) > before + 20)
+            before = acknowledged(seen)
+            until(lambda before=before: acknowledged(seen) > before + 20)
             site.kill("web")
             site.start("web")
-        until(lambda: acknowledged(told) > before + 40)
-    check_writes(site, source, told)
-    assert any(one.nothing for one in told)
+        until(lambda: acknowledged(seen) > before + 40)
+    check_writes(site, source, seen)
+    assert any(one.nothing for one in seen)
 
 
 def test_writes_survive_the_database_being_killed(site):
     source = hub(site, "mongod")
-    with writers(site, source) as told:
+    with writers(site, source) as seen:
         for turn in range(2):
-            before = acknowledged(told)
-            until(lambda before=before: acknowledged(told) > before + 20)
-            refused = [len(one.no) for one in told]
+            before = acknowledged(seen)
+            until(lambda before=before: acknowledged(seen) > before + 20)
+            refused = [len(one.no) for one in seen]
             site.kill("mongod")
-            # it stays away until all who wrote at that moment, and those who came later, were told
+            # it stays away until all who wrote at that moment, and those who came later, were seen
             if turn:
                 until(
                     lambda refused=refused: all(
-                        len(one.no) > before + 1 for one, before in zip(told, refused, strict=True)
+                        len(one.no) > before + 1 for one, before in zip(seen, refused, strict=True)
                     )
                 )
             site.start("mongod")
-        until(lambda: acknowledged(told) > before + 40)
-    check_writes(site, source, told)
-    assert max(one.slowest for one in told) < 15
+        until(lambda: acknowledged(seen) > before + 40)
+    check_writes(site, source, seen)
+    assert max(one.slowest for one in seen) < 15
 
 
 def test_without_the_database_every_request_is_told_soon(site):
@@ -297,16 +297,16 @@ def released(site):
 def failed(site, version):
     """Ask for the export and wait until that has failed; the reason."""
     assert site.client.get(f"{version}export/").status == 208
-    told = until(lambda: site.client.head(f"{version}export/").headers["exportError"])
+    seen = until(lambda: site.client.head(f"{version}export/").headers["exportError"])
     asked = site.client.get(f"{version}export/")
     assert (asked.status, asked.headers["exportStatus"], asked.headers["exportError"]) == (
         500,
         "failed",
-        told,
+        seen,
     )
-    assert told in asked.json["detail"]
+    assert seen in asked.json["detail"]
     assert site.client.head(f"{version}export/").status == 204
-    return told
+    return seen
 
 
 def made_after_all(site, version):

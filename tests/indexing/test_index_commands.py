@@ -213,7 +213,10 @@ def test_an_engine_that_is_away_is_one_line(run, monkeypatch):
     monkeypatch.setenv("SOLR_URL", "http://127.0.0.1:9/solr")
     code, output = run("index-status")
     assert (code, output.count("\n")) == (1, 1)
-    assert output == "Error: the search engine failed: it can't be reached, or cut the connection\n"
+    assert (
+        output
+        == "Error: the search engine failed: it can't be reached, or it closed the connection\n"
+    )
 
 
 def test_a_reindex_that_is_told_to_end_says_so_and_gives_its_lease_back(

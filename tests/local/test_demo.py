@@ -274,8 +274,8 @@ def test_the_whole_way_twice_the_second_time_changes_nothing(part, environ):
         assert f"bytes: {len(data):,} of {len(data):,}, " in first
 
     assert f"{total} processed: {total} unchanged" in second
-    assert "2026 was there already" in second
-    assert "nothing has changed: all of it was there already" in second
+    assert "2026 existed already" in second
+    assert "nothing has changed: everything existed already" in second
     assert re.findall("sha256 ([0-9a-f]{64})", first) == re.findall("sha256 ([0-9a-f]{64})", second)
     assert len(list(Path(environ["OCL_HOME"], "demo").iterdir())) == 2
 
@@ -302,7 +302,7 @@ def test_a_demo_that_is_stopped_says_so_and_one_that_can_not_start_why(part, env
     stopped = start(environ, part)
     assert stopped.stdout.readline() == "starting the servers\n"
     stopped.send_signal(signal.SIGINT)
-    assert ended(stopped) == (130, "stopped; make demo goes on from there\n", "")
+    assert ended(stopped) == (130, "stopped; the next make demo continues\n", "")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", int(environ["PORT"])))
         taken.listen()

@@ -588,7 +588,7 @@ def test_a_solr_that_is_gone_is_unavailable_and_is_used_again_when_it_is_back(in
     with pytest.raises(SearchUnavailable):
         gone.find(None, AT_1, Query("concept"), limit=1)
     monkeypatch.setattr(gone, "_search", index._search)
-    monkeypatch.setattr(gone, "_fits", True)
+    monkeypatch.setattr(gone, "_schema_checked", True)
     assert gone.find(None, AT_1, Query("concept"), limit=1).total == 1
 
 

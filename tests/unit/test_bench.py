@@ -77,7 +77,7 @@ def test_no_made_up_mapping_repeats_another_or_points_to_its_own_concept():
 
 
 def test_made_up_data_can_go_on_where_other_data_ended():
-    first, second = read(10, places=False), read(10, first=11, places=False)
+    first, second = read(10, repositories=False), read(10, first=11, repositories=False)
     ids = [concept["id"] for concept in of_type(first + second, "Concept")]
     assert ids == [str(number) for number in range(1, 21)]
     assert {one["from_concept_url"] for one in of_type(second, "Mapping")} == {
@@ -130,7 +130,7 @@ def test_a_small_run_takes_every_figure_and_its_limit(result):
         "page of 100 concepts",
     )
     connections = ("1 connection", "8 connections")
-    editors = ("4 editors of one source", "4 editors of one source beside a load")
+    editors = ("4 editors of one source", "4 editors of one source during a load")
     expected = {
         "bulk load of 3,500 rows",
         "a version of 1,000 rows",
@@ -149,7 +149,7 @@ def test_a_small_run_takes_every_figure_and_its_limit(result):
         "difference of 100 changes in 3,500 rows",
         "limit=0 with 1,000 concepts and 1,000 mappings",
         *(f"{beside}: {what}" for beside in editors for what in ("edits", "p50 wait", "p95 wait")),
-        "the load beside them",
+        "that load",
     }
     assert expected <= set(figures), expected - set(figures)
 
@@ -181,7 +181,7 @@ def test_every_listing_from_solr_stands_beside_its_query_and_the_built_in_search
     # 100 were changed by then
     assert {
         "index of 3,600 rows",
-        "load with indexing beside it",
+        "load with concurrent indexing",
         "a write until q finds it",
     } <= names
 
