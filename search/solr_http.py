@@ -112,7 +112,7 @@ def _reason(error: Exception, cause: BaseException | None) -> str:
     """Describe a failure for an operator. The libraries' own texts contain object addresses."""
     reason = str(error)[:500]
     if isinstance(cause, requests.Timeout):
-        reason = "it did not respond in time"
+        reason = "its response did not arrive or did not end in time"
     elif isinstance(cause, requests.ConnectionError):
         reason = "it can't be reached, or it closed the connection"
     return f"the search engine failed: {reason}"

@@ -96,7 +96,7 @@ def test_a_reindex_beside_another_says_so(run, store, filled):
         {"_id": "reindex"}, {"$set": {"until": filled.document["updated_on"].replace(year=2100)}}
     )
     code, output = run("reindex")
-    assert (code, "another reindex runs" in output) == (1, True)
+    assert (code, "another reindex is running" in output) == (1, True)
 
 
 def test_status_of_an_index_that_is_up_to_date(run, filled, other):
@@ -219,15 +219,15 @@ def test_an_engine_that_is_away_is_one_line(run, monkeypatch):
     )
 
 
-def test_a_reindex_that_is_told_to_end_says_so_and_gives_its_lease_back(
+def test_a_reindex_that_is_stopped_says_so_and_gives_its_lease_back(
     run, store, filled, monkeypatch
 ):
     whole = index_commands.rebuild_all
 
-    def told_to_end(store, index, told):
+    def stopped(store, index, progress):
         return whole(store, index, lambda rows: os.kill(os.getpid(), signal.SIGTERM))
 
-    monkeypatch.setattr(index_commands, "rebuild_all", told_to_end)
+    monkeypatch.setattr(index_commands, "rebuild_all", stopped)
     handler = signal.getsignal(signal.SIGTERM)
     code, said = run("reindex")
     assert (code, said.splitlines()[-1]) == (130, "stopped; the index in use goes on serving")

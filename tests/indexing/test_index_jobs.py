@@ -381,7 +381,7 @@ def test_an_engine_that_is_away_is_told_once_and_followed_when_it_is_back(
 ):
     source.edit(new_concept("A"))
     with monkeypatch.context() as patch, caplog.at_level(logging.INFO, "jobs.index"):
-        for http in (solr._write, solr._look):
+        for http in (solr._write, solr._lookup):
             patch.setattr(http, "url", "http://127.0.0.1:9/solr/none")
         patch.setattr(solr._admin, "url", "http://127.0.0.1:9/solr")
         for _ in range(3):

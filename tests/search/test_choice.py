@@ -18,16 +18,16 @@ WORDS = Query("concept", text="fever")
 
 @dataclass
 class Stub:
-    """A Solr that answers as it is told, and remembers what it was asked."""
+    """A Solr with a fixed result that records its requests."""
 
     hits: Hits = field(default_factory=lambda: Hits((), 77))
     error: Exception | None = None
-    asked: list[dict[str, object]] = field(default_factory=list)
+    requests: list[dict[str, object]] = field(default_factory=list)
     name: str = "solr"
     meanwhile: object = None
 
     def find(self, session, scope, query, *, limit, skip=0, after=None, fresh=True):
-        self.asked.append({"limit": limit, "skip": skip, "after": after, "fresh": fresh})
+        self.requests.append({"limit": limit, "skip": skip, "after": after, "fresh": fresh})
         if self.meanwhile:
             self.meanwhile()
         if self.error:
@@ -70,7 +70,7 @@ def test_solr_answers_where_there_is_one(ask, one):
     solr = Stub()
     answer = ask(solr, one, PLAIN, limit=5, skip=3, after=(1, "/"))
     assert (answer.engine, answer.hits.total) == ("solr", 77)
-    assert solr.asked == [{"limit": 5, "skip": 3, "after": (1, "/"), "fresh": True}]
+    assert solr.requests == [{"limit": 5, "skip": 3, "after": (1, "/"), "fresh": True}]
 
 
 @pytest.mark.parametrize("error", [SearchBehind("not that far"), SearchUnavailable("down")])
@@ -93,7 +93,7 @@ def test_the_store_answers_what_solr_can_not(ask, one, error, query):
 def test_only_words_and_facets_may_lag(ask, one, query, fresh):
     solr = Stub(Hits((), 77, behind=3))
     assert ask(solr, one, query).behind == 3
-    assert solr.asked[0]["fresh"] is fresh
+    assert solr.requests[0]["fresh"] is fresh
 
 
 def test_the_living_rows_of_many_are_taken_from_solr_when_it_knows_all_their_revisions(

@@ -593,11 +593,11 @@ def test_a_solr_that_is_gone_is_unavailable_and_is_used_again_when_it_is_back(in
 
 
 def test_a_connection_that_solr_closed_meanwhile_is_opened_again():
-    asked = []
+    requests = []
 
     def answer(handler):
-        asked.append(handler.path)
-        if len(asked) == 2:
+        requests.append(handler.path)
+        if len(requests) == 2:
             # without a word, as a server does that was idle for too long
             handler.close_connection = True
             return
@@ -607,22 +607,22 @@ def test_a_connection_that_solr_closed_meanwhile_is_opened_again():
         for _ in range(2):
             with pytest.raises(SearchUnavailable, match="oclapi-0"):
                 index._check_schema()
-    assert len(asked) == 3
+    assert len(requests) == 3
 
 
 def test_cores_that_may_have_changed_names_do_not_change_them_back():
-    asked = []
+    requests = []
 
     def answer(handler):
-        asked.append(handler.path.partition("?")[0])
-        if asked[-1].endswith("cores"):
+        requests.append(handler.path.partition("?")[0])
+        if requests[-1].endswith("cores"):
             handler.close_connection = True  # the names may have changed: nobody can tell
         else:
             send(handler, 200, b'{"mode": "std"}')
 
     with answering(answer) as index, pytest.raises(SearchUnavailable):
         index.swap("one", "other")
-    assert asked == ["/solr/admin/info/system", "/solr/admin/cores"]
+    assert requests == ["/solr/admin/info/system", "/solr/admin/cores"]
 
 
 def test_an_index_with_an_old_schema_is_not_asked(index, monkeypatch):
