@@ -1,4 +1,4 @@
-"""The job that makes one archive."""
+"""The job that builds an archive."""
 
 import logging
 import time
@@ -19,16 +19,15 @@ from oclapi.store.versions import revision_of
 
 log = logging.getLogger(__name__)
 
-BEAT = 1.0  # seconds between two signs of life
+BEAT = 1.0  # seconds between heartbeats
 
 
 def build_export(version_id: str, token: str) -> None:
-    """RQ job: put the archive of that version in the cache and name it in the version's export
-    state.
+    """RQ job: build the archive of a version and publish it in the cache.
 
-    Safe to run twice or late: every write is conditional on `token`, and the file appears whole or
-    not at all. Any failure is told in the export's state in one line, then raised. Memory: a few
-    batches of rows, whatever the size.
+    It is safe to run it twice or late: every write is conditional on `token`, and the file appears
+    complete or not at all. A failure is stored in the state of the export as one line and raised.
+    Memory: a few batches of rows, whatever the size of the repository.
     """
     belongs_to(job=token)
     s = services()
@@ -37,28 +36,29 @@ def build_export(version_id: str, token: str) -> None:
     try:
         s.store.exports.claim(version_id, token, _now())
         version, repo = _subject(s, version_id)
-        pulse = Pulse(s, version_id, token)
-        name = _build(s, version, repo, token, pulse)
+        heartbeat = Heartbeat(s, version_id, token)
+        name = _build(s, version, repo, token, heartbeat)
         log.info(
             "export built",
             extra={
                 "version_id": version_id,
                 "job": token,
-                "entries": pulse.processed,
+                "entries": heartbeat.processed,
                 "file": name,
                 "seconds": round(time.monotonic() - begun, 3),
             },
         )
     except Overtaken as error:
         log.info("export job stopped", extra={"version_id": version_id, "reason": error.detail})
-    except Exception as error:  # whatever went wrong, a client that waits must be told
-        _tell(s, version_id, token, reason(error), version["edition"])
+    except Exception as error:  # every failure is reported to waiting clients
+        _report(s, version_id, token, reason(error), version["edition"])
         raise
 
 
-class Pulse:
-    """Tells the store about once a second that the job lives and how far it is. Raises Overtaken
-    where it is called.
+class Heartbeat:
+    """Stores about once a second that the job is alive, and its progress.
+
+    A call raises Overtaken when the job has lost the export.
     """
 
     def __init__(self, s: Services, version_id: str, token: str) -> None:
@@ -73,9 +73,7 @@ class Pulse:
 
 
 def document(head: Json, lists: dict[str, Iterator[list[bytes]]]) -> Iterator[bytes]:
-    """The JSON object of `head` with lists behind its own keys; each list comes in batches of
-    encoded entries.
-    """
+    """Yield the JSON object of `head`, followed by lists of encoded entries as its last keys."""
     yield jsonio.dumps(head)[:-1]
     for name, batches in lists.items():
         yield b',\n"%s":[' % name.encode()
@@ -88,29 +86,29 @@ def document(head: Json, lists: dict[str, Iterator[list[bytes]]]) -> Iterator[by
 
 
 def reason(error: Exception) -> str:
-    """One line for people, without paths or other internals."""
+    """Describe an error in one line, without paths or other internals."""
     if isinstance(error, OclError):
         return error.detail.splitlines()[0]
     if isinstance(error, OSError) and error.strerror:
         return f"the archive could not be written: {error.strerror}"
-    return f"the export failed with a fault of the server ({type(error).__name__})"
+    return f"internal server error ({type(error).__name__})"
 
 
-def _build(s: Services, version: Json, repo: Json, token: str, pulse: Pulse) -> str:
-    """Write, publish and name the archive; return its name."""
+def _build(s: Services, version: Json, repo: Json, token: str, heartbeat: Heartbeat) -> str:
+    """Write and publish the archive. Returns its file name."""
     revision = revision_of(version)
     rows = {
-        "concepts": _batches(s, revision, "concept", pulse),
-        "mappings": _batches(s, revision, "mapping", pulse),
+        "concepts": _batches(s, revision, "concept", heartbeat),
+        "mappings": _batches(s, revision, "mapping", heartbeat),
     }
     with s.cache.writer(f"{repo['url']}{version['id']}/", token) as draft:
         archive = write_archive(
             document(version_detail(version, repo), rows),
             draft.file,
             int(version["content_at"].timestamp()),
-            pulse,
+            heartbeat,
         )
-        draft.publish(pulse)
+        draft.publish(heartbeat)
         now = _now()
         file = {
             "name": draft.name,
@@ -127,18 +125,18 @@ def _build(s: Services, version: Json, repo: Json, token: str, pulse: Pulse) -> 
     return draft.name
 
 
-def _batches(s: Services, revision: Revision, kind: str, pulse: Pulse) -> Iterator[list[bytes]]:
+def _batches(
+    s: Services, revision: Revision, kind: str, heartbeat: Heartbeat
+) -> Iterator[list[bytes]]:
     wanted = Slice("concept" if kind == "concept" else "mapping", retired=None)
     for batch in ahead(s.store.rows.body_batches(revision, wanted)):
-        pulse.processed += len(batch)
-        pulse()
+        heartbeat.processed += len(batch)
+        heartbeat()
         yield batch
 
 
 def ahead(batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
-    """The same batches, each read while the one before is packed: the database and the compressor
-    wait less for each other.
-    """
+    """Yield the same batches, but read the next one while the current one is compressed."""
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, batches, None)
         while (batch := following.result()) is not None:
@@ -147,20 +145,23 @@ def ahead(batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
 
 
 def _subject(s: Services, version_id: str) -> tuple[Json, Json]:
-    """The version and its repository, read after the claim: an edit from now on wants another file."""
+    """Return the version and its repository.
+
+    They are read after the claim, so a later edit requests another file.
+    """
     version = s.store.versions.by_key(version_id)
     repo = s.store.repos.by_number(version["repo"]) if version else None
     if not version or not repo:
-        raise NotFound("the version is gone")
+        raise NotFound("the version was deleted")
     return version, repo
 
 
-def _tell(s: Services, version_id: str, token: str, text: str, edition: int) -> None:
+def _report(s: Services, version_id: str, token: str, text: str, edition: int) -> None:
     try:
         s.store.exports.fail(version_id, token, text, edition, _now())
     except Overtaken:
         log.info(
-            "failure of an export job that nobody waits for",
+            "an obsolete export job failed",
             extra={"version_id": version_id, "reason": text},
         )
 

@@ -1,6 +1,4 @@
-"""Keeping the search index up to date: the job that brings one repository's copy further, and the
-watch that starts such jobs.
-"""
+"""Jobs that keep the search index up to date, and the watch that queues them."""
 
 import logging
 import time
@@ -18,63 +16,59 @@ from search.solr import SolrIndex
 
 log = logging.getLogger(__name__)
 
-SLICE = 1.0  # seconds of work for one repository when others wait
+SLICE = 1.0  # seconds of work for one repository while other jobs wait
 SLICE_ROWS = 10_000
-LONGEST = 5.0  # seconds of work when nobody waits: the worker may be told to end
-LEASE = timedelta(seconds=10)  # after it, somebody else may follow a repository whose job died
+LONGEST = 5.0  # seconds of work when no job waits, so that a worker can stop
+LEASE = timedelta(seconds=10)  # a dead job loses its repository after this time
 
-COMPARE = 10.0  # seconds from one comparison of all markers with all heads to the next
-# how much later than its time a commit may become visible; the comparison finds even later ones
+COMPARE = 10.0  # seconds between comparisons of all markers with all heads
+# A commit may become visible this much later than its time. A comparison finds even later ones.
 MARGIN = timedelta(seconds=15)
-SETTLE = 1.0  # seconds until what a job wrote can be seen by searches
-AT_ONCE = 200  # jobs that one comparison starts; the next one comes soon then
-# changes of a commit at most that is indexed before larger ones, and commits that are looked at for
-# that
-EDIT = 100
-MANY = 20  # markers that are asked for one by one
-AWAY = 2.0  # seconds until an engine or a queue that failed is asked again
+SETTLE = 1.0  # seconds until searches see what a job has written
+AT_ONCE = 200  # most jobs that one comparison queues
+EDIT = 100  # most changes of a small commit, and most commits that are examined
+MANY = 20  # most markers that are requested one by one
+AWAY = 2.0  # seconds without requests after the engine or the queue failed
 
 
 def index_repository(number: int, upto: int | None = None) -> None:
-    """RQ job: bring the search index of that repository further, for a while; the watch starts
-    another while it is behind.
+    """RQ job: index new revisions of a repository for a limited time.
 
-    `upto`: the revision that it ends with, for jobs that others wait behind. Safe to run twice,
-    late or beside itself: see search/follow.py. A repository that is gone is forgotten. An engine
-    that is away ends the job without noise: the watch tells, and starts it again.
+    The watch queues another job while the index is behind. `upto` is the last revision to index.
+    The job may run twice, late, or at the same time as another one; see search/follow.py. When the
+    engine is not available, the job ends quietly: the watch logs it and queues the job again.
     """
     belongs_to(job=f"index-{number}")
     s = services()
     if s.solr is None:
         return
-    # the index would be right without it, but the work would be done twice
-    with s.store.leases.holding(lease_of(number), LEASE) as ours:
-        if ours:
+    # The lease only prevents duplicate work.
+    with s.store.leases.holding(lease_of(number), LEASE) as acquired:
+        if acquired:
             _follow(s, s.solr, number, upto)
 
 
 def index_commits(number: int, revisions: list[int]) -> None:
-    """RQ job: let words find these commits of a repository whose earlier ones are still being
-    indexed. Safe to lose, or to run twice.
+    """RQ job: index these small commits while earlier ones are still being indexed.
+
+    The job may run twice, and it may be lost.
     """
     belongs_to(job=f"edits-{number}")
     s = services()
     if s.solr is None:
         return
     try:
-        # a reindex waits for whoever writes
-        with s.store.leases.holding(f"{lease_of(number)}-edits", LEASE) as ours:
-            if ours:
+        # A reindex waits for the holders of these leases.
+        with s.store.leases.holding(f"{lease_of(number)}-edits", LEASE) as acquired:
+            if acquired:
                 Follower(s.store, s.solr).index_early(number, revisions)
-                log.info(
-                    "indexed before its turn", extra={"repo": number, "revisions": len(revisions)}
-                )
+                log.info("indexed early", extra={"repo": number, "revisions": len(revisions)})
     except (Overtaken, NotFound, SearchUnavailable) as error:
         log.info("index job stopped", extra={"repo": number, "rows": 0, "reason": error.detail})
 
 
 def lease_of(number: int) -> str:
-    """The lease that a running job of this repository holds."""
+    """Return the name of the lease of a running job of this repository."""
     return f"index-{number}"
 
 
@@ -104,13 +98,12 @@ def _follow(s: Services, solr: SolrIndex, number: int, upto: int | None) -> None
 
 
 class Watch:
-    """Sees which repositories the index is behind with, and queues a job for each: among the edits
-    where there is little to do.
+    """Finds repositories whose index is behind, and queues a job for each.
 
-    Where there is much, or a job runs already, small new commits get a job of their own, so that
-    words find them soon. What was lost on the way (a job, a worker, the queue, the index itself) is
-    seen by the next comparison. A failure of the engine or of the queue is logged once, not at each
-    look.
+    Small jobs go to the queue EDITS. When much is to be indexed, or a job is running already, small
+    new commits get a job of their own, so that `q` finds them soon. A lost job, worker, queue or
+    index is found by the next comparison of all markers. A failure of the engine or the queue is
+    logged once.
     """
 
     def __init__(
@@ -119,22 +112,23 @@ class Watch:
         self._s, self._solr, self._queue, self._edits = s, solr, queue, edits
         self._follower = Follower(s.store, solr)
         self._newest: datetime | None = None  # time of the newest change seen
-        # by repository: a revision, and when to look at its marker again
+        # by repository: the revision of its last job, and when to check its marker again
         self._settled: dict[int, tuple[int, float]] = {}
-        # by repository that is behind: the newest revision that was looked at for edits
-        self._hurried: dict[int, int] = {}
-        self._compared = -1  # the last repository that a comparison started
-        # those whose commit was found in the log, with the head of that moment
+        # by repository: the newest revision that was examined for small commits
+        self._examined: dict[int, int] = {}
+        self._compared = -1  # the last repository that a comparison queued
+        # markers whose commit is in the log, with the head at that time
         self._trusted: dict[Marker, RepoHead] = {}
         self._compare_at = 0.0  # time.monotonic() of the next comparison
         self._away = False
-        self._ask_at = 0.0  # time.monotonic() before which nothing is asked
+        self._retry_at = 0.0  # time.monotonic() before which no request is sent
 
     def look(self, now: datetime) -> None:
-        """One look at what changed since the last; now and then a comparison of everything. Cost:
-        one small query where nothing did.
+        """Check repositories that changed since the last call, and all of them now and then.
+
+        Cost: one small query when nothing changed.
         """
-        if time.monotonic() < self._ask_at:
+        if time.monotonic() < self._retry_at:
             return
         try:
             if self._away:
@@ -144,17 +138,17 @@ class Watch:
             else:
                 self._attend(self._s.store.change_log.changed_since(self._newest - MARGIN))
             if self._away:
-                log.info("the index is followed again")
+                log.info("indexing continues")
                 self._away = False
         except (SearchUnavailable, QueueUnavailable) as error:
             if not self._away:
-                log.warning("the index waits", extra={"reason": error.detail})
+                log.warning("indexing waits", extra={"reason": error.detail})
                 self._s.store.index_notes.set_lag({"at": now, "away": True})
             self._away = True
-            self._compare_at, self._ask_at = 0.0, time.monotonic() + AWAY
+            self._compare_at, self._retry_at = 0.0, time.monotonic() + AWAY
 
     def _attend(self, heads: Iterable[RepoHead]) -> None:
-        """Start jobs for those of these repositories whose marker is not at the head."""
+        """Queue jobs for those repositories whose marker is not at the head."""
         identity = self._s.store.index_notes.identity()
         changed = [head for head in heads if not self._is_settled(head)]
         markers = self._solr.markers() if len(changed) > MANY else None
@@ -174,7 +168,7 @@ class Watch:
             ):
                 self._settled[head.repo] = head.rev, time.monotonic() + SETTLE
             if busy or not little:
-                self._hurry(head, reached)
+                self._index_early(head, reached)
 
     def _is_settled(self, head: RepoHead) -> bool:
         rev, again = self._settled.get(head.repo, (-1, 0.0))
@@ -187,9 +181,9 @@ class Watch:
             <= EDIT
         )
 
-    def _hurry(self, head: RepoHead, reached: int) -> None:
-        """Queue the edits among the commits that came since the last look at this repository."""
-        after = max(self._hurried.get(head.repo, 0), reached, head.rev - EDIT)
+    def _index_early(self, head: RepoHead, reached: int) -> None:
+        """Queue the small commits since the last check of this repository."""
+        after = max(self._examined.get(head.repo, 0), reached, head.rev - EDIT)
         small = [
             rev
             for rev, changes in self._s.store.change_log.sizes(head.repo, after, head.rev)
@@ -197,15 +191,16 @@ class Watch:
         ]
         if small:
             self._edits.enqueue_commits(head.repo, small)
-        self._hurried[head.repo] = head.rev
+        self._examined[head.repo] = head.rev
 
     def _is_followed(self, repo: int) -> bool:
-        """Whether a job runs: it may see what is new, or not."""
+        """Return whether a job is running. It may or may not see the newest revision."""
         return self._s.store.leases.taken(lease_of(repo), datetime.now(UTC))
 
     def _compare(self, now: datetime) -> None:
-        """All markers with all heads: start jobs for what is behind, drop what is gone, tell the
-        lag.
+        """Compare all markers with all heads.
+
+        Queue jobs for what is behind, forget deleted repositories, and store the lag.
         """
         if self._newest is None:
             self._solr.ensure()
@@ -222,43 +217,46 @@ class Watch:
         for number in markers.keys() - {head.repo for head in heads}:
             log.info("forgot a deleted repository", extra={"repo": number})
             self._follower.forget_gone(number)
-        self._hurried = {
-            head.repo: rev for head in behind if (rev := self._hurried.get(head.repo)) is not None
+        self._examined = {
+            head.repo: rev for head in behind if (rev := self._examined.get(head.repo)) is not None
         }
-        # each has its turn
+        # Continue after the last repository, so that each one is served.
         for head in ([head for head in behind if head.repo > self._compared] or behind)[:AT_ONCE]:
             if not self._is_followed(head.repo):
                 self._queue.enqueue(head.repo)
             self._compared = head.repo
         self._compare_at = time.monotonic() + (COMPARE if len(behind) <= AT_ONCE else SETTLE)
-        self._tell(behind, trusted, now)
+        self._report(behind, trusted, now)
 
     def _trust(self, markers: dict[int, Marker], heads: Iterable[RepoHead]) -> dict[int, Marker]:
-        """The markers that tell of this store's own log, by repository. One is looked up again when
-        its repository was written to: a log that was put back from a backup has lost it, or has
-        another commit of that number.
+        """Return the markers that belong to this store's log, by repository.
+
+        A marker is checked again after a write to its repository. A log that was restored from a
+        backup may lack its revision, or have another commit with that number.
         """
         identity = self._s.store.index_notes.identity()
-        ours = {
+        own = {
             head: marker
             for head in heads
             if (marker := markers.get(head.repo)) and marker.store == identity
         }
-        unknown = [marker for head, marker in ours.items() if self._trusted.get(marker) != head]
+        unknown = [marker for head, marker in own.items() if self._trusted.get(marker) != head]
         log_entries = self._s.store.change_log.revisions(
             [(marker.repo, marker.rev) for marker in unknown if marker.rev]
         )
-        strange = {
+        foreign = {
             marker
             for marker in unknown
             if marker.commit != (log_entries.get(marker.repo, NONE)["commit"] if marker.rev else "")
         }
-        self._trusted = {marker: head for head, marker in ours.items() if marker not in strange}
+        self._trusted = {marker: head for head, marker in own.items() if marker not in foreign}
         return {marker.repo: marker for marker in self._trusted}
 
-    def _tell(self, behind: list[RepoHead], markers: dict[int, Marker], now: datetime) -> None:
-        """How far the index is behind, for /metrics: revisions, and seconds since the oldest that
-        it lacks was made.
+    def _report(self, behind: list[RepoHead], markers: dict[int, Marker], now: datetime) -> None:
+        """Store how far the index is behind, for /metrics.
+
+        The values are the number of revisions, and the age in seconds of the oldest one that is not
+        indexed.
         """
         lacks = {
             head.repo: markers[head.repo].rev + 1 if head.repo in markers else min(1, head.rev)

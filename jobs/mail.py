@@ -1,4 +1,4 @@
-"""Sending the mails that wait."""
+"""The duty that sends queued mail."""
 
 import logging
 import time
@@ -10,12 +10,13 @@ from oclapi.services import Services
 log = logging.getLogger(__name__)
 
 SENDING_TIME = 1.0
-"""Seconds of one tick after which no further mail is begun."""
+"""Seconds of one tick after which no further mail is sent."""
 
 
 def send_mails(s: Services, now: datetime) -> None:
-    """Send what is due. A mail that is not taken is tried again for two days; the next ones wait
-    for the next tick.
+    """Send the mails that are due.
+
+    A mail that fails is tried again for two days. The others then wait for the next tick.
     """
     end = time.monotonic() + SENDING_TIME
     sender = mail_sender(s.settings.mail, s.settings.mail_from)
@@ -24,8 +25,8 @@ def send_mails(s: Services, now: datetime) -> None:
             sender.send(mail["to"], mail["subject"], mail["text"])
         except MailError as error:
             kept = s.store.mails.failed(mail, now)
-            told = {"mail": mail["_id"], "tries": mail["tries"], "reason": str(error)}
-            log.warning("mail not sent" if kept else "mail given up", extra=told)
+            facts = {"mail": mail["_id"], "tries": mail["tries"], "reason": str(error)}
+            log.warning("mail not sent" if kept else "mail given up", extra=facts)
             return
         s.store.mails.sent(mail)
         log.info("mail sent", extra={"mail": mail["_id"]})

@@ -1,4 +1,4 @@
-"""The job queue on Redis, spoken through RQ."""
+"""The job queues on Redis, accessed through RQ."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,17 +19,17 @@ from oclapi.errors import QueueUnavailable
 EXPORTS = "exports"
 INDEX = "index"
 EDITS = "edits"
-"""Index jobs with little to do, which do not wait behind those with much."""
-PATIENCE = 2  # seconds for one answer of Redis
+"""Small index jobs, which do not wait behind large ones."""
+PATIENCE = 2  # seconds for one response of Redis
 LONGEST_JOB = 6 * 3600  # seconds
-KEEP_FAILED = 24 * 3600  # seconds; the reason is in the store as well
-# from a worker taking a job to the job's first sign of life in the store
+KEEP_FAILED = 24 * 3600  # seconds; the store has the reason too
+# Most time between a worker taking a job and the first heartbeat of the job.
 HANDED_OVER = timedelta(seconds=30)
-INDEX_TURN = timedelta(seconds=10)  # the same for an index job; after that its lease tells
+INDEX_HANDED_OVER = timedelta(seconds=10)  # the same for an index job; then it has a lease
 
 
 class RQQueue:
-    """One queue of named jobs. Opens no connection before its first use."""
+    """A queue of named jobs. No connection is opened before its first use."""
 
     def __init__(self, url: str, name: str) -> None:
         self._redis = Redis.from_url(
@@ -42,21 +42,21 @@ class RQQueue:
         self.name = name
 
     def reach(self) -> None:
-        with _told():
+        with translate_errors():
             self._redis.ping()
 
     def knows(self, token: str, begun: timedelta = HANDED_OVER) -> bool:
-        """Whether the job waits here, or began less than `begun` ago and has not ended.
+        """Return whether the job is queued, or started less than `begun` ago and has not ended.
 
-        Cost: two round trips, some more in the moment in which a worker takes the job.
+        Cost: two round trips, and a few more while a worker takes the job.
         """
-        with _told():
+        with translate_errors():
             try:
                 job = Job.fetch(token, connection=self._redis)
                 if job.get_status(refresh=False) == JobStatus.QUEUED:
                     if self._queue.get_job_position(token) is not None or self._being_taken(token):
                         return True
-                    # it may have begun between the looks
+                    # It may have started between the two requests.
                     job = Job.fetch(token, connection=self._redis)
             except NoSuchJobError:
                 return False
@@ -67,8 +67,9 @@ class RQQueue:
             )
 
     def _being_taken(self, token: str) -> bool:
-        """A worker moved the job out of the queue and has not begun it. One that died there leaves
-        it for ever: hence the time.
+        """Return whether a worker has taken the job from the queue and not started it yet.
+
+        A worker that died in between leaves the job there for ever, so the time is limited.
         """
         between = self._queue.intermediate_queue
         if token not in between.get_job_ids():
@@ -78,7 +79,7 @@ class RQQueue:
         return first_seen is not None and now() - first_seen < HANDED_OVER
 
     def cancel(self, token: str) -> None:
-        with _told():
+        with translate_errors():
             try:
                 job = Job.fetch(token, connection=self._redis)
             except NoSuchJobError:
@@ -94,8 +95,8 @@ class RQExportQueue(RQQueue):
         super().__init__(url, EXPORTS)
 
     def enqueue(self, version_id: str, token: str) -> None:
-        """By name, so that no request imports a job."""
-        with _told():
+        """Queue the export job. It is named by a string, so that no request imports it."""
+        with translate_errors():
             self._queue.enqueue_call(
                 "jobs.export.build_export",
                 (version_id, token),
@@ -108,29 +109,27 @@ class RQExportQueue(RQQueue):
 
 
 class RQIndexQueue(RQQueue):
-    """Jobs that bring the index of one repository up to date: at most one of a repository waits.
-    INDEX or EDITS by name.
-    """
+    """A queue of index jobs, INDEX or EDITS. At most one job of a repository is queued."""
 
     def enqueue(self, repo: int, upto: int | None = None) -> bool:
-        """False when a job for that repository waits already or has just begun: it may see what is
-        new, or not.
+        """Queue an index job. `upto` is the last revision to index.
 
-        `upto`: as for the job.
+        Returns False when a job for that repository is queued already or has just started. That job
+        may or may not see the newest revision.
         """
         return self._add(f"{self.name}-{repo}", "jobs.index.index_repository", repo, upto)
 
     def enqueue_commits(self, repo: int, revisions: Sequence[int]) -> bool:
-        """Have these commits indexed before their turn. False as for `enqueue`."""
+        """Queue a job that indexes these commits early. Returns False like `enqueue`."""
         return self._add(
             f"{self.name}-{repo}-{revisions[-1]}", "jobs.index.index_commits", repo, list(revisions)
         )
 
     def _add(self, token: str, function: str, repo: int, *more: Any) -> bool:
-        if self.knows(token, INDEX_TURN):
+        if self.knows(token, INDEX_HANDED_OVER):
             return False
-        with _told():
-            # what is left of it belongs to a worker that died, or to a failure
+        with translate_errors():
+            # A remaining job of that name belongs to a dead worker, or has failed.
             with suppress(NoSuchJobError):
                 Job.fetch(token, connection=self._redis).delete()
             try:
@@ -150,14 +149,18 @@ class RQIndexQueue(RQQueue):
 
 
 def others_wait() -> bool:
-    """Whether jobs wait behind the one that asks; never for a job that is called as a function."""
+    """Return whether other jobs wait in the queue of the current job.
+
+    It is False when a job is called as a function.
+    """
     job = get_current_job()
-    with _told():
+    with translate_errors():
         return job is not None and Queue(job.origin, connection=job.connection).count > 0
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
+    """Re-raise errors of Redis as QueueUnavailable."""
     try:
         yield
     except RedisError as error:

@@ -1,4 +1,4 @@
-"""Healing: what was begun comes to an end without a human, and what nobody names any more goes."""
+"""Restarts dead jobs and deletes orphaned files."""
 
 import logging
 import time
@@ -19,25 +19,26 @@ from oclapi.store.abandoned import Abandoned
 
 log = logging.getLogger(__name__)
 
-PACE = 1.0  # seconds from one tick to the next
-LOOKS = 8  # at the search index from one tick to the next
-CLEANING_PACE = 60.0  # seconds; a walk over the cache is dearer than a tick
+PACE = 1.0  # seconds between ticks
+LOOKS = 8  # checks of the search index between ticks
+CLEANING_PACE = 60.0  # seconds; walking over the cache is slower than a tick
 LEASE = timedelta(seconds=10)
-PURGE_TIME = 0.5  # seconds of one tick
-# seconds without a step after which a transaction counts as abandoned; a live one takes its next
-# within a second
+PURGE_TIME = 0.5  # seconds per tick
+# Seconds without a command after which a transaction counts as abandoned. A live one sends its next
+# command within a second.
 IDLE = 5.0
 
 
 def tick(s: Services, now: datetime) -> None:
-    """One round. Running it twice at once, or not for a while, does no harm."""
+    """Run one round. It may run twice at the same time, or pause for a while."""
     _try("exports are not healed", heal_exports, s, now)
-    _try("what was deleted is not purged", purge_trash, s)
+    _try("deleted repositories are not purged", purge_trash, s)
 
 
 def heal_exports(s: Services, now: datetime) -> None:
-    """Start exports that are wanted or whose job died. Ends early while the queue is down: what is
-    wanted stays so.
+    """Start requested exports without a job, and exports whose job died.
+
+    It ends early while the queue is down. The next tick continues.
     """
     states = ExportStates(s.store.exports, s.queue, s.settings.export_silence)
     for version_id, _ in s.store.exports.unsettled():
@@ -47,7 +48,7 @@ def heal_exports(s: Services, now: datetime) -> None:
                 states.heal(version, now)
         except NotFound:
             log.info(
-                "version deleted while its export was looked at", extra={"version_id": version_id}
+                "version deleted while its export was checked", extra={"version_id": version_id}
             )
         except QueueUnavailable as error:
             log.warning("exports wait for the queue", extra={"reason": error.detail})
@@ -55,7 +56,7 @@ def heal_exports(s: Services, now: datetime) -> None:
 
 
 def purge_trash(s: Services) -> None:
-    """Remove for a moment what deleted repositories left behind; the next tick goes on."""
+    """Purge the rows of deleted repositories for PURGE_TIME. The next tick continues."""
     end = time.monotonic() + PURGE_TIME
     for removed in s.store.repos.purge():
         log.info("purged", extra={"documents": removed})
@@ -64,22 +65,23 @@ def purge_trash(s: Services) -> None:
 
 
 def clean_cache(s: Services, now: datetime) -> None:
-    """Delete files that no export names, finished or not, once they are older than a link can be."""
+    """Delete files that no export names once all signed links to them have expired."""
     before = now - timedelta(seconds=s.settings.export_link_life)
     s.store.exports.forget_earlier(before)
-    old = list(s.cache.older_than(before))  # listed first: what is named after that is young
+    old = list(s.cache.older_than(before))  # listed first: files that are named later are newer
     names, tokens = s.store.exports.names_in_use()
     for name in old:
         if name not in names and token_of(name) not in tokens:
             s.cache.delete(name)
-            log.info("deleted a stray archive", extra={"file": name})
+            log.info("deleted an orphaned archive", extra={"file": name})
 
 
 def run(
     s: Services, ended: Callable[[], bool], pause: Callable[[float], None] = time.sleep
 ) -> None:
-    """Tick about once a second until `ended`, while no other worker does. A fault is logged, and
-    the next round tries again.
+    """Tick about once a second until `ended`. Of several workers only one ticks.
+
+    An error is logged, and the next round tries again.
     """
     holder = uuid.uuid4().hex
     abandoned = Abandoned(s.store.database)
@@ -91,7 +93,7 @@ def run(
     while not ended():
         appointed = False
         try:
-            if not prepared:  # the web server may still be on its way
+            if not prepared:  # the web server may not have done it yet
                 s.store.database.prepare()
                 prepared = True
             now = datetime.now(UTC)
@@ -102,12 +104,12 @@ def run(
                         "ended transactions of killed processes", extra={"transactions": left}
                     )
                 tick(s, now)
-                if sending.done():  # a mail server that hangs holds up nothing else
+                if sending.done():  # a mail server that hangs blocks nothing else
                     sending = mailing.submit(_try, "mails are not sent", send_mails, s, now)
                 if time.monotonic() - cleaned >= CLEANING_PACE:
                     clean_cache(s, now)
                     cleaned = time.monotonic()
-        except Exception:  # as in `_try`
+        except Exception:  # see `_try`
             log.exception("tick failed")
         for _ in range(LOOKS):
             if appointed and watch:
@@ -119,14 +121,14 @@ def run(
 
 
 def _try(otherwise: str, duty: Callable[..., None], *given: Any) -> None:
-    """One duty, whose fault keeps no other from being done."""
+    """Run one duty. Its errors are logged and do not stop the others."""
     try:
         duty(*given)
-    # healing must outlive every fault: a store that restarts, a cache that is away
+    # The tick must survive every error: a store that restarts, a cache that is not reachable.
     except Exception:
         log.exception(otherwise)
 
 
 def look(watch: Watch) -> None:
-    """See whether the index is behind."""
-    _try("look at the index failed", watch.look, datetime.now(UTC))
+    """Check whether the index is behind."""
+    _try("check of the index failed", watch.look, datetime.now(UTC))

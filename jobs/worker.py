@@ -1,8 +1,8 @@
-"""A worker: `python -m jobs.worker`. One process makes exports and one ticks; two keep the search
-index where SOLR_URL names one.
+"""The worker: `python -m jobs.worker`.
 
-This one starts them again when they die. The parent only waits. It opens no connection, so its
-children are born clean; all they need is imported before, so they are born fast.
+One process makes exports and one ticks. Two processes index when SOLR_URL is set. The parent
+restarts those that die. It opens no connection, so that no child inherits one, and it imports all
+they need, so that they start fast.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ from rq import SimpleWorker, Worker
 from rq.worker import BaseWorker, WorkerStatus
 
 import jobs.export
-import jobs.index  # noqa: F401 - a job's process is a copy of this one: what is imported here costs it nothing
+import jobs.index  # noqa: F401 - imported before the fork
 from config.logging import configure
 from config.settings import BadSetting, Settings
 from jobs import tick
@@ -32,52 +32,52 @@ from oclapi.services import Services
 
 log = logging.getLogger(__name__)
 
-TOLD_TO_END = (signal.SIGTERM, signal.SIGINT)
-PAUSE = 1.0  # seconds before a process that died is started again
-LAST_CALL = 2.0  # seconds between two looks at a worker that was told to end and has no job
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PAUSE = 1.0  # seconds before a dead process is restarted
+CHECK = 2.0  # seconds between checks of a worker that was stopped and has no job
 
 
 class Patient(BaseWorker):
-    """Finds a queue that was away soon after it is back, and ends when it is told to.
+    """Reconnects soon to a queue that was down, and stops reliably.
 
-    RQ ends a worker that waits for a job by an exception out of its signal handler. One that comes
-    while a destructor runs is swallowed there, and the worker would wait on for ever: so a thread
-    looks whether it came.
+    RQ stops a waiting worker by an exception in its signal handler. An exception that is raised
+    while a destructor runs is lost, and the worker would wait for ever. So a thread checks that a
+    stopped worker ends.
     """
 
     max_connection_wait_time = 2.0
-    told_to_end = False
+    stop_requested = False
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         ended = threading.Event()
-        threading.Thread(target=self._make_sure, args=(ended,), name="end", daemon=True).start()
+        threading.Thread(target=self._ensure_stop, args=(ended,), name="end", daemon=True).start()
         try:
             return bool(super().work(*args, **kwargs))
         finally:
             ended.set()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        self.told_to_end = True
+        self.stop_requested = True
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
-    def _make_sure(self, ended: threading.Event) -> None:
+    def _ensure_stop(self, ended: threading.Event) -> None:
         idle = 0
-        while not ended.wait(LAST_CALL):
-            idle = idle + 1 if self.told_to_end and self.get_state() != WorkerStatus.BUSY else 0
-            if idle == 2:  # at the first look it may be on its way out
+        while not ended.wait(CHECK):
+            idle = idle + 1 if self.stop_requested and self.get_state() != WorkerStatus.BUSY else 0
+            if idle == 2:  # at the first check it may be ending
                 os._exit(0)
 
 
 class PatientWorker(Patient, Worker):
-    """Runs each job in a process of its own, which is where MongoDB is connected."""
+    """Runs each job in a new process, which opens its own connection to MongoDB."""
 
 
 class IndexWorker(Patient, SimpleWorker):
-    """Runs its jobs itself: they are short and many, and keep their connections."""
+    """Runs many short jobs in its own process, so that they share connections."""
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; then the job that runs is finished first."""
+    """Run until SIGTERM or SIGINT. A running job is finished first."""
     try:
         settings = Settings.from_environ(os.environ)
         configure(settings.log_level)
@@ -95,13 +95,13 @@ def main() -> None:
 
 
 def run_queue(app: Flask, settings: Settings) -> None:
-    """Make exports one after the other."""
+    """Run export jobs, one after the other."""
     with app.app_context():
         PatientWorker([EXPORTS], connection=Redis.from_url(settings.redis_url)).work()
 
 
 def run_index(app: Flask, settings: Settings, queue: str) -> None:
-    """Keep the search index, one repository after the other."""
+    """Run index jobs, one after the other."""
     with app.app_context():
         IndexWorker([queue], connection=Redis.from_url(settings.redis_url)).work()
 
@@ -118,9 +118,7 @@ def run_tick(services: Services) -> None:
 
 
 def keep_running(roles: Mapping[str, Callable[[], None]]) -> None:
-    """Run each role in a process of its own until this one is told to end; start again what ends
-    before.
-    """
+    """Run each role in its own process until this one is stopped. Dead processes are restarted."""
     running: dict[int, str] = {}
     stopping = False
 
@@ -130,18 +128,18 @@ def keep_running(roles: Mapping[str, Callable[[], None]]) -> None:
         for pid in running:
             os.kill(pid, signal.SIGTERM)
 
-    for number in TOLD_TO_END:
+    for number in STOP_SIGNALS:
         signal.signal(number, stop)
     for role in roles:
         _spawn(role, roles[role], running)
     while running:
         pid, status = os.wait()
-        signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_TO_END)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         role = running.pop(pid)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_TO_END)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         if not stopping:
             log.error(
-                "process ended and is started again",
+                "process ended and is restarted",
                 extra={"role": role, "code": os.waitstatus_to_exitcode(status)},
             )
             time.sleep(PAUSE)
@@ -150,31 +148,33 @@ def keep_running(roles: Mapping[str, Callable[[], None]]) -> None:
 
 
 def _spawn(role: str, work: Callable[[], None], running: dict[int, str]) -> None:
-    """Start a child and note it. No signal comes between the two, nor before the child has
-    forgotten its parent's handlers.
+    """Start a child and record it.
+
+    Signals are blocked in between, and until the child has reset its parent's handlers.
     """
     parent = os.getpid()
-    signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_TO_END)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     pid = os.fork()
     if pid:
         running[pid] = role
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_TO_END)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return
     try:
-        for number in TOLD_TO_END:
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_TO_END)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         _end_with(parent)
         work()
-    except BaseException:  # the copy of the parent must not go on as a second parent
+    except BaseException:  # the child must never continue as a second parent
         log.exception("worker process failed")
         os._exit(1)
     os._exit(0)
 
 
 def _end_with(parent: int) -> None:
-    """Be told to end when the parent is killed (Linux: PR_SET_PDEATHSIG is 1; elsewhere only the
-    tick looks for itself).
+    """Receive SIGTERM when the parent is killed.
+
+    It works on Linux (PR_SET_PDEATHSIG is 1). Elsewhere only the tick checks its parent.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))

@@ -192,10 +192,7 @@ def test_a_failure_that_is_long_ago_is_tried_again_by_get(export, monkeypatch):
 def test_a_failure_tells_why(export, monkeypatch):
     export.bring("failed", monkeypatch)
     answer = export.api.get(export.url)
-    assert (
-        answer.headers["exportError"]
-        == "the export failed with a fault of the server (ZeroDivisionError)"
-    )
+    assert answer.headers["exportError"] == "internal server error (ZeroDivisionError)"
     assert answer.get_json()["detail"].endswith("(ZeroDivisionError)")
 
 

@@ -51,7 +51,7 @@ def work(redis_url):
 def look(watch, compare=False):
     if compare:
         watch._compare_at = 0.0
-    watch._ask_at = 0.0
+    watch._retry_at = 0.0
     watch.look(datetime.now(UTC))
 
 
@@ -153,7 +153,7 @@ def test_an_edit_does_not_wait_behind_a_load_of_its_source(watch, queue, work, s
     assert waiting(queue) == [f"index-{source.number}"]
 
 
-def test_commits_are_not_hurried_into_a_copy_that_has_not_begun(
+def test_commits_are_not_indexed_early_in_a_copy_without_a_marker(
     watch, edits, work, services, solr, source
 ):
     source.edit(*[new_concept(f"C{number}", "Cough") for number in range(jobs_index.EDIT + 1)])
@@ -168,7 +168,7 @@ def test_commits_are_not_hurried_into_a_copy_that_has_not_begun(
     assert complete(solr, source)
 
 
-def test_commits_are_hurried_in_posts_of_limited_size_while_a_reindex_waits(
+def test_commits_are_indexed_early_in_posts_of_limited_size_while_a_reindex_waits(
     watch, services, solr, source, monkeypatch
 ):
     source.edit(new_concept("A"))
@@ -227,7 +227,7 @@ def test_a_lost_queue_is_filled_again(watch, queue, redis_url, work, solr, sourc
 
 
 def test_a_job_whose_worker_died_is_started_again(watch, queue, monkeypatch, solr, source, work):
-    monkeypatch.setattr("jobs.queue.INDEX_TURN", jobs_index.timedelta(0))
+    monkeypatch.setattr("jobs.queue.INDEX_HANDED_OVER", jobs_index.timedelta(0))
     source.edit(new_concept("A"))
     look(watch, compare=True)
     job = queue._queue.fetch_job(f"index-{source.number}")
@@ -387,14 +387,14 @@ def test_an_engine_that_is_away_is_told_once_and_followed_when_it_is_back(
         for _ in range(3):
             look(watch, compare=True)
         index_repository(source.number)
-    assert [record.message for record in caplog.records] == ["the index waits", "index job stopped"]
+    assert [record.message for record in caplog.records] == ["indexing waits", "index job stopped"]
     assert source.store.index_notes.lag()["away"]
     look(watch)
     work()
     assert complete(solr, source)
 
 
-def test_the_lag_is_told(watch, work, solr, source, other):
+def test_the_lag_is_reported(watch, work, solr, source, other):
     source.edit(new_concept("A"))
     source.edit(new_concept("B"))
     look(watch, compare=True)

@@ -282,7 +282,7 @@ def test_a_fault_is_told_without_internals(services, states, version, monkeypatc
     state = fails(services, states, version, ZeroDivisionError)
     assert (state.status, state.error) == (
         "failed",
-        "the export failed with a fault of the server (ZeroDivisionError)",
+        "internal server error (ZeroDivisionError)",
     )
 
 

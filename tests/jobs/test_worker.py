@@ -66,7 +66,7 @@ def test_a_process_of_a_worker_that_is_killed_is_started_again(worker, states, s
     ready(states, source.release("v1"))
 
 
-def test_a_worker_told_to_end_ends_with_all_its_processes(worker):
+def test_a_stopped_worker_ends_with_all_its_processes(worker):
     children = psutil.Process(worker.pid).children()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(30) == 0
@@ -112,7 +112,7 @@ class Deaf(worker.IndexWorker):
     def _shutdown(self):  # as where RQ's exception comes while a destructor runs
         pass
 
-worker.LAST_CALL = 0.1
+worker.CHECK = 0.1
 Deaf(["nothing"], connection=Redis.from_url(sys.argv[1])).work()
 """
 
