@@ -1,12 +1,12 @@
-"""One compression pass, two containers: the `.tgz` that is cached, and the `.zip` that is served
-from slices of it.
+"""Archives: one compression pass for two containers.
 
-    gzip header | stored block: tar header | deflate blocks of the JSON, ended by a sync flush |
-    last stored block: tar trailer | crc, size
-                                             ^ archive.start                                ^
-                                             archive.end
-    zip header with sizes                  | the same deflate blocks                       | an
-    empty last block | directory
+The `.tgz` is cached. The `.zip` is served from slices of it::
+
+    tgz: gzip header, stored block (tar header) | deflate blocks | stored block (tar trailer), crc
+    zip: local header with sizes                | deflate blocks | empty last block, directory
+
+The deflate blocks hold the JSON and end with a sync flush. They are the bytes from `archive.start`
+to `archive.end` of the cached file.
 
 Sources: RFC 1951 (deflate: stored blocks, the sync flush), RFC 1952 (gzip), GNU tar manual "Basic
 Tar Format" (base-256 sizes), PKWARE APPNOTE 6.3.10 sections 4.3.7 to 4.3.16 and 4.5.3 (zip, zip64).
@@ -25,39 +25,34 @@ from isal import isal_zlib
 Format = Literal["zip", "tgz"]
 
 LAYOUT = 1
-"""Number of this file's way of laying out containers, a part of every ETag: raise it when one byte
-of a container changes.
-"""
+"""Version of the layout, a part of every ETag. Increase it when a byte of a container changes."""
 
 NAME = "export.json"
-# the compressor is fed exactly this much at a time: another size gives other bytes
-BLOCK = 64 * 1024
+BLOCK = 64 * 1024  # input of the compressor; another size gives other bytes
 LEVEL = 1
 READ = 1024 * 1024
 
-# no name, no time: the tar header has both
+# Name and time are in the tar header.
 GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
 TAR_HEADER = 512
-TAR_RECORD = 10240  # the whole tar is a multiple of it, as strict readers expect
-START = len(GZIP_HEADER) + 5 + TAR_HEADER  # 5: head of the stored block around the tar header
+TAR_RECORD = 10240  # strict readers expect a multiple of it
+START = len(GZIP_HEADER) + 5 + TAR_HEADER  # 5: header of the stored block
 LAST_EMPTY_BLOCK = b"\x03\x00"
 
 ZIP32 = 2**32 - 1  # this size and above (4 GiB) needs zip64
-NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can tell
+NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time of the zip format
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A finished archive: what is needed to serve it in both containers. Sizes and places are
-    bytes.
-    """
+    """A finished archive, with what is needed to serve both containers. Sizes are in bytes."""
 
     size: int  # of the cached file
     json_size: int
     json_crc: int
     start: int  # the JSON's deflate blocks are the bytes [start, end) of the cached file
     end: int
-    mtime: int  # seconds since 1970, as both containers tell it
+    mtime: int  # seconds since 1970, in both containers
     sha256: str  # of the cached file, hex
 
 
@@ -71,7 +66,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """A virtual file: literal bytes and slices of the cached file, one after the other."""
+    """A virtual file: a sequence of literal bytes and slices of the cached file."""
 
     parts: tuple[bytes | Slice, ...]
 
@@ -80,10 +75,9 @@ class Segments:
         return sum(_length(part) for part in self.parts)
 
     def read(self, file: BinaryIO, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes [start, stop) in pieces of at most 1 MiB; `file` is the cached file,
-        seekable.
+        """Yield the bytes [start, stop) in chunks of at most 1 MiB. `file` is the cached file.
 
-        Raises EOFError when the cached file is shorter than its archive says.
+        Raises EOFError when the cached file is too short.
         """
         stop = self.size if stop is None else stop
         at = 0
@@ -96,27 +90,26 @@ class Segments:
             if isinstance(part, bytes):
                 yield part[low:high]
             else:
-                yield from _pieces(file, part.offset + low, high - low)
+                yield from _read_chunks(file, part.offset + low, high - low)
 
 
 def write_archive(
     parts: Iterable[bytes], out: BinaryIO, mtime: int = 0, alive: Callable[[], None] = lambda: None
 ) -> Archive:
-    """Write the parts of one JSON document as a gzipped tar into `out`, which is empty, seekable
-    and readable.
+    """Write the parts of a JSON document as a gzipped tar into `out`.
 
-    The same document and `mtime` give the same bytes, however it is cut into parts (with the same
-    release of isal). `alive` is called after each MiB at the latest, also while the finished file
-    is hashed; it stops the writing by raising. Memory: a few MiB and the largest part. Leaves `out`
-    flushed, at no particular place.
+    `out` must be empty, seekable and readable. The same document and `mtime` give the same bytes,
+    whatever the parts (with the same release of isal). `alive` is called at least once for each
+    MiB, also while the finished file is hashed. It can stop the writing by raising. `out` is
+    flushed at the end; its position is undefined. Memory: a few MiB and the largest part.
     """
-    out.write(bytes(START))  # its content is known at the end
+    out.write(bytes(START))  # overwritten at the end
     deflate = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, -15)
     json_size = json_crc = 0
     end = START
     for chunk in _chunks(parts):
-        for place in range(0, len(chunk), BLOCK):
-            end += out.write(deflate.compress(chunk[place : place + BLOCK]))
+        for offset in range(0, len(chunk), BLOCK):
+            end += out.write(deflate.compress(chunk[offset : offset + BLOCK]))
         json_crc = isal_zlib.crc32(chunk, json_crc)
         json_size += len(chunk)
         alive()
@@ -135,7 +128,7 @@ def write_archive(
 
 
 def layout(archive: Archive, format: Format) -> Segments:
-    """The bytes of one of the two containers."""
+    """Return the bytes of one of the two containers."""
     return zip_layout(archive) if format == "zip" else tgz_layout(archive)
 
 
@@ -156,24 +149,20 @@ def zip_layout(archive: Archive) -> Segments:
 
 
 def tar_header(size: int, mtime: int) -> bytes:
-    """The 512 bytes before the entry; from 8 GiB on its size is written in base 256."""
+    """Return the 512 bytes before the entry. A size from 8 GiB on is written in base 256."""
     entry = tarfile.TarInfo(NAME)
     entry.size, entry.mtime = size, mtime
     return entry.tobuf(tarfile.GNU_FORMAT)
 
 
 def tar_trailer(size: int) -> bytes:
-    """Zeros after the entry: to a whole block, then two blocks, then to a whole record of 10,240
-    bytes.
-    """
+    """Return the zeros after the entry: up to a block, two blocks, and up to a record."""
     content = TAR_HEADER + size + -size % 512
     return bytes(-size % 512 + 1024 + -(content + 1024) % TAR_RECORD)
 
 
 def zip_header(archive: Archive, packed: int) -> bytes:
-    """The local header; it holds the sizes, so that a reader of a stream knows them before the
-    content.
-    """
+    """Return the local header. It contains the sizes, which readers of streams need."""
     return (
         struct.pack("<L", 0x04034B50)
         + _zip_entry(archive, packed)
@@ -183,7 +172,7 @@ def zip_header(archive: Archive, packed: int) -> bytes:
 
 
 def zip_directory(archive: Archive, packed: int, offset: int) -> bytes:
-    """The central directory at `offset` with its one entry, and the records that end the file."""
+    """Return the central directory at `offset` and the records at the end of the file."""
     big = _zip64(archive, packed)
     made_by = 3 << 8 | (45 if big else 20)  # 3: Unix, so that the file mode counts
     entry = (
@@ -207,7 +196,7 @@ def zip_directory(archive: Archive, packed: int, offset: int) -> bytes:
 
 
 def _zip_entry(archive: Archive, packed: int) -> bytes:
-    """What the local header and the directory tell in the same words."""
+    """Return the fields that the local header and the directory share."""
     big = _zip64(archive, packed)
     year, month, day, hour, minute, second = max(time.gmtime(archive.mtime)[:6], NO_TIME)
     return struct.pack(
@@ -226,54 +215,54 @@ def _zip_entry(archive: Archive, packed: int) -> bytes:
 
 
 def _zip64(archive: Archive, packed: int) -> bytes:
-    """The extra field with both sizes; empty when they fit into four bytes."""
+    """Return the extra field with both sizes, or nothing when they fit into four bytes."""
     if max(packed, archive.json_size) < ZIP32:
         return b""
     return struct.pack("<HHQQ", 1, 16, archive.json_size, packed)
 
 
 def _stored(data: bytes, *, last: bool) -> bytes:
-    """A stored deflate block, for a place that begins a byte."""
+    """Return a stored deflate block. It must start at a byte boundary."""
     return struct.pack("<BHH", last, len(data), len(data) ^ 0xFFFF) + data
 
 
 def _chunks(parts: Iterable[bytes]) -> Iterator[bytes | memoryview]:
-    """The same bytes in multiples of BLOCK, at most 2 MiB each; only the last may be odd."""
-    held: list[bytes | memoryview] = []
+    """Yield the same bytes in multiples of BLOCK, at most 2 MiB each. Only the last may differ."""
+    collected: list[bytes | memoryview] = []
     size = 0
     for part in parts:
-        for piece in (part,) if len(part) <= READ else _cut(part):
-            held.append(piece)
-            size += len(piece)
+        for chunk in (part,) if len(part) <= READ else _cut(part):
+            collected.append(chunk)
+            size += len(chunk)
             if size >= READ:
-                joined = b"".join(held)
+                joined = b"".join(collected)
                 even = size - size % BLOCK
                 yield memoryview(joined)[:even]
-                held, size = [joined[even:]], size - even
+                collected, size = [joined[even:]], size - even
     if size:
-        yield b"".join(held)
+        yield b"".join(collected)
 
 
 def _cut(part: bytes) -> Iterator[memoryview]:
-    for place in range(0, len(part), READ):
-        yield memoryview(part)[place : place + READ]
+    for offset in range(0, len(part), READ):
+        yield memoryview(part)[offset : offset + READ]
 
 
-def _pieces(file: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
+def _read_chunks(file: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
     file.seek(offset)
     while length:
-        piece = file.read(min(length, READ))
-        if not piece:
-            raise EOFError("the cached archive is shorter than it was when it was made")
-        length -= len(piece)
-        yield piece
+        chunk = file.read(min(length, READ))
+        if not chunk:
+            raise EOFError("the cached archive is too short")
+        length -= len(chunk)
+        yield chunk
 
 
 def _sha256(file: BinaryIO, alive: Callable[[], None]) -> str:
     file.seek(0)
     digest = hashlib.sha256()
-    while piece := file.read(READ):
-        digest.update(piece)
+    while chunk := file.read(READ):
+        digest.update(chunk)
         alive()
     return digest.hexdigest()
 

@@ -1,9 +1,8 @@
-"""Where archives lie: a local folder or any fsspec address, with a folder for each version that
-mirrors its relative URL.
+"""The cache of archives: a local folder or any fsspec URL.
 
-An archive's name is its place below the root and ends in the token of the job that made it, so no
-name is ever used twice and a file never changes. What counts as an archive is decided by the store,
-which names the file after it lies here whole.
+Each version has a folder that mirrors its relative URL. The name of an archive is its path below
+the root. It ends in the token of the job that made it, so no name is used twice and a file never
+changes. The store names a file after it was written completely; only named files are served.
 """
 
 import os
@@ -20,30 +19,24 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 UPLOAD = 8 * 1024 * 1024
-PART = ".part"  # ends the name of a file that is still being written
+PART = ".part"  # suffix of a file that is being written
 
 
 class ExportCache:
-    """Archives by name. Errors of a folder or of the address are OSError, or what its fsspec driver
-    raises.
-    """
+    """Archives by name. Failures raise OSError, or the errors of the fsspec driver."""
 
     def __init__(self, url: str) -> None:
-        """`url`: a folder, or an fsspec address such as s3://bucket/exports. Nothing is opened or
-        made here.
-        """
+        """`url` is a folder or an fsspec URL such as s3://bucket/exports. Nothing is opened yet."""
         self._files, root = url_to_fs(url)
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._files, LocalFileSystem)
 
     @contextmanager
     def writer(self, version_url: str, token: str) -> Iterator["Draft"]:
-        """A draft to write one archive into. Leaving the block without `publish` removes all trace
-        of it.
-        """
+        """Yield a draft for one archive. Without `publish` the draft is removed at the end."""
         name = f"{folder_of(version_url)}/{token}.tgz"
         if not self._local:
-            # it has no name, so a killed worker leaves none behind
+            # A nameless file disappears with a killed worker.
             with tempfile.TemporaryFile() as file:
                 yield Draft(
                     name,
@@ -61,8 +54,9 @@ class ExportCache:
             part.unlink(missing_ok=True)
 
     def open(self, name: str) -> BinaryIO | None:
-        """The archive for reading, seekable; None when there is none of that name. It stays
-        readable after `delete` on a local folder.
+        """Open an archive for reading. Returns None when there is none of that name.
+
+        In a local folder it stays readable after `delete`.
         """
         try:
             if self._local:
@@ -72,27 +66,28 @@ class ExportCache:
             return None
 
     def holds(self, name: str) -> bool:
-        """Whether the archive is there. Cost: one look at the folder, or one request."""
+        """Return whether the archive exists. Cost: one `stat` or one request."""
         if not self._local:
             return bool(self._files.isfile(f"{self._root}/{name}"))
         try:
-            # which tells a folder that can't be entered from a missing file
+            # Unlike `exists`, `stat` reports a folder without permission as an error.
             return S_ISREG(Path(self._root, name).stat().st_mode)
         except FileNotFoundError:
             return False
 
     def delete(self, name: str) -> None:
-        """Remove one file; nothing happens when it is gone already."""
+        """Delete a file. A missing file is ignored."""
         with suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{name}")
 
-    def older_than(self, moment: datetime) -> Iterator[str]:
-        """The names of all files last written before `moment`, unfinished ones too, in no order.
-        Cost: a walk over the cache.
+    def older_than(self, time: datetime) -> Iterator[str]:
+        """Yield the names of all files that were last written before `time`, in no order.
+
+        Unfinished files are included. Cost: a walk over the cache.
         """
         for path in self._files.find(self._root):
-            with suppress(FileNotFoundError):  # another worker was faster
-                if _aware(self._files.modified(path)) < moment:
+            with suppress(FileNotFoundError):  # deleted by another worker
+                if _aware(self._files.modified(path)) < time:
                     yield str(path).removeprefix(self._root).lstrip("/")
 
     def _upload(self, name: str, file: BinaryIO, alive: Callable[[], None]) -> None:
@@ -100,29 +95,31 @@ class ExportCache:
         self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
         file.seek(0)
         with self._files.open(path, "wb") as out:
-            while piece := file.read(UPLOAD):
-                out.write(piece)
+            while chunk := file.read(UPLOAD):
+                out.write(chunk)
                 alive()
 
 
 @dataclass(slots=True)
 class Draft:
-    """An archive that is being written. `name` is the one it will have."""
+    """An archive that is being written. `name` is its future name."""
 
     name: str
     file: BinaryIO  # empty, seekable, readable
     _publish: Callable[[Callable[[], None]], None] = field(repr=False)
 
     def publish(self, alive: Callable[[], None] = lambda: None) -> None:
-        """Put the whole file under its name; when this returns it survives a crash. `alive` is
-        called after each 8 MiB of an upload.
+        """Publish the complete file under its name. It then survives a crash.
+
+        `alive` is called after each 8 MiB of an upload.
         """
         self._publish(alive)
 
 
 def folder_of(version_url: str) -> str:
-    """The folder of a version's archives. `.` and `..` are ids like others, so they are spelled in
-    a way that no file system bends.
+    """Return the folder of a version's archives.
+
+    Ids may be `.` or `..`, which are escaped for the file system.
     """
     steps = (
         step.replace(".", "%2E") if step in (".", "..") else step
@@ -133,7 +130,7 @@ def folder_of(version_url: str) -> str:
 
 
 def token_of(name: str) -> str:
-    """The token of the job that wrote, or is writing, the file of this name."""
+    """Return the token of the job that writes or wrote the file of this name."""
     return PurePosixPath(name).stem
 
 
@@ -148,5 +145,5 @@ def _rename(file: BinaryIO, part: Path, final: Path) -> None:
         os.close(folder)
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

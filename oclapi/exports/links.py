@@ -1,4 +1,4 @@
-"""Signed links to archives: whoever holds one may fetch that file until it expires."""
+"""Signed links to archives. A link gives access to one file until it expires."""
 
 import hashlib
 import re
@@ -10,23 +10,23 @@ from oclapi.errors import LinkRefused
 
 
 class ExportLinks:
-    """Signs and checks the last five steps of a link's path: version, file token, expiry,
-    signature, file name.
+    """Signs and checks the last five segments of a link's path.
 
-    The expiry is in seconds since 1970. There is no query string, because logs cut a path less
-    often than they keep a query.
+    They are version, file token, expiry in seconds since 1970, signature and file name. There is no
+    query string, because many tools lose it.
     """
 
     def __init__(self, secret: str, life: int) -> None:
-        """`life`: how many seconds a link can be used."""
+        """`life` is the number of seconds until a link expires."""
         self._signer = Signer(
             secret, salt="export-link", key_derivation="hmac", digest_method=hashlib.sha256
         )
         self._life = timedelta(seconds=life)
 
     def sign(self, version_id: str, token: str, file_name: str, now: datetime) -> str:
-        """The relative path of a link, without a slash at either end. All three parts hold only
-        characters that a path may hold.
+        """Return the relative path of a link, without a slash at either end.
+
+        The three parts must contain only characters that are allowed in a path.
         """
         expires = str(int((now + self._life).timestamp()))
         signature = self._signer.get_signature(
@@ -43,13 +43,13 @@ class ExportLinks:
         file_name: str,
         now: datetime,
     ) -> None:
-        """Raises LinkRefused when a part was changed, or the time is over."""
+        """Raise LinkRefused when a part was changed or the link has expired."""
         if not self._signer.verify_signature(
             _signed(version_id, token, expires, file_name), signature
         ):
-            raise LinkRefused("the signature of this link is wrong")
+            raise LinkRefused("the signature of this link is invalid")
         if not re.fullmatch(r"[0-9]{1,12}", expires) or now.timestamp() > int(expires):
-            raise LinkRefused("this link has expired; ask for the export again to get a new one")
+            raise LinkRefused("this link has expired; request the export again to get a new one")
 
 
 def _signed(*parts: str) -> bytes:

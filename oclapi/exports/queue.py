@@ -1,25 +1,25 @@
-"""What exports need of a job queue. The truth about a job is in the store; a queue only wakes a
-worker.
+"""The interface to a job queue.
+
+The state of a job is in the store. The queue only wakes a worker.
 """
 
 from typing import Protocol
 
 
 class ExportQueue(Protocol):
-    """Wakes a worker for one version. A token is 32 hex characters and names one job for ever."""
+    """Queues export jobs. A token of 32 hex characters names one job and is never used again."""
 
     def reach(self) -> None:
-        """Does nothing. Raises QueueUnavailable where the other calls would."""
+        """Check that the queue is up. Raises QueueUnavailable otherwise."""
 
     def enqueue(self, version_id: str, token: str) -> None:
-        """Have a worker build the export of that version under that token. Raises QueueUnavailable:
-        then it may or may not run.
+        """Queue the export job of a version.
+
+        Raises QueueUnavailable. The job may or may not run then.
         """
 
     def knows(self, token: str) -> bool:
-        """Whether the job waits, or was handed to a worker a moment ago. Raises QueueUnavailable."""
+        """Return whether the job is queued or has just started. Raises QueueUnavailable."""
 
     def cancel(self, token: str) -> None:
-        """Forget a job that waits; one that runs, or is unknown, is left alone. Raises
-        QueueUnavailable.
-        """
+        """Remove a queued job. A running or unknown job is ignored. Raises QueueUnavailable."""

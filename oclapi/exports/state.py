@@ -1,5 +1,6 @@
-"""What is known of a version's export, and the steps that a request or the tick may take. Who may
-take them is asked elsewhere.
+"""The state of a version's export, and its transitions.
+
+Rights are checked by the callers.
 """
 
 import logging
@@ -19,18 +20,18 @@ log = logging.getLogger(__name__)
 
 Status = Literal["ready", "processing", "missing", "failed"]
 
-GRACE = timedelta(seconds=5)  # between setting a job and queueing it, the queue can't know it yet
-MOST_TRIES = 3  # a version whose jobs die so often without a word is given up
+GRACE = timedelta(seconds=5)  # most time between storing a job and queueing it
+MOST_TRIES = 3  # an export whose job died this often has failed
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One archive in the cache."""
+    """An archive in the cache."""
 
     name: str
-    edition: int  # of the version that it shows
+    edition: int  # of the version
     made_at: datetime
-    content_at: datetime  # of the newest content commit in it
+    content_at: datetime  # time of the newest content commit in it
     archive: Archive
 
     @property
@@ -40,46 +41,47 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class ExportState:
-    """One moment of an export."""
+    """The state of an export at one time."""
 
     status: Status
-    # a job is queued or running, maybe beside a file; or the file is out of date and one will come
+    # A job is queued or running, or the file is out of date and will be replaced.
     busy: bool
     file: File | None = None
-    error: str | None = None  # one line; beside a file: why the last rebuild failed
+    error: str | None = None  # one line; with a file: why the last rebuild failed
     failed_at: datetime | None = None
     processed: int | None = None  # entries written so far by the job
     total: int | None = None
 
 
 class ExportStates:
-    """The exports of all versions. A version is its stored document; `now` is aware UTC. Raises
+    """The exports of all versions.
+
+    A version is given as its stored document, `now` as aware UTC. All methods raise
     StoreUnavailable.
     """
 
     def __init__(self, exports: Exports, queue: ExportQueue, silence: int) -> None:
-        """`silence`: a running job that was not heard of for so many seconds counts as dead."""
+        """A running job without a heartbeat for `silence` seconds counts as dead."""
         self._exports = exports
         self._queue = queue
         self._silence = timedelta(seconds=silence)
 
     def of(self, version: Json, now: datetime, document: Json | None = None) -> ExportState:
-        """How the export stands. `document`: its stored state where it was read already. Raises
-        NotFound when the version is gone.
+        """Return the state of an export. `document` is its stored state, if it was read already.
 
-        Cost: one read; one look at the queue for a job that waits.
+        Raises NotFound when the version was deleted. Cost: one read, and one request to the queue
+        while a job is queued.
         """
-        return state_of(*self._look(version, now, document))
+        return state_of(*self._read_alive(version, now, document))
 
     def ask(self, version: Json, now: datetime) -> tuple[bool, ExportState]:
-        """Have the export made unless it is there or on its way; return whether this call started a
-        job, and how it stands then.
+        """Start the export unless it exists or is being made.
 
-        `failed` comes back only when this was the moment to give up. Raises QueueUnavailable
-        (nothing is left behind), NotFound.
+        Returns whether this call started a job, and the new state. The state is `failed` only when
+        the last try has just failed. Raises NotFound, and QueueUnavailable without any effect.
         """
         while True:
-            document, alive = self._look(version, now)
+            document, alive = self._read_alive(version, now)
             state = state_of(document, alive)
             if state.status in ("ready", "processing"):
                 return False, state
@@ -89,13 +91,13 @@ class ExportStates:
                 return True, self.of(version, now)
 
     def recreate(self, version: Json, now: datetime) -> tuple[bool, ExportState]:
-        """Stop serving the archive and have another made. False when one is being made and there is
-        none yet: then that one is it.
+        """Stop serving the archive and start a new export.
 
-        Raises QueueUnavailable (the archive is still served), NotFound.
+        Returns False when there is no archive and a job is making one already. Raises NotFound, and
+        QueueUnavailable while the archive is still served.
         """
         while True:
-            document, alive = self._look(version, now)
+            document, alive = self._read_alive(version, now)
             state = state_of(document, alive)
             if state.status == "processing":
                 return False, state
@@ -105,11 +107,12 @@ class ExportStates:
                 return True, self.of(version, now)
 
     def delete(self, version: Json, now: datetime) -> bool:
-        """Stop serving the archive and cancel the job. False when there is neither. Raises
-        NotFound.
+        """Stop serving the archive and cancel the job.
+
+        Returns False when there is neither. Raises NotFound.
         """
         while True:
-            document, alive = self._look(version, now)
+            document, alive = self._read_alive(version, now)
             state = state_of(document, alive)
             if state.status not in ("ready", "processing"):
                 return False
@@ -119,75 +122,77 @@ class ExportStates:
                 return True
 
     def begin(self, version: Json, now: datetime) -> None:
-        """Queue the export of a version that was just changed; with the queue down the tick does it
-        later.
-        """
+        """Queue the export of a changed version. While the queue is down the tick does it later."""
         try:
             self.heal(version, now)
         except QueueUnavailable as error:
-            _tell_later(version, error)
+            _log_postponed(version, error)
 
     def begin_first(self, version: Json, token: str) -> bool:
-        """Queue the job that a version was made with. False with the queue down: the tick starts
-        another later.
+        """Queue the first job of a new version.
+
+        Returns False while the queue is down. The tick then starts another job later.
         """
         try:
             self._hand_over(version, token)
         except QueueUnavailable as error:
-            _tell_later(version, error)
+            _log_postponed(version, error)
             return False
         return True
 
     def heal(self, version: Json, now: datetime) -> None:
-        """Start what is wanted and has no live job; give up what died too often. Raises
-        QueueUnavailable, NotFound.
+        """Start a requested export without a live job, or let it fail after too many tries.
+
+        Raises QueueUnavailable, NotFound.
         """
-        document, alive = self._look(version, now)
+        document, alive = self._read_alive(version, now)
         if alive or self._given_up(version, document, now):
             return
         if "job" in document:
-            # so that it is not forgotten when the queue is down
+            # The request is kept while the queue is down.
             self._exports.want(_key(version), version["edition"])
         elif "wanted" not in document:
             return
         self._start(version, document, now)
 
     def clear(self, version: Json, now: datetime) -> None:
-        """Forget a job that died. A live one goes on. Raises NotFound."""
-        document, alive = self._look(version, now)
+        """Forget a dead job. A live one continues. Raises NotFound."""
+        document, alive = self._read_alive(version, now)
         if "job" in document and not alive:
             self._exports.release(_key(version), document["job"]["token"])
 
     def file(self, version: Json, token: str) -> File:
-        """The archive that a link with this token was given out for. Raises NotFound when it was
-        deleted or replaced long ago.
+        """Return the archive of a link with this token.
+
+        Raises NotFound when it was deleted, or replaced so long ago that its links have expired.
         """
         document = self._read(version)
         for file in [document.get("file"), *document.get("earlier", ())]:
             if file and token_of(file["name"]) == token:
                 return file_of(file)
-        raise NotFound("this archive is gone; ask for the export again")
+        raise NotFound("this archive was deleted; request the export again")
 
     def lost(self, version: Json, file: File) -> None:
-        """The cache does not hold this file any more: stop serving it."""
+        """Stop serving a file that is missing in the cache."""
         log.warning(
-            "archive is gone from the cache", extra={"version_id": _key(version), "file": file.name}
+            "archive is missing in the cache",
+            extra={"version_id": _key(version), "file": file.name},
         )
         self._exports.drop(_key(version), file.name)
 
     def _read(self, version: Json) -> Json:
         found = self._exports.read(_key(version))
         if found is None:
-            raise NotFound("the version is gone")
+            raise NotFound("the version was deleted")
         return found
 
-    def _look(
+    def _read_alive(
         self, version: Json, now: datetime, document: Json | None = None
     ) -> tuple[Json, bool]:
-        """The export's document, and whether its job is alive.
+        """Return the export's document, and whether its job is alive.
 
-        A job that the queue does not know may have begun, or ended, after the document was read:
-        then it is read again.
+        A job that is unknown to the queue may have started or ended after the document was read, so
+        the document is read again.
         """
         document = document or self._read(version)
         while not (alive := self._alive(document, now)) and "job" in document:
@@ -201,8 +206,10 @@ class ExportStates:
         return job_alive(document.get("job"), now, self._silence, self._known)
 
     def _known(self, token: str) -> bool:
-        """With the queue down, a job that waits in it helps nobody: another can be asked for, which
-        tells the client.
+        """Return whether the queue knows the job.
+
+        While the queue is down it does not. A client that requests the export again then gets a
+        503.
         """
         try:
             return self._queue.knows(token)
@@ -210,8 +217,8 @@ class ExportStates:
             return False
 
     def _start(self, version: Json, document: Json, now: datetime) -> bool:
-        """Ask for a job in place of the one in `document`; False when another caller was faster."""
-        # first, so that nothing looks as if it were on its way while the tick tries again and again
+        """Start a job in place of the one in `document`. Returns False when another caller did."""
+        # Check the queue first, so that the state is not `processing` while it is down.
         self._queue.reach()
         token = self._exports.ask(version, document.get("job"), now)
         if token is None:
@@ -220,9 +227,7 @@ class ExportStates:
         return True
 
     def _hand_over(self, version: Json, token: str) -> None:
-        """Queue a job that the store knows. Raises QueueUnavailable: then the store does not know
-        it any more.
-        """
+        """Queue a stored job. On QueueUnavailable the job is removed from the store again."""
         try:
             self._queue.enqueue(_key(version), token)
         except QueueUnavailable:
@@ -230,27 +235,27 @@ class ExportStates:
             raise
 
     def _given_up(self, version: Json, document: Json, now: datetime) -> bool:
-        """Make a failure of a job that died, when it was the last try."""
+        """Let the export fail when its job died in the last try. Returns whether it failed."""
         job = document.get("job")
         if not job or job["state"] != "running" or job["tries"] < MOST_TRIES:
             return False
         text = f"the worker died {job['tries']} times while it made this export"
         try:
             self._exports.fail(_key(version), job["token"], text, version["edition"], now)
-        except Overtaken:  # someone else took the step, this or another one
+        except Overtaken:  # another process changed the state
             return False
         return True
 
     def _cancel(self, token: str) -> None:
         try:
             self._queue.cancel(token)
-        except QueueUnavailable as error:  # the job finds out itself that it was cancelled
+        except QueueUnavailable as error:  # the job notices by itself that it was cancelled
             log.info(
                 "cancelled job stays in the queue", extra={"job": token, "reason": error.detail}
             )
 
 
-def _tell_later(version: Json, error: QueueUnavailable) -> None:
+def _log_postponed(version: Json, error: QueueUnavailable) -> None:
     log.warning(
         "export waits for the queue", extra={"version_id": _key(version), "reason": error.detail}
     )
@@ -259,9 +264,7 @@ def _tell_later(version: Json, error: QueueUnavailable) -> None:
 def job_alive(
     job: Json | None, now: datetime, silence: timedelta, queue_knows: Callable[[str], bool]
 ) -> bool:
-    """Whether something will come of a job. `queue_knows` is asked only for a job that waits longer
-    than a moment.
-    """
+    """Return whether a job is alive. `queue_knows` is only called for a job older than GRACE."""
     if not job:
         return False
     if job["state"] == "running":
@@ -270,7 +273,7 @@ def job_alive(
 
 
 def state_of(document: Json, alive: bool) -> ExportState:
-    """What a stored document tells. `alive`: its job is (see `job_alive`)."""
+    """Return the state that a stored document describes. `alive`: see `job_alive`."""
     file = file_of(document["file"]) if "file" in document else None
     error = document.get("error") or {}
     status: Status = (
