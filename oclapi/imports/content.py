@@ -1,4 +1,4 @@
-"""Lines of concepts and mappings, applied to the draft of a commit that many of them share."""
+"""Lines of concepts and mappings. Many of them share the draft of one commit."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,14 +13,13 @@ from oclapi.imports.outcomes import Outcome, Result, refused
 from oclapi.model import Json
 
 Verb = str
-"""What a line comes to, once it is known whether its item is there: `create`, `update`, `delete`,
-or an outcome that needs no edit.
-"""
+"""What to do with a line: `create`, `update`, `delete`, or an outcome that needs no edit."""
 
 
 def verb(action: str, is_there: bool, update_if_exists: bool) -> Verb:
-    """What an action comes to. UPDATE says what it wants, so `update_if_exists` false does not
-    change it.
+    """Return what an action means for an item that exists or not.
+
+    `update_if_exists` does not affect UPDATE, which is explicit.
     """
     if action.startswith("DELETE"):
         return "delete" if is_there else "not_found" if action == "DELETE" else "unchanged"
@@ -34,11 +33,11 @@ def verb(action: str, is_there: bool, update_if_exists: bool) -> Verb:
 
 
 def apply(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> list[Result]:
-    """Apply the lines in their order; return their results.
+    """Apply the lines in order and return their results.
 
-    A line that is refused leaves no trace in the draft. Stops before a line about an item that an
-    earlier one of these lines has changed already, which only the store could tell (a mapping found
-    once by its id and once by its concepts): then there are fewer results than lines.
+    A refused line does not change the draft. It stops before a line for an item that an earlier
+    line has changed already (a mapping that is found once by its id and once by its concepts).
+    There are fewer results than lines then.
     """
     _prefetch(draft, lines, update_if_exists)
     results: list[Result] = []
@@ -55,9 +54,9 @@ def apply(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> list[R
 def _apply_one(draft: Draft, line: Line, update_if_exists: bool) -> Result:
     try:
         with draft.whole():
-            repo = draft.repo(line.place)
+            repo = draft.repo(line.parent)
             if repo is None or repo["kind"] != "source" or not may(draft.caller, "read", repo):
-                raise NotFound(f"there is no source {line.place}")
+                raise NotFound(f"there is no source {line.parent}")
             need(draft.caller, "write", repo)
             if line.type == "Concept":
                 return _concept(draft, repo, line, update_if_exists)
@@ -67,7 +66,7 @@ def _apply_one(draft: Draft, line: Line, update_if_exists: bool) -> Result:
 
 
 def _touched(draft: Draft, line: Line) -> bool:
-    """Does this commit change the line's mapping already?"""
+    """Return whether this commit changes the line's item already."""
     item = line.item
     if (
         line.type != "Mapping"
@@ -76,14 +75,14 @@ def _touched(draft: Draft, line: Line) -> bool:
         or (line.url and draft.pending(line.url))
     ):
         return bool(line.url and draft.pending(line.url))
-    repo = draft.repo(line.place)
+    repo = draft.repo(line.parent)
     found = draft.mapped(repo, item.key) if repo else None
     return found is not None and draft.pending(found) is not None
 
 
 def _concept(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Result:
     item, url = line.item, line.url
-    # lines.py settles lines without an id
+    # lines.py settles lines without an id.
     assert item is not None and item.id is not None and url is not None
     what = verb(line.action, draft.exists(repo, "concept", url), update_if_exists)
     if what == "delete":
@@ -100,17 +99,20 @@ def _concept(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Re
         _, changed = concepts.update(draft, repo, item.id, _body(item.update))
         what = "updated" if changed else "unchanged"
     else:
-        return line.result(what, errors=told(what, line))  # type: ignore[arg-type]
-    for place, mapping in enumerate(line.mappings):
-        outcome = _inner(draft, repo, mapping, place, update_if_exists)
+        return line.result(what, errors=messages(what, line))  # type: ignore[arg-type]
+    for position, mapping in enumerate(line.mappings):
+        outcome = _inner(draft, repo, mapping, position, update_if_exists)
         if what == "unchanged" and outcome in ("created", "updated"):
             what = "updated"
     return line.result("created" if what == "create" else what)  # type: ignore[arg-type]
 
 
-def _inner(draft: Draft, repo: Json, mapping: Item, place: int, update_if_exists: bool) -> Outcome:
-    """Make or change one of a concept line's own mappings. Raises Invalid, which undoes the whole
-    line.
+def _inner(
+    draft: Draft, repo: Json, mapping: Item, position: int, update_if_exists: bool
+) -> Outcome:
+    """Create or update one of a concept line's mappings.
+
+    Raises Invalid, which reverts the whole line.
     """
     try:
         outcome, _ = _write_mapping(draft, repo, mapping, "CREATE_OR_UPDATE", update_if_exists)
@@ -118,12 +120,12 @@ def _inner(draft: Draft, repo: Json, mapping: Item, place: int, update_if_exists
             raise Invalid({name: ["this field is required"] for name in mapping.missing})
         return outcome
     except Invalid as error:
-        told = [
-            f"mappings[{place}].{name}: {text}"
+        located = [
+            f"mappings[{position}].{name}: {text}"
             for name, texts in error.errors.items()
             for text in texts
         ]
-        raise Invalid({"mappings": told}) from error
+        raise Invalid({"mappings": located}) from error
 
 
 def _mapping(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Result:
@@ -135,15 +137,19 @@ def _mapping(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Re
         line.action.startswith("DELETE") and url is not None and draft.exists(repo, "mapping", url)
     )
     return line.result(
-        outcome, 204 if outcome == "unchanged" and deleted else None, told(outcome, line), url=url
+        outcome,
+        204 if outcome == "unchanged" and deleted else None,
+        messages(outcome, line),
+        url=url,
     )
 
 
 def _write_mapping(
     draft: Draft, repo: Json, item: Item, action: str, update_if_exists: bool
 ) -> tuple[Outcome, str | None]:
-    """Find the mapping by its id, else by what it maps, and do what the action says. Returns the
-    outcome and its URL.
+    """Find the mapping by its id or its concepts, and carry out the action.
+
+    Returns the outcome and the URL of the mapping.
     """
     url = urls.item_url(repo["url"], "mapping", item.id) if item.id else None
     if url is None or not draft.exists(repo, "mapping", url):
@@ -157,7 +163,7 @@ def _write_mapping(
         return "created", made.url
     if what not in ("update", "delete"):
         return what, url  # type: ignore[return-value]
-    assert url is not None  # it is there
+    assert url is not None  # it exists
     found = url.rsplit("/", 2)[1]
     if what == "delete":
         _, changed = mappings.retire(draft, repo, found, _comment(item))
@@ -177,14 +183,14 @@ def _comment(item: Item) -> str | None:
 
 
 def incomplete(line: Line, item: Item) -> Result:
-    """The result of a line that was to make a new item and lacks what that needs."""
+    """Return the result of a line that lacks required keys of a new item."""
     return line.result(
         "invalid", errors={name: ["this field is required"] for name in item.missing}
     )
 
 
-def told(outcome: str, line: Line) -> Mapping[str, list[str]] | None:
-    """Messages for the outcomes that come without an error."""
+def messages(outcome: str, line: Line) -> Mapping[str, list[str]] | None:
+    """Return the messages of outcomes that have no error."""
     noun = (line.type or "item").lower()
     if outcome == "exists":
         return {
@@ -201,18 +207,17 @@ def told(outcome: str, line: Line) -> Mapping[str, list[str]] | None:
     return None
 
 
-# Fetching what the lines will look up: a handful of queries for a whole batch, and none line by
-# line
+# Prefetching: a few queries for a whole batch instead of some for each line
 
 
 def _prefetch(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> None:
-    by_place: dict[str, list[Line]] = {}
+    by_source: dict[str, list[Line]] = {}
     for line in lines:
         if not line.settled:
-            by_place.setdefault(line.place, []).append(line)
-    draft.load_repos(by_place)
-    for place, here in by_place.items():
-        repo = draft.repo(place)
+            by_source.setdefault(line.parent, []).append(line)
+    draft.load_repos(by_source)
+    for source, here in by_source.items():
+        repo = draft.repo(source)
         if repo is not None:
             _prefetch_concepts(
                 draft, repo, [line for line in here if line.type == "Concept"], update_if_exists
@@ -244,7 +249,7 @@ def _prefetch_concepts(draft: Draft, repo: Json, lines: Sequence[Line], bodies: 
 
 
 def _named(body: Json) -> Mapping[str, Any]:
-    """As much of the concept as its claims depend on."""
+    """Return the part of a concept that determines its claims."""
     return {
         "retired": body.get("retired", False),
         "names": [{"name_type": None, "locale_preferred": False, **name} for name in body["names"]],

@@ -1,8 +1,7 @@
-"""The lines of an import, read and checked as far as that goes without the store (contract 16).
-Pure.
+"""The lines of an import, parsed and checked as far as possible without the store (contract 16).
 
-Blank lines are passed over: they count nowhere, but they keep their number, so a line's number is
-the one that an editor shows.
+Blank lines are skipped, but they are numbered, so the number of a line is the one that an editor
+shows.
 """
 
 import codecs
@@ -20,9 +19,9 @@ from oclapi.imports.outcomes import STATUS, Outcome, Result, kept
 from oclapi.model import Json
 
 MAX_LINE = 16 * 2**20
-"""Bytes of one line; a longer one is refused and never held in memory."""
+"""Most bytes of a line. A longer one is refused without being read into memory."""
 MAX_MAPPINGS = 999
-"""Entries of a concept's `mappings`, since a line is stored whole, in one commit of 1,000 rows."""
+"""Most `mappings` of a concept. A line is stored in one commit of at most 1,000 rows."""
 
 TYPES = {
     name.lower(): name
@@ -39,7 +38,7 @@ TYPES = {
     )
 }
 NOT_YET = ("Collection", "Collection Version", "Reference")
-"""Types of the contract that this server does not hold yet."""
+"""Types of the contract that this server does not support yet."""
 ACTIONS = ("CREATE_OR_UPDATE", "CREATE", "UPDATE", "DELETE", "DELETE_IF_EXISTS", "SKIP")
 
 Check = Callable[[Json], Json]
@@ -60,8 +59,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "Concept": ("id", "concept_class", "names"),
     "Mapping": ("map_type", "from_concept_url"),
 }
-"""Keys without which a new item can't be made: a line that lacks one is `invalid`, where a wrong
-value has `failed`.
+"""Required keys of a new item. A line without one is `invalid`; one with a bad value has `failed`.
 """
 
 _ID = re.compile(urls.ID)
@@ -69,8 +67,10 @@ _ID = re.compile(urls.ID)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How lines are read. `type` and `source` (the URL of a source) hold for lines that have none;
-    `shortest`: characters of a password.
+    """How to read lines.
+
+    `type` and `source` (the URL of a source) are the defaults of lines without them. `shortest` is
+    the minimum length of a password.
     """
 
     update_if_exists: bool = True
@@ -81,26 +81,26 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that a line asks for, its body checked both ways: which one is needed, only the
-    store knows.
+    """An item of a line. Its body is checked for creation and for update, since only the store
+    knows which one is needed.
     """
 
-    id: str | None  # None: a mapping that is found by its key or gets a new id
+    id: str | None  # None: a mapping that is found by its key, or gets a new id
     create: Json | Invalid
     update: Json | Invalid
-    missing: tuple[str, ...]  # the needed keys that it lacks
+    missing: tuple[str, ...]  # required keys that it lacks
     key: MappingKey | None = None  # of a mapping
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line. `settled`: its outcome needed no store."""
+    """A line. `settled` is its outcome if that did not need the store."""
 
     number: int  # from 1
     size: int  # bytes
     type: str | None
     action: str
-    place: str = ""  # URL of the repository of a concept, mapping or version; of a source's owner
+    parent: str = ""  # URL of the repository of an entry or version, or of the owner of a source
     url: str | None = None
     item: Item | None = None
     mappings: tuple[Item, ...] = ()
@@ -125,16 +125,16 @@ class Line:
 
     @property
     def rows(self) -> int:
-        """How many rows it may write."""
+        """Return the most rows that the line can write."""
         return 1 + len(self.mappings)
 
     @property
     def is_content(self) -> bool:
-        """Can it share a commit with other lines?"""
+        """Return whether it can share a commit with other lines."""
         return self.settled is not None or self.type in ("Concept", "Mapping")
 
     def names(self) -> Iterator[object]:
-        """What tells whether another line is about the same item."""
+        """Yield the keys of its items. Two lines with a common key change the same item."""
         if self.settled:
             return
         if self.url:
@@ -142,36 +142,34 @@ class Line:
         for item in (self.item, *self.mappings) if self.type == "Mapping" else self.mappings:
             assert item is not None  # an open line has one
             if item.key:
-                yield self.place, item.key
+                yield self.parent, item.key
             if item.id:
-                yield urls.item_url(self.place, "mapping", item.id)
+                yield urls.item_url(self.parent, "mapping", item.id)
 
 
 def split(stream: IO[bytes], longest: int = MAX_LINE) -> Iterator[bytes]:
-    """The lines of a stream, without the byte order mark that some editors put before the first.
+    """Yield the lines of a stream, without a byte order mark before the first.
 
-    Of a line over `longest` bytes only so many and one more are given. Memory: one line.
+    A line over `longest` bytes is cut after `longest` + 1 bytes. Memory: one line.
     """
     mark = codecs.BOM_UTF8
     while line := stream.readline(longest + 1):
         yield line.removeprefix(mark)
         mark = b""
-        # the rest of a line that is too long
+        # Skip the rest of a line that is too long.
         while len(line) > longest and not line.endswith(b"\n"):
             line = stream.readline(longest + 1)
 
 
 def read(numbered: Iterable[tuple[int, bytes]], options: Options) -> Iterator[Line]:
-    """The lines that are not blank, each checked. None of them raises: what is wrong with one is
-    its outcome.
-    """
+    """Yield the checked lines that are not blank. The errors of a line are its outcome."""
     for number, raw in numbered:
         if raw.strip():
             yield line_of(number, raw, options)
 
 
 def line_of(number: int, raw: bytes, options: Options) -> Line:
-    """Read and check one line."""
+    """Parse and check one line."""
     blank = Line(number, len(raw), None, ACTIONS[0])
     if len(raw) > MAX_LINE:
         return _settled(blank, "invalid", {"__all__": [f"a line may have {MAX_LINE} bytes"]})
@@ -193,9 +191,7 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
     if chosen == "SKIP":
         return _settled(line, "others", None)
     if kind in NOT_YET:
-        return _settled(
-            line, "unknown", {"type": [f"this server does not hold items of the type {kind} yet"]}
-        )
+        return _settled(line, "unknown", {"type": [f"the type {kind} is not supported yet"]})
     try:
         return _open(line, kind, _with_texts(given), options)
     except Invalid as error:
@@ -221,15 +217,15 @@ def _settled(line: Line, outcome: Outcome, errors: Mapping[str, list[str]] | Non
 
 
 def _with_texts(given: Json) -> Json:
-    """In imports an integer that names something is read as its decimal text."""
+    """Replace integers that are ids by their decimal text."""
     if int not in map(type, map(given.get, NAMING)):
         return given
     return {**given, **{name: str(given[name]) for name in NAMING if type(given.get(name)) is int}}
 
 
 def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
-    """A line that the store has to decide on. Raises Invalid."""
-    place = (
+    """Return a line whose outcome depends on the store. Raises Invalid."""
+    parent = (
         ""
         if kind in ("User", "Organization")
         else _owner(given)
@@ -237,28 +233,30 @@ def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
         else _source(given, options)
     )
     named = "username" if kind == "User" else "id"
-    spoken = given.get("short_code") if kind == "Source" and "id" not in given else given.get(named)
-    if kind != "Mapping" and spoken is None:
+    given_id = (
+        given.get("short_code") if kind == "Source" and "id" not in given else given.get(named)
+    )
+    if kind != "Mapping" and given_id is None:
         raise Invalid.field(named, _REQUIRED)
-    if spoken is not None and not (isinstance(spoken, str) and _ID.fullmatch(spoken)):
+    if given_id is not None and not (isinstance(given_id, str) and _ID.fullmatch(given_id)):
         raise Invalid.field(named, "may hold 1 to 255 letters, digits and - . _ @")
-    item = _item(kind, given, spoken)
-    url = _url(kind, place, spoken)
+    item = _item(kind, given, given_id)
+    url = _url(kind, parent, given_id)
     inner = _inner(given, url) if kind == "Concept" and "DELETE" not in line.action else ()
-    return Line(line.number, line.size, kind, line.action, place, url, item, inner)
+    return Line(line.number, line.size, kind, line.action, parent, url, item, inner)
 
 
 def _item(kind: str, given: Json, item_id: str | None) -> Item:
     create, update = CHECKS[kind]
     new = _checked(create, given)
-    # What is good for a new concept or mapping is good for an old one.
+    # A valid body for a new concept or mapping is also valid for an update.
     old = (
         new
         if kind in ("Concept", "Mapping") and not isinstance(new, Invalid)
         else _checked(update, given)
     )
     missing: tuple[str, ...] = ()
-    if isinstance(new, Invalid):  # nothing is missing in what is good for a new item
+    if isinstance(new, Invalid):  # a valid body has all required keys
         missing = tuple(
             name
             for name in NEEDED[kind]
@@ -276,32 +274,33 @@ def _checked(check: Check, given: Json) -> Json | Invalid:
 
 
 def _inner(given: Json, concept_url: str | None) -> tuple[Item, ...]:
-    """The entries of a concept's own `mappings`. Raises Invalid."""
+    """Return the entries of a concept's `mappings`. Raises Invalid."""
     entries = given.get("mappings") or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise Invalid.field("mappings", "must be a list of objects")
     if len(entries) > MAX_MAPPINGS:
         raise Invalid.field("mappings", f"may have {MAX_MAPPINGS} entries")
     items = []
-    for place, entry in enumerate(entries):
+    for position, entry in enumerate(entries):
         start = entry.get("from_concept_url") or concept_url
         found = urls.item(start) if isinstance(start, str) else None
         if found is None or found.stable != concept_url:
             raise Invalid.field(
-                "mappings", f"mappings[{place}].from_concept_url: must be this concept"
+                "mappings", f"mappings[{position}].from_concept_url: must be this concept"
             )
         body = _with_texts({**entry, "from_concept_url": concept_url})
         item_id = body.get("id")
         if item_id is not None and not (isinstance(item_id, str) and _ID.fullmatch(item_id)):
             raise Invalid.field(
-                "mappings", f"mappings[{place}].id: may hold 1 to 255 letters, digits and - . _ @"
+                "mappings",
+                f"mappings[{position}].id: may hold 1 to 255 letters, digits and - . _ @",
             )
         items.append(_item("Mapping", body, item_id))
     return tuple(items)
 
 
 def _owner(given: Json) -> str:
-    """The URL of the owner that a line names. Raises Invalid."""
+    """Return the URL of the owner that a line names. Raises Invalid."""
     url = given.get("owner_url")
     if isinstance(url, str) and re.fullmatch(rf"/(orgs|users)/{urls.ID}/?", url):
         return url if url.endswith("/") else url + "/"
@@ -319,8 +318,9 @@ def _owner(given: Json) -> str:
 
 
 def _source(given: Json, options: Options) -> str:
-    """The URL of the source that a line names: by URL, by owner and id, or not at all. Raises
-    Invalid.
+    """Return the URL of the source that a line names by URL, by owner and id, or by default.
+
+    Raises Invalid.
     """
     url, source = given.get("source_url"), given.get("source")
     if url is not None:
@@ -349,18 +349,19 @@ def _source(given: Json, options: Options) -> str:
     ):
         raise Invalid.field(
             "__all__",
-            "a line that names only its owner or only its source must agree with the source given for all lines",
+            "a line that names only its owner or only its source must agree with the source "
+            "given for all lines",
         )
     return options.source
 
 
-def _url(kind: str, place: str, item_id: str | None) -> str | None:
+def _url(kind: str, parent: str, item_id: str | None) -> str | None:
     if item_id is None:
         return None
     if kind in ("User", "Organization"):
         return urls.owner_url(kind, item_id)
     if kind == "Source":
-        return f"{place}sources/{item_id}/"
+        return f"{parent}sources/{item_id}/"
     if kind == "Source Version":
-        return f"{place}{item_id}/"
-    return urls.item_url(place, "concept" if kind == "Concept" else "mapping", item_id)
+        return f"{parent}{item_id}/"
+    return urls.item_url(parent, "concept" if kind == "Concept" else "mapping", item_id)

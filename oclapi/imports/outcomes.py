@@ -1,4 +1,4 @@
-"""What became of each line of an import, and of an import as a whole (contract 16). Pure."""
+"""The outcomes of import lines, and the report of an import (contract 16)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ REFUSALS: tuple[Outcome, ...] = (
     "exception",
     "unknown",
 )
-"""The outcomes of lines that were to change something and did not."""
+"""The outcomes of refused lines."""
 
 STATUS: Mapping[Outcome, int] = {
     "created": 201,
@@ -51,21 +51,19 @@ STATUS: Mapping[Outcome, int] = {
 }
 
 TEXT_SHOWN = 300
-"""Characters of one message that are kept: a line may hold long values, and all lines of a commit
-are kept together.
-"""
+"""Most characters of a stored message. A line may contain long values."""
 TEXTS_SHOWN = 5
-"""Messages that are kept for one field."""
+"""Most stored messages for one field."""
 FIELDS_SHOWN = 20
-"""Fields with messages that are kept for one line."""
+"""Most fields with stored messages for one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The one outcome of a line. `status` is what a direct call would answer."""
+    """The outcome of a line. `status` is the status of a direct request."""
 
     line: int  # from 1
-    type: str | None  # as the contract writes it, or as it was given
+    type: str | None  # in the contract's spelling, or as given
     url: str | None
     action: str
     outcome: Outcome
@@ -73,7 +71,7 @@ class Result:
     errors: Mapping[str, Sequence[str]] | None = None
 
     def as_json(self) -> Json:
-        """An entry of `results`, with its outcome."""
+        """Return the entry of `results`."""
         return {
             "line": self.line,
             "type": self.type,
@@ -86,25 +84,26 @@ class Result:
 
 
 def refused(error: OclError) -> tuple[Outcome, int, Mapping[str, Sequence[str]]]:
-    """The outcome, status and messages of a line that an edit refused; a failure that is not the
-    line's own is raised again.
+    """Return the outcome, status and messages of a line that an edit refused.
+
+    An error that is not caused by the line is raised again.
     """
-    told = kept(error.errors or {"__all__": [error.detail]})
+    messages = kept(error.errors or {"__all__": [error.detail]})
     if isinstance(error, VersionExists):
-        return "exists", 409, told
+        return "exists", 409, messages
     if isinstance(error, Invalid):
-        return "failed", 400, told
+        return "failed", 400, messages
     if isinstance(error, NotAuthenticated):
-        return "permission_denied", 401, told
+        return "permission_denied", 401, messages
     if isinstance(error, Forbidden):
-        return "permission_denied", 403, told
+        return "permission_denied", 403, messages
     if isinstance(error, NotFound):
-        return "not_found", 404, told
+        return "not_found", 404, messages
     raise error
 
 
 def kept(errors: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Messages cut to what is kept."""
+    """Cut messages to their stored length and number."""
     return {
         field[:TEXT_SHOWN]: [text[:TEXT_SHOWN] for text in texts[:TEXTS_SHOWN]]
         for field, texts in list(errors.items())[:FIELDS_SHOWN]
@@ -113,13 +112,13 @@ def kept(errors: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How far an import came. Blank lines are not counted."""
+    """The progress of an import. Blank lines are not counted."""
 
     task: str
-    started_at: datetime  # of the first run, when the import was continued
+    started_at: datetime  # of the first run
     counts: Mapping[str, int] = field(default_factory=Counter)
     seconds: float = 0.0  # of this run
-    continued: int = 0  # lines of the input that earlier runs had handled
+    continued: int = 0  # lines that earlier runs had handled
 
     @property
     def processed(self) -> int:
@@ -127,21 +126,23 @@ class Report:
 
     @property
     def refused(self) -> int:
-        """Lines that were to change something and did not."""
+        """The number of refused lines."""
         return sum(self.counts.get(outcome, 0) for outcome in REFUSALS)
 
     @property
     def message(self) -> str:
         """One line of counts."""
-        told = ", ".join(
+        counts = ", ".join(
             f"{count} {outcome}" for outcome, count in sorted(self.counts.items()) if count
         )
         return (
-            f"{self.processed} processed: {told}" if told else "nothing to do: the input is empty"
+            f"{self.processed} processed: {counts}"
+            if counts
+            else "nothing to do: the input is empty"
         )
 
     def as_json(self) -> Json:
-        """The contract's `report`; `total` is what was read so far."""
+        """Return the contract's `report`. `total` is the number of lines read so far."""
         return {
             "total": self.processed,
             "processed": self.processed,

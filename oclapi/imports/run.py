@@ -1,9 +1,9 @@
-"""Bulk import: lines in, commits out. Knows no terminal and no HTTP.
+"""Bulk import: lines in, commits out.
 
-A commit writes a batch of lines together with the progress of the task, so an import that was
-killed at any moment goes on after the last line that was stored, and neither repeats nor forgets
-one. Lines of organisations, sources and versions are writes of their own: one that was done and not
-noted when the import was killed is done again, finds its item there, and is `unchanged` then.
+A commit writes a batch of lines together with the progress of the task. So a killed import
+continues after the last stored line, and no line is lost or repeated. Lines of organisations,
+sources and versions are separate writes. Such a line may be carried out twice when the import is
+killed before its progress is stored; it is `unchanged` the second time.
 """
 
 import gc
@@ -34,28 +34,30 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 1000
 BATCH_BYTES = 8 * 2**20
 MOST_ROWS = 2 * BATCH_ROWS
-"""Rows of a commit of several lines, mappings that are written again because they show a concept's
-new name included. The database gives up transactions that outgrow its cache, and everybody else
-waits for them.
+"""Most rows of a commit of several lines, including mappings that show a renamed concept.
+
+MongoDB aborts transactions that outgrow its cache, and other writers wait for them.
 """
-# lines of a commit while somebody waits: an editor's wait is as long as a commit of the import
-BESIDE_ROWS = 250
-REST = 0.020  # seconds; what writers need that wait for a repository: each tries again within 10 ms
+SHARED_ROWS = 250
+"""Most rows of a commit while other writers wait, who wait for a whole commit of the import."""
+REST = 0.020  # seconds after a commit while other writers wait; they retry within 10 ms
 
 LISTS = "/orgs/OCL/"
-"""Owner of the lookup lists of the schema OpenMRS: a commit reads them as they were before it, so
-it never changes them beside others.
+"""Owner of the lookup lists of the schema OpenMRS.
+
+A commit reads them as they were before it, so lines of this owner have commits of their own.
 """
 
-Thing = TypeVar("Thing")
+Value = TypeVar("Value")
 
 
 def task_key(content_hash: str, options: Options, caller: Caller) -> str:
-    """The key of an import: the same content, read in the same way for the same user, is the same
-    import and can be continued.
+    """Return the key of an import.
+
+    Equal content with equal options of the same user is the same import and can be continued.
     """
-    told = [content_hash, options.update_if_exists, options.type, options.source, caller.username]
-    return hashlib.sha256(jsonio.dumps(told)).hexdigest()[:40]
+    parts = [content_hash, options.update_if_exists, options.type, options.source, caller.username]
+    return hashlib.sha256(jsonio.dumps(parts)).hexdigest()[:40]
 
 
 def run(
@@ -66,14 +68,15 @@ def run(
     task: str,
     on_progress: Callable[[Report, Sequence[Result]], None] | None = None,
 ) -> Report:
-    """Import `lines` in their order; every one that is not blank gets exactly one outcome
-    (`store.tasks.results(task)`).
+    """Import `lines` in order. Each line that is not blank gets exactly one outcome.
 
-    An unfinished task of this key is continued: the lines that it has handled are passed over.
-    `on_progress` is called after each step with the counts so far and the results of that step.
+    `store.tasks.results(task)` returns the outcomes. An unfinished task of this key is continued
+    after its last handled line. `on_progress` is called after each step with the counts so far and
+    the results of that step.
+
     Raises StoreUnavailable, RepositoryBusy, OutcomeUnknown; NotAuthenticated when the caller is
-    deactivated on the way; Overtaken when another run of the same task began. Then the task stays
-    unfinished and can be continued. Memory: three batches of at most 8 MiB, or of one line.
+    deactivated meanwhile; Overtaken when another run of the same task has started. The task stays
+    unfinished then and can be continued. Memory: three batches of at most 8 MiB, or of one line.
     """
     begun = store.tasks.begin(task, caller.by)
     work = _Run(store, caller, options, begun, on_progress)
@@ -86,8 +89,9 @@ def run(
 
 
 def batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
-    """Neighbouring lines that one commit can take, in order: cut before a second line for the same
-    item.
+    """Yield batches of consecutive lines for one commit each.
+
+    A batch ends before a second line for the same item.
     """
     batch: list[Line] = []
     rows = size = 0
@@ -96,7 +100,7 @@ def batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
     for line in lines:
         names = list(line.names())
         full = rows + line.rows > BATCH_ROWS or size + line.size > BATCH_BYTES
-        crosses = not line.settled and line.place.startswith(LISTS) != in_lists
+        crosses = not line.settled and line.parent.startswith(LISTS) != in_lists
         if batch and (full or crosses or not line.is_content or not seen.isdisjoint(names)):
             yield batch
             batch, rows, size, seen = [], 0, 0, set()
@@ -110,21 +114,20 @@ def batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
         yield batch
 
 
-def _ahead(things: Iterator[Thing]) -> Iterator[Thing]:
-    """The same things, each made in another thread while the one before is used: parsing goes on
-    while the store writes.
-    """
+def _ahead(values: Iterator[Value]) -> Iterator[Value]:
+    """Yield the same values, but compute the next one in a thread while the current one is used."""
     with ThreadPoolExecutor(1, thread_name_prefix="import") as pool:
-        coming = pool.submit(next, things, None)
-        while (thing := coming.result()) is not None:
-            coming = pool.submit(next, things, None)
-            yield thing
+        coming = pool.submit(next, values, None)
+        while (value := coming.result()) is not None:
+            coming = pool.submit(next, values, None)
+            yield value
 
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """A batch makes many objects and no cycles: looking for some at the usual pace takes a sixth of
-    the time of an import.
+    """Run the garbage collector less often.
+
+    A batch creates many objects and no cycles. The default settings cost a sixth of an import.
     """
     usual = gc.get_threshold()
     gc.set_threshold(200_000, *usual[1:])
@@ -135,7 +138,7 @@ def _rare_collections() -> Iterator[None]:
 
 
 class _Run:
-    """One run of a task: what it needs, and how far it came."""
+    """One run of a task, with its progress."""
 
     def __init__(
         self,
@@ -152,8 +155,8 @@ class _Run:
         self._counts: Counter[str] = Counter(task["counts"])
         self._on_progress = on_progress
         self._started = time.monotonic()
-        self._most = BATCH_ROWS  # lines of the next commit
-        # lines that a commit has room for, given how many mappings show what they name anew
+        self._most = BATCH_ROWS  # most lines of the next commit
+        # Lines that fit into a commit together with the mappings that show renamed concepts.
         self._fit = BATCH_ROWS
 
     def report(self) -> Report:
@@ -167,7 +170,7 @@ class _Run:
         )
 
     def handle(self, batch: Sequence[Line]) -> None:
-        """Store the lines of a batch and their outcomes, in one commit where nothing goes wrong."""
+        """Store the lines of a batch and their outcomes, in one commit if possible."""
         while batch:
             part = batch[: min(self._most, self._fit)]
             try:
@@ -175,10 +178,9 @@ class _Run:
             except TooManyRows as error:
                 self._fit = max(1, min(len(part) // 2, len(part) * BATCH_ROWS // error.rows))
                 continue
-            except OclError:  # the store's own, or Overtaken: the import can't go on
+            except OclError:  # from the store, or Overtaken: the import can't continue
                 raise
-            # a line that nobody foresaw must not end the import: halve the batch until it stands
-            # alone
+            # A line with an unexpected error must not end the import: find it by bisection.
             except Exception:
                 if len(batch) > 1:
                     middle = len(part) // 2 or 1
@@ -186,14 +188,14 @@ class _Run:
                     self.handle(batch[middle:])
                     return
                 log.exception(
-                    "a line of an import broke",
+                    "an import line failed unexpectedly",
                     extra={"task": self._task["_id"], "line": batch[0].number},
                 )
-                results = self._note(
+                results = self._store_results(
                     [
                         batch[0].result(
                             "exception",
-                            errors={"__all__": ["an unexpected error; the log tells more"]},
+                            errors={"__all__": ["unexpected error, see the log"]},
                         )
                     ]
                 )
@@ -204,23 +206,24 @@ class _Run:
             self._fit = min(BATCH_ROWS, self._fit + self._fit // 4 + 1)
 
     def _step(self, batch: Sequence[Line]) -> Sequence[Result]:
-        self._look_at_rights()
+        self._reload_caller()
         if not batch[0].is_content:
-            return self._note([single.apply(self._store, self._caller, batch[0], self._options)])
+            return self._store_results(
+                [single.apply(self._store, self._caller, batch[0], self._options)]
+            )
         while True:
-            places = {line.place for line in batch if not line.settled}
-            repos = self._store.repos.by_urls(places) if places else []
+            sources = {line.parent for line in batch if not line.settled}
+            repos = self._store.repos.by_urls(sources) if sources else []
             try:
                 return self._commit(batch, repos)
-            except NotFound:  # one of them was deleted in between: its lines have no place any more
+            except NotFound:  # one of the sources was deleted meanwhile
                 continue
 
-    def _look_at_rights(self) -> None:
-        """Take the user's rights as they are now: an earlier line may have made an organisation,
-        and somebody may have changed them.
+    def _reload_caller(self) -> None:
+        """Reload the user's rights, which earlier lines or other users may have changed.
 
-        An operator at the command line is no user of the store and keeps theirs. Raises
-        NotAuthenticated for a user who was deactivated.
+        The operator of the command line is not stored and stays the same. Raises NotAuthenticated
+        for a deactivated user.
         """
         name = self._caller.by
         found = self._store.users.caller(name)
@@ -250,17 +253,17 @@ class _Run:
                 also_write,
                 MOST_ROWS if len(batch) > 1 else None,
             )
-        # of a line alone: more mappings show the name that it changes than can be written again
+        # A single line that renames a concept which too many mappings show.
         except Invalid as error:
-            return self._note([batch[0].result(*refused(error))])
-        somebody_waits = bool(numbers) and self._store.commits.waited(numbers) > waited
-        self._most = BESIDE_ROWS if somebody_waits else BATCH_ROWS
-        if somebody_waits:
+            return self._store_results([batch[0].result(*refused(error))])
+        others_wait = bool(numbers) and self._store.commits.waited(numbers) > waited
+        self._most = SHARED_ROWS if others_wait else BATCH_ROWS
+        if others_wait:
             time.sleep(REST)
         return results
 
-    def _note(self, results: Sequence[Result]) -> Sequence[Result]:
-        """Note outcomes that wrote no content."""
+    def _store_results(self, results: Sequence[Result]) -> Sequence[Result]:
+        """Store outcomes of lines that wrote no content."""
         self._store.database.transaction(lambda session: self._advance(session, results))
         return results
 

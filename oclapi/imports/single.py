@@ -1,9 +1,9 @@
-"""Lines of users, organisations, sources and versions: each is a write of its own."""
+"""Lines of users, organisations, sources and versions. Each one is a separate write."""
 
 from oclapi.access import Caller, may, need
 from oclapi.editing import owners, repositories, users
 from oclapi.errors import Invalid, NotFound, OclError
-from oclapi.imports.content import incomplete, told, verb
+from oclapi.imports.content import incomplete, messages, verb
 from oclapi.imports.lines import Item, Line, Options
 from oclapi.imports.outcomes import Result, refused
 from oclapi.model import Json
@@ -11,7 +11,10 @@ from oclapi.store.store import Store
 
 
 def apply(store: Store, caller: Caller, line: Line, options: Options) -> Result:
-    """Do what the line says; return its result. Raises only what is not the line's own failure."""
+    """Carry out a line and return its result.
+
+    Raises only errors that are not caused by the line.
+    """
     assert line.item is not None and line.item.id is not None  # lines.py settles the others
     update_if_exists = options.update_if_exists
     try:
@@ -29,7 +32,7 @@ def apply(store: Store, caller: Caller, line: Line, options: Options) -> Result:
 def _user(store: Store, caller: Caller, line: Line, item: Item, options: Options) -> Result:
     need(caller, "manage users")
     user = store.users.get(str(item.id))
-    # deactivating twice finds nobody
+    # A deactivated user can't be deactivated again.
     there = user is not None and (bool(user["active"]) or "DELETE" not in line.action)
     what = verb(line.action, there, options.update_if_exists)
     if what == "create":
@@ -74,11 +77,11 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
     source = _readable(caller, store.repos.by_url(str(line.url)))
     what = verb(line.action, source is not None, update_if_exists)
     if what == "create":
-        _check_owner(store, caller, line.place)
-        need(caller, "create repository", {"owner_url": line.place})
+        _check_owner(store, caller, line.parent)
+        need(caller, "create repository", {"owner_url": line.parent})
         if item.missing:
             return incomplete(line, item)
-        repositories.create(store, "source", line.place, _body(item.create), caller)
+        repositories.create(store, "source", line.parent, _body(item.create), caller)
         return line.result("created")
     if what == "update" and source:
         body = _body(item.update)
@@ -103,9 +106,9 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
 def _version(
     store: Store, caller: Caller, line: Line, item: Item, update_if_exists: bool
 ) -> Result:
-    source = _readable(caller, store.repos.by_url(line.place))
+    source = _readable(caller, store.repos.by_url(line.parent))
     if source is None:
-        raise NotFound(f"there is no source {line.place}")
+        raise NotFound(f"there is no source {line.parent}")
     version = store.versions.by_id(source["_id"], str(item.id))
     what = verb(line.action, version is not None, update_if_exists)
     if what == "create":
@@ -127,16 +130,16 @@ def _version(
 
 def _no_edit(line: Line, outcome: str) -> Result:
     status = 409 if outcome == "exists" and line.type == "Source Version" else None
-    return line.result(outcome, status, told(outcome, line))  # type: ignore[arg-type]
+    return line.result(outcome, status, messages(outcome, line))  # type: ignore[arg-type]
 
 
 def _readable(caller: Caller, repo: Json | None) -> Json | None:
-    """What the caller may not read is treated as not existing."""
+    """Return the repository, or None when the caller may not read it."""
     return repo if repo and may(caller, "read", repo) else None
 
 
 def _check_owner(store: Store, caller: Caller, url: str) -> None:
-    """Raise NotFound where no owner that the caller may know of is at this URL."""
+    """Raise NotFound unless an owner that the caller may read exists at this URL."""
     _, owners_of_kind, owner, _ = url.split("/")
     found = store.owners.org(owner) if owners_of_kind == "orgs" else store.users.get(owner)
     known = found and (

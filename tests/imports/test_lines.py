@@ -63,7 +63,7 @@ def test_type_and_source_are_filled_in_only_where_a_line_lacks_them():
     bare = {"id": 1, "concept_class": "Test", "names": [{"name": "x", "locale": "en"}]}
     assert line(bare, type="concept", source=LAB).url == f"{LAB}concepts/1/"
     assert (
-        line({**bare, "owner": "NorthLab", "source": "REF"}, type="Concept", source=LAB).place
+        line({**bare, "owner": "NorthLab", "source": "REF"}, type="Concept", source=LAB).parent
         == REF
     )
     assert settled({**bare, "source": "REF"}, type="Concept", source=LAB) == ("failed", {"__all__"})
@@ -77,11 +77,11 @@ def test_type_and_source_are_filled_in_only_where_a_line_lacks_them():
         {"owner_url": "/orgs/NorthLab/"},
         {"owner": "NorthLab", "owner_type": "organization"},
     ):
-        assert line({**bare, **same}, type="Concept", source=LAB).place == LAB
+        assert line({**bare, **same}, type="Concept", source=LAB).parent == LAB
     assert (
         line(
             {**bare, "owner": "amina", "owner_type": "user", "source": "Own"}, type="concept"
-        ).place
+        ).parent
         == "/users/amina/sources/Own/"
     )
 
