@@ -1,4 +1,6 @@
-"""Edits of concepts. Each takes a draft and a checked body, raises or puts one item, and returns
+"""Edits of concepts.
+
+Each edit takes a draft and a checked body. It raises, or puts one item into the draft and returns
 the item and whether it changed.
 """
 
@@ -24,8 +26,9 @@ TEXT = {
 
 
 def create(draft: Draft, repo: Json, body: Json) -> Edited:
-    """Add a concept. Raises Invalid: the id is taken (keys `__all__` and `id`), or the source's
-    schema refuses it.
+    """Add a concept.
+
+    Raises Invalid when the id is taken (keys `__all__` and `id`) or the source's schema refuses it.
     """
     url = urls.item_url(repo["url"], "concept", body["id"])
     if draft.exists(repo, "concept", url):
@@ -49,8 +52,9 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
 
 
 def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
-    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes
-    nothing makes no version.
+    """Change the fields in `body`. An update without a change makes no version.
+
+    Raises NotFound, Invalid.
     """
 
     def change(value: Json) -> None:
@@ -69,13 +73,14 @@ def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
 
 
 def retire(draft: Draft, repo: Json, concept: str, comment: str | None) -> Edited:
-    """Retire a concept, also one that its source's schema would refuse by now. Raises NotFound, and
-    Invalid when it is retired already.
+    """Retire a concept. Its source's schema is not checked.
+
+    Raises NotFound, and Invalid when it is retired already.
     """
 
     def change(value: Json) -> None:
         if value["retired"]:
-            raise Invalid.field("__all__", "this concept is retired already")
+            raise Invalid.field("__all__", "this concept is already retired")
         value["retired"] = True
 
     return edit(draft, repo, concept, change, comment, by_schema=False)
@@ -90,9 +95,9 @@ def edit(
     *,
     by_schema: bool = True,
 ) -> Edited:
-    """Let `change` alter the concept's value; makes a version only where it differs afterwards.
+    """Apply `change` to the concept's value. A version is made only when the value differs.
 
-    Raises NotFound, what `change` raises, and (`by_schema`) Invalid where the source's schema
+    Raises NotFound, the errors of `change`, and with `by_schema` Invalid when the source's schema
     refuses the result.
     """
     url = urls.item_url(repo["url"], "concept", concept)
@@ -126,27 +131,30 @@ def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
 
 
 def check_openmrs(draft: Draft, item: Item) -> None:
-    """Raise Invalid where the concept breaks the rules of the schema OpenMRS (contract 18)."""
+    """Raise Invalid when the concept violates the schema OpenMRS (contract 18)."""
     lists = {source: draft.lookup(source) for source in openmrs.LOOKUP_SOURCES}
     errors = openmrs.concept_errors(item.value, lists)
     others = draft.claimants(item.repo, openmrs.rivals(item.value)) - {item.url}
     if others:
-        text = f"a fully specified or preferred name must be unique in its locale; also carried by {sorted(others)[0]}"
+        text = (
+            "a fully specified or preferred name must be unique in its locale, "
+            f"{sorted(others)[0]} has it too"
+        )
         errors.setdefault("names", []).append(text)
     if errors:
         raise Invalid(errors)
 
 
 def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json]:
-    """The entries of `names` or `descriptions` as stored, in the order given.
+    """Return the entries of `names` or `descriptions` as stored, in the given order.
 
-    One equal to a kept entry, or that names its uuid, keeps that uuid.
+    An entry keeps its uuid when it is equal to an existing one or contains its uuid.
     """
     text, type_field, type_name = TEXT[part]
     left = {entry["uuid"]: entry for entry in kept}
-    made: list[Json] = []
+    result: list[Json] = []
     for body in given:
-        made.append(
+        result.append(
             {
                 "uuid": left.pop(body["uuid"])["uuid"] if body.get("uuid") in left else None,
                 "external_id": body.get("external_id"),
@@ -160,15 +168,15 @@ def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json
     spare: dict[Content, list[str]] = {}
     for old in reversed(left.values()):
         spare.setdefault(_content(old), []).append(old["uuid"])
-    for entry in made:
+    for entry in result:
         if entry["uuid"] is None:
             twins = spare.get(_content(entry)) if spare else None
             entry["uuid"] = twins.pop() if twins else new_uuid()
-    return made
+    return result
 
 
 def _content(entry: Json) -> Content:
-    """What makes two entries equal: all but the uuid."""
+    """Return what two equal entries have in common: everything except the uuid."""
     return frozenset((name, value) for name, value in entry.items() if name != "uuid")
 
 
@@ -176,8 +184,9 @@ def _content(entry: Json) -> Content:
 
 
 def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> tuple[Edited, Json]:
-    """Append a name or description; returns the edit and the new entry. Raises NotFound, Invalid
-    when the list is full.
+    """Append a name or description. Returns the edit and the new entry.
+
+    Raises NotFound, and Invalid when the list is full.
     """
     [entry] = entries(part, [{**body, "uuid": None}], ())
 
@@ -192,44 +201,45 @@ def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> 
 def update_entry(
     draft: Draft, repo: Json, concept: str, part: str, uuid: str, body: Json
 ) -> tuple[Edited, Json]:
-    """Change the fields of one entry that are in `body`; returns the edit and the entry. Raises
-    NotFound.
+    """Change the fields of an entry that are in `body`. Returns the edit and the entry.
+
+    Raises NotFound.
     """
     result: Json = {}
 
     def change(value: Json) -> None:
-        place = _place(value[part], uuid)
+        position = _position(value[part], uuid)
         result.update(
             {
-                **value[part][place],
+                **value[part][position],
                 **{
                     name: body[name]
                     for name in body
-                    if name in value[part][place] and name not in ("uuid", "type")
+                    if name in value[part][position] and name not in ("uuid", "type")
                 },
             }
         )
-        value[part][place] = dict(result)
+        value[part][position] = dict(result)
 
     return edit(draft, repo, concept, change), result
 
 
 def delete_entry(draft: Draft, repo: Json, concept: str, part: str, uuid: str) -> Edited:
-    """Remove one entry. Raises NotFound, and Invalid for the last name."""
+    """Remove an entry. Raises NotFound, and Invalid for the last name."""
 
     def change(value: Json) -> None:
-        place = _place(value[part], uuid)
+        position = _position(value[part], uuid)
         if part == "names" and len(value[part]) == 1:
             raise Invalid.field("names", "a concept keeps at least one name")
-        del value[part][place]
+        del value[part][position]
 
     return edit(draft, repo, concept, change)
 
 
-def _place(found: Sequence[Json], uuid: str) -> int:
-    for place, entry in enumerate(found):
+def _position(found: Sequence[Json], uuid: str) -> int:
+    for position, entry in enumerate(found):
         if entry["uuid"] == uuid:
-            return place
+            return position
     raise NotFound(f"there is no entry {uuid}")
 
 
@@ -237,7 +247,7 @@ def _place(found: Sequence[Json], uuid: str) -> int:
 
 
 def set_extra(draft: Draft, repo: Json, concept: str, key: str, given: Any) -> Edited:
-    """Create or replace one key. Raises NotFound, Invalid when the extras grow over their limits."""
+    """Create or replace a key. Raises NotFound, and Invalid when the extras exceed a limit."""
 
     def change(value: Json) -> None:
         value["extras"] = bodies.concept_update({"extras": {**value["extras"], key: given}})[
@@ -248,7 +258,7 @@ def set_extra(draft: Draft, repo: Json, concept: str, key: str, given: Any) -> E
 
 
 def delete_extra(draft: Draft, repo: Json, concept: str, key: str) -> Edited:
-    """Remove one key. Raises NotFound."""
+    """Remove a key. Raises NotFound."""
 
     def change(value: Json) -> None:
         if key not in value["extras"]:

@@ -1,8 +1,8 @@
-"""What one commit is about to write: the state under the lock, and the changes made to it so far.
+"""The draft of a commit: the stored state under the lock, and the changes so far.
 
-An edit looks things up here, raises before it has changed anything, or puts one item. Many edits
-share a draft in a bulk load: each sees what the ones before it did, and `load_*` fetch what a whole
-batch will look up in one query each.
+An edit looks items up here and then raises or puts one item. The edits of an import share a draft.
+Each of them sees the changes of the earlier ones, and the `load_*` methods fetch what a whole batch
+needs in one query each.
 """
 
 import functools
@@ -23,29 +23,27 @@ from oclapi.store.store import Store
 from search import fields
 
 MappingKey = tuple[str, str, str]
-"""(from, map_type, to): what no second mapping of a source may share."""
+"""(from, map_type, to), unique among the mappings of a source."""
 
 Pair = tuple[str, str]
-"""(from, to): what no second active mapping of a source with the schema OpenMRS may share."""
+"""(from, to), unique among the active mappings of a source with the schema OpenMRS."""
 
 SHOWN_BYTES = 32 * 2**20
-"""Bytes of the mappings that one commit writes again because they show a concept's new name; see
-TooManyRows.
-"""
+"""Most bytes of the mappings that a commit writes because they show a renamed concept."""
 
 _ABSENT = object()
 
 
 @dataclass(slots=True)
 class Item:
-    """One concept or mapping as this commit will leave it."""
+    """A concept or mapping in its state after this commit."""
 
     repo: Json
     kind: Kind
     url: str
     value: Json  # its own fields, see editing/concepts.py and editing/mappings.py
     row: Row | None  # the living row that it replaces
-    body: bytes = b""  # the published JSON; b"" until the commit has rendered it
+    body: bytes = b""  # the published JSON, once the commit has rendered it
 
     @property
     def created(self) -> bool:
@@ -53,7 +51,7 @@ class Item:
 
 
 class Target(NamedTuple):
-    """A concept that something refers to."""
+    """A concept that an entry refers to."""
 
     url: str
     name: str
@@ -62,11 +60,9 @@ class Target(NamedTuple):
 
 
 class TooManyRows(Exception):
-    """The commit would write more than its caller allowed: concepts with new names have many
-    mappings that show them.
+    """The commit would write more rows than allowed, because many mappings show renamed concepts.
 
-    A transaction that outgrows a tenth of the database's cache is undone by the database, however
-    often it is tried.
+    MongoDB aborts a transaction that outgrows a tenth of its cache, so a retry does not help.
     """
 
     def __init__(self, rows: int) -> None:
@@ -76,10 +72,10 @@ class TooManyRows(Exception):
 
 @functools.lru_cache(maxsize=64)
 def lookup_names(store: Store, revision: Revision) -> frozenset[str] | None:
-    """Every name of the active concepts at a revision: the entries of a lookup list. None when the
-    list is deleted by now.
+    """Return the names of the active concepts at a revision, which are the entries of a lookup
+    list.
 
-    Kept, since a revision never changes.
+    Returns None when the list was deleted. The result is cached, since a revision never changes.
     """
     bodies = store.rows.bodies(revision, Slice("concept"))
     try:
@@ -91,7 +87,7 @@ def lookup_names(store: Store, revision: Revision) -> frozenset[str] | None:
 
 
 class Draft:
-    """The work of one run of a commit's `build`."""
+    """The changes of one run of a commit's `build`."""
 
     def __init__(
         self, store: Store, session: Transaction, heads: Mapping[int, Head], caller: Caller
@@ -100,7 +96,7 @@ class Draft:
         self._store = store
         self._session = session
         self._heads = heads
-        # A commit of many lines holds what any of them names, also what the caller may not read.
+        # The lines of an import may name repositories that the caller may not read.
         self._repos: dict[str, Json | None] = {
             head.repo["url"]: head.repo if may(caller, "read", head.repo) else None
             for head in heads.values()
@@ -108,35 +104,35 @@ class Draft:
         self._rows: dict[str, Row | None] = {}
         self._names: dict[str, str | None] = {}
         self._lists: dict[str, frozenset[str] | None] = {}
-        # Below, what was put and what the store says are kept together, so every change goes
-        # through `_set` and can be taken back. Keys, pairs and claims are per repository number:
-        # one commit may span several.
+        # The following combine the stored state with the items of this draft. They are changed
+        # through `_set` only, so that changes can be reverted. Keys, pairs and claims are kept by
+        # repository number, since a commit may span several repositories.
         self._items: dict[str, Item] = {}
         self._keys: dict[tuple[int, MappingKey], str | None] = {}
         self._pairs: dict[tuple[int, Pair], frozenset[str]] = {}
         self._claims: dict[tuple[int, int], frozenset[str]] = {}
-        # concept -> the claims above that it is among the holders of
-        self._held: dict[str, tuple[int, ...]] = {}
+        # by concept: those claims in `_claims` that it has
+        self._claims_of: dict[str, tuple[int, ...]] = {}
         self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """All edits made inside, or none: an OclError takes back what they put and goes on."""
+        """Apply all edits inside or none of them: an OclError reverts them and is raised again."""
         start = len(self._journal)
         try:
             yield
         except OclError:
             while len(self._journal) > start:
-                kept, key, before = self._journal.pop()
+                state, key, before = self._journal.pop()
                 if before is _ABSENT:
-                    del kept[key]
+                    del state[key]
                 else:
-                    kept[key] = before
+                    state[key] = before
             raise
 
-    def _set(self, kept: dict[Any, Any], key: Any, value: Any) -> None:
-        self._journal.append((kept, key, kept.get(key, _ABSENT)))
-        kept[key] = value
+    def _set(self, state: dict[Any, Any], key: Any, value: Any) -> None:
+        self._journal.append((state, key, state.get(key, _ABSENT)))
+        state[key] = value
 
     # Looking up
 
@@ -149,19 +145,17 @@ class Draft:
                 self._repos[found["url"]] = found if may(self.caller, "read", found) else None
 
     def repo(self, url: str) -> Json | None:
-        """The repository at this URL as the transaction sees it; None when there is none or the
-        caller may not read it.
-        """
+        """Return the repository at this URL, or None when the caller may not read it."""
         if url not in self._repos:
             self.load_repos([url])
         return self._repos[url]
 
     def pending(self, url: str) -> Item | None:
-        """The item as an earlier edit of this commit left it."""
+        """Return the item if an earlier edit of this draft put it."""
         return self._items.get(url)
 
     def living(self, repo: Json, kind: Kind, url: str) -> Row | None:
-        """The stored row of an item with its body, None when there is none."""
+        """Return the stored row of an item with its body, or None."""
         row = self._rows.get(url)
         if url not in self._rows or (row and not row.body):
             self.load(repo, kind, [url])
@@ -191,9 +185,7 @@ class Draft:
             )
 
     def load_targets(self, wanted: Iterable[str]) -> None:
-        """Fetch the concepts that these URLs name, of any readable repository; those that name
-        nothing are passed over.
-        """
+        """Fetch the names of these concepts of any readable repository in one query each."""
         by_repo: dict[str, set[str]] = {}
         for url in wanted:
             found = urls.item(url)
@@ -211,8 +203,10 @@ class Draft:
                 )
 
     def target(self, field: str, url: str) -> Target:
-        """The concept that a URL names. Raises Invalid on `field` when it is malformed, names
-        nothing or nothing the caller may read.
+        """Return the concept at a URL.
+
+        Raises Invalid on `field` when the URL is malformed, or when there is no concept that the
+        caller may read.
         """
         found = urls.item(url)
         if found is None or found.kind != "concept":
@@ -224,8 +218,9 @@ class Draft:
         return Target(stable, name, found.id, repo)
 
     def name(self, url: str) -> str | None:
-        """The name that the concept at this stable URL shows; None when there is none or the caller
-        may not read it.
+        """Return the display name of the concept at this stable URL.
+
+        Returns None when there is no concept that the caller may read.
         """
         item = self._items.get(url)
         if item:
@@ -235,7 +230,7 @@ class Draft:
         return self._names.get(url)
 
     def load_keys(self, repo: Json, keys: Iterable[MappingKey]) -> None:
-        """Fetch which of these (from, map_type, to) are mapped already, in one query."""
+        """Fetch the mappings with these keys in one query."""
         number = repo["_id"]
         missing = {key for key in keys if (number, key) not in self._keys}
         if missing:
@@ -257,11 +252,11 @@ class Draft:
                     self._set(self._keys, (number, _key(item.value)), item.url)
 
     def mapped(self, repo: Json, key: MappingKey) -> str | None:
-        """URL of the repository's mapping with this (from, map_type, to), None when there is none."""
-        place = (repo["_id"], key)
-        if place not in self._keys:
+        """Return the URL of the repository's mapping with this key, or None."""
+        indexed = (repo["_id"], key)
+        if indexed not in self._keys:
             self.load_keys(repo, [key])
-        return self._keys[place]
+        return self._keys[indexed]
 
     def load_pairs(self, repo: Json, pairs: Iterable[Pair]) -> None:
         """Fetch the active mappings between these pairs of concepts, in one query."""
@@ -286,12 +281,12 @@ class Draft:
             self._set(self._pairs, (number, pair), self._pairs[number, pair] | {url})  # type: ignore[index]
 
     def active_between(self, repo: Json, start: str, end: str) -> frozenset[str]:
-        """URLs of the repository's active mappings from one concept to another."""
+        """Return the URLs of the repository's active mappings from one concept to another."""
         self.load_pairs(repo, [(start, end)])
         return self._pairs[repo["_id"], (start, end)]
 
     def load_claims(self, repo: Json, claims: Iterable[int]) -> None:
-        """Fetch who holds these claims, in one query."""
+        """Fetch the concepts with these claims in one query."""
         number = repo["_id"]
         missing = {claim for claim in claims if (number, claim) not in self._claims}
         if missing:
@@ -299,40 +294,42 @@ class Draft:
                 self._set(self._claims, (number, claim), frozenset())
             for row in self._store.rows.claimants(self._session, number, missing):
                 if row.url not in self._items:
-                    self._hold(number, row.url, missing.intersection(row.header["claims"]))
+                    self._add_claims(number, row.url, missing.intersection(row.header["claims"]))
             for item in self._items.values():
                 if item.kind == "concept" and item.repo["_id"] == number:
-                    self._hold(number, item.url, missing.intersection(openmrs.claims(item.value)))
+                    self._add_claims(
+                        number, item.url, missing.intersection(openmrs.claims(item.value))
+                    )
 
-    def _hold(self, number: int, url: str, claims: Iterable[int]) -> None:
-        """Note the concept as a holder of those of the claims that are looked at."""
+    def _add_claims(self, number: int, url: str, claims: Iterable[int]) -> None:
+        """Add the concept to those of the claims that were loaded."""
         known = [claim for claim in claims if (number, claim) in self._claims]
         for claim in known:
             self._set(self._claims, (number, claim), self._claims[number, claim] | {url})
         if known:
-            self._set(self._held, url, (*self._held.get(url, ()), *known))
+            self._set(self._claims_of, url, (*self._claims_of.get(url, ()), *known))
 
-    def _release(self, number: int, url: str) -> None:
-        for claim in self._held.get(url, ()):
+    def _remove_claims(self, number: int, url: str) -> None:
+        for claim in self._claims_of.get(url, ()):
             self._set(self._claims, (number, claim), self._claims[number, claim] - {url})
-        if url in self._held:
-            self._set(self._held, url, ())
+        if url in self._claims_of:
+            self._set(self._claims_of, url, ())
 
     def claimants(self, repo: Json, claims: Iterable[int]) -> set[str]:
-        """URLs of the repository's concepts that hold one of these claims."""
+        """Return the URLs of the repository's concepts that have one of these claims."""
         wanted = list(claims)
         self.load_claims(repo, wanted)
         return set().union(*(self._claims[repo["_id"], claim] for claim in wanted))
 
     def lookup(self, source: str) -> frozenset[str] | None:
-        """The names of the active concepts in a lookup list of the organisation OCL as they were
-        before this commit.
+        """Return the names of the active concepts in a lookup list, as they were before this
+        commit.
 
-        None when that source does not exist.
+        Returns None when that source of the organisation OCL does not exist.
         """
         if source not in self._lists:
             repo = self._store.repos.by_url(f"/orgs/OCL/sources/{source}/", self._session)
-            # the revision under way can't be read, nor kept
+            # The revision of this commit can't be read or cached.
             number = repo["rev"] - (repo["_id"] in self._heads) if repo else 0
             self._lists[source] = (
                 lookup_names(self._store, Revision(repo["_id"], number)) if repo else None
@@ -342,13 +339,13 @@ class Draft:
     # Changing
 
     def put(self, item: Item) -> None:
-        """Make the item part of the commit; a later put of the same item takes its place."""
+        """Add the item to the commit. It replaces an earlier state of the same item."""
         before, number = self._items.get(item.url), item.repo["_id"]
         self._set(self._items, item.url, item)
         if item.kind == "concept":
             if self._claims:
-                self._release(number, item.url)
-                self._hold(number, item.url, openmrs.claims(item.value))
+                self._remove_claims(number, item.url)
+                self._add_claims(number, item.url, openmrs.claims(item.value))
             return
         old = before.value if before else None
         if old is None and item.row:
@@ -361,22 +358,19 @@ class Draft:
             }
         if old:
             self._set(self._keys, (number, _key(old)), None)
-            there = (number, _pair(old))
-            if there in self._pairs:
-                self._set(self._pairs, there, self._pairs[there] - {item.url})
+            indexed = (number, _pair(old))
+            if indexed in self._pairs:
+                self._set(self._pairs, indexed, self._pairs[indexed] - {item.url})
         self._set(self._keys, (number, _key(item.value)), item.url)
         self._join(number, _pair(item.value), item.url)
 
     def changes(self, most: int | None = None) -> Iterator[Change]:
-        """Render what was put, and the mappings that show a concept which got another name. Called
-        once, at the end of `build`.
+        """Return the changes of the commit, including mappings that show renamed concepts.
 
-        `most` is the rows that a commit of several edits may write. Where it is given, TooManyRows
-        is raised when these are more, or the mappings more than any commit may write again; without
-        it, for those, Invalid on `names`.
-
-        All that needs the session is done when this returns; each change is rendered when it is
-        taken.
+        It is called once, at the end of `build`. `most` is the number of rows that a commit of
+        several edits may write; TooManyRows is raised when it is exceeded. Without `most`, too many
+        mappings raise Invalid on `names`. The session is not used after the return; each change is
+        rendered when it is consumed.
         """
         self._rename(most)
         if most and len(self._items) > most:
@@ -406,19 +400,22 @@ class Draft:
                 by_repo.setdefault(item.repo["_id"], {})[item.url] = item.value["display_name"]
         for number, names in by_repo.items():
             repo, limit = self._heads[number].repo, self._store.most_shown
-            # first, so that a refusal comes at once
+            # Count first, so that a refusal is quick.
             shown = self._store.rows.count_showing(self._session, number, names)
             if shown > limit or (most and len(self._items) + shown > most):
                 raise _too_many(
                     len(self._items) + shown,
-                    f"{shown} mappings show it; at most {limit} can be written again",
+                    f"{shown} mappings show it, at most {limit} can be written",
                     most,
                 )
             size = 0
             for row in self._store.rows.living_showing(self._session, number, names):
                 size += len(row.body)
                 if size > SHOWN_BYTES:
-                    text = f"the {shown} mappings that show it have over {SHOWN_BYTES} bytes, more than can be written again"
+                    text = (
+                        f"the {shown} mappings that show it have over {SHOWN_BYTES} bytes, "
+                        "more than can be written"
+                    )
                     raise _too_many(len(self._items) + shown, text, most)
                 if row.url not in self._items:
                     value = mapping_value(row)
@@ -474,16 +471,16 @@ def _key(mapping: Mapping[str, Any]) -> MappingKey:
 
 
 def _pair(mapping: Mapping[str, Any]) -> Pair | None:
-    """The concepts between which an active mapping lies."""
+    """Return the two concepts of an active mapping."""
     return None if mapping["retired"] else (mapping["from_concept_url"], mapping["to"])
 
 
 def _uses(mapping: Item) -> list[str]:
-    """The concepts of other repositories that the mapping leans on."""
+    """Return the concepts of other repositories that the mapping uses."""
     ends = (mapping.value["from_concept_url"], mapping.value["to_concept_url"])
     return [url for url in ends if url and not url.startswith(mapping.repo["url"])]
 
 
 def _repo_of(item_url: str) -> str:
-    """The repository's part of a concept's stable URL."""
+    """Return the repository of a concept's stable URL."""
     return "/".join(item_url.split("/")[:5]) + "/"

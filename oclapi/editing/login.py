@@ -1,4 +1,4 @@
-"""Logging in, signing up."""
+"""Log-in and sign-up."""
 
 import re
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from oclapi.store.users import UNVERIFIED
 
 
 def log_in(store: Store, username: str, password: str, address: str, *, life: int) -> str:
-    """A new token for the user, good for `life` seconds (0: until the password changes). `address`
-    is where the attempt comes from.
+    """Return a new token for the user, valid for `life` seconds (0: until the password changes).
 
-    An unknown name, a wrong password and a deactivated user are told by the same answer after the
-    same time. Raises NotAuthenticated; TooManyRequests when failures before this one make it wait.
+    `address` is the client's. An unknown name, a wrong password and a deactivated user have the
+    same response after the same time. Raises NotAuthenticated, and TooManyRequests after too many
+    failures.
     """
-    # first: an attempt that is not looked at must not count as a failed one
+    # Wait for a free slot first: an attempt that is not checked must not count as a failure.
     with passwords.place():
         attempt = store.attempts.begin_log_in(username, address)
         user = store.users.get(username)
@@ -32,15 +32,16 @@ def log_in(store: Store, username: str, password: str, address: str, *, life: in
         while (
             user and renewed and not store.users.renew_password(username, user["password"], renewed)
         ):
-            # another log-in of this moment was faster, or the password is another one by now
+            # A concurrent log-in renewed the hash, or the password was changed.
             user = store.users.get(username)
             right, renewed = passwords.verified(password, _kept(user))
     return _admitted(store, attempt, user, right, renewed, life)
 
 
 def log_in_by_hash(store: Store, username: str, given: str, address: str, *, life: int) -> str:
-    """As `log_in`, by the hash that was given when the user was made; once the user has logged in
-    by password it is of no use any more.
+    """Like `log_in`, with the hash that was given when the user was created.
+
+    The hash stops working when the user has logged in with the password.
     """
     attempt = store.attempts.begin_log_in(username, address)
     user = store.users.get(username)
@@ -48,46 +49,46 @@ def log_in_by_hash(store: Store, username: str, given: str, address: str, *, lif
 
 
 def _kept(user: Json | None) -> str | None:
-    """The hash of the user's password, None without one."""
+    """Return the stored hash of the user's password, or None."""
     return user.get("password") if user else None
 
 
 def _admitted(
     store: Store, attempt: Attempt, user: Json | None, right: bool, renewed: str | None, life: int
 ) -> str:
-    wrong = NotAuthenticated("the username or the password is wrong")
+    wrong = NotAuthenticated("wrong username or password")
     if user is None or not right or not (user["active"] or user.get("unverified")):
         raise wrong
     store.attempts.succeed(attempt)
     if not user["active"]:
-        raise NotAuthenticated("the e-mail address is not verified yet: open the link in the mail")
+        raise NotAuthenticated("the e-mail address is not verified yet; open the link in the mail")
     try:
         return store.users.new_token(user["_id"], life, password=renewed or user["password"])
-    except NotFound as error:  # the password was changed in this moment
+    except NotFound as error:  # the password was changed meanwhile
         raise wrong from error
 
 
 @dataclass(frozen=True, slots=True)
 class SignUps:
-    """Signing up: who may, and the links that verify an address. `hosts` are those that people may
-    be sent on to; none: it is off.
+    """Sign-up, and the links that verify e-mail addresses.
+
+    `hosts` are the hosts to which users may be redirected. Without any, sign-up is off.
     """
 
     hosts: frozenset[str]
     secret: str
     base_url: str
-    shortest: int  # characters of a password
+    shortest: int  # minimum length of a password
 
     def need(self) -> None:
-        """Raises NotFound when sign-up is off."""
+        """Raise NotFound when sign-up is off."""
         if not self.hosts:
             raise NotFound("sign-up is off on this server")
 
     def sign_up(self, store: Store, body: Json, address: str) -> Json:
-        """Make a user who is not there for others before the address is verified, and queue the
-        mail for that; return the user.
+        """Create an unverified user, queue the mail with the link, and return the user.
 
-        Raises Invalid; TooManyRequests when the address of the request has signed up many.
+        Raises Invalid, and TooManyRequests after too many sign-ups from the same address.
         """
         names = ("email_verify_success_url", "email_verify_failure_url")
         if wrong := {
@@ -99,7 +100,10 @@ class SignUps:
         store.attempts.begin_sign_up(address)
         token = self._signer.dumps([body["username"], *(body[name] for name in names)])
         link = f"{self.base_url.rstrip('/')}/users/signup/verify-email/{token}/"
-        text = f"Somebody, probably you, signed up as {body['username']}. To verify this address, open\n\n{link}\n\nwithin two days.\n"
+        text = (
+            f"Somebody, probably you, signed up as {body['username']}. "
+            f"To verify this address, open\n\n{link}\n\nwithin two days.\n"
+        )
         return users.create(
             store,
             body,
@@ -112,16 +116,17 @@ class SignUps:
         )
 
     def verify(self, store: Store, token: str) -> str:
-        """Let the user that the token names be there; the URL to go on to, of success or failure.
-        Raises NotFound for others' tokens.
+        """Activate the user that the token names. Returns the URL for success or failure.
+
+        Raises NotFound for an invalid token.
         """
         try:
-            (username, success, failure), made = self._signer.loads(token, return_timestamp=True)
+            (username, success, failure), created = self._signer.loads(token, return_timestamp=True)
         except BadSignature as error:
-            raise NotFound("this link is not one of ours") from error
+            raise NotFound("this link is invalid") from error
         if not (leads_to(success, self.hosts) and leads_to(failure, self.hosts)):
-            raise NotFound("this link leads to a host that is not allowed any more")
-        if now_ms() - made > UNVERIFIED:
+            raise NotFound("this link leads to a host that is no longer allowed")
+        if now_ms() - created > UNVERIFIED:
             return str(failure)
         try:
             store.users.activate(username, username, unverified=True)
@@ -135,8 +140,9 @@ class SignUps:
 
 
 def leads_to(url: str, hosts: frozenset[str]) -> bool:
-    """Is it an absolute http(s) URL of one of the hosts, the same for every reader? What readers
-    understand differently is none.
+    """Return whether it is an absolute http(s) URL of one of the hosts.
+
+    URLs that clients parse in different ways are rejected.
     """
     if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+([/?#][!-\[\]-~]*)?", url):
         return False

@@ -1,4 +1,6 @@
-"""Edits of mappings. Each takes a draft and a checked body, raises or puts one item, and returns
+"""Edits of mappings.
+
+Each edit takes a draft and a checked body. It raises, or puts one item into the draft and returns
 the item and whether it changed.
 """
 
@@ -16,18 +18,19 @@ TARGET_FIELDS = ("to_concept_url", "to_source_url", "to_concept_code")
 
 
 def create(draft: Draft, repo: Json, body: Json) -> Edited:
-    """Add a mapping; its id is generated where the body has none. Raises Invalid by the rules of
-    contract 12.3.
+    """Add a mapping. Without an id in the body one is generated.
+
+    Raises Invalid, see contract 12.3.
     """
     if body.get("id"):
         url = urls.item_url(repo["url"], "mapping", body["id"])
         if draft.exists(repo, "mapping", url):
             text = f"a mapping with the id {body['id']} exists already"
             raise Invalid({"__all__": [text], "id": [text]})
-    made = new_uuid()
+    uuid = new_uuid()
     value = {
-        "id": body.get("id") or _dashed(made),
-        "uuid": made,
+        "id": body.get("id") or _dashed(uuid),
+        "uuid": uuid,
         "external_id": body.get("external_id"),
         "retired": body.get("retired", False),
         "map_type": body["map_type"],
@@ -44,15 +47,14 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
 
 
 def _dashed(uuid: str) -> str:
-    """A uuid in its usual form."""
+    """Return a uuid with dashes."""
     return f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
 
 
 def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: bool = True) -> Edited:
-    """Change the fields that are in `body`. Raises NotFound, Invalid. An update that changes
-    nothing makes no version.
+    """Change the fields in `body`. An update without a change makes no version.
 
-    `by_schema`: the source's schema may refuse the result.
+    Raises NotFound, Invalid. With `by_schema` the source's schema is checked.
     """
     url = urls.item_url(repo["url"], "mapping", mapping)
     item, row = draft.pending(url), draft.living(repo, "mapping", url)
@@ -78,8 +80,9 @@ def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: boo
 
 
 def retire(draft: Draft, repo: Json, mapping: str, comment: str | None) -> Edited:
-    """Retire a mapping, also one that its source's schema would refuse by now; a retired one stays
-    as it is. Raises NotFound.
+    """Retire a mapping. Its source's schema is not checked. A retired one stays unchanged.
+
+    Raises NotFound.
     """
     return update(
         draft, repo, mapping, {"retired": True, "update_comment": comment}, by_schema=False
@@ -87,8 +90,9 @@ def retire(draft: Draft, repo: Json, mapping: str, comment: str | None) -> Edite
 
 
 def key_of(body: Mapping[str, Any]) -> MappingKey | None:
-    """(from, map_type, to) that a body names, None where it names none: how an import finds a
-    mapping that it gives no id.
+    """Return (from, map_type, to) of a body, or None when it is incomplete.
+
+    Imports find mappings without an id by it.
     """
     start = urls.item(body["from_concept_url"]) if body.get("from_concept_url") else None
     if start is None or not body.get("map_type"):
@@ -113,14 +117,15 @@ def _set_from(draft: Draft, value: Json, url: str) -> None:
 
 
 def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
-    """Resolve the target that a body gives in full: internal or external."""
+    """Resolve a complete target, internal or external."""
     url, source, code = (body.get(field) for field in TARGET_FIELDS)
     if url:
         target = draft.target("to_concept_url", url)
         if (source and urls.repo(source) != target.repo["url"]) or (code and code != target.code):
             raise Invalid.field(
                 "__all__",
-                "to_concept_url and to_source_url with to_concept_code name different concepts; give one of the two",
+                "to_concept_url and to_source_url with to_concept_code name different concepts; "
+                "give one of the two",
             )
         given = body.get("to_concept_name")
         own = bool(given) and given != target.name
@@ -154,11 +159,9 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
 
 
 def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
-    """What an update makes of the target: only the parts that it gives change, and one form of
-    target clears the other.
+    """Update the target. Only the given parts change, and one form of target clears the other.
 
-    What names the target that is there is not looked up: it may be out of the caller's sight by
-    now.
+    A target that is unchanged is not looked up, because the caller may have lost access to it.
     """
     given = {field: body[field] for field in TARGET_FIELDS if body.get(field)}
     name = {"to_concept_name": body["to_concept_name"]} if "to_concept_name" in body else {}
@@ -166,7 +169,8 @@ def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
         field for field in TARGET_FIELDS if field in body and not body[field] and value[field]
     ]
     internal = bool(value["to_concept_url"])
-    if internal and "to_concept_url" not in emptied:  # then its source and code are only shown
+    # Source and code of an internal target are derived from its URL.
+    if internal and "to_concept_url" not in emptied:
         emptied = []
     if emptied or not _names_target(given, value):
         half = internal and not emptied and "to_concept_url" not in given and len(given) == 1
@@ -188,7 +192,7 @@ def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
 
 
 def _names_target(given: Mapping[str, str], value: Json) -> bool:
-    """Are all of these fields those of the mapping's present target?"""
+    """Return whether all of these fields equal those of the current target."""
     if "to_concept_url" in given and _names_another(
         given["to_concept_url"], value["to_concept_url"]
     ):
@@ -200,8 +204,9 @@ def _names_target(given: Mapping[str, str], value: Json) -> bool:
 
 
 def _refresh_names(draft: Draft, repo: Json, value: Json) -> None:
-    """Show concepts of other sources by the names that they have now; the draft keeps those of the
-    mapping's own source up to date.
+    """Update the names of concepts of other sources.
+
+    The draft updates those of the mapping's own source.
     """
     for field in shown_concepts(value):
         if not value[field].startswith(repo["url"]):
@@ -225,7 +230,7 @@ def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
 
 
 def check_openmrs(draft: Draft, item: Item) -> None:
-    """Raise Invalid where the mapping breaks the rules of the schema OpenMRS (contract 12.3)."""
+    """Raise Invalid when the mapping violates the schema OpenMRS (contract 12.3)."""
     value = item.value
     allowed = draft.lookup("MapTypes")
     if allowed is not None and value["map_type"] not in allowed:
@@ -237,5 +242,6 @@ def check_openmrs(draft: Draft, item: Item) -> None:
         if others:
             raise Invalid.field(
                 "__all__",
-                f"there is an active mapping between these two concepts already: {sorted(others)[0]}",
+                "there is an active mapping between these two concepts already: "
+                f"{sorted(others)[0]}",
             )

@@ -1,4 +1,4 @@
-"""How a concept is called: the rule for its display name. Pure."""
+"""The rule for the display name of a concept."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,10 +8,11 @@ from oclapi.model import Json
 def display_name(
     names: Sequence[Json], default_locale: str, supported_locales: Iterable[str]
 ) -> tuple[str, str]:
-    """The name to show and its locale (contract 10.2).
+    """Return the display name and its locale (contract 10.2).
 
-    Among names in the default locale, else in the supported ones in their order, else in `en`: the
-    preferred one, otherwise the first; else any preferred name; else the first.
+    The first of these locales that has names decides: the default locale, the supported ones in
+    their order, `en`. Its preferred name is taken, or else its first. Without a name in these
+    locales it is any preferred name, or else the first name.
     """
     for locale in (default_locale, *supported_locales, "en"):
         there = [name for name in names if name["locale"] == locale]
@@ -23,7 +24,5 @@ def display_name(
 
 
 def lookup_locale(names: Iterable[Json]) -> str | None:
-    """The text of the first name of type `ISO 639-1`, which entries of a locale list have; else
-    None.
-    """
+    """Return the first name of type `ISO 639-1`, which entries of a locale list have, or None."""
     return next((name["name"] for name in names if name["name_type"] == "ISO 639-1"), None)

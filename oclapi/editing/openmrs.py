@@ -1,8 +1,7 @@
-"""The validation schema OpenMRS (contract 18) as far as one concept and the lookup lists tell.
-Pure.
+"""The rules of the validation schema OpenMRS for one concept (contract 18).
 
-That a fully specified or preferred name is carried by no other active concept needs the others: see
-`claims` and `rivals`.
+Whether another active concept has the same fully specified or preferred name depends on the other
+concepts: see `claims` and `rivals`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,24 +9,23 @@ from hashlib import blake2b
 from typing import Any
 
 LOOKUP_SOURCES = ("Classes", "Datatypes", "NameTypes", "DescriptionTypes", "Locales")
-"""Sources of the organisation OCL that concepts are checked against; `MapTypes` is for mappings."""
+"""Sources of the organisation OCL with the lists for concepts. `MapTypes` is for mappings."""
 
 LIST_CLASSES = {"Concept Class", "Datatype", "NameType", "DescriptionType", "MapType", "Locale"}
-"""Concepts of these classes are the entries of lookup lists themselves and are not looked up."""
+"""Classes of the entries of lookup lists, which are not checked against the lists."""
 
 _CANONICAL = {"Fully Specified": "FULLY_SPECIFIED", "Short": "SHORT", "Index Term": "INDEX_TERM"}
-_SPELLINGS = {**_CANONICAL, **{short: spoken for spoken, short in _CANONICAL.items()}}
+_SPELLINGS = {**_CANONICAL, **{short: long for long, short in _CANONICAL.items()}}
 _ALWAYS = {"FULLY_SPECIFIED", "SHORT"}
 SHOWN = 80
-"""Characters of a given text that a message repeats."""
+"""Most characters of a given text in a message."""
 
 Lists = Mapping[str, frozenset[str] | None]
-"""Lookup source -> the names in it; None: there is no such source, nothing is checked against it.
-"""
+"""The names in each lookup source. None: the source does not exist and is not checked."""
 
 
 def concept_errors(concept: Mapping[str, Any], lists: Lists) -> dict[str, list[str]]:
-    """What is wrong with a concept, by field; empty when nothing is."""
+    """Return the errors of a concept by field."""
     errors: dict[str, list[str]] = {}
     problems = list(_name_problems(concept["names"]))
     if concept["concept_class"] not in LIST_CLASSES:
@@ -57,11 +55,10 @@ def concept_errors(concept: Mapping[str, Any], lists: Lists) -> dict[str, list[s
 
 
 def claims(concept: Mapping[str, Any]) -> list[int]:
-    """What the store keeps of an active concept's names to find rivals: one signed 64-bit number
-    per name, short names aside.
+    """Return the claims of an active concept: a signed 64-bit number for each name but short ones.
 
-    Even: the concept carries the name. Odd: the same number plus one, it is fully specified or
-    preferred, so nobody else may carry it.
+    The number of a fully specified or preferred name is odd: no other concept may have that name.
+    The number of any other name is even, and one less than the odd one of the same name.
     """
     if concept["retired"]:
         return []
@@ -69,12 +66,12 @@ def claims(concept: Mapping[str, Any]) -> list[int]:
 
 
 def rivals(concept: Mapping[str, Any]) -> list[int]:
-    """The claims of other concepts that are in conflict with this one's names."""
+    """Return the claims of other concepts that conflict with this concept."""
     return against(claims(concept))
 
 
 def against(claims: Iterable[int]) -> list[int]:
-    """The claims that are in conflict with these."""
+    """Return the claims that conflict with these."""
     return sorted(
         {other for claim in claims for other in ((claim, claim - 1) if claim % 2 else (claim + 1,))}
     )
@@ -83,8 +80,8 @@ def against(claims: Iterable[int]) -> list[int]:
 def _claim(name: Mapping[str, Any]) -> int:
     digest = blake2b(f"{name['locale']}\0{name['name']}".encode(), digest_size=8).digest()
     number = int.from_bytes(digest, "big", signed=True)
-    alone = _type(name) == "FULLY_SPECIFIED" or name["locale_preferred"]
-    return number | 1 if alone else number & ~1
+    exclusive = _type(name) == "FULLY_SPECIFIED" or name["locale_preferred"]
+    return number | 1 if exclusive else number & ~1
 
 
 def _type(entry: Mapping[str, Any]) -> str | None:
@@ -117,10 +114,10 @@ def _name_problems(names: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 def _second(
     seen: dict[tuple[str, str], int], shown: tuple[str, str], key: str | None = None
 ) -> Iterable[str]:
-    """A message at the second of its kind in a locale, only once."""
-    place = (key or shown[0], shown[1])
-    seen[place] = seen.get(place, 0) + 1
-    if seen[place] == 2:
+    """Yield a message at the second occurrence in a locale."""
+    counted = (key or shown[0], shown[1])
+    seen[counted] = seen.get(counted, 0) + 1
+    if seen[counted] == 2:
         yield f"more than one {shown[0]} in the locale {shown[1]}"
 
 
@@ -131,7 +128,7 @@ def _entry_problems(
     types: frozenset[str] | None,
     locales: frozenset[str] | None,
 ) -> Iterable[str]:
-    for place, entry in enumerate(entries):
+    for position, entry in enumerate(entries):
         kind = entry[type_field] or "None"
         known = (
             _CANONICAL.get(kind, kind) in _ALWAYS
@@ -139,9 +136,9 @@ def _entry_problems(
             or _listed(_SPELLINGS.get(kind, kind), types)
         )
         if not known:
-            yield f"{part}[{place}].{type_field}: {kind[:SHOWN]} is not in the list of types"
+            yield f"{part}[{position}].{type_field}: {kind[:SHOWN]} is not in the list of types"
         if not _listed(entry["locale"], locales):
-            yield f"{part}[{place}].locale: {entry['locale']} is not in the list of locales"
+            yield f"{part}[{position}].locale: {entry['locale']} is not in the list of locales"
 
 
 def _listed(value: str, names: frozenset[str] | None) -> bool:

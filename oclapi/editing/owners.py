@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from oclapi.access import Action, Caller, may, need
-from oclapi.editing.repositories import unused
+from oclapi.editing.repositories import check_unused
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
@@ -15,8 +15,9 @@ OPTIONAL = ("company", "website", "location", "description", "extras")
 
 
 def create_org(store: Store, body: Json, caller: Caller) -> Json:
-    """Add an organisation, whose first member is the caller; return it. Raises Invalid when the id
-    is taken.
+    """Add an organisation and return it. The caller becomes its first member.
+
+    Raises Invalid when the id is taken.
     """
     fields = {
         "name": body["name"],
@@ -27,8 +28,9 @@ def create_org(store: Store, body: Json, caller: Caller) -> Json:
 
 
 def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
-    """Change the fields that are in `body`; return the organisation. Raises NotFound, Invalid, and
-    as access.need.
+    """Change the fields in `body` and return the organisation.
+
+    Raises NotFound, Invalid, and the errors of `access.need`.
     """
     if body.get("id", org) != org:
         raise Invalid.field("id", "an id can't be changed")
@@ -48,15 +50,18 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
 
 
 def add_member(store: Store, org: str, username: str, caller: Caller) -> None:
-    """Make the user a member; one who is a member stays so. Raises NotFound for an unknown user or
-    organisation, and as access.need.
+    """Make the user a member, if that is not the case already.
+
+    Raises NotFound for an unknown user or organisation, and the errors of `access.need`.
     """
-    store.owners.add_member(org, username, _still(store, caller, "members"))
+    store.owners.add_member(org, username, _check_right(store, caller, "members"))
 
 
 def remove_member(store: Store, org: str, username: str, caller: Caller) -> None:
-    """End the user's membership. Raises NotFound when there is none; Invalid for the last member,
-    unless the caller may remove that one; as access.need.
+    """Remove a member.
+
+    Raises NotFound for a user who is no member, Invalid for the last member unless the caller may
+    remove that one, and the errors of `access.need`.
     """
 
     def check(session: Transaction, found: Json) -> None:
@@ -68,15 +73,20 @@ def remove_member(store: Store, org: str, username: str, caller: Caller) -> None
 
 
 def delete_org(store: Store, org: str, caller: Caller) -> None:
-    """Delete the organisation with its repositories. Raises NotFound; Invalid with `usage` while
-    repositories of others use one of them; as access.need.
+    """Delete the organisation with its repositories.
+
+    Raises NotFound, Invalid with `usage` while repositories of others use one of them, and the
+    errors of `access.need`.
     """
-    in_use = unused(store, caller, sparing=f"/orgs/{org}/")
-    store.owners.delete_org(org, _still(store, caller, "delete org"), in_use)
+    in_use = check_unused(store, caller, except_owner=f"/orgs/{org}/")
+    store.owners.delete_org(org, _check_right(store, caller, "delete org"), in_use)
 
 
-def _still(store: Store, caller: Caller, action: Action) -> Callable[[Transaction, Json], None]:
-    """A check that the caller may do it in the moment of the transaction: a membership may have
-    ended while the request waited.
+def _check_right(
+    store: Store, caller: Caller, action: Action
+) -> Callable[[Transaction, Json], None]:
+    """Return a check of the caller's right inside the transaction.
+
+    The caller's memberships are reloaded: they may have changed since authentication.
     """
     return lambda session, org: need(store.users.reload(caller, session), action, org)

@@ -1,4 +1,4 @@
-"""Edits of repositories and of their versions: metadata, schema, deletion, releases."""
+"""Edits of repositories and their versions: metadata, schema, deletion, releases."""
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,19 +17,18 @@ from oclapi.store.store import Store
 from oclapi.store.users import extras_of, stored
 
 SHOWN_USES = 20
-"""How many collections and mappings a refused deletion names of each."""
+"""Most collections and most mappings that a refused deletion names."""
 SHOWN_FAILURES = 100
-"""How many concepts a refused schema names."""
+"""Most concepts that a refused schema names."""
 NOT_UNIQUE = {"names": ["a fully specified or preferred name must be unique in its locale"]}
 ACTIVE = Slice("concept", retired=False)
 
 
 def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) -> Json:
-    """Add a repository under an owner and return it; without an access given, that of a private
-    owner is private.
+    """Add a repository under an owner and return it.
 
-    Raises Invalid when the id is taken, NotFound without the owner, Forbidden when the caller is no
-    longer a member of it.
+    By default the repository of a private owner is private. Raises Invalid when the id is taken,
+    NotFound for an unknown owner, and Forbidden when the caller is no longer a member.
     """
     locale = body.get("default_locale", "en")
     fields = {
@@ -62,12 +61,11 @@ def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) 
 
 
 def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
-    """Change the metadata that is in `body`; return the repository.
+    """Change the metadata in `body` and return the repository.
 
-    Raises Invalid, with `failed_concept_validations` where its concepts break a new schema; as
-    access.need where its access was changed in the meantime. Cost of setting the schema: reads them
-    all, also where an earlier try left their claims: it may have been cut off in the middle, or
-    still be at it.
+    Raises Invalid, with `failed_concept_validations` when concepts violate a new schema, and the
+    errors of `access.need`. Setting the schema reads all concepts, even if an earlier attempt has
+    stored their claims: that attempt may have been interrupted, or may still be running.
     """
     if body.get("id", repo["id"]) != repo["id"]:
         raise Invalid.field("id", "an id can't be changed")
@@ -102,9 +100,7 @@ def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
 
 
 def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) -> None:
-    """Create or replace one key of the repository's extras. Raises Invalid when they grow over
-    their limits.
-    """
+    """Create or replace a key of the repository's extras. Raises Invalid over their limits."""
 
     def change(session: Transaction, head: Head) -> Json:
         need(store.users.reload(caller, session), "write", head.repo)
@@ -114,7 +110,7 @@ def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) ->
 
 
 def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
-    """Remove one key of the repository's extras. Raises NotFound."""
+    """Remove a key of the repository's extras. Raises NotFound."""
 
     def change(session: Transaction, head: Head) -> Json:
         need(store.users.reload(caller, session), "write", head.repo)
@@ -126,12 +122,10 @@ def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
 def set_version_extra(
     store: Store, repo: Json, version: str, key: str, value: Any, caller: Caller
 ) -> tuple[Json, bool]:
-    """As `set_extra` for the version's record; returns the version and whether its export has to be
-    made anew.
-    """
+    """Like `set_extra` for a version. Returns the version and whether its export is out of date."""
 
     def change(session: Transaction, found: Json) -> Json:
-        _need_still(store, session, repo, "write", caller)
+        _need_reloaded(store, session, repo, "write", caller)
         return _with_extra(found, key, value)
 
     return store.versions.edit(repo["_id"], version, change, caller.by)
@@ -140,19 +134,20 @@ def set_version_extra(
 def delete_version_extra(
     store: Store, repo: Json, version: str, key: str, caller: Caller
 ) -> tuple[Json, bool]:
-    """As `delete_extra` for the version's record; returns the version and whether its export has to
-    be made anew.
+    """Like `delete_extra` for a version.
+
+    Returns the version and whether its export is out of date.
     """
 
     def change(session: Transaction, found: Json) -> Json:
-        _need_still(store, session, repo, "write", caller)
+        _need_reloaded(store, session, repo, "write", caller)
         return stored({"extras": without(extras_of(found) or {}, key)})
 
     return store.versions.edit(repo["_id"], version, change, caller.by)
 
 
 def _with_extra(document: Json, key: str, value: Any) -> Json:
-    """What to set so that the extras hold the value; nothing when they do."""
+    """Return the change that sets a key of the extras; empty without a change."""
     before = extras_of(document) or {}
     after = {**before, key: value}
     if jsonio.dumps_sorted(before) == jsonio.dumps_sorted(after):
@@ -161,17 +156,19 @@ def _with_extra(document: Json, key: str, value: Any) -> Json:
 
 
 def without(extras: Json, key: str) -> Json:
-    """The extras less one key. Raises NotFound."""
+    """Return the extras without a key. Raises NotFound."""
     if key not in extras:
         raise NotFound(f"there is no extra {key}")
     return {name: value for name, value in extras.items() if name != key}
 
 
 def delete(store: Store, repo: Json, caller: Caller) -> None:
-    """Delete a repository. Raises Invalid with `usage` (as far as the caller may read it) while
-    others use its concepts or mappings.
+    """Delete a repository.
+
+    Raises Invalid with `usage` (as far as the caller may read it) while others use its concepts or
+    mappings.
     """
-    in_use = unused(store, caller)
+    in_use = check_unused(store, caller)
 
     def check(session: Transaction, head: Head) -> None:
         need(store.users.reload(caller, session), "own", head.repo)
@@ -180,13 +177,12 @@ def delete(store: Store, repo: Json, caller: Caller) -> None:
     store.repos.delete(repo["_id"], check)
 
 
-def unused(
-    store: Store, caller: Caller, sparing: str | None = None
+def check_unused(
+    store: Store, caller: Caller, except_owner: str | None = None
 ) -> Callable[[Transaction, Head], None]:
-    """A check that raises Invalid while repositories use content of the one that is to be deleted.
+    """Return a check that raises Invalid while other repositories use content of a repository.
 
-    `beside`: the owner whose repositories are all deleted at once, so that their uses of each other
-    don't count.
+    Uses by repositories of `except_owner`, which are deleted together, do not count.
     """
 
     def check(session: Transaction, head: Head) -> None:
@@ -197,8 +193,8 @@ def unused(
             if row.repo not in users:
                 users[row.repo] = store.repos.by_number(row.repo, session)
             user = users[row.repo]
-            # None: deleted, and its rows wait for the purge
-            if user is None or user["owner_url"] == sparing:
+            # None: deleted, and its rows are not purged yet.
+            if user is None or user["owner_url"] == except_owner:
                 continue
             used = True
             if may(caller, "read", user):
@@ -207,7 +203,10 @@ def unused(
                 else:
                     usage["mappings"].add(row.url)
         if used:
-            text = "this source is in use: a collection or another source's mapping refers to its content"
+            text = (
+                "this source is in use: "
+                "a collection or another source's mapping refers to its content"
+            )
             raise Invalid(
                 {"__all__": [text]},
                 {"usage": {name: sorted(found)[:SHOWN_USES] for name, found in usage.items()}},
@@ -221,11 +220,11 @@ def _claims_of(body: bytes) -> list[int]:
 
 
 def _check_before(store: Store, repo: Json) -> int | None:
-    """Check the repository for the schema OpenMRS as it is now; return the revision that keeps to
-    it. Raises as `check_schema`.
+    """Check the repository for the schema OpenMRS and return the checked revision.
 
-    Done outside of the transaction that sets the schema: that one would keep other writers waiting
-    and be ended after a minute. It checks again only where somebody wrote meanwhile.
+    It runs before the transaction that sets the schema, which would block other writers and be
+    aborted after a minute. The transaction checks again only if the repository has changed. Raises
+    the errors of `check_schema`.
     """
     now = store.repos.by_number(repo["_id"])
     if now is None:
@@ -235,7 +234,7 @@ def _check_before(store: Store, repo: Json) -> int | None:
 
 
 def _lists(store: Store, session: Transaction | None = None) -> openmrs.Lists:
-    """The lookup lists as they are now."""
+    """Return the current lookup lists."""
     lists = {}
     for source in openmrs.LOOKUP_SOURCES:
         found = store.repos.by_url(f"/orgs/OCL/sources/{source}/", session)
@@ -244,10 +243,10 @@ def _lists(store: Store, session: Transaction | None = None) -> openmrs.Lists:
 
 
 def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
-    """Raise Invalid with `failed_concept_validations`, at most SHOWN_FAILURES of them, where active
-    concepts break the schema OpenMRS.
+    """Raise Invalid when active concepts violate the schema OpenMRS.
 
-    Cost: one pass over the bodies; memory for a number and an address for each name.
+    `failed_concept_validations` names at most SHOWN_FAILURES of them. Cost: one pass over the
+    bodies, and memory for a number and a URL for each name.
     """
     holders: dict[int, list[str]] = {}
     failed: dict[str, dict[str, list[str]]] = {}
@@ -267,22 +266,24 @@ def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
             for other in holders.get(claim, ()):
                 note(other, NOT_UNIQUE)
                 note(url, NOT_UNIQUE)
-            # they are noted; the first still tells others that somebody is there
+            # These are reported. The first one is kept for further conflicts.
             del holders.get(claim, [])[1:]
         for claim in claims:
             holders.setdefault(claim, []).append(url)
     if failed:
-        more = f"; {SHOWN_FAILURES} of them are named" if len(failed) > SHOWN_FAILURES else ""
-        told = [
+        more = f", {SHOWN_FAILURES} of them are named" if len(failed) > SHOWN_FAILURES else ""
+        failures = [
             {"mnemonic": url.split("/")[-2], "url": url, "errors": errors}
             for url, errors in list(failed.items())[:SHOWN_FAILURES]
         ]
-        text = f"{len(failed)} concepts break the schema OpenMRS{more}"
-        raise Invalid({"custom_validation_schema": [text]}, {"failed_concept_validations": told})
+        text = f"{len(failed)} concepts violate the schema OpenMRS{more}"
+        raise Invalid(
+            {"custom_validation_schema": [text]}, {"failed_concept_validations": failures}
+        )
 
 
 def _bodies_here(store: Store, session: Transaction, repo: Json) -> Iterator[bytes]:
-    """The active concepts as the transaction sees them."""
+    """Yield the active concepts in the transaction."""
     after = None
     while rows := store.rows.page(
         session, Revision(repo["_id"], repo["rev"]), ACTIVE, limit=1000, after=after
@@ -291,15 +292,16 @@ def _bodies_here(store: Store, session: Transaction, repo: Json) -> Iterator[byt
         after = rows[-1].key
 
 
-def _need_still(
+def _need_reloaded(
     store: Store, session: Transaction, repo: Json, action: Action, caller: Caller
 ) -> None:
-    """As access.need, for the repository and the caller as the transaction sees them: who was let
-    in may have waited meanwhile.
+    """Check the caller's right inside the transaction, with the repository and caller reloaded.
+
+    Both may have changed since the request was checked.
     """
     there = store.repos.by_number(repo["_id"], session)
     if there is None:
-        raise NotFound("the repository is gone")
+        raise NotFound("the repository was deleted")
     need(store.users.reload(caller, session), action, there)
 
 
@@ -309,9 +311,10 @@ def _need_still(
 def create_version(
     store: Store, repo: Json, body: Json, caller: Caller, job: str | None = None
 ) -> Json:
-    """Release the repository's present state; return the version. `job`: as for Versions.create.
+    """Create a version of the repository's current state and return it.
 
-    Raises VersionExists, Invalid for an unknown previous or parent version.
+    `job`: see `Versions.create`. Raises VersionExists, and Invalid for an unknown previous or
+    parent version.
     """
 
     def fields(session: Transaction, head: Head) -> Json:
@@ -344,14 +347,12 @@ def create_version(
 def update_version(
     store: Store, repo: Json, version: str, body: Json, caller: Caller
 ) -> tuple[Json, bool]:
-    """Change the fields that are in `body`; return the version and whether its export has to be
-    made anew.
-    """
+    """Change the fields in `body`. Returns the version and whether its export is out of date."""
     if body.get("id", version) != version:
         raise Invalid.field("id", "an id can't be changed")
 
     def change(session: Transaction, found: Json) -> Json:
-        _need_still(store, session, repo, "write", caller)
+        _need_reloaded(store, session, repo, "write", caller)
         check_links(store, session, repo, version, body)
         given = {
             name: body[name]
@@ -370,27 +371,29 @@ def update_version(
 
 
 def delete_version(store: Store, repo: Json, version: str, caller: Caller) -> list[Json]:
-    """Delete the version; return those that followed it, whose exports have to be made anew. Raises
-    NotFound.
+    """Delete the version. Returns its followers, whose exports are out of date.
+
+    Raises NotFound.
     """
     _, followers = store.versions.delete(
-        repo["_id"], version, lambda session: _need_still(store, session, repo, "own", caller)
+        repo["_id"], version, lambda session: _need_reloaded(store, session, repo, "own", caller)
     )
     return followers
 
 
 def _links(body: Json) -> Json:
-    """The links that a body gives; an empty one is none."""
+    """Return the links in a body. An empty one counts as none."""
     return {
         name: body[name] or None for name in ("previous_version", "parent_version") if name in body
     }
 
 
 def check_links(store: Store, session: Transaction, repo: Json, version: str, body: Json) -> None:
-    """Raise Invalid where the previous or parent version is unknown or the version itself; those
-    that there are stay until the commit.
+    """Raise Invalid when the previous or parent version is unknown or the version itself.
+
+    They are locked until the commit.
     """
-    for field, spoken in (
+    for field, alias in (
         ("previous_version", "previousVersion"),
         ("parent_version", "parentVersion"),
     ):
@@ -401,12 +404,14 @@ def check_links(store: Store, session: Transaction, repo: Json, version: str, bo
                 if other == version
                 else f"there is no version {other[:80]}"
             )
-            raise Invalid({spoken: [text], field: [text]})
+            raise Invalid({alias: [text], field: [text]})
 
 
 def external_id(body: Json, repo: Json) -> str | None:
-    """The version's external id: its alias counts only where it is alone and not the repository's
-    (a version read can be sent back).
+    """Return the version's external id.
+
+    The alias counts only when it is alone and differs from the repository's external id, so that a
+    version can be sent back as it was read.
     """
     if "version_external_id" in body:
         return body["version_external_id"]  # type: ignore[no-any-return]

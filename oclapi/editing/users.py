@@ -14,7 +14,7 @@ from oclapi.store.users import extras_of
 OPTIONAL = ("company", "location", "preferred_locale", "website", "extras")
 ROLES = ("is_staff", "is_superuser")
 SHORTEST_PASSWORD = 6
-"""Characters; a setting says otherwise."""
+"""Default of the minimum length of a password."""
 
 
 def create(
@@ -26,11 +26,11 @@ def create(
     unverified: bool = False,
     also_write: Callable[[Transaction], None] | None = None,
 ) -> Json:
-    """Add a user and return it. `unverified`: somebody who signs up, and is not there for others
-    before the address is verified.
+    """Add a user and return it.
 
-    `shortest`: characters of a password; `beside` writes what must be stored together with the
-    user. Raises Invalid; Forbidden where roles are given by somebody who may not.
+    An `unverified` user has signed up and is hidden until the e-mail address is verified.
+    `shortest` is the minimum length of a password. `also_write` writes further documents in the
+    same transaction. Raises Invalid, and Forbidden when the caller may not grant the given roles.
     """
     if any(body.get(role) for role in ROLES):
         need(caller, "grant roles")
@@ -52,10 +52,10 @@ def create(
 def update(
     store: Store, username: str, body: Json, caller: Caller, *, shortest: int = SHORTEST_PASSWORD
 ) -> Json:
-    """Change the fields that are in `body`; return the user. A new password ends the user's tokens.
+    """Change the fields in `body` and return the user. A new password revokes the user's tokens.
 
-    Raises Invalid, NotFound; Forbidden where roles are changed, or a superuser's password, by
-    somebody who may not.
+    Raises Invalid, NotFound, and Forbidden when the caller may not change roles or a superuser's
+    password.
     """
     if body.get("username", username) != username:
         raise Invalid.field("username", "a username can't be changed")
@@ -74,7 +74,7 @@ def update(
             and store.users.superusers(session) == 1
         ):
             raise Invalid.field("is_superuser", LAST)
-        # a hash may be given twice
+        # The same hash again is no change.
         new = password if password.get("password") != found.get("password") else {}
         return {**changed({**found, "extras": extras_of(found)}, given), **new}
 
@@ -85,8 +85,10 @@ def update(
 
 
 def deactivate(store: Store, username: str, caller: Caller) -> None:
-    """Hide the user and all it owns. Raises NotFound; Forbidden for a superuser where the caller is
-    none, Invalid for the last one.
+    """Hide the user and everything the user owns.
+
+    Raises NotFound, Invalid for the last superuser, and Forbidden for a superuser unless the caller
+    is one.
     """
 
     def check(session: Transaction, user: Json) -> None:
@@ -99,8 +101,9 @@ def deactivate(store: Store, username: str, caller: Caller) -> None:
 
 
 def reactivate(store: Store, username: str, caller: Caller) -> None:
-    """Show the user again with all it owns. Raises NotFound; Forbidden for a deactivated superuser
-    where the caller is none.
+    """Show the user and everything the user owns again.
+
+    Raises NotFound, and Forbidden for a superuser unless the caller is one.
     """
 
     def check(user: Json) -> None:
@@ -110,13 +113,13 @@ def reactivate(store: Store, username: str, caller: Caller) -> None:
     store.users.activate(username, caller.by, check=check)
 
 
-LAST = "this is the last superuser: without one nobody could grant roles"
+LAST = "this is the last superuser, without one no roles could be granted"
 
 
 def _password(body: Json, shortest: int) -> Json:
-    """What a body says of the password, as it is kept. Raises Invalid."""
+    """Return the stored form of the password in a body. Raises Invalid."""
     if "password" in body and "hashed_password" in body:
-        raise Invalid.field("hashed_password", "give either a password or the hash of one")
+        raise Invalid.field("hashed_password", "give either a password or a hash")
     if "hashed_password" in body:
         return {"password": body["hashed_password"]}
     if "password" not in body:

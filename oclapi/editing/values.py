@@ -1,14 +1,14 @@
-"""Concepts and mappings as an edit handles them: their own fields only, without what the place and
-the commit add.
+"""The values of concepts and mappings that edits change.
 
-A concept's value: id, uuid, external_id, concept_class, datatype, display_name, display_locale,
-names, descriptions, retired, extras, locale, update_comment, created_on, created_by (texts as
-published, None for a new item).
+A value has the entry's own fields, without those of its repository and commit. `created_on` and
+`created_by` are None for a new entry.
 
-A mapping's value: id, uuid, external_id, retired, map_type, from_concept_url, from_concept_name,
-to_source_url, to_concept_code, to_concept_name, to_concept_url (None: external), to (the target's
-URL, made up for an external one), own_to_name (the name shown is the mapping's own), sort_weight,
-extras, update_comment, created_on, created_by.
+The value of a concept has CONCEPT_FIELDS. The value of a mapping has MAPPING_FIELDS and:
+
+- `to`: the URL of the target, also for an external one;
+- `own_to_name`: whether the name of the target is the mapping's own.
+
+`to_concept_url` is None for an external mapping.
 """
 
 import random
@@ -20,7 +20,7 @@ from oclapi.errors import Invalid
 from oclapi.model import Json, Row
 
 MAX_ITEM = 4 * 2**20
-"""Bytes of one concept or mapping in all (contract 1.2)."""
+"""Most bytes of a concept or mapping (contract 1.2)."""
 
 CONCEPT_FIELDS = (
     "id",
@@ -60,44 +60,45 @@ MAPPING_FIELDS = (
 
 
 def new_uuid() -> str:
-    """32 hex characters. Not a secret, so it need not cost a system call: a concept has one for
-    each of its names.
+    """Return 32 random hex characters.
 
-    The generator is seeded by the system, and again in each process that is forked.
+    They are no secret, so a fast generator serves. Python seeds it again in each forked process.
     """
     return f"{random.getrandbits(128):032x}"
 
 
 def concept_value(row: Row) -> Json:
-    """The stored concept's value."""
+    """Return the value of a stored concept."""
     body = jsonio.loads_own(row.body)
     return {name: body[name] for name in CONCEPT_FIELDS}
 
 
 def mapping_value(row: Row) -> Json:
-    """The stored mapping's value."""
+    """Return the value of a stored mapping."""
     body = jsonio.loads_own(row.body)
     value = {name: body[name] for name in MAPPING_FIELDS}
     return {**value, "to": row.header["to"], "own_to_name": row.header["own_to_name"]}
 
 
 def external_target(source_url: str, code: str) -> str:
-    """The `to` of an external mapping: where that concept would be, so that it equals an internal
-    mapping to the same concept.
+    """Return the `to` of an external mapping: the URL that the concept would have.
+
+    So an external and an internal mapping to the same concept are equal.
     """
     return urls.item_url(source_url, "concept", code)
 
 
 def shown_concepts(mapping: Mapping[str, Any]) -> list[str]:
-    """The URL fields of a mapping whose concept's name it shows."""
+    """Return the URL fields of a mapping whose concepts it shows by name."""
     if mapping["to_concept_url"] and not mapping["own_to_name"]:
         return ["from_concept_url", "to_concept_url"]
     return ["from_concept_url"]
 
 
 def same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Is this no change? Types count (1 is not 1.0 nor true), the order of keys and the comment do
-    not.
+    """Return whether two values are equal.
+
+    Types count (1 differs from 1.0 and true). The order of keys and the comment do not.
     """
     return _content(before) == _content(after)
 
@@ -113,7 +114,7 @@ def _content(value: Mapping[str, Any]) -> bytes:
 
 
 def changed(before: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
-    """What of `given` differs from before; types count as in `same`."""
+    """Return those of the `given` fields that differ from before, see `same`."""
     return {
         name: value
         for name, value in given.items()
@@ -122,8 +123,6 @@ def changed(before: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
 
 
 def check_size(concept: Mapping[str, Any]) -> None:
-    """Raise Invalid when a concept, as it is kept, is over the limit. The fields of a mapping are
-    bounded to less than it in all.
-    """
+    """Raise Invalid when a concept is too large. The fields of a mapping have limits instead."""
     if len(jsonio.dumps(concept)) > MAX_ITEM:
-        raise Invalid.field("__all__", f"one concept or mapping may have {MAX_ITEM} bytes in all")
+        raise Invalid.field("__all__", f"a concept or mapping may have at most {MAX_ITEM} bytes")

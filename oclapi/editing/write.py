@@ -1,4 +1,4 @@
-"""From edits to a commit: what a resource or an import calls."""
+"""Carries out edits in a commit, for resources and imports."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -20,14 +20,13 @@ def write(
     also_write: Callable[[Transaction], None] | None = None,
     most: int | None = None,
 ) -> Result:
-    """Run `edit` on a draft of these repositories and commit what it put; return its result, whose
-    items then hold their bodies.
+    """Run `edit` on a draft of these repositories, commit the draft, and return the result.
 
-    `edit` may run again, on a new draft, so it has no effect but through it. What it raises leaves
-    no trace. Stores nothing, and raises what `Draft.changes` tells, where too many mappings show a
-    concept's new name, or the rows are over `most`. Rights are the caller's business: ask
-    `access.need` for each repository before, and again inside with `draft.caller`, whose
-    memberships are those of the transaction.
+    The items in the result have their bodies then. `edit` may run again on a new draft, so it must
+    have no other side effects. Nothing is stored when it raises, or when `Draft.changes` raises
+    because of too many rows (`most`). The caller must check the rights on each repository with
+    `access.need`, before and again inside of `edit` with `draft.caller`, whose memberships were
+    reloaded in the transaction.
     """
     result: list[Result] = []
 

@@ -699,7 +699,8 @@ def test_a_name_that_too_many_mappings_show_is_refused_with_their_number(filled)
         filled.change("A", names=[named("One too many")])
 
     assert errors["names"] == [
-        "the name that the concept shows can't change: 3 mappings show it; at most 2 can be written again at once"
+        "the name that the concept shows can't change: "
+        "3 mappings show it, at most 2 can be written at once"
     ]
     assert filled.rev == before + 1
     assert filled.change("A", datatype="Text")["display_name"] == "Both can be written again"

@@ -473,7 +473,7 @@ def test_a_refused_schema_names_a_hundred_concepts_and_counts_all(source):
 
     assert len(caught.value.extra["failed_concept_validations"]) == 100
     assert caught.value.errors["custom_validation_schema"] == [
-        "131 concepts break the schema OpenMRS; 100 of them are named"
+        "131 concepts violate the schema OpenMRS, 100 of them are named"
     ]
 
 
