@@ -62,7 +62,10 @@ class Question:
         self._filters = [self._visible(), *self._narrowed()]
 
     def body(self, limit: int, skip: int, after: Position | None, backward: bool = False) -> Json:
-        """Return the request. With `backward` the order is reversed and `skip` counts from the end."""
+        """Return the request.
+
+        With `backward` the order is reversed, and `skip` counts from the end.
+        """
         way = "desc" if self._query.descending is not backward else "asc"
         counted, filters = {}, list(self._filters)
         if after is not None:

@@ -42,7 +42,7 @@ def check_log(repo, log):
 
 
 def check_counts(log, rows):
-    """Every revision's counts are those of the rows visible at it, and it knows how many it wrote."""
+    """Check that each revision's counts are those of its visible rows and of its own changes."""
     moved, written = defaultdict(Counter), Counter(row["from_rev"] for row in rows)
     for row in rows:
         names = (

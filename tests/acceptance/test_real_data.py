@@ -261,21 +261,35 @@ def test_an_export_made_again_has_the_same_document_byte_for_byte(site, archive)
 
 
 LISTED = {
-    "top": """type id description version_external_id released retired extras created_on updated_on created_by updated_by version_url url
-        sourceUrl source_url previousVersionUrl previous_version_url parentVersionUrl parent_version_url owner owner_type owner_url uuid
-        short_code name source_type public_access default_locale full_name website external_id custom_validation_schema
-        supported_locales versions_url concepts_url mappings_url versions active_concepts active_mappings source concepts mappings""",
-    "source": """type uuid id short_code name full_name description website external_id source_type public_access default_locale
-        supported_locales custom_validation_schema extras url versions_url concepts_url mappings_url active_concepts active_mappings
-        owner owner_type owner_url versions created_on updated_on created_by updated_by""",
-    "concept": """type uuid id external_id concept_class datatype display_name display_locale names descriptions retired source
-        source_url owner owner_type owner_url version created_on updated_on version_created_on version_created_by extras mappings
-        is_latest_version locale version_url url""",
+    "top": """
+        type id description version_external_id released retired extras created_on updated_on
+        created_by updated_by version_url url sourceUrl source_url previousVersionUrl
+        previous_version_url parentVersionUrl parent_version_url owner owner_type owner_url uuid
+        short_code name source_type public_access default_locale full_name website external_id
+        custom_validation_schema supported_locales versions_url concepts_url mappings_url
+        versions active_concepts active_mappings source concepts mappings
+    """,
+    "source": """
+        type uuid id short_code name full_name description website external_id source_type
+        public_access default_locale supported_locales custom_validation_schema extras url
+        versions_url concepts_url mappings_url active_concepts active_mappings owner owner_type
+        owner_url versions created_on updated_on created_by updated_by
+    """,
+    "concept": """
+        type uuid id external_id concept_class datatype display_name display_locale names
+        descriptions retired source source_url owner owner_type owner_url version created_on
+        updated_on version_created_on version_created_by extras mappings is_latest_version
+        locale version_url url
+    """,
     "name": "uuid external_id name locale locale_preferred name_type type",
     "description": "uuid external_id description locale locale_preferred description_type type",
-    "mapping": """type id external_id retired map_type from_source_owner from_source_owner_type from_source_name from_source_url
-        from_concept_code from_concept_name from_concept_url to_source_owner to_source_owner_type to_source_name to_source_url
-        to_concept_code to_concept_name to_concept_url source owner owner_type url extras created_at updated_at created_by updated_by""",
+    "mapping": """
+        type id external_id retired map_type from_source_owner from_source_owner_type
+        from_source_name from_source_url from_concept_code from_concept_name from_concept_url
+        to_source_owner to_source_owner_type to_source_name to_source_url to_concept_code
+        to_concept_name to_concept_url source owner owner_type url extras created_at updated_at
+        created_by updated_by
+    """,
 }
 """The keys that the contract lists (its section 15, for the source section 8)."""
 

@@ -164,12 +164,12 @@ def test_check_tells_what_differs(run, store, solr, filled):
     code, output = run("index-check")
     assert code == 1
     assert (
-        f"missing: {filled.concept_url('C')} of revision 1: the database has to_rev 2147483647, the index nothing"
-        in output
+        f"missing: {filled.concept_url('C')} of revision 1: "
+        "the database has to_rev 2147483647, the index nothing" in output
     )
     assert (
-        f"wrong: {filled.concept_url('D')} of revision 1: the database has to_rev 2147483647, the index to_rev 2, retired"
-        in output
+        f"wrong: {filled.concept_url('D')} of revision 1: "
+        "the database has to_rev 2147483647, the index to_rev 2, retired" in output
     )
     assert f"stray: {filled.concept_url('X')} of revision 1: the database has nothing" in output
     assert output.splitlines()[-1] == "1 missing, 1 wrong, 1 stray"

@@ -92,7 +92,7 @@ def test_every_line_is_one_that_an_import_takes(listed):
 
 
 class Drop:
-    """A file that gives three bytes at a time, so that characters and entries are cut everywhere."""
+    """A file that returns three bytes at a time, so that characters and entries are split."""
 
     def __init__(self, data):
         self._file = io.BytesIO(data)

@@ -148,7 +148,10 @@ def test_a_body_over_the_limit_or_of_unknown_length_is_answered_and_the_connecti
 def begun(web, length=100, sent=b"{", token=TOKEN):
     """A connection over which the beginning of a body has come."""
     caller = socket.create_connection(("127.0.0.1", web.port), timeout=30)
-    head = f"POST /orgs/ HTTP/1.1\r\nHost: x\r\nAuthorization: Token {token}\r\nContent-Length: {length}\r\n\r\n"
+    head = (
+        f"POST /orgs/ HTTP/1.1\r\nHost: x\r\nAuthorization: Token {token}\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    )
     caller.sendall(head.encode() + sent)
     return caller
 

@@ -57,8 +57,9 @@ ENTRY = Texts(["A00.1"], ["High Fever of Œdema", "糖尿病"], ["an X-ray shows
 )
 def test_an_entry_is_found_when_all_terms_are_in_it(q, found):
     assert (Matcher(terms(q)).rank(ENTRY) is not None) is found
-    body = '{"names":["High Fever of Œdema","糖尿病"],"id":"A00.1","d":"an X-ray shows nothing"}'.encode()
-    assert Matcher(terms(q)).may_hold(body) or not found
+    names = '"names":["High Fever of Œdema","糖尿病"]'
+    body = f'{{{names},"id":"A00.1","d":"an X-ray shows nothing"}}'
+    assert Matcher(terms(q)).may_hold(body.encode()) or not found
 
 
 @pytest.mark.parametrize(
