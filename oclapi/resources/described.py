@@ -520,5 +520,6 @@ ENDPOINT_DOCS: dict[str, EndpointDoc] = {
     "openapi.Document": EndpointDoc(tag="Server", gives={"type": "object"}),
     "docs.Reference": EndpointDoc(tag="Server", answers={"get": {200: {"text/html": {}}}}),
     "metrics.Metrics": EndpointDoc(tag="Server", answers={"get": {200: {"text/plain": {}}}}),
+    "server.ServerVersion": EndpointDoc(tag="Server", gives=shapes.ServerVersion),
 }
 """By endpoint: module and class of the resource. The order is that of the document."""

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from werkzeug.routing import Rule
 
+from oclapi import __version__
 from oclapi.bodies import RESERVED_VERSIONS
 from oclapi.model import Json
 from oclapi.resources import described, shapes
@@ -24,7 +25,6 @@ from oclapi.resources.described import ENDPOINT_DOCS, QUERY, EndpointDoc, Listin
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import ok
 
-VERSION = "1.0"
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 STEP = re.compile(r"<(?:\w+:)?(\w+)>")
 
@@ -189,7 +189,7 @@ def build(app: Flask) -> Json:
     """
     spec = APISpec(
         "oclapi",
-        VERSION,
+        __version__,
         "3.1.0",
         info={"description": ABOUT},
         servers=[{"url": "/"}],

@@ -17,6 +17,7 @@ from oclapi.resources import (
     openapi,
     orgs,
     repositories,
+    server,
     users,
     versions,
 )
@@ -29,6 +30,7 @@ ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("/openapi.json/", openapi.Document),
     ("/docs/", docs.Reference),
     ("/metrics/", metrics.Metrics),
+    ("/version/", server.ServerVersion),
     ("/orgs/", orgs.OrgList),
     ("/orgs/:org/", orgs.Org),
     ("/orgs/:org/members/", orgs.MemberList),

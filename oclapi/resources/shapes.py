@@ -58,6 +58,10 @@ class Facets(_Shape):
     queries: dict[str, Any]
 
 
+class ServerVersion(_Shape):
+    version: Annotated[str, Field(examples=["0.1.0"])]
+
+
 # Users and organisations
 
 

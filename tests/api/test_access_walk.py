@@ -49,6 +49,7 @@ EXPECTED: dict[str, dict[str, tuple[str, int]]] = {
     "/openapi.json/": reads("all"),
     "/docs/": reads("all"),
     "/metrics/": reads("all"),
+    "/version/": reads("all"),
     "/orgs/": {**reads("all"), "POST": ("user", BODY)},
     "/orgs/:org/": {**reads(), **changes("write"), "DELETE": ("superuser", DEED)},
     "/orgs/:org/members/": reads(),

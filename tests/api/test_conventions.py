@@ -9,6 +9,7 @@ import pytest
 from pymongo.client_session import ClientSession
 from pymongo.errors import AutoReconnect
 
+import oclapi
 from oclapi.app import create_app
 from tests.builders import TOKEN, Api, concept_body, good, new_org, new_source
 
@@ -136,6 +137,13 @@ def test_every_answer_can_be_read_by_pages_of_other_sites(api):
             "Retry-After",
         } <= set(exposed)
         assert answer.headers["Vary"] == "Authorization, Accept-Encoding"
+
+
+def test_the_server_names_its_version(api):
+    response = good(api.anonymous.get("/version/"))
+
+    assert response.get_json() == {"version": oclapi.__version__}
+    assert api.anonymous.get("/openapi.json").get_json()["info"]["version"] == oclapi.__version__
 
 
 # Bodies

@@ -1,0 +1,14 @@
+"""What the server says of itself (contract section 3)."""
+
+from flask import Response
+
+from oclapi import __version__
+from oclapi.resources.endpoint import Endpoint
+from oclapi.resources.responses import ok
+
+
+class ServerVersion(Endpoint):
+    """The version of the software."""
+
+    def get(self) -> Response:
+        return ok({"version": __version__})
