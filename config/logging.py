@@ -35,6 +35,7 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("pymongo").setLevel(logging.WARNING)  # at DEBUG it writes whole documents
+    logging.getLogger("flask_cors").setLevel(logging.WARNING)  # at DEBUG it writes secret paths
 
 
 def belongs_to(**ids: str) -> None:

@@ -16,7 +16,7 @@ from oclapi import metrics
 from oclapi.access import ANYBODY
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
-from oclapi.resources import body, errors, limits, responses
+from oclapi.resources import body, cors, errors, limits, responses
 from oclapi.resources.auth import authenticate
 from oclapi.resources.paths import SIGNED, RawPaths
 from oclapi.resources.routes import add_routes
@@ -74,6 +74,7 @@ def create_app(services: Services) -> Flask:
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     errors.register(app)
+    cors.register(app)
     add_routes(app, services)
 
     @app.before_request

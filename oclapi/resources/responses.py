@@ -20,43 +20,6 @@ IN_MEMORY = 8 * 2**20
 """Bytes of a ZIP that are held in memory; what goes beyond lies in a temporary file."""
 PIECE = 2**18
 
-EXPOSED = (
-    "num_found",
-    "num_returned",
-    "num_found_concepts",
-    "num_found_mappings",
-    "offset",
-    "next",
-    "previous",
-    "pages",
-    "page_number",
-    "Link",
-    "lastUpdated",
-    "Last-Updated",
-    "Location",
-    "Allow",
-    "Retry-After",
-    "WWW-Authenticate",
-    "Date",
-    "ETag",
-    "Last-Modified",
-    "Content-Disposition",
-    "Content-Length",
-    "Content-Range",
-    "Accept-Ranges",
-    "exportStatus",
-    "exportError",
-    "exportURL",
-    "search-engine",
-    "search-behind",
-)
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept, Compress, includeFacets, If-None-Match, Range",
-    "Access-Control-Expose-Headers": ", ".join(EXPOSED),
-}
-
 
 def ok(value: Any, headers: Mapping[str, str] | None = None) -> Response:
     """200 with a JSON value."""
@@ -111,7 +74,6 @@ def finish(response: Response) -> Response:
     response.headers["Vary"] = ", ".join(
         dict.fromkeys(["Authorization", "Accept-Encoding", *response.vary])
     )
-    response.headers.update(CORS)
     # Flask's own answer, which has no body and says that it is HTML
     if request.method == "OPTIONS" and response.status_code == 200:
         response.headers.pop("Content-Type", None)

@@ -114,8 +114,6 @@ def test_a_method_that_an_address_never_offers_is_405_at_once(api):
 def test_every_answer_can_be_read_by_pages_of_other_sites(api):
     for answer in (api.get("/orgs/"), api.get("/nothing/"), api.open("OPTIONS", "/orgs/")):
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
-        assert "includeFacets" in answer.headers["Access-Control-Allow-Headers"]
         exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
         assert {
             "num_found",

@@ -225,7 +225,8 @@ def test_a_browser_may_ask_before_any_request_to_any_address(app, api):
 
         assert answer.status_code == 200, rule.rule
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+        assert answer.headers["Access-Control-Allow-Headers"] == "authorization"
+        assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
         assert "OPTIONS" in answer.headers["Allow"]
 
 
