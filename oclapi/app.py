@@ -11,7 +11,6 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config.logging import belongs_to
 from config.settings import BadSetting, Settings
 from jobs.queue import RQExportQueue
-from jobs.rates import RedisRates
 from oclapi import metrics
 from oclapi.access import ANYBODY
 from oclapi.errors import NotFound
@@ -66,7 +65,9 @@ def prepare(services: Services) -> None:
 def create_app(services: Services) -> Flask:
     """The web application. It keeps no state of its own."""
     settings = services.settings
-    rates = RedisRates(settings.redis_url, settings.rate_limit) if settings.rate_limit else None
+    limiter = None
+    if settings.rate_limit:
+        limiter = limits.RateLimiter(settings.redis_url, settings.rate_limit)
     app = Flask("oclapi", static_folder=None)
     app.extensions["oclapi"] = services
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
@@ -88,8 +89,8 @@ def create_app(services: Services) -> Flask:
             signed = request.path.startswith(SIGNED)
             g.caller = ANYBODY if signed else authenticate(services.store.users)
         finally:  # a refused token counts too, for the address that it came from
-            if rates:
-                limits.count(rates)
+            if limiter:
+                limits.check_rate(limiter)
         if "//" in request.environ["PATH_INFO"]:
             raise NotFound("an address has no repeated slashes")
 
@@ -107,7 +108,7 @@ def create_app(services: Services) -> Flask:
             "ms": round(took * 1000, 1),
         }
         log.info("request", extra={**facts, **_ids(request.view_args)})
-        return limits.protect(responses.finish(response), settings)
+        return limits.add_security_headers(responses.finish(response), settings)
 
     return app
 

@@ -1,67 +1,109 @@
-"""How often one caller may ask, and the headers that keep browsers from being used against a user
-(contract 1.4 and 2).
-"""
+"""Rate limits, and the headers that protect users of browsers (contract 1.4 and section 2)."""
 
 import ipaddress
+import logging
 import math
-from typing import Protocol
+import time
 
 from flask import Response, g, request
+from limits import RateLimitItemPerSecond
+from limits.errors import StorageError
+from limits.storage import RedisStorage
+from limits.strategies import MovingWindowRateLimiter
 
 from config.settings import Settings
 from oclapi.access import ANYBODY
 from oclapi.errors import TooManyRequests
 
-SAFE = {
+log = logging.getLogger(__name__)
+
+MINUTE = 60  # seconds
+REDIS_TIMEOUT = 0.2  # seconds; every request waits for Redis
+REDIS_PAUSE = 5  # seconds without counting after Redis failed
+
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",  # addresses of private items stay out of other sites' logs
+    "Referrer-Policy": "no-referrer",  # keeps the URLs of private items out of other sites' logs
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""On every answer; a page that shows more than text brings a policy of its own."""
+"""Headers of every response. A page that shows more than text sets a policy of its own."""
 
 
-class Rates(Protocol):
-    """Counts requests, the same for every process of a server."""
+class RateLimiter:
+    """Limits the requests of one client, counted in Redis for all processes of the server.
 
-    def take(self, who: str) -> float:
-        """Count one request of `who`, a short text. 0 when it may go on, else the seconds until the
-        next one may.
+    At most `amount` requests pass in any period of `window` seconds. The times of the requests come
+    from the web servers, so several machines need synchronised clocks. Opens no connection until
+    the first request.
+    """
 
-        Never fails: where the counts can't be reached, everybody may go on.
+    def __init__(self, redis_url: str, amount: int, window: int = MINUTE) -> None:
+        storage = RedisStorage(
+            redis_url,
+            key_prefix="rate",
+            wrap_exceptions=True,
+            socket_timeout=REDIS_TIMEOUT,
+            socket_connect_timeout=REDIS_TIMEOUT,
+        )
+        self._limiter = MovingWindowRateLimiter(storage)
+        self._item = RateLimitItemPerSecond(amount, window, namespace="requests")
+        self._paused_until = 0.0
+
+    def hit(self, client: str) -> float:
+        """Count one request of a client. Return 0, or the seconds to wait if it may not pass.
+
+        A request that may not pass does not count. Never fails: while Redis can't be reached, every
+        request passes. Cost: one command of Redis, two for a request that may not pass, none for a
+        few seconds after Redis failed.
         """
+        if time.monotonic() < self._paused_until:
+            return 0.0
+        try:
+            if self._limiter.hit(self._item, client):
+                return 0.0
+            reset = self._limiter.get_window_stats(self._item, client).reset_time
+            return max(reset - time.time(), 0.001)
+        except StorageError as error:
+            self._paused_until = time.monotonic() + REDIS_PAUSE
+            log.warning("requests are not counted", extra={"failure": str(error)})
+            return 0.0
 
 
-def count(rates: Rates) -> None:
-    """Count this request, for its user or for the address that it comes from. Raises
-    TooManyRequests.
+def check_rate(limiter: RateLimiter) -> None:
+    """Count this request for its user, or for its network without one. Raises TooManyRequests.
 
-    Per user rather than per token: a user may log in as often as they like.
+    Users are counted rather than tokens, because a user can get any number of tokens.
     """
     user = g.get("caller", ANYBODY).username
-    wait = math.ceil(rates.take(f"user:{user}" if user else f"address:{network()}"))
+    wait = math.ceil(limiter.hit(f"user:{user}" if user else f"address:{client_network()}"))
     if wait > 0:
         raise TooManyRequests(wait)
 
 
-def network() -> str:
-    """The address that the request comes from; of IPv6 only the part that names a customer, who has
-    2**64 addresses to choose from.
+def client_network() -> str:
+    """Return the client's IPv4 address, or the /64 network of its IPv6 address.
+
+    One customer usually has a whole /64 network, so 2**64 addresses. A text that is not an address
+    is returned unchanged, cut after 64 characters.
     """
-    address = _without_port(request.remote_addr or "")
+    text = _without_port(request.remote_addr or "")
     try:
-        found = ipaddress.ip_address(address)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return address[:64]
-    # a socket for both shows all of IPv4 in one network
-    if found.version == 6 and found.ipv4_mapped:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address
+        return text[:64]
+    if address.version == 4:
+        return text
+    # A socket for both versions shows IPv4 clients with addresses of one IPv6 network.
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _without_port(address: str) -> str:
-    """The address alone: some proxies write `a.b.c.d:port` or `[v6]:port`, and each connection has
-    another port.
+    """Remove the port that some proxies add: `a.b.c.d:port` or `[v6]:port`.
+
+    It differs between the connections of one client.
     """
     if address.startswith("["):
         return address[1:].partition("]")[0]
@@ -69,9 +111,9 @@ def _without_port(address: str) -> str:
     return host if port.isdecimal() and host.count(".") == 3 and ":" not in host else address
 
 
-def protect(response: Response, settings: Settings) -> Response:
-    """Add the security headers that the answer does not bring itself."""
-    for name, value in SAFE.items():
+def add_security_headers(response: Response, settings: Settings) -> Response:
+    """Add the security headers that the response does not have yet."""
+    for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     if settings.hsts:
         response.headers["Strict-Transport-Security"] = f"max-age={settings.hsts}"

@@ -16,7 +16,7 @@ class LogIn(Endpoint):
 
     def post(self) -> Response:
         fields = body.read_flat(self.settings)
-        life, address = self.settings.token_life, limits.network()
+        life, address = self.settings.token_life, limits.client_network()
         if self.settings.login_by_hash and "password" not in fields:
             given = bodies.log_in_by_hash(fields)
             token = login.log_in_by_hash(
@@ -53,7 +53,7 @@ class SignUp(SignUpEndpoint):
     def post(self) -> Response:
         sign_ups = self.sign_ups
         user = sign_ups.sign_up(
-            self.store, bodies.sign_up(body.read_flat(self.settings)), limits.network()
+            self.store, bodies.sign_up(body.read_flat(self.settings)), limits.client_network()
         )
         return created(
             jsonio.dumps(users.detail(self, user)), f"/users/{user['_id']}/", self.settings
