@@ -1,4 +1,4 @@
-"""The only wiring: settings in, services and the web application out."""
+"""Build the services and the web application from the settings. All wiring is here."""
 
 import logging
 import time
@@ -27,14 +27,18 @@ from search.solr import SolrIndex
 log = logging.getLogger(__name__)
 
 LOGGED = ("org", "user", "source", "collection", "version", "concept", "mapping")
-"""The steps of a path that the log names."""
+"""Path parameters that are written to the log."""
 
 
 def build_services(settings: Settings) -> Services:
-    """What requests and jobs share. Opens no connection. Raises BadSetting without a secret key."""
+    """Build what requests and jobs share.
+
+    Opens no connection. Raises BadSetting without a secret key.
+    """
     if not settings.secret_key:
         raise BadSetting(
-            "OCL_SECRET_KEY is needed: at least 32 random characters, the same for every process and kept for good"
+            "OCL_SECRET_KEY is needed: at least 32 random characters, "
+            "the same for every process and never changed"
         )
     store = Store(
         Database(settings.mongo_url, patience=settings.commit_patience),
@@ -55,15 +59,16 @@ def build_services(settings: Settings) -> Services:
 
 
 def prepare(services: Services) -> None:
-    """What a process does once before it serves: collections, indexes, the first superuser. Safe to
-    run by several at once.
+    """Create the collections, indexes and the first superuser of the database.
+
+    A process calls this once before it serves. Several processes may call it at the same time.
     """
     services.store.database.prepare()
     services.store.owners.ensure_first(services.settings.root_user, services.settings.root_token)
 
 
 def create_app(services: Services) -> Flask:
-    """The web application. It keeps no state of its own."""
+    """Build the web application. It keeps no state of its own."""
     settings = services.settings
     limiter = None
     if settings.rate_limit:
@@ -71,9 +76,11 @@ def create_app(services: Services) -> Flask:
     app = Flask("oclapi", static_folder=None)
     app.extensions["oclapi"] = services
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
-    # of what proxies add only the client's address: links have OCL_BASE_URL
     if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+        # Only the client's address is taken from proxies. Links use OCL_BASE_URL.
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0
+        )
     errors.register(app)
     cors.register(app)
     add_routes(app, services)
@@ -85,36 +92,36 @@ def create_app(services: Services) -> Flask:
         belongs_to(request=g.request_id)
         _check_line(settings)
         try:
-            # there the signature is the credential, whatever a header says
+            # The credential of a signed link is its signature. Tokens are ignored there.
             signed = request.path.startswith(SIGNED)
             g.caller = ANYBODY if signed else authenticate(services.store.users)
-        finally:  # a refused token counts too, for the address that it came from
+        finally:  # A request with a bad token counts too, for the address that it comes from.
             if limiter:
                 limits.check_rate(limiter)
         if "//" in request.environ["PATH_INFO"]:
-            raise NotFound("an address has no repeated slashes")
+            raise NotFound("a path must not contain repeated slashes")
 
     @app.after_request
     def finish(response: Response) -> Response:
         body.discard_rest(settings)
-        took = time.monotonic() - g.begun
-        # the path itself may hold a signed link
-        address = str(request.url_rule) if request.url_rule else None
-        metrics.count_request(request.method, address, response.status_code, took)
-        facts = {
+        seconds = time.monotonic() - g.begun
+        # The path may contain a signed link, so only the rule that it matches is logged.
+        rule = str(request.url_rule) if request.url_rule else None
+        metrics.count_request(request.method, rule, response.status_code, seconds)
+        fields = {
             "method": request.method,
-            "address": address,
+            "address": rule,
             "status": response.status_code,
-            "ms": round(took * 1000, 1),
+            "ms": round(seconds * 1000, 1),
         }
-        log.info("request", extra={**facts, **_ids(request.view_args)})
+        log.info("request", extra={**fields, **_logged_ids(request.view_args)})
         return limits.add_security_headers(responses.finish(response), settings)
 
     return app
 
 
 def _check_line(settings: Settings) -> None:
-    """Refuse a request line that is too long, as the client sent it."""
+    """Raise RequestURITooLarge if the request line, as the client sent it, is too long."""
     line = request.environ.get("RAW_URI") or request.full_path
     if len(request.method) + len(line) + len("  HTTP/1.1") > settings.max_request_line:
         raise RequestURITooLarge(
@@ -122,6 +129,6 @@ def _check_line(settings: Settings) -> None:
         )
 
 
-def _ids(steps: dict[str, str] | None) -> dict[str, str]:
-    """The ids in the path; not the parts of a signed link."""
-    return {name: value for name, value in (steps or {}).items() if name in LOGGED}
+def _logged_ids(path: dict[str, str] | None) -> dict[str, str]:
+    """Return the ids in the path, without the parts of a signed link."""
+    return {name: value for name, value in (path or {}).items() if name in LOGGED}

@@ -1,4 +1,6 @@
-"""What requests and jobs share: one value per process, handed in or read from the application
+"""The services that requests and jobs share.
+
+There is one value per process. Resources get it as an argument, jobs read it from the application
 context.
 """
 
@@ -18,24 +20,25 @@ from search.solr import SolrIndex
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Built once by oclapi.app.build_services; opens no connection by itself."""
+    """What oclapi.app.build_services builds once per process. Opens no connection."""
 
     settings: Settings
     store: Store
     cache: ExportCache
     queue: ExportQueue
-    solr: SolrIndex | None = None  # the index that is kept up to date; None without SOLR_URL
+    solr: SolrIndex | None = None  # None without SOLR_URL
 
     @property
     def search(self) -> Search:
-        """What answers listings."""
+        """The search that listings use."""
         return Search(
             self.store, MongoIndex(self.store.database, self.settings.builtin_patience), self.solr
         )
 
 
 def services() -> Services:
-    """The services of the application whose context is pushed: for jobs, which are called with ids
-    only.
+    """Return the services of the current application.
+
+    Jobs use this, because they are called with ids only.
     """
     return cast(Services, current_app.extensions["oclapi"])

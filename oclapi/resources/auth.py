@@ -1,5 +1,6 @@
-"""Who asks: the Authorization header (contract section 3). What they may do is told by
-oclapi/access.py.
+"""Authentication by the Authorization header (contract section 3).
+
+The permissions of a caller are checked in oclapi/access.py.
 """
 
 import re
@@ -14,10 +15,9 @@ TOKEN = re.compile(r"[0-9a-fA-F]{40}", re.ASCII)
 
 
 def authenticate(users: Users) -> Caller:
-    """The caller that the request's header names. Schemes other than Token say nothing here.
+    """Return the caller whose token is in the request. Schemes other than Token are ignored.
 
-    Raises NotAuthenticated for a Token header that is malformed or unknown, also where nobody needs
-    credentials.
+    Raises NotAuthenticated for a malformed or unknown token, also on public resources.
     """
     scheme, *rest = request.headers.get("Authorization", "").split(None, 1) or [""]
     if scheme.lower() != "token":
@@ -27,11 +27,11 @@ def authenticate(users: Users) -> Caller:
         raise NotAuthenticated("the Authorization header must be: Token <40 hex characters>")
     found = users.by_token(token)
     if found is None:
-        raise NotAuthenticated("this token is not known")
+        raise NotAuthenticated("unknown token")
     return found
 
 
 def caller() -> Caller:
-    """Who asks in this request."""
+    """Return the caller of the current request."""
     found: Caller = g.caller
     return found

@@ -1,6 +1,4 @@
-"""Conditions and ranges of a download: RFC 9110 sections 13 (conditional requests) and 14 (range
-requests).
-"""
+"""Conditional requests and range requests for downloads (RFC 9110, sections 13 and 14)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -28,7 +26,7 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What one request gets: a status, and the bytes [start, stop) of the file (none for 304)."""
+    """What a request gets: a status, and the bytes [start, stop) of the file (none for 304)."""
 
     status: int  # 200, 206 or 304
     start: int = 0
@@ -36,34 +34,35 @@ class Selected:
 
 
 def select(
-    method: str, asked: Mapping[str, str], size: int, etag: str, last_modified: datetime
+    method: str, headers: Mapping[str, str], size: int, etag: str, last_modified: datetime
 ) -> Selected:
-    """Choose the answer in the order of RFC 9110 section 13.2.2.
+    """Choose the response in the order of RFC 9110 section 13.2.2.
 
-    `asked` are the request's headers, `etag` is strong and quoted, `last_modified` aware.
-    If-Modified-Since counts only without If-None-Match. A range counts only in a GET, when its
-    If-Range holds; several ranges, other units and malformed ones give the whole. Raises
-    RangeNotSatisfiable.
+    `headers` are those of the request, `etag` is strong and quoted, `last_modified` is aware.
+    If-Modified-Since is used only without If-None-Match. A range is used only in a GET whose
+    If-Range, if present, matches. Several ranges, other units and malformed ranges give the whole
+    file. Raises RangeNotSatisfiable.
     """
-    if "If-None-Match" in asked:
-        if _none_match_fails(asked["If-None-Match"], etag):
+    if "If-None-Match" in headers:
+        if _none_match_fails(headers["If-None-Match"], etag):
             return Selected(304)
-    elif (since := _date(asked.get("If-Modified-Since"))) and _second(last_modified) <= since:
+    elif (since := _date(headers.get("If-Modified-Since"))) and _second(last_modified) <= since:
         return Selected(304)
     if (
         method == "GET"
-        and "Range" in asked
-        and _if_range_holds(asked.get("If-Range"), etag, last_modified)
+        and "Range" in headers
+        and _if_range_matches(headers.get("If-Range"), etag, last_modified)
     ):
-        found = one_range(asked["Range"], size)
+        found = one_range(headers["Range"], size)
         if found:
             return Selected(206, *found)
     return Selected(200, 0, size)
 
 
 def one_range(header: str, size: int) -> tuple[int, int] | None:
-    """The bytes [start, stop) that a Range header asks for; None when it is to be ignored. Raises
-    RangeNotSatisfiable.
+    """Return the bytes [start, stop) of a Range header, or None if it must be ignored.
+
+    Raises RangeNotSatisfiable.
     """
     unit, equals, ranges = header.partition("=")
     wanted = [one.strip() for one in ranges.split(",") if one.strip()]
@@ -88,8 +87,9 @@ class Download(Response):
     """A Flask response of file content."""
 
     def get_wsgi_headers(self, environ: Any) -> Any:
-        """Put Last-Modified back: Werkzeug takes it out of a 304, where a client needs it to renew
-        what it keeps.
+        """Put Last-Modified back, which Werkzeug removes from a 304.
+
+        A client needs it to update its copy.
         """
         headers = super().get_wsgi_headers(environ)
         if "Last-Modified" in self.headers:
@@ -107,8 +107,9 @@ def respond(
     media_type: str,
     file_name: str,
 ) -> Download:
-    """Build the answer; it owns `file` (None only for HEAD) and closes it at its end. The body
-    comes in pieces of at most 1 MiB.
+    """Build the response. It owns `file` (None only for HEAD) and closes it at its end.
+
+    The body is sent in chunks of at most 1 MiB.
     """
     headers = {"ETag": etag, "Last-Modified": http_date(last_modified)}
     body: Iterator[bytes] = iter(())
@@ -125,7 +126,7 @@ def respond(
     elif selected.status == 206:
         headers["Content-Range"] = f"bytes {selected.start}-{selected.stop - 1}/{content.size}"
     response = Download(body, selected.status)
-    del response.headers["Content-Type"]  # Flask's own guess, which a 304 must not show
+    del response.headers["Content-Type"]  # Flask's default, which a 304 must not have
     response.headers.update(headers)
     if file:
         response.call_on_close(file.close)
@@ -133,12 +134,12 @@ def respond(
 
 
 def _none_match_fails(header: str, etag: str) -> bool:
-    """Weak comparison: W/"x" and "x" are the same."""
+    """Compare weakly: W/"x" and "x" are equal."""
     return header.strip() == "*" or etag in ENTITY_TAGS.findall(header)
 
 
-def _if_range_holds(header: str | None, etag: str, last_modified: datetime) -> bool:
-    """Strong comparison: a weak tag never holds; a date holds only when it is exactly the file's."""
+def _if_range_matches(header: str | None, etag: str, last_modified: datetime) -> bool:
+    """Compare strongly: a weak tag never matches, a date must equal that of the file."""
     if header is None:
         return True
     header = header.strip()
@@ -148,12 +149,12 @@ def _if_range_holds(header: str | None, etag: str, last_modified: datetime) -> b
 
 
 def _date(header: str | None) -> datetime | None:
-    """A date of HTTP; None for what is none, also for one that no calendar holds."""
+    """Parse a date of HTTP. Return None for other text and for impossible dates."""
     try:
         return parse_date(header)
     except OverflowError:
         return None
 
 
-def _second(moment: datetime) -> datetime:
-    return moment.replace(microsecond=0)
+def _second(time: datetime) -> datetime:
+    return time.replace(microsecond=0)

@@ -1,6 +1,4 @@
-"""Failures as HTTP: the one table of statuses, and the one shape of an error's body (contract
-section 2).
-"""
+"""Errors as HTTP responses: the table of statuses, and the shape of the body (contract 2)."""
 
 import logging
 from typing import Any
@@ -53,21 +51,22 @@ STATUS: dict[type[OclError], int] = {
     RangeNotSatisfiable: 416,
     TooManyRequests: 429,
     ExportFailed: 500,
-    Overtaken: 500,  # jobs end by it; no request should
-    IndexBusy: 500,  # commands end by these two
-    IndexIncomplete: 500,
+    Overtaken: 500,  # raised in jobs only
+    IndexBusy: 500,  # raised in commands only
+    IndexIncomplete: 500,  # raised in commands only
     OutcomeUnknown: 503,
     QueueUnavailable: 503,
     SearchUnavailable: 503,
-    SearchBehind: 500,  # the built-in search answers then; no request should see it
+    SearchBehind: 500,  # never reaches a client: the built-in search takes over
     RepositoryBusy: 503,
     StoreUnavailable: 503,
 }
 
 
 class Api(flask_restful.Api):
-    """Flask-RESTful as a router only: it would answer errors before Flask's handlers see them; this
-    gives them back.
+    """Flask-RESTful as a router only.
+
+    It would respond to errors before Flask's error handlers see them. This hands them back.
     """
 
     def error_router(self, original_handler: Any, error: Exception) -> Any:
@@ -75,17 +74,19 @@ class Api(flask_restful.Api):
 
 
 def register(app: Flask) -> None:
-    """Let every failure of a request end in the one shape."""
-    app.register_error_handler(OclError, answer_ours)
-    app.register_error_handler(HTTPException, answer_http)
-    app.register_error_handler(Exception, answer_fault)
+    """Register the error handlers, so that all errors have the same shape."""
+    app.register_error_handler(OclError, render_ocl_error)
+    app.register_error_handler(HTTPException, render_http_error)
+    app.register_error_handler(Exception, render_fault)
 
 
 def error_body(
     detail: str, errors: dict[str, list[str]] | None = None, extra: Json | None = None
 ) -> Json:
-    """`detail`, `errors` where there are any, each of them again at the top level (existing clients
-    read them there), further keys.
+    """Build the body of an error response.
+
+    It has `detail`, `errors` if there are any, and the keys of `extra`. Each key of `errors` is
+    repeated at the top level, where existing clients read it.
     """
     body: Json = {"detail": detail}
     if errors:
@@ -94,8 +95,8 @@ def error_body(
     return body | (extra or {})
 
 
-def answer_ours(error: OclError) -> Response:
-    """A failure that the code foresaw."""
+def render_ocl_error(error: OclError) -> Response:
+    """Return the response to one of the server's own errors."""
     status = STATUS[type(error)]
     headers = {}
     if status == 401:
@@ -115,20 +116,20 @@ def answer_ours(error: OclError) -> Response:
     return _response(error_body(error.detail, error.errors, error.extra), status, headers)
 
 
-def answer_http(error: HTTPException) -> Response:
-    """A failure that Flask found: unknown address, method not offered, body too large."""
-    kept = {
+def render_http_error(error: HTTPException) -> Response:
+    """Return the response to an error of Flask, such as an unknown path or method."""
+    headers = {
         name: value
         for name, value in error.get_headers()
         if name.lower() not in ("content-type", "content-length")
     }
-    return _response(error_body(error.description or error.name), error.code or 500, kept)
+    return _response(error_body(error.description or error.name), error.code or 500, headers)
 
 
-def answer_fault(error: Exception) -> Response:
-    """Anything else is a fault of the server: the log tells what, the answer does not."""
-    log.error("fault", exc_info=error)
-    return _response(error_body("the server made a mistake; the request was not answered"), 500, {})
+def render_fault(error: Exception) -> Response:
+    """Return the response to an unexpected error. Only the log contains the details."""
+    log.error("internal server error", exc_info=error)
+    return _response(error_body("internal server error"), 500, {})
 
 
 def _response(body: Json, status: int, headers: dict[str, str]) -> Response:

@@ -12,7 +12,7 @@ PRIVATE = {"Cache-Control": "no-store"}
 
 
 class LogIn(Endpoint):
-    """Gives a new token for a name and a password."""
+    """Log in with a username and password, and get a new token."""
 
     def post(self) -> Response:
         fields = body.read_flat(self.settings)
@@ -31,7 +31,7 @@ class LogIn(Endpoint):
 
 
 class SignUpEndpoint(Endpoint):
-    """What signing up and verifying share."""
+    """What sign-up and e-mail verification share."""
 
     @property
     def sign_ups(self) -> login.SignUps:
@@ -40,15 +40,15 @@ class SignUpEndpoint(Endpoint):
         hosts = frozenset(
             host.strip().lower() for host in settings.signup_hosts.split(",") if host.strip()
         )
-        made = login.SignUps(
+        sign_ups = login.SignUps(
             hosts, settings.secret_key, settings.base_url, settings.password_length
         )
-        made.need()
-        return made
+        sign_ups.need()
+        return sign_ups
 
 
 class SignUp(SignUpEndpoint):
-    """Makes a user of somebody who is none yet, to be verified by mail."""
+    """Create an unverified user, and send a mail with a link for verification."""
 
     def post(self) -> Response:
         sign_ups = self.sign_ups
@@ -61,7 +61,7 @@ class SignUp(SignUpEndpoint):
 
 
 class EmailVerification(SignUpEndpoint):
-    """The link in the mail to somebody who signed up: sends on to one of the two pages named then."""
+    """Verify an e-mail address, and redirect to one of the two URLs that the sign-up named."""
 
     def get(self, verification: str) -> Response:
         response = Response(

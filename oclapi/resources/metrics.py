@@ -1,6 +1,4 @@
-"""What the server counts, and how far its jobs are, for an operator's Prometheus. Tells no ids and
-no names.
-"""
+"""Metrics for Prometheus: requests, exports and the search index. They contain no ids."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,9 +13,7 @@ FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics(Endpoint):
-    """Requests, listings by engine, how far the search index is behind, and exports by state, as
-    Prometheus reads them.
-    """
+    """Requests, lists by engine, exports by state, and the lag of the index, for Prometheus."""
 
     def get(self) -> Response:
         return Response(
@@ -26,8 +22,9 @@ class Metrics(Endpoint):
 
 
 def gauges(store: Store, now: datetime) -> Iterator[metrics.Gauge]:
-    """What is read from the store when it is asked for. The index's are those of the tick's last
-    look, and missing before the first.
+    """Yield the metrics that are read from the store.
+
+    Those of the search index are as the worker last saw them, and missing before its first check.
     """
     yield (
         "oclapi_exports",
@@ -39,32 +36,32 @@ def gauges(store: Store, now: datetime) -> Iterator[metrics.Gauge]:
         return
     yield (
         "oclapi_index_reachable",
-        "1 when the search engine answered the last look, else 0.",
+        "1 if the search engine responded to the last check, else 0.",
         {(): float(not lag["away"])},
     )
     yield (
         "oclapi_index_look_age_seconds",
-        "Time since the last look at the whole index.",
+        "Time since the last check of the whole index.",
         {(): (now - lag["at"]).total_seconds()},
     )
     yield (
         "oclapi_index_refused_rows",
-        "Rows that the search engine did not take.",
+        "Rows that the search engine rejected.",
         {(): float(store.index_notes.refusals())},
     )
     if not lag["away"]:
         yield (
             "oclapi_index_behind_repositories",
-            "Repositories that the index is behind with.",
+            "Repositories with revisions that are not indexed yet.",
             {(): float(lag["repositories"])},
         )
         yield (
             "oclapi_index_behind_revisions",
-            "Revisions that the index lacks.",
+            "Revisions that are not indexed yet.",
             {(): float(lag["revisions"])},
         )
         yield (
             "oclapi_index_behind_seconds",
-            "Age of the oldest revision that the index lacks.",
+            "Age of the oldest revision that is not indexed yet.",
             {(): lag["seconds"]},
         )

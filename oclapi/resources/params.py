@@ -19,18 +19,18 @@ LAST_UPDATE: dict[str, Literal["lastUpdate"]] = {
     "lastUpdated": "lastUpdate",
 }
 BEST_MATCH: dict[str, Literal["bestMatch"]] = {"bestMatch": "bestMatch", "best_match": "bestMatch"}
-"""Spellings of sorts that several listings have."""
+"""Sort fields that several lists have, by spelling."""
 
 Field = TypeVar("Field", bound=str)
 
 
 def text(name: str) -> str | None:
-    """A query parameter; None when it is absent or empty."""
+    """Return a query parameter, or None if it is absent or empty."""
     return request.args.get(name) or None
 
 
 def flag(name: str) -> bool | None:
-    """A boolean query parameter; None when it is absent. Raises Invalid."""
+    """Return a boolean query parameter, or None if it is absent. Raises Invalid."""
     given = text(name)
     if given is None:
         return None
@@ -40,7 +40,10 @@ def flag(name: str) -> bool | None:
 
 
 def number(name: str, *, low: int = 0) -> int | None:
-    """A whole number in a query parameter; None when it is absent. Raises Invalid."""
+    """Return an integer query parameter, or None if it is absent.
+
+    Raises Invalid for other text and for numbers below `low`.
+    """
     given = text(name)
     if given is None:
         return None
@@ -50,8 +53,9 @@ def number(name: str, *, low: int = 0) -> int | None:
 
 
 def moment(name: str) -> times.Moment | None:
-    """A moment in a query parameter, 1970 for all that are earlier; None when it is absent. Raises
-    Invalid.
+    """Return a date in a query parameter, or None if it is absent. Raises Invalid.
+
+    Dates before 1970 are read as 1970.
     """
     given = text(name)
     if given is None:
@@ -64,11 +68,12 @@ def moment(name: str) -> times.Moment | None:
 
 
 def order(spellings: Mapping[str, Field], default: tuple[Field, bool]) -> tuple[Field, bool]:
-    """The field that the request sorts by, and whether the largest come first. Raises Invalid for
-    an unknown field.
+    """Return the field to sort by, and whether the order is descending.
+
+    `sortDesc` wins over `sortAsc`. Raises Invalid for an unknown field.
     """
     found = default
-    for name in ("sortAsc", "sortDesc"):  # of both given, the second wins
+    for name in ("sortAsc", "sortDesc"):
         given = text(name)
         if given is not None:
             if given not in spellings:
@@ -81,20 +86,21 @@ def order(spellings: Mapping[str, Field], default: tuple[Field, bool]) -> tuple[
 
 
 def no_order() -> None:
-    """Raise Invalid where the request names a field to sort by: this list has one order only."""
+    """Raise Invalid if the request names a field to sort by, in lists that have one order only."""
     for name in ("sortAsc", "sortDesc"):
         if request.args.get(name):
-            raise Invalid.field(name, "this list has one order, it can't be sorted by a field")
+            raise Invalid.field(name, "this list can't be sorted by a field")
 
 
 def wants_facets() -> bool:
-    """Did the request ask for facets beside the results?"""
+    """Return whether the client wants facets in addition to the results."""
     return request.headers.get("includeFacets", "").strip().lower() in ("true", "1")
 
 
 def alternatives(name: str) -> list[str] | None:
-    """The values of a filter parameter, any of which may match; None without it. A value in double
-    quotes may hold commas.
+    """Return the comma-separated values of a filter, or None if it is absent.
+
+    An entry matches if it has any of the values. A value in double quotes may contain commas.
     """
     given = text(name)
     if given is None:

@@ -1,5 +1,6 @@
-"""Addresses as they arrive: taken from the raw request line, decoded once, and repaired where a
-known client is wrong.
+"""Paths of requests: read from the raw request line, decoded once, and matched by converters.
+
+A query string that a known client gets wrong is repaired here too.
 """
 
 import re
@@ -13,16 +14,18 @@ from oclapi.bodies import RESERVED_USERS, RESERVED_VERSIONS
 
 SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
 SIGNED = "/exports/"
-"""Below it addresses end in the name of a file."""
+"""Prefix of signed links. Their paths end in a file name, without a slash."""
 
 
 class RawPaths:
-    """WSGI: give the router a path in which only an encoded slash and an encoded percent sign are
-    still encoded.
+    """WSGI middleware that decodes the raw path of a request for the router.
 
-    Servers decode the path before the router splits it, so a key holding a slash would become two
-    steps. The raw address is in RAW_URI. Addresses come with and without a slash at the end; the
-    router would not know which methods the other spelling has, so it sees one.
+    Servers decode the path before the router splits it, so an id with an encoded slash would become
+    two segments. Here each segment is decoded by itself, and only slashes and percent signs stay
+    encoded. The raw path is in RAW_URI.
+
+    Paths arrive with and without a slash at the end. The router gets one form only: it would not
+    know the methods of the other form.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
@@ -33,44 +36,43 @@ class RawPaths:
         if raw:
             path = raw.partition("?")[0]
             if not path.startswith("/"):
-                path = urlsplit(path).path or "/"  # a proxy's absolute form
-            environ["PATH_INFO"] = _ended(
-                unquote_to_bytes(path).decode("latin-1") if "%" not in path else _decoded(path)
-            )
+                path = urlsplit(path).path or "/"  # the absolute form, which proxies send
+            environ["PATH_INFO"] = _with_final_slash(_decode(path))
         query = environ.get("QUERY_STRING", "")
-        if "?limit=" in query:  # a client that appends its parameters with a second question mark
+        if "?limit=" in query:  # A known client appends a parameter with a second question mark.
             environ["QUERY_STRING"] = SECOND_QUERY.sub("&limit=", query)
         return self._app(environ, start_response)
 
 
-def _decoded(path: str) -> str:
-    steps = (
-        unquote_to_bytes(step).replace(b"%", b"%25").replace(b"/", b"%2F")
-        for step in path.split("/")
+def _decode(path: str) -> str:
+    segments = (
+        unquote_to_bytes(segment).replace(b"%", b"%25").replace(b"/", b"%2F")
+        for segment in path.split("/")
     )
-    return b"/".join(steps).decode("latin-1")
+    return b"/".join(segments).decode("latin-1")
 
 
-def _ended(path: str) -> str:
+def _with_final_slash(path: str) -> str:
     if path.startswith(SIGNED):
         return path.removesuffix("/")
     return path if path.endswith("/") else path + "/"
 
 
 def shown(path: str) -> str:
-    """The path that the router saw, as it stands in a link."""
+    """Return a path, as the router sees it, in the form that is used in links."""
     return quote(path, safe="/%@:+,;=!$&'()*~")
 
 
 class Id(BaseConverter):
-    """A step that can be an id; any other is no address of ours."""
+    """A segment with the syntax of an id."""
 
     regex = r"[A-Za-z0-9._@-]{1,255}"
 
 
 class VersionId(BaseConverter):
-    """A step that can be the id of a version: not one of the words that stand in its place (the
-    router knows no order of methods).
+    """A segment that can be the id of a version.
+
+    It excludes the reserved words, which are segments of other rules in the same position.
     """
 
     regex = rf"(?!(?:{'|'.join(sorted(RESERVED_VERSIONS - {'HEAD', 'latest'}))})(?:/|\Z)){Id.regex}"
@@ -78,14 +80,14 @@ class VersionId(BaseConverter):
 
 
 class Username(BaseConverter):
-    """A step that can be a username: not one of the words that stand in its place."""
+    """A segment that can be a username. It excludes the reserved words."""
 
     regex = rf"(?!(?:{'|'.join(sorted(RESERVED_USERS))})(?:/|\Z)){Id.regex}"
     part_isolating = True
 
 
 class Key(BaseConverter):
-    """A key of extras: any text, an encoded slash included."""
+    """A key of extras. It may be any text, and may contain an encoded slash."""
 
     regex = r"[^/]+"
     part_isolating = True

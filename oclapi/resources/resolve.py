@@ -1,5 +1,6 @@
-"""What a path names, and whether the caller may do there what they want. Order of checks:
-existence, right, method (contract 4).
+"""Resolve paths: find what a path names, and check what the caller may do with it.
+
+Order of checks: existence, permission, method (contract 4).
 """
 
 from dataclasses import dataclass
@@ -15,34 +16,32 @@ from oclapi.store.store import Store
 from oclapi.store.versions import revision_of
 
 Path = dict[str, Any]
-"""The steps of an address by name: org or user (neither: the caller), source or collection,
-version, concept, mapping, ...
+"""Path parameters by name: org or user (neither for `/user/`), source or collection, version,
+concept, mapping and others.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A repository as a path names it: HEAD, or one of its versions."""
+    """A repository at HEAD or at one of its versions."""
 
     repo: Json
-    version: Json | None  # None: HEAD
+    version: Json | None  # None for HEAD
     revision: Revision
 
     @property
     def record(self) -> Json:
-        """The document that holds what is counted and dated there: the version's, or the
-        repository's at HEAD.
-        """
+        """The document with the counts and dates: the version's, or at HEAD the repository's."""
         return self.version or self.repo
 
     @property
     def shown_version(self) -> Json:
-        """The version's document; HEAD in the same shape."""
+        """The version's document, or HEAD in the same shape."""
         return self.version or head_version(self.repo)
 
 
 def owner_url(path: Path, caller: Caller) -> str:
-    """The owner's address. Raises NotAuthenticated for `/user/` without credentials."""
+    """Return the owner's URL. Raises NotAuthenticated for `/user/` without credentials."""
     if "org" in path:
         return urls.owner_url("Organization", path["org"])
     if "user" in path:
@@ -53,92 +52,98 @@ def owner_url(path: Path, caller: Caller) -> str:
 
 
 def owner(store: Store, path: Path, caller: Caller) -> Json:
-    """The owner's document. Raises NotFound, NotAuthenticated."""
+    """Return the owner's document. Raises NotFound, NotAuthenticated."""
     if "org" in path:
         return org(store, path)
     return user(store, path, caller)
 
 
 def user(store: Store, path: Path, caller: Caller, *, deactivated: bool = False) -> Json:
-    """The user that the path names, without a name the caller; `deactivated`: one who is
-    deactivated too, for those who may know of them.
+    """Return the user that the path names, or the caller for `/user/`.
 
-    Raises NotFound, NotAuthenticated.
+    With `deactivated`, deactivated users are found too if the caller may see them. Raises NotFound,
+    NotAuthenticated.
     """
     found = store.users.get(owner_url(path, caller).split("/")[2])
     if found is None or not (found["active"] or (deactivated and may(caller, "see deactivated"))):
-        raise NotFound("there is no such user")
+        raise NotFound("user not found")
     return found
 
 
 def org(store: Store, path: Path) -> Json:
-    """The organisation. Raises NotFound."""
+    """Return the organisation. Raises NotFound."""
     found = store.owners.org(path["org"])
     if found is None:
-        raise NotFound(f"there is no organisation {path['org']}")
+        raise NotFound(f"organisation {path['org']} not found")
     return found
 
 
 def repo(store: Store, path: Path, caller: Caller, session: Session = None) -> Json:
-    """The repository, which the caller may read. Raises NotFound, NotAuthenticated, Forbidden."""
+    """Return the repository, which the caller may read.
+
+    Raises NotFound, NotAuthenticated, Forbidden.
+    """
     url = repo_url(path, caller)
     return _readable(store.repos.by_url(url, session), url, caller)
 
 
 def repo_url(path: Path, caller: Caller) -> str:
-    """The repository's address. Raises as `owner_url`."""
+    """Return the repository's URL. Raises as `owner_url`."""
     kind = "source" if "source" in path else "collection"
     return f"{owner_url(path, caller)}{kind}s/{path[kind]}/"
 
 
 def place(store: Store, path: Path, caller: Caller, session: Session = None) -> Place:
-    """The repository and the version that the path names, HEAD without one. Raises as `repo`;
-    NotFound for an unknown version.
+    """Return the repository at the version that the path names, HEAD by default.
+
+    Raises as `repo`, and NotFound for an unknown version.
     """
     found = repo(store, path, caller, session)
-    asked = path.get("version", "HEAD")
-    if asked == "HEAD":
+    version_id = path.get("version", "HEAD")
+    if version_id == "HEAD":
         return Place(found, None, revision_of(found))
-    if asked == "latest":
-        return _version(found, asked, store.versions.latest(found["_id"], session))
-    return _version(found, asked, store.versions.by_id(found["_id"], asked, session))
+    if version_id == "latest":
+        return _at_version(found, version_id, store.versions.latest(found["_id"], session))
+    version = store.versions.by_id(found["_id"], version_id, session)
+    return _at_version(found, version_id, version)
 
 
 def exported(store: Store, path: Path, caller: Caller) -> tuple[Place, Json | None]:
-    """As `place`, and the document of the version's export, None when it is gone. Cost: one command
-    for all.
+    """Like `place`, with the document of the version's export, None if it was deleted.
+
+    Cost: one command for all.
     """
-    url, asked = repo_url(path, caller), path["version"]
-    found, version, export = store.versions.with_export(url, asked)
-    there = _readable(found, url, caller)
-    return Place(there, None, revision_of(there)) if asked == "HEAD" else _version(
-        there, asked, version
-    ), export
+    url, version_id = repo_url(path, caller), path["version"]
+    repo_document, version, export = store.versions.with_export(url, version_id)
+    found = _readable(repo_document, url, caller)
+    if version_id == "HEAD":
+        return Place(found, None, revision_of(found)), export
+    return _at_version(found, version_id, version), export
 
 
 def _readable(found: Json | None, url: str, caller: Caller) -> Json:
     if found is None:
-        raise NotFound(f"there is no {'source' if '/sources/' in url else 'collection'} {url}")
+        raise NotFound(f"{'source' if '/sources/' in url else 'collection'} {url} not found")
     need(caller, "read", found)
     return found
 
 
-def _version(found: Json, asked: str, version: Json | None) -> Place:
+def _at_version(found: Json, version_id: str, version: Json | None) -> Place:
     if version is None:
         raise NotFound(
             "this repository has no released version"
-            if asked == "latest"
-            else f"there is no version {asked}"
+            if version_id == "latest"
+            else f"version {version_id} not found"
         )
     return Place(found, version, revision_of(version))
 
 
 def writable(store: Store, path: Path, caller: Caller, kind: Kind | None = None) -> Json:
-    """The repository whose content the path would change. `kind`: the item that the path names must
-    exist.
+    """Return the repository whose content a request wants to change.
 
-    Raises as `place`; NotFound for the item; NotAuthenticated or Forbidden without the right to
-    write; Frozen below a version.
+    With `kind`, the concept or mapping that the path names must exist. Raises as `place`, NotFound
+    for the item, NotAuthenticated or Forbidden without the permission to write, and Frozen at a
+    version.
     """
     if kind is None:
         where = place(store, path, caller)
@@ -153,8 +158,8 @@ def writable(store: Store, path: Path, caller: Caller, kind: Kind | None = None)
 
 
 def item(store: Store, where: Place, kind: Kind, item_id: str, session: Session) -> Row:
-    """The concept or mapping as it stands there. Raises NotFound."""
+    """Return the state of a concept or mapping at `where`. Raises NotFound."""
     row = store.rows.one(session, where.revision, urls.item_url(where.repo["url"], kind, item_id))
     if row is None:
-        raise NotFound(f"there is no {kind} {item_id} here")
+        raise NotFound(f"{kind} {item_id} not found")
     return row

@@ -1,4 +1,4 @@
-"""Answers: JSON bodies whole or streamed, and what every answer carries (contract 1.4 and 5.3)."""
+"""Responses: JSON bodies, whole or streamed, and common headers (contract 1.4 and 5.3)."""
 
 import io
 import tempfile
@@ -14,73 +14,70 @@ from config.settings import Settings
 from oclapi import jsonio, times
 
 GZIP_FROM = 600
-"""Bytes below which a body is sent as it is: the gzip frame would eat the gain."""
+"""Smaller bodies, in bytes, are not compressed. Their gzip header would outweigh the gain."""
 
-IN_MEMORY = 8 * 2**20
-"""Bytes of a ZIP that are held in memory; what goes beyond lies in a temporary file."""
-PIECE = 2**18
+ZIP_IN_MEMORY = 8 * 2**20
+"""Bytes of a ZIP that are kept in memory. A larger one goes to a temporary file."""
+
+CHUNK = 2**18
+"""Bytes of a ZIP that are read at once."""
 
 
 def ok(value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """200 with a JSON value."""
+    """Return 200 with a JSON value, as a ZIP if the request wants one."""
     return ok_bytes(jsonio.dumps(value), headers)
 
 
 def ok_bytes(body: bytes | Iterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
-    """200 with JSON that is bytes already, or a stream of them; as a ZIP where the request wants
-    one.
-    """
+    """Like `ok`, for JSON that is serialised already: all its bytes, or a stream of chunks."""
     if wants_zip():
         return _zip([body] if isinstance(body, bytes) else body, headers)
     return Response(body, 200, headers, mimetype="application/json")
 
 
 def created(body: bytes, url: str, settings: Settings) -> Response:
-    """201 with the new item; `url` is its relative address."""
+    """Return 201 with the new item, whose relative URL is `url`."""
     return Response(body, 201, {"Location": absolute(url, settings)}, mimetype="application/json")
 
 
 def nothing() -> Response:
-    """204."""
+    """Return 204, which has no body."""
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response
 
 
 def absolute(url: str, settings: Settings) -> str:
-    """A relative address with the server's before it."""
+    """Return the absolute form of a relative URL."""
     return (settings.base_url or request.host_url).rstrip("/") + url
 
 
-def last_updated(moment: datetime) -> dict[str, str]:
-    """The header that tells up to when an answer reflects its repository's content."""
-    return {"lastUpdated": times.show(moment)}
+def last_updated(time: datetime) -> dict[str, str]:
+    """Return the lastUpdated header: the time of the newest commit that the response reflects."""
+    return {"lastUpdated": times.show(time)}
 
 
 def wants_zip() -> bool:
-    """Did the request ask for its answer as a ZIP?"""
-    return request.method in ("GET", "HEAD") and request.headers.get(
-        "Compress", ""
-    ).strip().lower() in ("true", "1")
+    """Return whether the client wants the response as a ZIP."""
+    compress = request.headers.get("Compress", "").strip().lower()
+    return request.method in ("GET", "HEAD") and compress in ("true", "1")
 
 
 def finish(response: Response) -> Response:
-    """The last step of every answer: its packing, and the headers that all of them have."""
-    if (
-        response.mimetype in ("application/json", "text/html")
-        and request.accept_encodings.quality("gzip") > 0
-    ):
-        _as_gzip(response)
+    """Compress a response where possible, and set the headers that all responses have."""
+    compressible = response.mimetype in ("application/json", "text/html")
+    if compressible and request.accept_encodings.quality("gzip") > 0:
+        _compress(response)
     response.headers["Vary"] = ", ".join(
         dict.fromkeys(["Authorization", "Accept-Encoding", *response.vary])
     )
-    # Flask's own answer, which has no body and says that it is HTML
+    # Flask's own response to OPTIONS has no body, but says that it is HTML.
     if request.method == "OPTIONS" and response.status_code == 200:
         response.headers.pop("Content-Type", None)
     return response
 
 
-def _as_gzip(response: Response) -> None:
+def _compress(response: Response) -> None:
     if response.is_sequence:
         body = response.get_data()
         if len(body) >= GZIP_FROM:
@@ -92,17 +89,16 @@ def _as_gzip(response: Response) -> None:
 
 
 def gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The parts as one gzip member."""
-    pack = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
+    """Compress the parts as one gzip member."""
+    compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
     for part in parts:
-        if piece := pack.compress(part):
-            yield piece
-    yield pack.flush()
+        if chunk := compressor.compress(part):
+            yield chunk
+    yield compressor.flush()
 
 
 def _zip(parts: Iterable[bytes], headers: Mapping[str, str] | None) -> Response:
-    """200 with the parts in a ZIP."""
-    # of no known length, also where HEAD makes no file
+    # HEAD builds no file, so its response must not contain a length.
     response = Response(iter(()), 200, headers, mimetype="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="export.zip"'
     if request.method != "HEAD":
@@ -113,13 +109,13 @@ def _zip(parts: Iterable[bytes], headers: Mapping[str, str] | None) -> Response:
 
 
 def zipped(name: str, parts: Iterable[bytes]) -> IO[bytes]:
-    """A temporary file with a ZIP of one entry.
+    """Write the parts to a ZIP with one entry. Return it as a temporary file.
 
-    Made whole before the first byte is sent, because a header without the sizes, which a stream
-    would need, breaks readers of streams such as Java's. So a fault in the middle is an error
-    answer and no half an archive. Memory: 8 MiB, the rest lies on disk.
+    The ZIP is complete before the first byte is sent. A streamed ZIP has no sizes in its entry
+    header, which breaks stream readers such as Java's, and a fault would truncate it. Memory: at
+    most 8 MiB, a larger ZIP goes to disk.
     """
-    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it outlives this function
+    file = tempfile.SpooledTemporaryFile(ZIP_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED
     try:
@@ -138,5 +134,5 @@ def zipped(name: str, parts: Iterable[bytes]) -> IO[bytes]:
 def _read(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         file.seek(0)
-        while piece := file.read(PIECE):
-            yield piece
+        while chunk := file.read(CHUNK):
+            yield chunk

@@ -1,6 +1,4 @@
-"""The API on one page: every address and the resource that answers there, in the contract's
-shorthand.
-"""
+"""The URL table: every path of the API and its resource, in the shorthand of the contract."""
 
 import itertools
 
@@ -84,43 +82,41 @@ ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
 FAMILIES = {
     "{A}": ("{R}", "{V}"),
     "{V}": ("{R}/:version", "{R}/versions/:version"),
-    "{R}": ("{S}",),  # collections add "{C}": ("{O}/collections/:collection",)
+    "{R}": ("{S}",),  # Collections will add "{C}".
     "{S}": ("{O}/sources/:source",),
     "{O}": ("/orgs/:org", "{U}"),
     "{U}": ("/users/:user", "/user"),
 }
-"""What the shorthand stands for; each line may use the ones below it."""
+"""The meaning of the shorthand. Each line may use the lines below it."""
 
 
 CONVERTERS = {":key": "key", ":user": "user", ":verification": "key", ":version": "version"}
-"""Steps that are more, or less, than ids."""
+"""Converters of the segments that are not plain ids."""
 
 
 def expand(pattern: str) -> list[str]:
-    """The addresses that a pattern of ROUTES stands for: `{R}/` gives `/orgs/:org/sources/:source/`
-    and others.
-    """
-    found = [pattern]
-    for short, long in FAMILIES.items():
-        found = [
-            one.replace(short, other)
-            for one in found
-            for other in (long if short in one else ("",))
+    """Return the paths of a pattern: `{R}/` gives `/orgs/:org/sources/:source/` and others."""
+    paths = [pattern]
+    for shorthand, meanings in FAMILIES.items():
+        paths = [
+            path.replace(shorthand, meaning)
+            for path in paths
+            for meaning in (meanings if shorthand in path else ("",))
         ]
-    return found
+    return paths
 
 
-def rule(address: str) -> str:
-    """An address as Werkzeug's router reads it."""
-    steps = (
-        f"<{CONVERTERS.get(step, 'id')}:{step[1:]}>" if step.startswith(":") else step
-        for step in address.split("/")
+def rule(path: str) -> str:
+    """Return a path in the syntax of Werkzeug's router."""
+    segments = (
+        f"<{CONVERTERS.get(segment, 'id')}:{segment[1:]}>" if segment.startswith(":") else segment
+        for segment in path.split("/")
     )
-    return "/".join(steps)
+    return "/".join(segments)
 
 
 def add_routes(app: Flask, services: Services) -> None:
-    """Let the application answer at all of ROUTES, with and without a slash at the end."""
+    """Add all of ROUTES to the application, with and without a slash at the end."""
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters |= {"id": Id, "key": Key, "user": Username, "version": VersionId}
@@ -129,7 +125,7 @@ def add_routes(app: Flask, services: Services) -> None:
         sorted(ROUTES, key=lambda route: _name(route[1])), key=lambda route: route[1]
     )
     for resource, routes in by_resource:
-        rules = [rule(address) for pattern, _ in routes for address in expand(pattern)]
+        rules = [rule(path) for pattern, _ in routes for path in expand(pattern)]
         api.add_resource(
             resource, *rules, endpoint=_name(resource), resource_class_kwargs={"services": services}
         )

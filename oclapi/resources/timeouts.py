@@ -9,8 +9,8 @@ from typing import Any
 def receive_timeout(environ: Mapping[str, Any], seconds: float) -> Iterator[None]:
     """Limit how long each read from the client's socket may wait.
 
-    A client that sends nothing would otherwise occupy a thread for ever. Has no effect under servers
-    that do not put their socket into the WSGI environment (only gunicorn does).
+    A client that sends nothing would otherwise occupy a thread for ever. Has an effect only under
+    gunicorn, which puts its socket into the WSGI environment.
     """
     connection = environ.get("gunicorn.socket")
     if connection is None:

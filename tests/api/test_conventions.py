@@ -1,4 +1,4 @@
-"""What holds for every request and answer (contract 1, 2, 3)."""
+"""Conventions that hold for all requests and responses (contract 1, 2 and 3)."""
 
 import gzip
 import io
@@ -45,7 +45,7 @@ def test_a_link_to_the_next_page_ends_with_a_slash_before_its_parameters(api, so
 @pytest.mark.parametrize(
     "url", ["/orgs//", "//orgs/", "/orgs/OCL//sources/", "/orgs/OCL/sources//"]
 )
-def test_repeated_slashes_are_no_address(api, url):
+def test_a_path_with_repeated_slashes_is_not_found(api, url):
     assert (
         api.open("GET", "/", environ_overrides={"RAW_URI": url, "REQUEST_URI": url}).status_code
         == 404
@@ -62,11 +62,11 @@ def test_repeated_slashes_are_no_address(api, url):
         "/orgs/a%20b/",
     ],
 )
-def test_an_unknown_address_is_404_with_a_reason(api, url):
-    answer = api.get(url)
+def test_an_unknown_path_is_404_with_a_reason(api, url):
+    response = api.get(url)
 
-    assert answer.status_code == 404
-    assert answer.get_json()["detail"]
+    assert response.status_code == 404
+    assert response.get_json()["detail"]
 
 
 @pytest.mark.parametrize("rest", ["", "concepts/", "concepts/A/", "versions/", "HEAD/", "nothing/"])
@@ -88,33 +88,33 @@ def test_head_gives_the_headers_of_get_and_no_body(api, source, rest):
         ("concepts/A/versions/", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_options_tells_the_methods(api, source, rest, methods):
-    answer = api.anonymous.open("OPTIONS", source.url + rest)
+def test_options_lists_the_methods(api, source, rest, methods):
+    response = api.anonymous.open("OPTIONS", source.url + rest)
 
-    assert answer.status_code == 200
-    assert set(answer.headers["Allow"].split(", ")) == methods
-    assert (answer.data, "Content-Type" in answer.headers) == (b"", False)
-
-
-def test_an_options_that_is_refused_tells_why_as_json(api):
-    answer = api.open("OPTIONS", "/nothing/")
-
-    assert (answer.status_code, answer.mimetype) == (404, "application/json")
-    assert answer.get_json()["detail"]
+    assert response.status_code == 200
+    assert set(response.headers["Allow"].split(", ")) == methods
+    assert (response.data, "Content-Type" in response.headers) == (b"", False)
 
 
-def test_a_method_that_an_address_never_offers_is_405_at_once(api):
-    answer = api.anonymous.open("POST", "/sources/")
+def test_a_refused_options_request_gives_the_reason_as_json(api):
+    response = api.open("OPTIONS", "/nothing/")
 
-    assert answer.status_code == 405
-    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    assert (response.status_code, response.mimetype) == (404, "application/json")
+    assert response.get_json()["detail"]
+
+
+def test_an_unsupported_method_is_405_before_any_other_check(api):
+    response = api.anonymous.open("POST", "/sources/")
+
+    assert response.status_code == 405
+    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
     assert api.anonymous.open("DELETE", "/orgs/Nobody/sources/none/concepts/").status_code == 405
 
 
-def test_every_answer_can_be_read_by_pages_of_other_sites(api):
-    for answer in (api.get("/orgs/"), api.get("/nothing/"), api.open("OPTIONS", "/orgs/")):
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+def test_every_response_can_be_read_by_pages_of_other_sites(api):
+    for response in (api.get("/orgs/"), api.get("/nothing/"), api.open("OPTIONS", "/orgs/")):
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
         assert {
             "num_found",
             "num_returned",
@@ -134,7 +134,7 @@ def test_every_answer_can_be_read_by_pages_of_other_sites(api):
             "Location",
             "Retry-After",
         } <= set(exposed)
-        assert answer.headers["Vary"] == "Authorization, Accept-Encoding"
+        assert response.headers["Vary"] == "Authorization, Accept-Encoding"
 
 
 def test_the_server_names_its_version(api):
@@ -151,14 +151,14 @@ def test_the_server_names_its_version(api):
 def test_json_is_compressed_on_request(api, source, limit):
     source.concepts(*"ABCDEF")
     plain = api.get(f"{source.url}concepts/?{limit}")
-    packed = api.get(f"{source.url}concepts/?{limit}", **{"Accept-Encoding": "gzip"})
+    compressed = api.get(f"{source.url}concepts/?{limit}", **{"Accept-Encoding": "gzip"})
 
-    assert packed.headers["Content-Encoding"] == "gzip"
-    assert json.loads(gzip.decompress(packed.data)) == plain.get_json()
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(compressed.data)) == plain.get_json()
 
 
 @pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br"])
-def test_json_is_not_compressed_unasked(api, source, accepted):
+def test_json_is_not_compressed_otherwise(api, source, accepted):
     source.concepts(*"ABCDEF")
 
     assert (
@@ -172,42 +172,44 @@ def test_json_is_not_compressed_unasked(api, source, accepted):
     ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data"],
 )
 def test_a_body_that_is_not_json_is_refused(api, source, content_type):
-    answer = api.open(
+    response = api.open(
         "POST",
         f"{source.url}concepts/",
         data=json.dumps(concept_body("A")),
         content_type=content_type,
     )
 
-    assert answer.status_code == 415
+    assert response.status_code == 415
     assert source.ids() == []
 
 
 @pytest.mark.parametrize(
     "content_type", ["application/json", "application/json; charset=utf-8", None]
 )
-def test_json_is_taken_with_parameters_or_without_a_type(api, source, content_type):
-    answer = api.open(
+def test_json_is_accepted_with_parameters_or_without_a_type(api, source, content_type):
+    response = api.open(
         "POST",
         f"{source.url}concepts/",
         data=json.dumps(concept_body("A")),
         content_type=content_type,
     )
 
-    assert answer.status_code == 201
+    assert response.status_code == 201
 
 
 def test_a_body_over_the_limit_is_refused_by_its_length_alone(api, source):
     body = json.dumps(concept_body("A", extras={"x": "y" * (17 * 2**20)}))
-    answer = api.open("POST", f"{source.url}concepts/", data=body, content_type="application/json")
+    response = api.open(
+        "POST", f"{source.url}concepts/", data=body, content_type="application/json"
+    )
 
-    assert answer.status_code == 413
-    assert answer.get_json()["detail"]
+    assert response.status_code == 413
+    assert response.get_json()["detail"]
 
 
-def test_a_body_over_the_limit_is_refused_while_it_comes_in_pieces(api, source):
+def test_a_chunked_body_over_the_limit_is_refused(api, source):
     body = json.dumps(concept_body("A", extras={"x": "y" * (17 * 2**20)})).encode()
-    answer = api.open(
+    response = api.open(
         "POST",
         f"{source.url}concepts/",
         input_stream=io.BytesIO(body),
@@ -215,23 +217,23 @@ def test_a_body_over_the_limit_is_refused_while_it_comes_in_pieces(api, source):
         environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
     )
 
-    assert answer.status_code == 413
+    assert response.status_code == 413
 
 
 def test_a_request_line_that_is_too_long_is_414(api):
-    answer = api.get(f"/orgs/?q={'x' * 16400}")
+    response = api.get(f"/orgs/?q={'x' * 16400}")
 
-    assert answer.status_code == 414
-    assert "16384" in answer.get_json()["detail"]
+    assert response.status_code == 414
+    assert "16384" in response.get_json()["detail"]
 
 
 def test_a_second_question_mark_before_limit_is_repaired(api, source):
     source.concepts("A", "B")
 
-    answer = good(api.get(f"{source.url}concepts/?verbose=true?limit=1"))
+    response = good(api.get(f"{source.url}concepts/?verbose=true?limit=1"))
 
-    assert answer.headers["num_returned"] == "1"
-    assert "names" in answer.get_json()[0]
+    assert response.headers["num_returned"] == "1"
+    assert "names" in response.get_json()[0]
 
 
 @pytest.mark.parametrize("given", ["true", "TRUE", "1"])
@@ -254,16 +256,16 @@ def test_an_empty_parameter_is_an_absent_one(api, source):
 @pytest.mark.parametrize(
     "rest", ["concepts/", "", "?includeConcepts=true", "concepts/A00/", "versions/"]
 )
-def test_compress_packs_the_whole_answer(api, source, rest):
+def test_compress_zips_the_whole_response(api, source, rest):
     source.concepts(*(f"A{number:02}" for number in range(12)))
-    packed = api.get(source.url + rest, Compress="true")
+    zipped = api.get(source.url + rest, Compress="true")
 
-    assert packed.headers["Content-Type"] == "application/zip"
-    assert packed.headers["Content-Disposition"] == 'attachment; filename="export.zip"'
-    with zipfile.ZipFile(io.BytesIO(packed.data)) as archive:
+    assert zipped.headers["Content-Type"] == "application/zip"
+    assert zipped.headers["Content-Disposition"] == 'attachment; filename="export.zip"'
+    with zipfile.ZipFile(io.BytesIO(zipped.data)) as archive:
         assert archive.namelist() == ["export.json"]
         assert archive.testzip() is None
-        # the sizes stand before the content, for readers of streams
+        # Stream readers need the sizes before the content.
         assert not archive.infolist()[0].flag_bits & 8
         everything = f"{rest}{'&' if '?' in rest else '?'}limit=0"
         assert (
@@ -271,25 +273,25 @@ def test_compress_packs_the_whole_answer(api, source, rest):
         )
 
 
-def test_compress_ignores_paging_even_where_it_is_wrong(api, source):
+def test_compress_ignores_paging_parameters_even_bad_ones(api, source):
     source.concepts("A", "B", "C")
-    packed = good(
+    zipped = good(
         api.get(f"{source.url}concepts/?limit=100000&page=abc&offset=-1&cursor=none", Compress="1")
     )
 
-    with zipfile.ZipFile(io.BytesIO(packed.data)) as archive:
+    with zipfile.ZipFile(io.BytesIO(zipped.data)) as archive:
         assert len(json.loads(archive.read("export.json"))) == 3
 
 
 @pytest.mark.parametrize("value", ["false", "0", "maybe", ""])
-def test_other_values_of_compress_mean_nothing(api, source, value):
+def test_other_values_of_compress_are_ignored(api, source, value):
     assert good(api.get(source.url, Compress=value)).headers["Content-Type"] == "application/json"
 
 
-def test_errors_are_never_packed(api):
-    answer = api.get("/orgs/Nobody/", Compress="true")
+def test_errors_are_never_zipped(api):
+    response = api.get("/orgs/Nobody/", Compress="true")
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/json")
+    assert (response.status_code, response.headers["Content-Type"]) == (404, "application/json")
 
 
 # Credentials
@@ -306,22 +308,22 @@ def test_errors_are_never_packed(api):
         "TOKEN  ",
     ],
 )
-def test_a_bad_token_is_refused_even_where_none_is_needed(api, header):
-    answer = api.anonymous.get("/orgs/", Authorization=header)
+def test_a_bad_token_is_refused_even_on_public_resources(api, header):
+    response = api.anonymous.get("/orgs/", Authorization=header)
 
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Token"
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Token"
 
 
 @pytest.mark.parametrize("url", ["/nothing/", "/sources/"])
-def test_a_bad_token_comes_before_any_other_failure(api, url):
+def test_a_bad_token_is_reported_before_any_other_error(api, url):
     assert (
         api.anonymous.open("POST", url, headers={"Authorization": "Token none"}).status_code == 401
     )
 
 
 @pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer abc", "Tokens abc", ""])
-def test_other_schemes_count_as_nobody(api, header):
+def test_other_schemes_are_anonymous(api, header):
     assert api.anonymous.get("/orgs/", Authorization=header).status_code == 200
     assert (
         api.anonymous.open(
@@ -333,17 +335,17 @@ def test_other_schemes_count_as_nobody(api, header):
 
 @pytest.mark.parametrize("scheme", ["token", "TOKEN", "Token"])
 def test_the_scheme_has_any_case(api, scheme):
-    answer = api.anonymous.get("/user/sources/", Authorization=f"{scheme} {TOKEN.upper()}")
+    response = api.anonymous.get("/user/sources/", Authorization=f"{scheme} {TOKEN.upper()}")
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
-def test_nobody_reads_what_is_public_and_writes_nothing(api, source):
+def test_an_anonymous_client_reads_public_resources_and_writes_nothing(api, source):
     source.concept("A")
-    nobody = api.anonymous
+    anonymous = api.anonymous
 
     for rest in ("", "concepts/", "concepts/A/", "versions/"):
-        assert nobody.get(source.url + rest).status_code == 200
+        assert anonymous.get(source.url + rest).status_code == 200
     for method, rest in [
         ("POST", "concepts/"),
         ("PUT", "concepts/A/"),
@@ -355,12 +357,12 @@ def test_nobody_reads_what_is_public_and_writes_nothing(api, source):
         ("POST", "concepts/A/names/"),
         ("POST", "mappings/"),
     ]:
-        answer = nobody.open(method, source.url + rest, json={})
-        assert answer.status_code == 401, (method, rest)
-        assert answer.headers["WWW-Authenticate"] == "Token"
+        response = anonymous.open(method, source.url + rest, json={})
+        assert response.status_code == 401, (method, rest)
+        assert response.headers["WWW-Authenticate"] == "Token"
 
 
-def test_what_is_private_is_hidden_from_nobody_in_lists_and_refused_by_address(api):
+def test_private_resources_are_not_listed_for_anonymous_clients_and_refused_by_url(api):
     owner = new_org(api, public_access="None")
     private = new_source(api, owner)
     private.concept("A")
@@ -378,23 +380,21 @@ def test_what_is_private_is_hidden_from_nobody_in_lists_and_refused_by_address(a
     ]
 
 
-def test_existence_is_told_before_rights_and_rights_before_the_body(api, source):
+def test_existence_is_checked_before_permissions_and_permissions_before_the_body(api, source):
     assert api.anonymous.post(f"{source.url}v9/concepts/", {}).status_code == 404
     assert api.anonymous.open("PUT", f"{source.url}concepts/none/", data="{").status_code == 404
     assert api.anonymous.open("POST", f"{source.url}concepts/", data="{").status_code == 401
 
 
-def test_a_fault_is_told_without_its_reasons(services, monkeypatch):
+def test_an_internal_error_is_reported_without_details(services, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("secret internals")
 
     monkeypatch.setattr(type(services.store.owners), "orgs", fail)
-    answer = Api(create_app(services).test_client()).get("/orgs/")
+    response = Api(create_app(services).test_client()).get("/orgs/")
 
-    assert answer.status_code == 500
-    assert answer.get_json() == {
-        "detail": "the server made a mistake; the request was not answered"
-    }
+    assert response.status_code == 500
+    assert response.get_json() == {"detail": "internal server error"}
 
 
 def test_a_write_that_the_database_never_confirmed_is_503_and_of_unknown_outcome(
@@ -408,34 +408,34 @@ def test_a_write_that_the_database_never_confirmed_is_503_and_of_unknown_outcome
     with monkeypatch.context() as broken:
         broken.setattr(services.store.database, "patience", 0.1)
         broken.setattr(ClientSession, "commit_transaction", lost)
-        answer = api.post(f"{source.url}concepts/", concept_body("A"))
+        response = api.post(f"{source.url}concepts/", concept_body("A"))
 
-    assert answer.status_code == 503
-    assert "unknown" in answer.get_json()["detail"]
+    assert response.status_code == 503
+    assert "unknown" in response.get_json()["detail"]
     assert source.ids() == []
 
 
-def test_head_of_a_zip_tells_no_wrong_length(api, source):
+def test_head_of_a_zip_has_no_wrong_length(api, source):
     head = good(api.open("HEAD", source.url, headers={"Compress": "true"}))
     assert head.headers["Content-Type"] == "application/zip"
     assert "Content-Length" not in head.headers
 
 
-class Torn(io.BytesIO):
-    """A body whose framing breaks in the middle, as a server tells it."""
+class BrokenBody(io.BytesIO):
+    """A body whose framing is broken, as a WSGI server reports it."""
 
     def read(self, size=-1):
         raise ArithmeticError("bad chunk")
 
 
-def test_a_body_that_breaks_off_is_the_clients_fault(api):
+def test_a_body_that_breaks_off_is_400(api):
     overrides = {
-        "wsgi.input": Torn(),
+        "wsgi.input": BrokenBody(),
         "wsgi.input_terminated": True,
         "HTTP_TRANSFER_ENCODING": "chunked",
     }
-    answer = api.open(
+    response = api.open(
         "POST", "/orgs/", content_type="application/json", environ_overrides=overrides
     )
-    assert answer.status_code == 400
-    assert "__all__" in answer.get_json()["errors"]
+    assert response.status_code == 400
+    assert "__all__" in response.get_json()["errors"]

@@ -16,7 +16,13 @@ from oclapi.errors import (
     RangeNotSatisfiable,
     RepositoryBusy,
 )
-from oclapi.resources.errors import STATUS, answer_fault, answer_http, answer_ours, error_body
+from oclapi.resources.errors import (
+    STATUS,
+    error_body,
+    render_fault,
+    render_http_error,
+    render_ocl_error,
+)
 from oclapi.store import database
 
 
@@ -30,7 +36,7 @@ def test_every_error_has_a_status():
 
 
 def test_a_validation_error_tells_its_fields_twice():
-    answer = answer_ours(
+    answer = render_ocl_error(
         Invalid({"names": ["at least one name is needed"], "id": ["this field is required"]})
     )
 
@@ -63,11 +69,11 @@ def test_a_field_of_the_body_never_hides_the_fixed_keys():
     ],
 )
 def test_a_failure_brings_the_header_that_tells_what_to_do(error, header, value):
-    assert answer_ours(error).headers[header] == value
+    assert render_ocl_error(error).headers[header] == value
 
 
 def test_a_failure_that_the_framework_found_has_the_same_shape():
-    answer = answer_http(MethodNotAllowed(valid_methods=["GET"]))
+    answer = render_http_error(MethodNotAllowed(valid_methods=["GET"]))
 
     assert answer.status_code == 405
     assert set(answer.get_json()) == {"detail"}
@@ -75,7 +81,7 @@ def test_a_failure_that_the_framework_found_has_the_same_shape():
 
 
 def test_a_fault_keeps_its_reasons_to_itself(caplog):
-    answer = answer_fault(RuntimeError("secret internals"))
+    answer = render_fault(RuntimeError("secret internals"))
 
     assert answer.status_code == 500
     assert "secret" not in answer.get_data(as_text=True)
