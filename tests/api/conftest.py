@@ -1,6 +1,6 @@
-"""The whole application on the real MongoDB; only the job queue is a small fake.
+"""Fixtures: the whole application on a real MongoDB. Only the job queue is a fake.
 
-One database serves a module: tests make their own organisations.
+All tests of a module share one database, so each test creates its own organisation.
 """
 
 import pytest
@@ -20,14 +20,14 @@ def services(new_mongo_url, tmp_path_factory):
     url = new_mongo_url()
     settings = Settings(mongo_url=url, secret_key=KEY, root_token=TOKEN)
     database = Database(url)
-    made = Services(
+    services = Services(
         settings,
         Store(database, KEY),
         ExportCache(str(tmp_path_factory.mktemp("exports"))),
         MemoryQueue(),
     )
-    prepare(made)
-    yield made
+    prepare(services)
+    yield services
     database.client.close()
 
 

@@ -1,4 +1,4 @@
-"""Users made for one test, and the API as they see it."""
+"""Users for one test, and the API with their tokens."""
 
 import itertools
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PASSWORD = "a long pass phrase"
 
 @dataclass
 class Person:
-    """A user, and the API as this user sees it."""
+    """A user, and the API with this user's token."""
 
     name: str
     api: Api
@@ -24,7 +24,7 @@ class Person:
 
 
 class People:
-    """Makes users. Their tokens come from the store: a log-in costs time by intention."""
+    """Creates users. Their tokens come from the store, because logging in is slow on purpose."""
 
     def __init__(self, services: Services, root: Api) -> None:
         self._services = services

@@ -1,6 +1,4 @@
-"""A server that runs tells nothing secret in its log: not at the most talkative level, and not for
-any of these calls.
-"""
+"""The log of a running server contains no secrets, not even at level DEBUG."""
 
 import http.client
 import os
@@ -27,7 +25,7 @@ UNKNOWN = "f" * 40
 
 
 class Server:
-    """A web server of its own, its log in a file."""
+    """A web server in a process of its own, whose log is a file."""
 
     def __init__(self, folder: Path, mongo_url: str, redis_url: str) -> None:
         self.port = free_port()
@@ -51,14 +49,14 @@ class Server:
             self.process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log)
 
     def wait(self) -> None:
-        """Until its worker serves; the test fails where it never does."""
+        """Wait until its worker serves. Fails after 60 seconds, or when the server exits."""
         end = time.monotonic() + 60
         while "Booting worker" not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end
             threading.Event().wait(0.05)
 
-    def ask(
+    def request(
         self, method: str, url: str, body: Any = None, token: str | None = None, form: bool = False
     ) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -77,8 +75,8 @@ class Server:
         )
         try:
             connection.request(method, url, sent, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
 
@@ -89,10 +87,10 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path, mongo_url, redis_url):
-    made = Server(tmp_path, mongo_url, redis_url)
-    made.wait()
-    yield made
-    made.stop()
+    server = Server(tmp_path, mongo_url, redis_url)
+    server.wait()
+    yield server
+    server.stop()
 
 
 @pytest.mark.slow
@@ -105,19 +103,19 @@ def test_no_token_and_no_password_is_logged(server, tmp_path):
         "email_verify_failure_url": "https://app.example.org/no",
     }
 
-    def log_in(password: str, status: int, **how: bool) -> str:
-        found, answer = server.ask(
-            "POST", "/users/login/", {"username": "amina", "password": password}, **how
+    def log_in(password: str, status: int, **options: bool) -> str:
+        found, response = server.request(
+            "POST", "/users/login/", {"username": "amina", "password": password}, **options
         )
-        assert found == status, answer
-        token = str(jsonio.loads_own(answer).get("token", TOKEN))
+        assert found == status, response
+        token = str(jsonio.loads_own(response).get("token", TOKEN))
         secrets.add(token)
         return token
 
-    assert server.ask("POST", "/users/", {**user, "password": first}, TOKEN)[0] == 201
-    assert server.ask("POST", "/users/", {**user, "password": first}, TOKEN)[0] == 400
+    assert server.request("POST", "/users/", {**user, "password": first}, TOKEN)[0] == 201
+    assert server.request("POST", "/users/", {**user, "password": first}, TOKEN)[0] == 400
     assert (
-        server.ask(
+        server.request(
             "POST", "/users/", {**user, "username": "hashed", "hashed_password": HASH}, TOKEN
         )[0]
         == 201
@@ -125,36 +123,36 @@ def test_no_token_and_no_password_is_logged(server, tmp_path):
     token = log_in(first, 200)
     log_in(first, 200, form=True)
     log_in(wrong, 401)
-    # typed into the wrong field
-    assert server.ask("POST", "/users/login/", {"username": second, "password": "x"})[0] == 401
+    # A password typed into the wrong field.
+    assert server.request("POST", "/users/login/", {"username": second, "password": "x"})[0] == 401
     assert (
-        server.ask("POST", "/users/login/", {"username": "hashed", "hashed_password": HASH})[0]
+        server.request("POST", "/users/login/", {"username": "hashed", "hashed_password": HASH})[0]
         == 400
     )
     assert (
-        server.ask(
+        server.request(
             "POST", "/users/login/", b'{"username": "amina", "password": "' + wrong.encode()
         )[0]
         == 400
     )
-    assert server.ask("GET", "/user/", token=token)[0] == 200
-    assert server.ask("GET", f"/user/?token={token}&password={first}", token=token)[0] == 200
-    assert server.ask("PUT", "/user/", {"password": second}, token)[0] == 200
-    assert server.ask("GET", "/user/", token=token)[0] == 401
+    assert server.request("GET", "/user/", token=token)[0] == 200
+    assert server.request("GET", f"/user/?token={token}&password={first}", token=token)[0] == 200
+    assert server.request("PUT", "/user/", {"password": second}, token)[0] == 200
+    assert server.request("GET", "/user/", token=token)[0] == 401
     assert (
-        server.ask("GET", "/user/", token=UNKNOWN)[0]
-        == server.ask("GET", "/user/", token=f"{UNKNOWN} x")[0]
+        server.request("GET", "/user/", token=UNKNOWN)[0]
+        == server.request("GET", "/user/", token=f"{UNKNOWN} x")[0]
         == 401
     )
     assert (
-        server.ask(
+        server.request(
             "POST", "/users/signup/", {**user, **pages, "username": "new", "password": second}
         )[0]
         == 201
     )
     secrets.add(link := find_link(tmp_path, server))
-    assert server.ask("GET", f"/users/signup/verify-email/{link}/")[0] == 302
-    assert server.ask("GET", f"/users/signup/verify-email/{link}x/")[0] == 404
+    assert server.request("GET", f"/users/signup/verify-email/{link}/")[0] == 302
+    assert server.request("GET", f"/users/signup/verify-email/{link}x/")[0] == 404
     server.stop()
 
     log = server.log.read_text()
@@ -165,10 +163,12 @@ def test_no_token_and_no_password_is_logged(server, tmp_path):
 
 
 def find_link(folder: Path, server: Server) -> str:
-    """The secret part of the link in the mail that waits, as the worker would send it."""
+    """Send the queued mail as the worker does, and return the secret part of its link."""
     code = (
-        "import os; from config.settings import Settings; from oclapi.app import build_services; from jobs.mail import send_mails;"
-        "from datetime import UTC, datetime; send_mails(build_services(Settings.from_environ(os.environ)), datetime.now(UTC))"
+        "import os; from datetime import UTC, datetime; from config.settings import Settings; "
+        "from jobs.mail import send_mails; from oclapi.app import build_services; "
+        "settings = Settings.from_environ(os.environ); "
+        "send_mails(build_services(settings), datetime.now(UTC))"
     )
     environ = dict(
         part.split("=", 1)

@@ -1,5 +1,6 @@
-"""What is wrong is refused with the stated status, a body that names field and reason, and no trace
-in the store (contract 1, 2).
+"""Bad input gets the documented status and a body that names the field and the reason.
+
+The store stays unchanged (contract 1 and 2).
 """
 
 import json
@@ -14,9 +15,7 @@ NAME = {"name": "A name", "locale": "en"}
 
 
 def text_of(**fields):
-    """A concept's body as JSON text, with some fields replaced by JSON text that json.dumps would
-    not write.
-    """
+    """Return a concept's body as JSON text. The fields are JSON text too, maybe invalid."""
     body = {name: value for name, value in concept_body("A").items() if name not in fields}
     return (
         json.dumps(body)[:-1]
@@ -52,12 +51,12 @@ def text_of(**fields):
         pytest.param(text_of(id='"\\ud800"'), None, id="half a surrogate pair"),
     ],
 )
-def test_json_that_can_not_be_kept_is_refused(api, source, raw, field):
-    answer = api.open("POST", f"{source.url}concepts/", data=raw, content_type="application/json")
+def test_json_that_can_not_be_stored_is_refused(api, source, raw, field):
+    response = api.open("POST", f"{source.url}concepts/", data=raw, content_type="application/json")
 
-    assert answer.status_code == 400
-    assert answer.get_json()["detail"]
-    assert field is None or field in answer.get_json()["errors"]
+    assert response.status_code == 400
+    assert response.get_json()["detail"]
+    assert field is None or field in response.get_json()["errors"]
     assert source.ids("concepts/?includeRetired=true") == []
 
 
@@ -117,14 +116,14 @@ def test_a_concept_that_breaks_a_rule_is_refused(api, source, fields, field):
         if value is not None or name in ("datatype", "retired")
     }
 
-    answer = api.post(f"{source.url}concepts/", body)
+    response = api.post(f"{source.url}concepts/", body)
 
-    assert answer.status_code == 400
-    told = answer.get_json()
-    assert told["detail"]
-    assert told["errors"][field] == told[field]
+    assert response.status_code == 400
+    error = response.get_json()
+    assert error["detail"]
+    assert error["errors"][field] == error[field]
     assert all(
-        isinstance(text, str) and text for texts in told["errors"].values() for text in texts
+        isinstance(text, str) and text for texts in error["errors"].values() for text in texts
     )
     assert sorted(source.ids("concepts/?includeRetired=true")) == ["RETIRED", "TAKEN"]
 
@@ -136,10 +135,10 @@ def test_a_concept_that_breaks_a_rule_is_refused(api, source, fields, field):
 def test_a_refused_update_changes_nothing(api, source, fields):
     before = source.concept("A").get_json()
 
-    answer = api.put(f"{source.url}concepts/A/", {"datatype": "Text", **fields})
+    response = api.put(f"{source.url}concepts/A/", {"datatype": "Text", **fields})
 
-    assert answer.status_code == 400
-    assert next(iter(fields)) in answer.get_json()["errors"]
+    assert response.status_code == 400
+    assert next(iter(fields)) in response.get_json()["errors"]
     assert good(api.get(f"{source.url}concepts/A/")).get_json() == before
 
 
@@ -185,10 +184,10 @@ def test_unknown_keys_and_parameters_are_ignored(api, source):
 )
 def test_a_bad_parameter_of_a_list_is_refused(api, source, listing, name, value):
     url = listing.replace("{source}", source.url)
-    answer = api.open("GET", f"{url}{'&' if '?' in url else '?'}{name}={value}")
+    response = api.open("GET", f"{url}{'&' if '?' in url else '?'}{name}={value}")
 
-    assert answer.status_code == 400
-    assert name in answer.get_json()["errors"]
+    assert response.status_code == 400
+    assert name in response.get_json()["errors"]
 
 
 @pytest.mark.parametrize(
@@ -207,10 +206,10 @@ def test_a_bad_parameter_of_a_list_is_refused(api, source, listing, name, value)
     ],
 )
 def test_a_bad_parameter_of_content_is_refused(api, source, name, value):
-    answer = api.get(f"{source.url}concepts/?{name}={value}")
+    response = api.get(f"{source.url}concepts/?{name}={value}")
 
-    assert answer.status_code == 400
-    assert name in answer.get_json()["errors"]
+    assert response.status_code == 400
+    assert name in response.get_json()["errors"]
 
 
 @pytest.mark.parametrize("name", ["includeConcepts", "includeMappings"])
@@ -246,10 +245,10 @@ def test_a_source_that_breaks_a_rule_is_refused(api, fields, field):
         if value is not None
     }
 
-    answer = api.post(f"{owner}sources/", body)
+    response = api.post(f"{owner}sources/", body)
 
-    assert answer.status_code == 400
-    assert answer.get_json()["errors"][field] == answer.get_json()[field]
+    assert response.status_code == 400
+    assert response.get_json()["errors"][field] == response.get_json()[field]
     assert [found["id"] for found in good(api.get(f"{owner}sources/")).get_json()] == ["TAKEN"]
 
 
@@ -272,10 +271,10 @@ def test_an_organisation_that_breaks_a_rule_is_refused(api, fields, field):
         if value is not None
     }
 
-    answer = api.post("/orgs/", body)
+    response = api.post("/orgs/", body)
 
-    assert answer.status_code == 400
-    assert answer.get_json()["errors"][field] == answer.get_json()[field]
+    assert response.status_code == 400
+    assert response.get_json()["errors"][field] == response.get_json()[field]
     assert good(api.get("/orgs/")).headers["num_found"] == before
 
 
@@ -292,6 +291,6 @@ ABSENT = [
 @pytest.mark.parametrize(
     ("method", "rest"), [(method, rest) for method in ("GET", "PUT", "DELETE") for rest in ABSENT]
 )
-def test_what_is_not_there_is_404_for_every_method(api, source, method, rest):
+def test_an_unknown_item_is_404_for_every_method(api, source, method, rest):
     body = {} if method == "GET" else {"json": {}}
     assert api.open(method, source.url + rest, **body).status_code == 404

@@ -1,4 +1,4 @@
-"""What protects the server from its clients, and clients from each other (contract 1.1, 1.2, 1.4)."""
+"""Rate limits, security headers, and hostile URLs and bodies (contract 1.1, 1.2 and 1.4)."""
 
 import json
 import logging
@@ -240,37 +240,39 @@ def test_a_proxy_can_not_change_the_links(limited):
         ("OPTIONS", "/orgs/", 200),
     ],
 )
-def test_every_answer_is_safe_to_open_in_a_browser(api, method, url, status):
-    answer = api.open(method, url)
+def test_every_response_has_the_security_headers(api, method, url, status):
+    response = api.open(method, url)
 
-    assert answer.status_code == status
-    assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
-    assert "Strict-Transport-Security" not in answer.headers
+    assert response.status_code == status
+    assert {name: response.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert "Strict-Transport-Security" not in response.headers
 
 
-def test_browsers_are_told_to_insist_on_https_where_the_operator_says_so(limited):
+def test_browsers_must_use_https_if_a_setting_says_so(limited):
     assert limited(hsts=3600).get("/orgs/").headers["Strict-Transport-Security"] == "max-age=3600"
 
 
-def test_no_answer_tells_what_the_server_is_made_of(api):
-    told = " ".join(f"{name}: {value}" for name, value in api.get("/orgs/").headers)
-    assert not any(word in told.lower() for word in ("werkzeug", "python", "flask", "x-powered-by"))
+def test_no_response_names_the_software_of_the_server(api):
+    headers = " ".join(f"{name}: {value}" for name, value in api.get("/orgs/").headers)
+    assert not any(
+        word in headers.lower() for word in ("werkzeug", "python", "flask", "x-powered-by")
+    )
 
 
-def test_a_browser_may_ask_before_any_request_to_any_address(app, api):
-    ask = {
+def test_a_browser_may_send_a_preflight_to_any_path(app, api):
+    preflight = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "PUT",
         "Access-Control-Request-Headers": "authorization",
     }
     for rule in app.url_map.iter_rules():
-        answer = api.anonymous.open("OPTIONS", re.sub("<.*?>", "x", rule.rule), headers=ask)
+        response = api.anonymous.open("OPTIONS", re.sub("<.*?>", "x", rule.rule), headers=preflight)
 
-        assert answer.status_code == 200, rule.rule
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert answer.headers["Access-Control-Allow-Headers"] == "authorization"
-        assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
-        assert "OPTIONS" in answer.headers["Allow"]
+        assert response.status_code == 200, rule.rule
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert response.headers["Access-Control-Allow-Headers"] == "authorization"
+        assert "PATCH" in response.headers["Access-Control-Allow-Methods"]
+        assert "OPTIONS" in response.headers["Allow"]
 
 
 def test_a_header_can_not_change_the_method(api, source):
@@ -279,24 +281,24 @@ def test_a_header_can_not_change_the_method(api, source):
         assert api.post(
             f"{source.url}concepts/", concept_body("B", extras={"by": name})
         ).status_code in (201, 400)
-        answer = api.open(
+        response = api.open(
             "POST", f"{source.url}concepts/A/?_method=DELETE", json={}, headers={name: "DELETE"}
         )
-        assert answer.status_code == 200
+        assert response.status_code == 200
     assert api.get(f"{source.url}concepts/A/").get_json()["retired"] is False
 
 
-# Addresses
+# URLs
 
 
-def raw(api, path, method="GET", query="", **how):
-    """Ask for an address exactly as a client wrote it."""
+def raw(api, path, method="GET", query="", **options):
+    """Send a request whose URL is exactly this text."""
     line = f"{path}?{query}" if query else path
     overrides = {"RAW_URI": line, "REQUEST_URI": line, "QUERY_STRING": query}
-    return api.open(method, "/", environ_overrides=overrides, **how)
+    return api.open(method, "/", environ_overrides=overrides, **options)
 
 
-LIKE_ITEMS = (
+NOT_ITEMS = (
     "concepts/../",
     "concepts/%2e%2e/",
     "concepts/%2E%2E/A/",
@@ -338,20 +340,20 @@ LIKE_ITEMS = (
     [
         (method, rest)
         for method in ("GET", "PUT", "DELETE")
-        for rest in LIKE_ITEMS
+        for rest in NOT_ITEMS
         if method != "PUT" or "/extras/" not in rest
     ],
 )
-def test_an_address_that_only_looks_like_an_item_is_not_found(api, source, method, rest):
+def test_a_path_that_only_looks_like_an_item_is_not_found(api, source, method, rest):
     source.concept("A")
     before = api.get(f"{source.url}concepts/A/").get_json()
-    how = {"json": {}} if method == "PUT" else {}
+    options = {"json": {}} if method == "PUT" else {}
 
-    answer = raw(api, source.url + rest, method, **how)
+    response = raw(api, source.url + rest, method, **options)
 
-    assert answer.status_code == 404 or (answer.status_code == 405 and method != "GET")
-    assert answer.get_json()["detail"]
-    assert "X-Injected" not in answer.headers
+    assert response.status_code == 404 or (response.status_code == 405 and method != "GET")
+    assert response.get_json()["detail"]
+    assert "X-Injected" not in response.headers
     assert api.get(f"{source.url}concepts/A/").get_json() == before
 
 
@@ -378,9 +380,9 @@ def test_a_key_of_extras_may_be_any_text(api, source, key):
     address = f"{source.url}extras/{quote(key, safe='').replace('.', '%2e')}/"
 
     assert good(raw(api, address, "PUT", json={key: 1})).get_json() == {key: 1}
-    answer = good(raw(api, address))
-    assert answer.get_json() == {key: 1}
-    assert "X-Injected" not in answer.headers
+    response = good(raw(api, address))
+    assert response.get_json() == {key: 1}
+    assert "X-Injected" not in response.headers
     assert raw(api, address, "DELETE").status_code == 204
 
 
@@ -401,7 +403,7 @@ def test_ids_that_differ_in_case_only_are_different(api, source):
     "listing",
     ["concepts/", "mappings/", "versions/", "", "../", "concepts/A/names/", "concepts/A/mappings/"],
 )
-def test_a_strange_value_in_a_query_never_breaks_an_answer(api, source, listing, bad):
+def test_a_strange_value_in_a_query_never_breaks_a_response(api, source, listing, bad):
     source.concepts("A", "B")
     address = (
         source.url.rpartition("sources/")[0] + "sources/"
@@ -418,79 +420,79 @@ def test_a_strange_value_in_a_query_never_breaks_an_answer(api, source, listing,
         "includeConcepts",
         "includeRetired",
     ):
-        answer = raw(api, address, query=f"{name}={bad}")
-        assert answer.status_code in (200, 400), (name, answer.get_data(as_text=True))
-        assert answer.is_json
-    answer = raw(api, address, query=f"{bad}={bad}&unknown={bad}&limit=1")
-    assert answer.status_code == 200
-    for name, value in answer.headers:
+        response = raw(api, address, query=f"{name}={bad}")
+        assert response.status_code in (200, 400), (name, response.get_data(as_text=True))
+        assert response.is_json
+    response = raw(api, address, query=f"{bad}={bad}&unknown={bad}&limit=1")
+    assert response.status_code == 200
+    for name, value in response.headers:
         assert "\r" not in value
         assert "\n" not in value
         assert name != "X-Injected"
 
 
-def test_of_a_parameter_given_twice_the_first_counts(api, source):
+def test_the_first_value_of_a_repeated_parameter_counts(api, source):
     source.concepts("A", "B", "C")
 
     assert good(api.get(f"{source.url}concepts/?limit=1&limit=2")).headers["num_returned"] == "1"
 
 
-def test_a_link_to_the_next_page_repeats_the_query_without_its_traps(api, source):
+def test_a_link_to_the_next_page_escapes_the_query(api, source):
     source.concepts("A", "B")
-    answer = raw(
+    response = raw(
         api, f"{source.url}concepts/", query="limit=1&x=%0d%0aX-Injected:%201&y=%22%3E&z=%ff"
     )
 
-    assert answer.status_code == 200
-    assert "X-Injected" not in answer.headers
-    following = answer.headers["next"]
+    assert response.status_code == 200
+    assert "X-Injected" not in response.headers
+    following = response.headers["next"]
     assert following.isascii()
     assert good(api.get(following.removeprefix("http://localhost"))).headers["num_returned"] == "1"
 
 
 @pytest.mark.parametrize(("length", "status"), [(16_000, 200), (17_000, 414), (1_000_000, 414)])
-def test_a_query_is_read_up_to_the_length_of_a_request_line(api, source, length, status):
-    answer = raw(api, f"{source.url}concepts/", query="x=" + "y" * length)
+def test_a_query_longer_than_a_request_line_is_refused(api, source, length, status):
+    response = raw(api, f"{source.url}concepts/", query="x=" + "y" * length)
 
-    assert answer.status_code == status
-    assert answer.is_json
+    assert response.status_code == status
+    assert response.is_json
 
 
-def test_thousands_of_parameters_are_read_in_no_time(api, source):
+def test_thousands_of_parameters_are_accepted(api, source):
     assert raw(api, f"{source.url}concepts/", query="&".join(["a=1"] * 4000)).status_code == 200
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "a b", "evil.example/path", 'x"y', "[::1", "évil.example", ""]
 )
-def test_a_strange_host_never_breaks_an_answer(api, host):
-    answer = api.open("GET", "/orgs/?limit=1", environ_overrides={"HTTP_HOST": host})
+def test_a_strange_host_never_breaks_a_response(api, host):
+    response = api.open("GET", "/orgs/?limit=1", environ_overrides={"HTTP_HOST": host})
 
-    assert answer.status_code in (200, 400)
-    assert answer.is_json
+    assert response.status_code in (200, 400)
+    assert response.is_json
 
 
-def test_links_have_the_address_that_the_operator_set_whatever_the_host_header_says(limited):
+def test_links_use_the_base_url_setting_and_not_the_host_header(limited):
     api = limited(base_url="https://terms.example.org", rate_limit=0)
-    answer = api.open("GET", "/orgs/?limit=1", environ_overrides={"HTTP_HOST": "evil.example"})
+    response = api.open("GET", "/orgs/?limit=1", environ_overrides={"HTTP_HOST": "evil.example"})
 
-    assert "evil.example" not in str(answer.headers)
-    assert answer.headers["Link"].startswith("<https://terms.example.org/orgs/")
+    assert "evil.example" not in str(response.headers)
+    assert response.headers["Link"].startswith("<https://terms.example.org/orgs/")
 
 
 # Bodies
 
 
 @pytest.mark.parametrize("declared", ["-1", "abc", "9" * 40, " ", "1e3"])
-def test_a_false_length_of_a_body_is_no_fault(api, source, declared):
-    answer = api.open(
+def test_a_wrong_content_length_is_the_clients_error(api, source, declared):
+    response = api.open(
         "POST",
         f"{source.url}concepts/",
         data=json.dumps(concept_body("A")),
         content_type="application/json",
         environ_overrides={"CONTENT_LENGTH": declared},
     )
-    assert answer.status_code in (400, 413)
+    assert response.status_code in (400, 413)
     assert source.ids() == []
 
 
@@ -504,12 +506,12 @@ def test_a_false_length_of_a_body_is_no_fault(api, source, declared):
         "application/json-patch+json",
     ],
 )
-def test_other_types_of_bodies_are_refused(api, content_type):
-    answer = api.open(
+def test_other_content_types_are_refused(api, content_type):
+    response = api.open(
         "POST", "/orgs/", data='{"id": "Typed", "name": "x"}', content_type=content_type
     )
 
-    assert answer.status_code == 415
+    assert response.status_code == 415
     assert api.get("/orgs/Typed/").status_code == 404
 
 

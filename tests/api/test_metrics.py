@@ -13,8 +13,8 @@ from tests.builders import good, new_source
 pytestmark = pytest.mark.servers
 
 
-def told(text):
-    """Every value by (name, labels)."""
+def parse(text):
+    """Return every value by (name, labels)."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -23,7 +23,7 @@ def told(text):
 
 
 def read(api):
-    return told(good(api.anonymous.get("/metrics")).get_data(as_text=True))
+    return parse(good(api.anonymous.get("/metrics")).get_data(as_text=True))
 
 
 def requests(api, **labels):
@@ -45,7 +45,7 @@ def test_requests_are_counted_by_pattern_and_status(api):
     ]
 
 
-def test_no_id_and_no_foreign_word_becomes_a_label(api):
+def test_no_id_and_no_other_text_of_a_request_becomes_a_label(api):
     source = new_source(api)
     good(api.get(source.url))
     api.get("/nowhere/SECRET/")
@@ -62,16 +62,16 @@ def test_exports_are_counted_by_state(api):
     before = read(api)
     source.release("v1")
     after = read(api)
-    moved = {
+    changes = {
         labels: value - before[name, labels]
         for (name, labels), value in after.items()
         if name == "oclapi_exports"
     }
-    assert moved[(("state", "queued"),)] == 1  # a release is exported without anyone asking
-    assert sum(moved.values()) == 1
+    assert changes[(("state", "queued"),)] == 1  # every release is exported
+    assert sum(changes.values()) == 1
 
 
-def test_the_lag_of_the_index_is_what_the_tick_saw(api, services):
+def test_the_lag_of_the_index_is_what_the_worker_saw(api, services):
     store = services.store
     assert ("oclapi_index_reachable", ()) not in read(api)
     seen = datetime.now(UTC) - timedelta(seconds=5)
@@ -90,13 +90,16 @@ def test_the_lag_of_the_index_is_what_the_tick_saw(api, services):
     assert ("oclapi_index_behind_revisions", ()) not in lag
 
 
-def test_several_processes_tell_one_sum(tmp_path):
+def test_the_counts_of_several_processes_are_added_up(tmp_path):
     environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     count = "from oclapi import metrics; metrics.count_request('GET', '/orgs/', 200, 0.1)"
     for _ in range(2):
         subprocess.run([sys.executable, "-c", count], env=environ, check=True)
-    text = "from oclapi import metrics; print(metrics.text([('answer', 'Of all.', {(): 42.0})]).decode())"
-    values = told(
+    text = (
+        "from oclapi import metrics; "
+        "print(metrics.text([('gauge', 'Of all.', {(): 42.0})]).decode())"
+    )
+    values = parse(
         subprocess.run(
             [sys.executable, "-c", text], env=environ, check=True, capture_output=True, text=True
         ).stdout
@@ -108,4 +111,4 @@ def test_several_processes_tell_one_sum(tmp_path):
         ]
         == 2
     )
-    assert values["answer", ()] == 42
+    assert values["gauge", ()] == 42

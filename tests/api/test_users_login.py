@@ -38,16 +38,16 @@ def log_in(api, name, password=PASSWORD, address="192.0.2.1", **fields):
     )
 
 
-def token_of(answer):
-    token = good(answer).get_json()["token"]
-    assert set(good(answer).get_json()) == {"token"}
+def token_of(response):
+    token = good(response).get_json()["token"]
+    assert set(good(response).get_json()) == {"token"}
     assert len(token) == 40
     return token
 
 
-def given_hash(password, iterations=1000):
-    made = hashlib.pbkdf2_hmac("sha256", password.encode(), b"salt", iterations)
-    return f"pbkdf2_sha256${iterations}$salt${base64.b64encode(made).decode()}"
+def pbkdf2_hash(password, iterations=1000):
+    digest = hashlib.pbkdf2_hmac("sha256", password.encode(), b"salt", iterations)
+    return f"pbkdf2_sha256${iterations}$salt${base64.b64encode(digest).decode()}"
 
 
 def test_each_log_in_gives_another_token_and_earlier_ones_stay(api, amina):
@@ -59,28 +59,28 @@ def test_each_log_in_gives_another_token_and_earlier_ones_stay(api, amina):
 
 
 def test_two_first_log_ins_at_once_are_both_good(services, app, people, monkeypatch):
-    user = people.new(hashed_password=given_hash(PASSWORD))
+    user = people.new(hashed_password=pbkdf2_hash(PASSWORD))
     both, renew = Barrier(2), type(services.store.users).renew_password
 
-    def together(*given):
+    def together(*args):
         if both.n_waiting < 2 and not both.broken:
             both.wait(timeout=30)
-        return renew(*given)
+        return renew(*args)
 
     monkeypatch.setattr(type(services.store.users), "renew_password", together)
     with ThreadPoolExecutor(2) as pool:
-        answers = list(
+        responses = list(
             pool.map(
                 lambda client: log_in(Api(client), user.name),
                 [app.test_client(), app.test_client()],
             )
         )
 
-    for answer in answers:
+    for response in responses:
         assert (
             good(
                 app.test_client().get(
-                    "/user/", headers={"Authorization": f"Token {token_of(answer)}"}
+                    "/user/", headers={"Authorization": f"Token {token_of(response)}"}
                 )
             ).status_code
             == 200
@@ -88,11 +88,11 @@ def test_two_first_log_ins_at_once_are_both_good(services, app, people, monkeypa
 
 
 def test_a_form_logs_in_too(api, amina):
-    answer = api.anonymous.open(
+    response = api.anonymous.open(
         "POST", "/users/login/", data={"username": amina.name, "password": PASSWORD}
     )
 
-    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert (response.status_code, response.headers["Cache-Control"]) == (200, "no-store")
 
 
 @pytest.mark.parametrize(
@@ -102,55 +102,55 @@ def test_a_form_logs_in_too(api, amina):
         ({"username": "x"}, {"password"}),
         ({"password": "x"}, {"username"}),
         ({"username": 1, "password": "x"}, {"username"}),
-        ({"username": "x", "hashed_password": given_hash("x")}, {"password"}),
+        ({"username": "x", "hashed_password": pbkdf2_hash("x")}, {"password"}),
         ({"username": "x", "password": None}, {"password"}),
     ],
 )
-def test_a_missing_field_is_told(api, body, fields):
-    answer = api.anonymous.post("/users/login/", body)
+def test_a_missing_field_is_named(api, body, fields):
+    response = api.anonymous.post("/users/login/", body)
 
-    assert (answer.status_code, set(answer.get_json()["errors"])) == (400, fields)
+    assert (response.status_code, set(response.get_json()["errors"])) == (400, fields)
 
 
-def test_wrong_names_and_wrong_passwords_are_told_alike(api, people, amina):
-    gone, without = people.new(password=PASSWORD), people.new()
-    good(api.delete(gone.url))
+def test_wrong_names_and_wrong_passwords_get_the_same_response(api, people, amina):
+    deactivated, without = people.new(password=PASSWORD), people.new()
+    good(api.delete(deactivated.url))
 
     wrong = [
         (amina.name, "wrong"),
         ("nobody", PASSWORD),
-        (gone.name,),
+        (deactivated.name,),
         (without.name, ""),
         (amina.name.upper(),),
         ("a\u2028b", ""),
     ]
-    answers = [log_in(api, *one) for one in wrong]
+    responses = [log_in(api, *one) for one in wrong]
 
-    assert {(answer.status_code, answer.get_data()) for answer in answers} == {
-        (401, answers[0].get_data())
+    assert {(response.status_code, response.get_data()) for response in responses} == {
+        (401, responses[0].get_data())
     }
-    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {"Token"}
+    assert {response.headers["WWW-Authenticate"] for response in responses} == {"Token"}
 
 
 def test_a_wrong_name_costs_the_same_work_as_a_wrong_password(api, amina, monkeypatch):
-    asked = []
+    parameters = []
 
-    class Counting:
-        def verify(self, kept, password):
-            asked.append(kept.rsplit("$", 2)[0])
-            return real.verify(kept, password)
+    class Recording:
+        def verify(self, stored, password):
+            parameters.append(stored.rsplit("$", 2)[0])
+            return real.verify(stored, password)
 
     real = passwords.HASHER
     log_in(api, "warm-up", "x")
-    monkeypatch.setattr(passwords, "HASHER", Counting())
+    monkeypatch.setattr(passwords, "HASHER", Recording())
     for name in (amina.name, "nobody"):
         assert log_in(api, name, "wrong").status_code == 401
 
-    assert len(asked) == 2
-    assert asked[0] == asked[1]  # the same parameters of argon2: the same time and memory
+    assert len(parameters) == 2
+    assert parameters[0] == parameters[1]  # equal parameters of argon2 cost equal time and memory
 
 
-def test_a_new_password_ends_all_tokens_of_the_user_and_of_nobody_else(api, people, amina):
+def test_a_new_password_revokes_all_tokens_of_this_user_only(api, people, amina):
     other = people.new(password=PASSWORD)
     tokens = [token_of(log_in(api, amina.name)) for _ in range(2)]
 
@@ -166,27 +166,27 @@ def test_a_new_password_ends_all_tokens_of_the_user_and_of_nobody_else(api, peop
     good(api.put("/user/", {"name": "root"}))
 
 
-def test_an_edit_without_a_new_password_ends_no_token(api, amina):
+def test_an_edit_without_a_new_password_revokes_no_token(api, amina):
     good(amina.api.put("/user/", {"company": "c"}))
     good(amina.api.get("/user/"))
 
 
-def test_a_hash_given_at_creation_lets_in_with_its_password_and_is_upgraded(api, people, services):
-    user = people.new(hashed_password=given_hash("old pass phrase"))
+def test_a_hash_given_at_creation_accepts_its_password_and_is_upgraded(api, people, services):
+    user = people.new(hashed_password=pbkdf2_hash("old pass phrase"))
 
     assert log_in(api, user.name, "wrong").status_code == 401
     token_of(log_in(api, user.name, "old pass phrase"))
 
-    kept = services.store.users.get(user.name)["password"]
-    assert kept.startswith("$argon2id$")
+    stored = services.store.users.get(user.name)["password"]
+    assert stored.startswith("$argon2id$")
     token_of(log_in(api, user.name, "old pass phrase"))
-    assert log_in(api, user.name, kept).status_code == 401
-    assert log_in(api, user.name, given_hash("old pass phrase")).status_code == 401
+    assert log_in(api, user.name, stored).status_code == 401
+    assert log_in(api, user.name, pbkdf2_hash("old pass phrase")).status_code == 401
 
 
-def test_a_hash_is_no_password_unless_the_operator_says_so(services, api, people):
-    user = people.new(hashed_password=given_hash("old pass phrase"))
-    body = {"username": user.name, "hashed_password": given_hash("old pass phrase")}
+def test_a_hash_is_no_password_unless_a_setting_allows_it(services, api, people):
+    user = people.new(hashed_password=pbkdf2_hash("old pass phrase"))
+    body = {"username": user.name, "hashed_password": pbkdf2_hash("old pass phrase")}
     assert api.anonymous.post("/users/login/", body).status_code == 400
 
     lenient = Api(
@@ -198,7 +198,7 @@ def test_a_hash_is_no_password_unless_the_operator_says_so(services, api, people
     token_of(lenient.anonymous.post("/users/login/", body))
     assert (
         lenient.anonymous.post(
-            "/users/login/", {**body, "hashed_password": given_hash("x")}
+            "/users/login/", {**body, "hashed_password": pbkdf2_hash("x")}
         ).status_code
         == 401
     )
@@ -216,33 +216,33 @@ def test_a_token_can_have_a_lifetime(services, api, amina):
     token = token_of(log_in(strict, amina.name))
     good(strict.by(token).get("/user/"))
 
-    over = datetime.now(UTC) - timedelta(seconds=1)
-    held = {"_id": amina.name, "tokens.expires_at": {"$exists": True}}
-    services.store.database.users.update_one(held, {"$set": {"tokens.$.expires_at": over}})
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    expiring = {"_id": amina.name, "tokens.expires_at": {"$exists": True}}
+    services.store.database.users.update_one(expiring, {"$set": {"tokens.$.expires_at": past}})
 
     assert strict.by(token).get("/orgs/").status_code == 401
     good(amina.api.get("/user/"))
 
 
-def test_a_user_holds_a_bounded_number_of_tokens(services, amina, api):
+def test_a_user_has_a_bounded_number_of_tokens(services, amina, api):
     tokens = [services.store.users.new_token(amina.name) for _ in range(MOST_TOKENS)]
 
-    assert amina.api.get("/user/").status_code == 401  # the oldest went
+    assert amina.api.get("/user/").status_code == 401  # the oldest token is dropped
     assert api.by(tokens[0]).get("/user/").status_code == 200
     for _ in range(MOST_TOKENS + 1):
         services.store.users.new_token("root")
-    good(api.get("/user/"))  # the fixed one never goes
+    good(api.get("/user/"))  # the fixed token is never dropped
 
 
-def test_tokens_and_passwords_are_kept_as_hashes_only(services, api, amina):
+def test_tokens_and_passwords_are_stored_as_hashes_only(services, api, amina):
     token = token_of(log_in(api, amina.name))
 
-    kept = repr(services.store.users.get(amina.name)) + repr(
+    stored = repr(services.store.users.get(amina.name)) + repr(
         list(services.store.database.attempts.find())
     )
 
-    assert PASSWORD not in kept
-    assert token not in kept
+    assert PASSWORD not in stored
+    assert token not in stored
     assert TOKEN not in repr(services.store.users.get("root"))
     assert amina.name not in repr(list(services.store.database.attempts.find()))
 
@@ -276,7 +276,7 @@ def test_a_malformed_or_unknown_token_is_refused_everywhere(api, header):
     )
 
 
-# Slowing
+# Throttling
 
 
 def test_repeated_failures_make_the_next_attempt_wait_even_with_the_right_password(
@@ -289,22 +289,22 @@ def test_repeated_failures_make_the_next_attempt_wait_even_with_the_right_passwo
 
     assert slowed.status_code == 429
     assert 1 <= int(slowed.headers["Retry-After"]) <= 2
-    token_of(log_in(api, amina.name, address="192.0.2.2"))  # the owner comes from elsewhere
-    until = time.monotonic() + 20
-    while (answer := log_in(api, amina.name)).status_code == 429:
-        assert time.monotonic() < until
-    token_of(answer)
-    # a success makes up for the failures
+    token_of(log_in(api, amina.name, address="192.0.2.2"))  # another address is not affected
+    deadline = time.monotonic() + 20
+    while (response := log_in(api, amina.name)).status_code == 429:
+        assert time.monotonic() < deadline
+    token_of(response)
+    # A success resets the failures.
     assert log_in(api, amina.name, "wrong").status_code == 401
 
 
-def test_waits_double_and_end_at_a_limit(services, people):
+def test_waits_double_up_to_a_limit(services, people):
     store, waits = services.store.attempts, []
-    kept = services.store.database.attempts.with_options(read_concern=ReadConcern("local"))
+    stored = services.store.database.attempts.with_options(read_concern=ReadConcern("local"))
     for _ in range(16):
-        kept.update_many({}, {"$unset": {"until": ""}})
-        store.begin_log_in("somebody", "192.0.2.9")
-        found = kept.find_one({"until": {"$exists": True}})
+        stored.update_many({}, {"$unset": {"until": ""}})
+        store.begin_log_in("amina", "192.0.2.9")
+        found = stored.find_one({"until": {"$exists": True}})
         waits.append(round((found["until"] - datetime.now(UTC)).total_seconds()) if found else 0)
 
     assert waits[:4] == [0] * 4
@@ -312,7 +312,7 @@ def test_waits_double_and_end_at_a_limit(services, people):
     assert set(waits[13:]) == {attempts.PAIR.longest}
 
 
-def test_an_unknown_name_is_slowed_like_a_known_one(api, people):
+def test_an_unknown_name_is_throttled_like_a_known_one(api, people):
     statuses = [
         log_in(api, "nobody-at-all", "x").status_code for _ in range(attempts.PAIR.free + 1)
     ]
@@ -320,7 +320,7 @@ def test_an_unknown_name_is_slowed_like_a_known_one(api, people):
     assert statuses == [401] * attempts.PAIR.free + [429]
 
 
-def test_many_addresses_together_are_slowed_but_not_the_one_that_the_owner_uses(
+def test_many_addresses_together_are_throttled_but_not_the_one_that_the_user_uses(
     services, api, amina
 ):
     token_of(log_in(api, amina.name, address="198.51.100.1"))
@@ -331,7 +331,7 @@ def test_many_addresses_together_are_slowed_but_not_the_one_that_the_owner_uses(
     token_of(log_in(api, amina.name, address="198.51.100.1"))
 
 
-def test_log_ins_from_a_trusted_address_do_not_make_up_for_failures_elsewhere(services, api, amina):
+def test_log_ins_from_a_trusted_address_do_not_reset_failures_elsewhere(services, api, amina):
     for _ in range(3):
         token_of(log_in(api, amina.name, address="198.51.100.1"))
     for number in range(attempts.NAME.free):
@@ -342,16 +342,16 @@ def test_log_ins_from_a_trusted_address_do_not_make_up_for_failures_elsewhere(se
     assert log_in(api, amina.name, address="203.0.113.250").status_code == 429
 
 
-def test_attempts_that_a_full_server_did_not_look_at_do_not_count(api, amina):
-    with ExitStack() as places:
+def test_attempts_that_a_busy_server_did_not_check_do_not_count(api, amina):
+    with ExitStack() as slots:
         for _ in range(passwords.AT_ONCE + passwords.WAITING):
-            places.enter_context(passwords.place())
+            slots.enter_context(passwords.place())
         for _ in range(attempts.PAIR.free + 1):
             assert log_in(api, amina.name).status_code == 429
     token_of(log_in(api, amina.name))
 
 
-def test_one_address_that_tries_many_names_is_slowed(services, api, amina):
+def test_one_address_that_tries_many_names_is_throttled(services, api, amina):
     for number in range(attempts.ADDRESS.free):
         services.store.attempts.begin_log_in(f"name{number}", "203.0.113.77")
 
@@ -359,11 +359,11 @@ def test_one_address_that_tries_many_names_is_slowed(services, api, amina):
     token_of(log_in(api, amina.name))
 
 
-def test_who_logs_in_rightly_makes_nobody_else_at_the_address_wait(services, api, people, amina):
+def test_a_successful_log_in_makes_no_other_user_at_the_address_wait(services, api, people, amina):
     other = people.new(password=PASSWORD)
     for number in range(attempts.ADDRESS.free):
         services.store.attempts.begin_log_in(f"name{number}", "203.0.113.78")
-    services.store.database.attempts.update_many({}, {"$unset": {"until": ""}})  # that wait is over
+    services.store.database.attempts.update_many({}, {"$unset": {"until": ""}})  # ends the wait
 
     token_of(log_in(api, amina.name, address="203.0.113.78"))
     token_of(log_in(api, other.name, address="203.0.113.78"))
@@ -371,20 +371,18 @@ def test_who_logs_in_rightly_makes_nobody_else_at_the_address_wait(services, api
     assert log_in(api, amina.name, address="203.0.113.78").status_code == 429
 
 
-def test_failures_of_an_address_are_counted_anew_a_quarter_of_an_hour_after_the_first(
-    services, people
-):
-    kept = services.store.database.attempts.with_options(read_concern=ReadConcern("local"))
+def test_failures_of_an_address_are_counted_from_zero_15_minutes_after_the_first(services, people):
+    stored = services.store.database.attempts.with_options(read_concern=ReadConcern("local"))
     for number in range(3):
         services.store.attempts.begin_log_in(f"name{number}", "203.0.113.79")
-    before = kept.find_one({"failures": 3})
+    before = stored.find_one({"failures": 3})
 
     services.store.attempts.begin_log_in("name3", "203.0.113.79")
 
-    assert kept.find_one({"_id": before["_id"]}) == {**before, "failures": 4}
+    assert stored.find_one({"_id": before["_id"]}) == {**before, "failures": 4}
 
 
-def test_failures_are_forgotten_by_the_database_itself(services, people):
+def test_failures_are_deleted_by_the_database_itself(services, people):
     services.store.attempts.begin_log_in("x", "192.0.2.1")
 
     [index] = [
@@ -399,33 +397,33 @@ def test_failures_are_forgotten_by_the_database_itself(services, people):
 
 @pytest.fixture
 def restarted(services):
-    """Start the server again with other settings of the first superuser; afterwards as it was."""
+    """Restart the server with other settings, and at the end with the first settings again."""
     yield lambda **settings: prepare(
         replace(services, settings=replace(services.settings, **settings))
     )
     prepare(services)
 
 
-def test_an_emptied_setting_ends_the_fixed_token(api, restarted):
+def test_an_empty_setting_revokes_the_fixed_token(api, restarted):
     restarted(root_token="")
 
     assert api.get("/user/").status_code == 401
 
 
-def test_another_first_superuser_takes_the_fixed_token_from_the_one_before(api, restarted):
+def test_another_first_superuser_replaces_the_fixed_token_of_the_one_before(api, restarted):
     restarted(root_user="keeper", root_token="f" * 40)
 
     assert api.get("/user/").status_code == 401
     assert good(api.by("f" * 40).get("/user/")).get_json()["username"] == "keeper"
 
 
-def test_the_token_that_stays_goes_over_to_another_first_superuser(api, restarted):
+def test_an_unchanged_fixed_token_moves_to_another_first_superuser(api, restarted):
     restarted(root_user="keeper")
 
     assert good(api.get("/user/")).get_json()["username"] == "keeper"
 
 
-def test_a_start_leaves_the_tokens_of_log_ins(api, amina, restarted):
+def test_a_restart_keeps_the_tokens_of_log_ins(api, amina, restarted):
     restarted(root_token="")
 
     good(amina.api.get("/user/"))

@@ -41,7 +41,7 @@ def open_services(services, mailbox):
 
 @pytest.fixture
 def site(open_services):
-    """The API where sign-up is on, as nobody sees it."""
+    """The API with sign-up turned on, without credentials."""
     return Api(create_app(open_services).test_client()).anonymous
 
 
@@ -58,7 +58,7 @@ def body(name, **fields):
 
 
 def mails(open_services, mailbox):
-    """The mails that were sent, after the worker has looked."""
+    """Send the queued mails as the worker does, and return all sent mails."""
     send_mails(open_services, datetime.now(UTC) + timedelta(seconds=1))
     return [
         email.message_from_bytes(file.read_bytes(), policy=default)
@@ -81,28 +81,26 @@ def test_sign_up_is_off_unless_hosts_are_set(api):
     assert api.get("/users/early/").status_code == 404
 
 
-def test_a_name_that_nobody_verified_in_time_is_free_again(site, open_services, mailbox):
+def test_a_name_that_was_not_verified_in_time_is_free_again(site, open_services, mailbox):
     good(site.post("/users/signup/", body("wanjiru", email="first@example.org")))
     assert site.post("/users/signup/", body("wanjiru")).status_code == 400
-    users, made = (
-        open_services.store.database.users,
-        datetime.now(UTC) - timedelta(days=2, seconds=1),
-    )
-    users.update_one({"_id": "wanjiru"}, {"$set": {"created_on": made}})
+    users = open_services.store.database.users
+    too_early = datetime.now(UTC) - timedelta(days=2, seconds=1)
+    users.update_one({"_id": "wanjiru"}, {"$set": {"created_on": too_early}})
 
     good(site.post("/users/signup/", body("wanjiru", email="second@example.org")))
     assert open_services.store.users.get("wanjiru")["email"] == "second@example.org"
     sent = {mail["To"]: mail.get_content() for mail in mails(open_services, mailbox)}
     path = re.search(rf"{BASE}(/users/signup/verify-email/\S+/)", sent["second@example.org"])[1]
     assert site.get(path).headers["Location"] == SUCCESS
-    users.update_one({"_id": "wanjiru"}, {"$set": {"created_on": made}})
+    users.update_one({"_id": "wanjiru"}, {"$set": {"created_on": too_early}})
     assert site.post("/users/signup/", body("wanjiru")).status_code == 400
 
 
-def test_who_signs_up_is_there_after_opening_the_link(site, api, open_services, mailbox):
-    made = site.post("/users/signup/", body("asha", is_staff=True, is_superuser=True))
+def test_a_user_who_signs_up_can_log_in_after_opening_the_link(site, api, open_services, mailbox):
+    created = site.post("/users/signup/", body("asha", is_staff=True, is_superuser=True))
 
-    assert (made.status_code, made.get_json()["username"]) == (201, "asha")
+    assert (created.status_code, created.get_json()["username"]) == (201, "asha")
     assert log_in(site, "asha").status_code == 401
     assert site.get("/users/asha/").status_code == 404
     [mail] = mails(open_services, mailbox)
@@ -132,7 +130,7 @@ def test_the_link_is_good_for_two_days(site, open_services, mailbox, monkeypatch
     assert log_in(site, "late").status_code == 401
 
 
-def test_a_link_does_not_bring_back_who_was_deactivated(site, api, open_services, mailbox):
+def test_a_link_does_not_reactivate_a_deactivated_user(site, api, open_services, mailbox):
     good(site.post("/users/signup/", body("banned")))
     url = link(open_services, mailbox)
     good(api.delete("/users/banned/"))
@@ -152,14 +150,14 @@ def test_a_link_does_not_bring_back_who_was_deactivated(site, api, open_services
         URLSafeTimedSerializer("another secret").dumps(["root", SUCCESS, FAILURE]),
     ],
 )
-def test_a_token_of_somebody_else_leads_nowhere(site, token):
-    answer = site.get(f"/users/signup/verify-email/{token}/")
+def test_a_token_with_another_signature_is_not_found(site, token):
+    response = site.get(f"/users/signup/verify-email/{token}/")
 
-    assert answer.status_code == 404
-    assert "Location" not in answer.headers
+    assert response.status_code == 404
+    assert "Location" not in response.headers
 
 
-def test_a_cursor_or_another_signature_of_ours_is_no_such_token(site):
+def test_a_token_that_the_server_signed_for_another_purpose_is_not_found(site):
     token = URLSafeTimedSerializer(KEY, salt="cursor").dumps(["root", SUCCESS, FAILURE])
 
     assert site.get(f"/users/signup/verify-email/{token}/").status_code == 404
@@ -183,10 +181,10 @@ def test_a_cursor_or_another_signature_of_ours_is_no_such_token(site):
         ({"email": "a@b\r\nBcc: c@d"}, {"email"}),
     ],
 )
-def test_a_wrong_sign_up_is_refused_and_sends_nothing(site, open_services, mailbox, fields, wrong):
-    answer = site.post("/users/signup/", body("wrong", **fields))
+def test_a_bad_sign_up_is_refused_and_sends_nothing(site, open_services, mailbox, fields, wrong):
+    response = site.post("/users/signup/", body("wrong", **fields))
 
-    assert (answer.status_code, set(answer.get_json()["errors"])) == (400, wrong)
+    assert (response.status_code, set(response.get_json()["errors"])) == (400, wrong)
     assert mails(open_services, mailbox) == []
 
 
@@ -212,7 +210,7 @@ def test_a_wrong_sign_up_is_refused_and_sends_nothing(site, open_services, mailb
         ("https://app.example.org\n", False),
     ],
 )
-def test_people_are_sent_on_to_allowed_hosts_only(url, good):
+def test_users_are_redirected_to_allowed_hosts_only(url, good):
     assert leads_to(url, frozenset({"app.example.org"})) is good
 
 
@@ -225,9 +223,7 @@ def test_many_sign_ups_from_one_address_wait(site):
     assert statuses == [201] * attempts.SIGN_UPS.free + [429]
 
 
-def test_a_mail_that_is_not_taken_is_tried_again_and_given_up_after_two_days(
-    site, open_services, mailbox
-):
+def test_a_mail_that_can_not_be_sent_is_retried_for_two_days(site, open_services, mailbox):
     mailbox.write_text("not a folder")
     good(site.post("/users/signup/", body("patient")))
     store, now = open_services.store, datetime.now(UTC)
@@ -244,7 +240,7 @@ def test_a_mail_that_is_not_taken_is_tried_again_and_given_up_after_two_days(
     assert store.database.mails.count_documents({}) == 0
 
 
-def test_links_are_never_made_of_what_a_request_says():
+def test_links_in_mails_need_the_base_url_setting():
     with pytest.raises(BadSetting, match="OCL_BASE_URL"):
         Settings.from_environ({"OCL_SIGNUP_HOSTS": "app.example.org"})
     with pytest.raises(BadSetting, match="OCL_MAIL"):
