@@ -1,4 +1,4 @@
-"""The command line: `python -m oclapi import FILE` and others."""
+"""The command line: `python -m oclapi`, or `oclapi` where the package is installed."""
 
 import hashlib
 import itertools
@@ -14,7 +14,7 @@ import click
 
 from config.logging import configure
 from config.settings import BadSetting, Settings
-from oclapi import index_commands, jsonio, urls, user_commands
+from oclapi import __version__, index_commands, jsonio, urls, user_commands
 from oclapi.access import Caller
 from oclapi.errors import OclError
 from oclapi.imports.lines import Options, split
@@ -25,61 +25,63 @@ from oclapi.model import Json
 from oclapi.store.database import Database
 from oclapi.store.store import Store
 
-SHOWN = 20
-"""Refused lines that are printed."""
-PATIENCE = 120
-"""Seconds that one commit of an import waits for other writers, or for a database that is starting
-again.
-"""
-CHUNK = 2**20
+MAX_SHOWN = 20
+"""Most refused lines that are printed."""
+COMMIT_PATIENCE = 120
+"""Seconds that one commit of an import waits for other writers or for a restarting database."""
+CHUNK_BYTES = 2**20
+RETRY_HINT = "run the same command again to continue from there"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="oclapi", message="%(prog)s %(version)s")
 def cli() -> None:
     """A terminology server in the dialect of Open Concept Lab."""
+
+
+def main() -> None:
+    """Run the command line. The console script `oclapi` calls this function."""
+    cli(prog_name="oclapi")
 
 
 @cli.command("import")
 @click.argument("file")
 @click.option(
-    "--type", "kind", metavar="TYPE", help="type of the lines that have none, e.g. Concept"
+    "--type", "kind", metavar="TYPE", help="type of lines without a type, for example Concept"
 )
 @click.option(
     "--source",
     metavar="URL",
-    help="source of the lines that name none, e.g. /orgs/CIEL/sources/CIEL/",
+    help="source of lines without a source, for example /orgs/CIEL/sources/CIEL/",
 )
-@click.option("--no-update", is_flag=True, help="leave items that are there already as they are")
+@click.option("--no-update", is_flag=True, help="do not change items that exist already")
 @click.option(
     "--report",
     "report_file",
     metavar="FILE",
-    help="write what became of each line to FILE, as JSON lines",
+    help="write the outcome of each line to FILE, as JSON lines",
 )
 def import_(
     file: str, kind: str | None, source: str | None, no_update: bool, report_file: str | None
 ) -> None:
-    """Load FILE (JSON lines, - for standard input) into the database that MONGO_URL names, as its
-    first superuser.
+    """Import FILE (JSON lines; - for standard input) into the database at MONGO_URL.
 
-    Each line has exactly one outcome. An import that was stopped goes on where it was when the same
-    command is given again. Exit code: 0 when every line was handled, refused ones too; 1 when the
-    import could not go on.
+    The import runs as the first superuser. Each line has exactly one outcome. To continue an import
+    that was stopped, run the same command again. Exit code: 0 when every line was handled, even if
+    lines were refused; 1 when the import could not continue.
     """
     configure("WARNING")
     try:
         settings = Settings.from_environ(os.environ)
         options = Options(not no_update, kind, _source_url(source), settings.password_length)
-        with _opened(file) as (stream, digest, total):
+        with _open_input(file) as (stream, digest, total):
             _import(settings, stream, digest, total, options, report_file)
     except (BadSetting, OSError) as error:
         raise click.ClickException(str(error)) from error
     except OclError as error:
-        raise click.ClickException(
-            f"{error.detail}; give the same command again to go on from there"
-        ) from error
+        raise click.ClickException(f"{error.detail}; {RETRY_HINT}") from error
     except KeyboardInterrupt:
-        click.echo("stopped; give the same command again to go on from there", err=True)
+        click.echo(f"stopped; {RETRY_HINT}", err=True)
         sys.exit(130)
 
 
@@ -92,39 +94,40 @@ def _import(
     report_file: str | None,
 ) -> None:
     store = Store(
-        Database(settings.mongo_url, patience=PATIENCE), settings.secret_key, settings.max_shown
+        Database(settings.mongo_url, patience=COMMIT_PATIENCE),
+        settings.secret_key,
+        settings.max_shown,
     )
     store.database.prepare()
     store.owners.ensure_first(settings.root_user)
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
     task = task_key(digest, options, caller)
-    # first: an import that is done can't be told of again
+    # Open the report first: a finished import can't be run again to report its outcomes.
     with open(report_file, "wb") if report_file else nullcontext() as out:
-        with progress("import", total) as told:
+        with progress("import", total) as advance:
             report = run(
                 store,
                 caller,
                 split(stream),
                 options,
                 task,
-                lambda so_far, results: told(results[-1].line),
+                lambda so_far, results: advance(results[-1].line),
             )
-        _tell(store, report, out)
+        _print_report(store, report, out)
 
 
-def _tell(store: Store, report: Report, out: IO[bytes] | None) -> None:
+def _print_report(store: Store, report: Report, out: IO[bytes] | None) -> None:
     if report.continued:
-        click.echo(f"went on after line {report.continued}, which an earlier run had reached")
+        click.echo(f"continued after line {report.continued}, where an earlier run stopped")
     if report.refused:
         refused = (
             result for result in store.tasks.results(report.task) if result["outcome"] in REFUSALS
         )
-        for result in itertools.islice(refused, SHOWN):
+        for result in itertools.islice(refused, MAX_SHOWN):
             click.echo(f"line {result['line']}: {result['outcome']}: {_reasons(result)}")
-        if report.refused > SHOWN:
-            click.echo(
-                f"... and {report.refused - SHOWN} more lines were refused; --report FILE writes them all"
-            )
+        if report.refused > MAX_SHOWN:
+            more = report.refused - MAX_SHOWN
+            click.echo(f"... and {more} more lines were refused; --report FILE writes them all")
     if out:
         for result in store.tasks.results(report.task):
             out.write(jsonio.dumps(result) + b"\n")
@@ -132,15 +135,15 @@ def _tell(store: Store, report: Report, out: IO[bytes] | None) -> None:
 
 
 def _reasons(result: Json) -> str:
-    told = [(field, text) for field, texts in (result["errors"] or {}).items() for text in texts]
+    errors = [(field, text) for field, texts in (result["errors"] or {}).items() for text in texts]
     return "; ".join(
         text if field == "__all__" or text.startswith(field) else f"{field}: {text}"
-        for field, text in told
+        for field, text in errors
     )
 
 
 def _source_url(given: str | None) -> str | None:
-    """The source's URL as the store keeps it."""
+    """Return the source's URL in the form that the store uses."""
     if given is None:
         return None
     found = urls.repo(given)
@@ -152,11 +155,11 @@ def _source_url(given: str | None) -> str | None:
 
 
 @contextmanager
-def _opened(file: str) -> Iterator[tuple[IO[bytes], str, int]]:
-    """The input from its start, its SHA-256, and how many lines it has. Standard input is spooled
-    to a temporary file first:
+def _open_input(file: str) -> Iterator[tuple[IO[bytes], str, int]]:
+    """Open the input; return it with its SHA-256 and its number of lines.
 
-    the same content must be known again when it comes a second time.
+    Standard input is copied to a temporary file first, because the digest, which identifies an
+    import that is continued, is needed before the first line is read.
     """
     if file != "-":
         with open(Path(file), "rb") as stream:
@@ -172,7 +175,7 @@ def _opened(file: str) -> Iterator[tuple[IO[bytes], str, int]]:
 
 def _measure(stream: IO[bytes], copy: IO[bytes] | None) -> tuple[str, int]:
     digest, lines, last = hashlib.sha256(), 0, b"\n"
-    while chunk := stream.read(CHUNK):
+    while chunk := stream.read(CHUNK_BYTES):
         digest.update(chunk)
         lines += chunk.count(b"\n")
         last = chunk[-1:]
@@ -190,4 +193,4 @@ for command in (
     cli.add_command(command)
 
 if __name__ == "__main__":
-    cli(prog_name="oclapi")
+    main()

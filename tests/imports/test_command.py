@@ -170,7 +170,7 @@ def test_an_import_killed_again_and_again_goes_on_without_duplicates(mongo_url, 
         assert process.returncode == -signal.SIGKILL
     done = load(file, "--report", str(report), mongo_url=mongo_url)
     assert done.returncode == 0, done.stderr
-    assert b"went on after line" in done.stdout
+    assert b"continued after line" in done.stdout
     results = [json.loads(line) for line in report.read_bytes().splitlines()]
     assert [result["line"] for result in results] == list(range(1, len(MANY) + 1))
     assert counted(results[3:]) == {"created": len(MANY) - 3}
@@ -203,7 +203,7 @@ def test_a_load_goes_on_when_the_database_is_killed_and_started_again(own_folder
         server = start_mongod(own_folder, server.port)
         _, err = process.communicate(timeout=100)
         if process.returncode:  # it gave up between two commits: the same command goes on
-            assert b"give the same command again" in err
+            assert b"run the same command again" in err
             assert load(file, "--report", str(report), mongo_url=url).returncode == 0
         results = [json.loads(line) for line in report.read_bytes().splitlines()]
         assert [result["line"] for result in results] == list(range(1, len(MANY) + 1))

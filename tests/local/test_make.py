@@ -134,8 +134,7 @@ def test_without_a_file_an_import_says_what_it_needs(checkout, environ):
 
 def test_an_old_python_is_one_line_before_anything_is_installed(tmp_path, environ):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "requirements.txt").touch()
+    shutil.copytree(ROOT / "config" / "requirements", tmp_path / "config" / "requirements")
     old = tmp_path / "old-python"
     old.write_text(
         f'#!/bin/sh\nshift\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10, 0); $1"\n'

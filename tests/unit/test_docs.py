@@ -1,9 +1,12 @@
 """The README and the Makefile say what is so."""
 
+import itertools
 import re
 import subprocess
 from dataclasses import fields
 from pathlib import Path
+
+import pytest
 
 from config.settings import Settings
 
@@ -47,12 +50,19 @@ def test_the_folders_that_the_readme_names_are_there():
     assert [name for name in named if not (ROOT / name).is_dir()] == []
 
 
-def test_every_package_is_pinned_to_one_version():
-    lines = (ROOT / "config" / "requirements.txt").read_text().splitlines()
-    packages = [line for line in lines if line and not line.startswith(("#", "--"))]
+@pytest.mark.parametrize("name", ["run", "local", "test", "s3"])
+def test_every_package_is_pinned_to_one_version(name):
+    lines = (ROOT / "config" / "requirements" / f"{name}.txt").read_text().splitlines()
+    packages = [line for line in lines if line and not line.startswith("#")]
     assert [
         line for line in packages if not re.match(r"[a-z0-9-]+==[0-9][0-9a-z.]*(;|$)", line)
     ] == []
+
+
+def test_each_package_is_pinned_once():
+    files = (ROOT / "config" / "requirements").glob("*.txt")
+    names = [re.findall(r"^([a-z0-9-]+)==", file.read_text(), re.MULTILINE) for file in files]
+    assert sorted(itertools.chain(*names)) == sorted({*itertools.chain(*names)})
 
 
 def test_the_changelog_opens_with_what_is_not_released():
