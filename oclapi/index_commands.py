@@ -1,6 +1,4 @@
-"""The commands that look after the search index: `python -m oclapi reindex`, `index-status`,
-`index-check`.
-"""
+"""The commands for the search index: `oclapi reindex`, `index-status` and `index-check`."""
 
 import itertools
 import os
@@ -26,45 +24,43 @@ from search.check import Difference, State, compare, forget_unknown, repair, sta
 from search.rebuild import rebuild_all, rebuild_one
 from search.solr import SolrIndex
 
-SHOWN = 20
-"""Differences that are printed for one repository."""
-LATE = 60.0
-"""Seconds that the index may be behind before `index-status` calls it wrong."""
+MAX_SHOWN = 20
+"""Most differences that are printed for one repository."""
+MAX_DELAY = 60.0
+"""Seconds that the index may be behind before `index-status` fails."""
 HEADINGS = ("rows", "indexed", "revision", "behind", "drift", "set aside")
 
 
 @click.command("reindex")
 @click.argument("source_url", required=False)
 def reindex(source_url: str | None) -> None:
-    """Make the search index again from the database: all of it, or that of SOURCE_URL
-    (/orgs/CIEL/sources/CIEL/).
+    """Rebuild the search index from the database: all of it, or the part of one SOURCE_URL, such as
+    /orgs/CIEL/sources/CIEL/.
 
-    Searches go on and never see a gap. Interrupted, the old index goes on serving, and the next run
-    begins anew.
+    Searches continue and miss nothing while the index is rebuilt. If the command is interrupted,
+    the old index stays in use and the next run starts from the beginning.
     """
-    with _opened() as (store, index):
+    with _open_index() as (store, index):
         heads = store.change_log.heads() if source_url is None else [_head(store, source_url)]
         total = sum(store.change_log.count(head.repo, head.rev) for head in heads)
-        with progress("reindex", total) as told:
+        with progress("reindex", total) as advance:
             if source_url is None:
-                rebuild_all(store, index, told)
+                rebuild_all(store, index, advance)
             else:
-                rebuild_one(store, index, heads[0].repo, told)
-        click.echo(
-            f"reindexed {_many(len(heads), 'repository', 'repositories')}, {_many(total, 'row', 'rows')}"
-        )
+                rebuild_one(store, index, heads[0].repo, advance)
+        click.echo(f"reindexed {_repositories(len(heads))}, {_rows(total)}")
 
 
 @click.command("index-status")
 def index_status() -> None:
-    """Tell for each repository how far the search index is.
+    """Show how far the search index has come, for each repository.
 
-    Columns: rows of the database, ended ones too; rows of the index; the revision that the index
-    has reached; how many revisions it is behind; drift, which is rows of the index too many (or too
-    few) for that revision; rows that the engine refused. Exit code 1: there is drift, or the index
-    lacks a revision that is older than a minute.
+    Columns: rows in the database, including ended rows; rows in the index; the revision that the
+    index has reached; how many revisions it is behind; drift, which is the number of rows that the
+    index has too many (+) or too few (-) at that revision; rows that Solr refused. Exit code 1:
+    there is drift, or the index lacks a revision that is older than a minute.
     """
-    with _opened() as (store, index):
+    with _open_index() as (store, index):
         found = list(states(store, index))
         for line in _table([("repository", *HEADINGS), *(_line(state) for state in found)]):
             click.echo(line)
@@ -74,12 +70,12 @@ def index_status() -> None:
             for state in found
             if state.behind
             and state.lacks_since
-            and (now - state.lacks_since).total_seconds() > LATE
+            and (now - state.lacks_since).total_seconds() > MAX_DELAY
         ]
         drifted = [state for state in found if state.drift]
         total = sum(state.behind for state in found)
-        behind = f"{_many(total, 'revision', 'revisions')} behind, {len(drifted)} with drift"
-        click.echo(f"{_many(len(found), 'repository', 'repositories')}, {behind}")
+        behind = f"{_count(total, 'revision', 'revisions')} behind, {len(drifted)} with drift"
+        click.echo(f"{_repositories(len(found))}, {behind}")
     if late or drifted:
         sys.exit(1)
 
@@ -87,73 +83,74 @@ def index_status() -> None:
 @click.command("index-check")
 @click.option(
     "--repair",
-    "mend",
+    "fix",
     is_flag=True,
-    help="write what is missing or wrong again, delete what should not be there",
+    help="write missing and wrong rows again, and delete stray rows",
 )
 @click.option(
     "--sample",
     type=click.IntRange(1),
-    help="compare that many rows of each repository, chosen at random; finds no strays",
+    help="compare only this many random rows of each repository; finds no stray rows",
 )
-def index_check(mend: bool, sample: int | None) -> None:
-    """Compare every row of the database with the search index, both ways, and say what differs.
+def index_check(fix: bool, sample: int | None) -> None:
+    """Compare every row of the database with the search index and print the differences.
 
-    Exit code 1: something differs and was not mended.
+    A row can be missing from the index, wrong in the index, or stray, which means that only the
+    index has it. Exit code 1: there are differences that were not repaired.
     """
-    with _opened() as (store, index):
+    with _open_index() as (store, index):
         heads = store.change_log.heads()
         sizes = [store.change_log.count(head.repo, head.rev) for head in heads]
         left = Counter[str]()
-        with progress("check", sum(sizes)) as told:
+        with progress("check", sum(sizes)) as advance:
             for head, done in zip(heads, itertools.accumulate(sizes), strict=True):
-                left += _check(store, index, head, mend, sample or 0)
-                told(done)
+                left += _check(store, index, head, fix, sample or 0)
+                advance(done)
         for state in states(store, index):
             if state.url == "":
-                click.echo(
-                    f"stray: {_many(state.indexed, 'row', 'rows')} of repository {state.repo}, which is gone"
-                )
-                if mend:
+                click.echo(f"stray: {_rows(state.indexed)} of the deleted repository {state.repo}")
+                if fix:
                     forget_unknown(store, index, state.repo)
                 else:
                     left["stray"] += state.indexed
-    click.echo(
-        f"{left['missing']} missing, {left['wrong']} wrong, {left['stray']} stray{' are left' if mend else ''}"
-    )
+    counts = f"{left['missing']} missing, {left['wrong']} wrong, {left['stray']} stray"
+    click.echo(f"{counts}{' after the repair' if fix else ''}")
     if left.total():
         sys.exit(1)
 
 
-def _check(store: Store, index: SolrIndex, head: RepoHead, mend: bool, sample: int) -> Counter[str]:
-    """Compare one repository; how many differences are left, by what they are."""
+def _check(store: Store, index: SolrIndex, head: RepoHead, fix: bool, sample: int) -> Counter[str]:
+    """Compare one repository; return the number of differences that remain, by their kind."""
     if index.marker(head.repo) is None:
         click.echo(f"{head.url}: not indexed yet")
         return Counter(missing=store.change_log.count(head.repo, head.rev))
     found = list(compare(store, index, head, sample))
-    for difference in found[:SHOWN]:
-        click.echo(_told(difference))
-    if len(found) > SHOWN:
-        click.echo(f"... and {len(found) - SHOWN} more in {head.url}")
-    if mend and found:
+    for difference in found[:MAX_SHOWN]:
+        click.echo(_difference_text(difference))
+    if len(found) > MAX_SHOWN:
+        click.echo(f"... and {len(found) - MAX_SHOWN} more in {head.url}")
+    if fix and found:
         repair(store, index, head, found)
         found = list(compare(store, index, head, sample))
     return Counter(difference.what for difference in found)
 
 
-def _told(difference: Difference) -> str:
-    def state(of: tuple[int, bool] | None) -> str:
-        return "nothing" if of is None else f"to_rev {of[0]}{', retired' if of[1] else ''}"
+def _difference_text(difference: Difference) -> str:
+    def text(state: tuple[int, bool] | None) -> str:
+        if state is None:
+            return "nothing"
+        to_rev, retired = state
+        return f"to_rev {to_rev}{', retired' if retired else ''}"
 
     key = difference.key
-    sides = f"the database has {state(difference.stored)}, the index {state(difference.indexed)}"
+    sides = f"the database has {text(difference.stored)}, the index {text(difference.indexed)}"
     return f"{difference.what}: {key.url} of revision {key.from_rev}: {sides}"
 
 
 def _line(state: State) -> tuple[str, ...]:
     rev = "none" if state.rev < 0 else f"{state.rev:,}"
     drift = f"{state.drift:+,}" if state.drift else "0"
-    name = state.url or f"(repository {state.repo}, gone)"
+    name = state.url or f"(repository {state.repo}, deleted)"
     return (
         name,
         f"{state.rows:,}",
@@ -166,7 +163,7 @@ def _line(state: State) -> tuple[str, ...]:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns as wide as needed, numbers to the right."""
+    """Align the columns: the first one to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for first, *others in lines:
         yield f"{first:{widths[0]}}  " + "  ".join(
@@ -174,23 +171,32 @@ def _table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
         )
 
 
-def _head(store: Store, given: str) -> RepoHead:
-    found = urls.repo(given)
-    repo = store.repos.by_url(found) if found else None
+def _head(store: Store, source_url: str) -> RepoHead:
+    url = urls.repo(source_url)
+    repo = store.repos.by_url(url) if url else None
     head = store.change_log.head(repo["_id"]) if repo else None
     if head is None:
-        raise click.ClickException(f"there is no source {given}")
+        raise click.ClickException(f"source not found: {source_url}")
     return head
 
 
-def _many(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"{number:,} {singular if number == 1 else plural}"
+
+
+def _repositories(number: int) -> str:
+    return _count(number, "repository", "repositories")
+
+
+def _rows(number: int) -> str:
+    return _count(number, "row", "rows")
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[Store, SolrIndex]]:
-    """The store and the index that the environment names. Failures and signals end the command with
-    one line, and give its lease back.
+def _open_index() -> Iterator[tuple[Store, SolrIndex]]:
+    """Open the store and the index that the environment names.
+
+    Failures and signals end the command with one line and release its lease.
     """
     configure("ERROR")
 
@@ -202,7 +208,7 @@ def _opened() -> Iterator[tuple[Store, SolrIndex]]:
         settings = Settings.from_environ(os.environ)
         if not settings.solr_url:
             raise click.ClickException(
-                "SOLR_URL is not set: listings are answered from the database, there is no index to look after"
+                "SOLR_URL is not set: this server searches in the database and has no search index"
             )
         store = Store(Database(settings.mongo_url), settings.secret_key)
         yield store, SolrIndex(settings.solr_url, settings.solr_core, store.index_notes.identity)
@@ -211,7 +217,7 @@ def _opened() -> Iterator[tuple[Store, SolrIndex]]:
     except OclError as error:
         raise click.ClickException(error.detail) from error
     except KeyboardInterrupt:
-        click.echo("stopped; the index in use goes on serving", err=True)
+        click.echo("stopped; the old index stays in use", err=True)
         sys.exit(130)
     finally:
         signal.signal(signal.SIGTERM, before)

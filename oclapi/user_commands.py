@@ -1,6 +1,6 @@
-"""The commands for a server's operator to look after its users: `python -m oclapi user ...`.
+"""The commands with which an operator manages users: `oclapi user ...`.
 
-They speak to the database directly, so the first users of a new server need no web server and no
+They write to the database directly, so the first users of a new server need no web server and no
 token. Passwords come from a prompt or from standard input, never from the command line, which every
 user of the machine can see.
 """
@@ -24,35 +24,36 @@ from oclapi.model import Json
 from oclapi.store.database import Database
 from oclapi.store.store import Store
 
-MOST = 100_000
-"""Characters that are read from standard input for a password."""
+MAX_INPUT = 100_000
+"""Most characters of a password that are read from standard input."""
 
 STDIN = click.option(
     "--password-stdin",
     "from_stdin",
     is_flag=True,
-    help="read the password from standard input, one line",
+    help="read the password from the first line of standard input",
 )
 SWITCH = click.argument("switch", type=click.Choice(["on", "off"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The database, and the first superuser, as whom the operator writes."""
+    """The store, the settings, and the first superuser, in whose name the commands write."""
 
     store: Store
     settings: Settings
     operator: Caller
 
     def user(self, name: str) -> Json:
-        """The user, deactivated ones too. Raises NotFound."""
+        """Return a user, active or deactivated. Raises NotFound."""
         found = self.store.users.get(name)
         if found is None:
-            raise NotFound(f"there is no user {name}")
+            raise NotFound(f"user not found: {name}")
         return found
 
     def change(self, name: str, **fields: Any) -> None:
-        """Edit a user as the API would. Raises Invalid, NotFound."""
+        """Edit a user as the API does. Raises Invalid and NotFound."""
+        self.user(name)
         users.update(
             self.store,
             name,
@@ -64,17 +65,17 @@ class Site:
 
 @click.group("user")
 def user() -> None:
-    """Look after the users of the database that MONGO_URL names.
+    """Manage the users in the database at MONGO_URL.
 
-    Exit code: 0 when it is done; 1 when it could not be, with one line that says why.
+    Exit code: 0 on success; 1 on failure, with one line that gives the reason.
     """
 
 
 @user.command("create")
 @click.argument("name")
 @click.option("--email", required=True, help="e-mail address")
-@click.option("--name", "full_name", required=True, help="name as people write it")
-@click.option("--staff", is_flag=True, help="may read and write everything and look after users")
+@click.option("--name", "full_name", required=True, help="full name")
+@click.option("--staff", is_flag=True, help="may read and write everything and manage users")
 @click.option(
     "--superuser", is_flag=True, help="staff, and may delete organisations and grant roles"
 )
@@ -82,15 +83,14 @@ def user() -> None:
 def create(
     name: str, email: str, full_name: str, staff: bool, superuser: bool, from_stdin: bool
 ) -> None:
-    """Add the user NAME. Without a password it can't log in, but can be given a token."""
+    """Create the user NAME. A user without a password can't log in, but can use a token."""
     with _site() as site:
-        password = (
-            _line()
-            if from_stdin
-            else _asked("Password (empty for none)")
-            if sys.stdin.isatty()
-            else ""
-        )
+        if from_stdin:
+            password = _read_line()
+        elif sys.stdin.isatty():
+            password = _prompt("Password (empty for none)")
+        else:
+            password = ""
         body: Json = {
             "username": name,
             "email": email,
@@ -100,25 +100,26 @@ def create(
         }
         if from_stdin or password:
             body["password"] = password
-        made = users.create(
+        created = users.create(
             site.store,
             bodies.user_create(body),
             site.operator,
             shortest=site.settings.password_length,
         )
+        with_password = "with" if created["password"] else "without"
         click.echo(
-            f"made the user {made['_id']} ({_roles(made)}, {'with' if made['password'] else 'without'} a password)"
+            f"created the user {created['_id']} ({_role(created)}, {with_password} a password)"
         )
 
 
 @user.command("token")
 @click.argument("name")
 def token(name: str) -> None:
-    """Give NAME a further token and print it. This is the only time that it can be seen."""
+    """Create another token for NAME and print it. It can't be shown again later."""
     with _site() as site:
         if not site.settings.secret_key:
             raise click.ClickException(
-                "OCL_SECRET_KEY is not set: a token of another key than the server's would not be known there"
+                "OCL_SECRET_KEY is not set: the server accepts only tokens made with its own key"
             )
         if not site.user(name)["active"]:
             raise click.ClickException(f"{name} is deactivated; its tokens are refused")
@@ -129,42 +130,49 @@ def token(name: str) -> None:
 @click.argument("name")
 @STDIN
 def password(name: str, from_stdin: bool) -> None:
-    """Give NAME another password. All its tokens end."""
+    """Set a new password for NAME. All tokens of this user become invalid."""
     with _site() as site:
         site.user(name)
-        site.change(name, password=_line() if from_stdin else _asked("New password"))
-        click.echo(f"{name} has a new password; its tokens have ended")
+        site.change(name, password=_read_line() if from_stdin else _prompt("New password"))
+        click.echo(f"{name} has a new password; all earlier tokens are invalid")
 
 
 @user.command("staff")
 @click.argument("name")
 @SWITCH
 def staff(name: str, switch: str) -> None:
-    """Let NAME read and write everything and look after users, or no longer."""
+    """Grant NAME the staff role (on) or revoke it (off).
+
+    Staff may read and write everything and manage users.
+    """
     with _site() as site:
         site.change(name, is_staff=switch == "on")
-        click.echo(f"{name}: {_roles(site.user(name))}")
+        click.echo(f"{name}: {_role(site.user(name))}")
 
 
 @user.command("superuser")
 @click.argument("name")
 @SWITCH
 def superuser(name: str, switch: str) -> None:
-    """Let NAME delete organisations and grant roles as well, or no longer."""
+    """Grant NAME the superuser role (on) or revoke it (off).
+
+    Superusers are staff who may also delete organisations and grant roles.
+    """
     with _site() as site:
-        site.change(
-            name, is_superuser=switch == "on", **({"is_staff": True} if switch == "on" else {})
+        roles = (
+            {"is_superuser": True, "is_staff": True} if switch == "on" else {"is_superuser": False}
         )
-        click.echo(f"{name}: {_roles(site.user(name))}")
+        site.change(name, **roles)
+        click.echo(f"{name}: {_role(site.user(name))}")
 
 
 @user.command("deactivate")
 @click.argument("name")
 def deactivate(name: str) -> None:
-    """Hide NAME and all it owns, and refuse its tokens, until it is reactivated."""
+    """Hide NAME and everything this user owns, and refuse the user's tokens, until reactivated."""
     with _site() as site:
         if not site.user(name)["active"]:
-            raise click.ClickException(f"{name} is deactivated already")
+            raise click.ClickException(f"{name} is already deactivated")
         users.deactivate(site.store, name, site.operator)
         click.echo(f"{name} is deactivated")
 
@@ -172,7 +180,7 @@ def deactivate(name: str) -> None:
 @user.command("reactivate")
 @click.argument("name")
 def reactivate(name: str) -> None:
-    """Show NAME again with all it owns."""
+    """Show NAME and everything this user owns again."""
     with _site() as site:
         site.user(name)
         users.reactivate(site.store, name, site.operator)
@@ -181,12 +189,12 @@ def reactivate(name: str) -> None:
 
 @user.command("list")
 def list_() -> None:
-    """Print all users in the order in which they joined, deactivated ones too."""
+    """Print all users, active and deactivated, in the order in which they joined."""
     with _site() as site:
         _, found = site.store.users.listing({}, limit=0, skip=0)
         lines = [
-            ("username", "name", "e-mail", "roles", "state", "joined"),
-            *(_line_of(one) for one in found),
+            ("username", "name", "e-mail", "role", "state", "joined"),
+            *(_columns(one) for one in found),
         ]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
@@ -197,34 +205,39 @@ def list_() -> None:
             )
 
 
-def _line_of(found: Json) -> tuple[str, ...]:
-    state = (
-        "active"
-        if found["active"]
-        else "not verified"
-        if found.get("unverified")
-        else "deactivated"
-    )
-    shown = (
+def _columns(found: Json) -> tuple[str, ...]:
+    values = (
         found["_id"],
         found["name"],
         found["email"],
-        _roles(found),
-        state,
+        _role(found),
+        _state(found),
         times.show(found["created_on"])[:10],
     )
+    # A control character in a name could change the terminal.
     return tuple(
-        "".join(letter if letter.isprintable() else "?" for letter in value) for value in shown
+        "".join(letter if letter.isprintable() else "?" for letter in value) for value in values
     )
 
 
-def _roles(found: Json) -> str:
-    return "superuser" if found["is_superuser"] else "staff" if found["is_staff"] else "user"
+def _state(found: Json) -> str:
+    if found["active"]:
+        return "active"
+    return "not verified" if found.get("unverified") else "deactivated"
+
+
+def _role(found: Json) -> str:
+    if found["is_superuser"]:
+        return "superuser"
+    return "staff" if found["is_staff"] else "user"
 
 
 @contextmanager
 def _site() -> Iterator[Site]:
-    """The database that the environment names, ready. Failures end the command with one line."""
+    """Open and prepare the database that the environment names.
+
+    Failures end the command with one line.
+    """
     configure("ERROR")
     try:
         settings = Settings.from_environ(os.environ)
@@ -241,22 +254,23 @@ def _site() -> Iterator[Site]:
 
 
 def _reasons(error: Invalid) -> Iterator[str]:
-    """Each reason once; the API tells some of them under several names."""
+    """Yield each reason once. The API reports some reasons under several fields."""
     fields = {text: field for field, texts in error.errors.items() for text in texts}
     for text, field in fields.items():
         yield text if field == "__all__" else f"{field}: {text}"
 
 
-def _line() -> str:
-    """The first line of standard input. Raises Invalid when there is none."""
-    given = sys.stdin.readline(MOST).rstrip("\r\n")
-    if not given:
+def _read_line() -> str:
+    """Return the first line of standard input. Raises Invalid when it is empty."""
+    line = sys.stdin.readline(MAX_INPUT).rstrip("\r\n")
+    if not line:
         raise Invalid.field("password", "standard input is empty")
-    return given
+    return line
 
 
-def _asked(prompt: str) -> str:
-    given: str = click.prompt(
-        prompt, default="", hide_input=True, show_default=False, confirmation_prompt=True
+def _prompt(text: str) -> str:
+    """Ask for a password twice, without showing it."""
+    password: str = click.prompt(
+        text, default="", hide_input=True, show_default=False, confirmation_prompt=True
     )
-    return given
+    return password

@@ -86,7 +86,7 @@ def test_reindex_of_one_source_leaves_the_others_alone(run, solr, filled, other)
 def test_reindex_of_a_source_that_is_not_there_says_so(run, filled):
     assert run("reindex", "/orgs/NorthLab/sources/NONE/") == (
         1,
-        "Error: there is no source /orgs/NorthLab/sources/NONE/\n",
+        "Error: source not found: /orgs/NorthLab/sources/NONE/\n",
     )
 
 
@@ -145,7 +145,7 @@ def test_rows_of_a_repository_that_is_gone_are_drift_until_they_are_mended(
 ):
     store.repos.delete(other.number, lambda session, head: None)
     code, output = run("index-status")
-    assert (code, columns(output, f"(repository {other.number}, gone)")[2:]) == (
+    assert (code, columns(output, f"(repository {other.number}, deleted)")[2:]) == (
         1,
         ["0", "1", "1", "0", "+1", "0"],
     )
@@ -178,7 +178,7 @@ def test_check_tells_what_differs(run, store, solr, filled):
 def test_repair_mends_what_differs(run, store, solr, filled):
     damage(store, solr, filled)
     code, output = run("index-check", "--repair")
-    assert (code, output.splitlines()[-1]) == (0, "0 missing, 0 wrong, 0 stray are left")
+    assert (code, output.splitlines()[-1]) == (0, "0 missing, 0 wrong, 0 stray after the repair")
     assert complete(solr, filled)
 
 
@@ -230,6 +230,6 @@ def test_a_reindex_that_is_stopped_says_so_and_gives_its_lease_back(
     monkeypatch.setattr(index_commands, "rebuild_all", stopped)
     handler = signal.getsignal(signal.SIGTERM)
     code, said = run("reindex")
-    assert (code, said.splitlines()[-1]) == (130, "stopped; the index in use goes on serving")
+    assert (code, said.splitlines()[-1]) == (130, "stopped; the old index stays in use")
     assert not store.leases.taken("reindex", datetime.now(UTC))
     assert signal.getsignal(signal.SIGTERM) == handler

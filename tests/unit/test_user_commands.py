@@ -1,4 +1,4 @@
-"""The operator's commands for users, on a real database."""
+"""`oclapi user`, on a real database."""
 
 import pytest
 from argon2 import PasswordHasher
@@ -22,20 +22,19 @@ def store(mongo_url):
 
 @pytest.fixture
 def run(mongo_url, monkeypatch):
-    """Give a command, and perhaps what stands on its standard input."""
-
-    # the log lines of a test are pytest's
+    """Return a function that runs a command; `stdin` is its standard input."""
+    # Tests must not change pytest's own logging.
     monkeypatch.setattr(user_commands, "configure", lambda level: None)
 
-    def invoke(*arguments, given=None, **environ):
-        names = {
+    def invoke(*arguments, stdin=None, **environ):
+        variables = {
             "MONGO_URL": mongo_url,
             "OCL_SECRET_KEY": KEY,
             "OCL_ROOT_USER": "",
             "OCL_PASSWORD_LENGTH": "",
             **environ,
         }
-        return CliRunner(env=names).invoke(user_commands.user, arguments, input=given)
+        return CliRunner(env=variables).invoke(user_commands.user, arguments, input=stdin)
 
     return invoke
 
@@ -59,7 +58,7 @@ def amina(run):
 
 
 def test_a_new_server_gets_its_first_users(run, store):
-    assert "made the user amina (user, without a password)" in done(
+    assert "created the user amina (user, without a password)" in done(
         run("create", "amina", "--email", "amina@example.org", "--name", "Amina K.")
     )
     done(run("create", "sam", "--email", "sam@example.org", "--name", "Sam", "--staff"))
@@ -82,7 +81,7 @@ def test_a_password_comes_from_standard_input_and_is_shown_nowhere(run, store, c
         "--name",
         "Amina K.",
         "--password-stdin",
-        given="correct horse\nnot this\n",
+        stdin="correct horse\nnot this\n",
     )
 
     assert "with a password" in done(result)
@@ -91,7 +90,7 @@ def test_a_password_comes_from_standard_input_and_is_shown_nowhere(run, store, c
 
 
 @pytest.mark.parametrize(
-    ("arguments", "given", "reason"),
+    ("arguments", "stdin", "reason"),
     [
         (("a b", "--email", "a@example.org", "--name", "A"), None, "username: "),
         (("login", "--email", "a@example.org", "--name", "A"), None, "username: "),
@@ -110,19 +109,21 @@ def test_a_password_comes_from_standard_input_and_is_shown_nowhere(run, store, c
         ),
     ],
 )
-def test_what_the_api_would_refuse_is_refused_with_its_reason(run, store, arguments, given, reason):
-    refused(run("create", *arguments, given=given), reason)
+def test_a_user_that_the_api_would_refuse_is_refused_with_the_same_reason(
+    run, store, arguments, stdin, reason
+):
+    refused(run("create", *arguments, stdin=stdin), reason)
     assert store.users.get("a") is None
 
 
-def test_every_reason_is_told_at_once_and_once(run):
+def test_all_reasons_are_reported_together_and_each_once(run):
     result = run("create", "a b", "--email", "nobody", "--name", "A")
 
     assert result.stderr.count("username: ") == result.stderr.count("email: ") == 1
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_token_is_printed_alone_and_opens_the_server(run, store, amina):
+def test_a_token_is_printed_alone_and_is_valid(run, store, amina):
     token = done(run("token", amina))
 
     assert len(token.strip()) == 40
@@ -130,7 +131,7 @@ def test_a_token_is_printed_alone_and_opens_the_server(run, store, amina):
     assert token not in str(store.users.get(amina))
 
 
-def test_a_further_token_leaves_the_first_one_good(run, store, amina):
+def test_a_second_token_leaves_the_first_one_valid(run, store, amina):
     tokens = [done(run("token", amina)).strip() for _ in range(2)]
 
     assert len(set(tokens)) == 2
@@ -141,24 +142,24 @@ def test_a_token_needs_the_key_of_the_server(run, amina):
     refused(run("token", amina, OCL_SECRET_KEY=""), "OCL_SECRET_KEY is not set")
 
 
-def test_a_new_password_ends_the_tokens(run, store, amina):
+def test_a_new_password_invalidates_the_tokens(run, store, amina):
     token = done(run("token", amina)).strip()
 
-    done(run("password", amina, "--password-stdin", given="correct horse\n"))
+    done(run("password", amina, "--password-stdin", stdin="correct horse\n"))
 
     assert PasswordHasher().verify(store.users.get(amina)["password"], "correct horse")
     assert store.users.by_token(token) is None
 
 
 def test_a_password_is_asked_for_twice_and_not_shown(run, store, amina):
-    result = run("password", amina, given="correct horse\ncorrect horse\n")
+    result = run("password", amina, stdin="correct horse\ncorrect horse\n")
 
     done(result)
     assert "correct horse" not in result.output
     assert PasswordHasher().verify(store.users.get(amina)["password"], "correct horse")
 
 
-def test_roles_are_given_and_taken(run, store, amina):
+def test_roles_are_granted_and_revoked(run, store, amina):
     assert done(run("staff", amina, "on")) == "amina: staff\n"
     assert done(run("superuser", amina, "on")) == "amina: superuser\n"
     assert done(run("superuser", amina, "off")) == "amina: staff\n"
@@ -178,7 +179,7 @@ def test_a_deactivated_user_is_refused_until_it_is_active_again(run, store, amin
     done(run("deactivate", amina))
     assert store.users.by_token(token) is None
     refused(run("token", amina), "amina is deactivated")
-    refused(run("deactivate", amina), "deactivated already")
+    refused(run("deactivate", amina), "already deactivated")
 
     done(run("reactivate", amina))
     assert store.users.by_token(token).username == amina
@@ -195,20 +196,17 @@ def test_a_deactivated_user_is_refused_until_it_is_active_again(run, store, amin
         ("reactivate",),
     ],
 )
-def test_an_unknown_user_is_told(run, arguments):
+def test_an_unknown_user_is_reported(run, arguments):
     command, *rest = arguments
-    refused(
-        run(command, "nobody", *rest),
-        "there is no such user" if rest else "there is no user nobody",
-    )
+    refused(run(command, "nobody", *rest), "user not found: nobody")
 
 
-def test_the_list_tells_who_is_there(run, amina):
+def test_the_list_shows_all_users_with_role_and_state(run, amina):
     done(run("create", "sam", "--email", "sam@example.org", "--name", "Sam\x1b[31m", "--staff"))
     done(run("deactivate", "sam"))
     lines = [line.split() for line in done(run("list")).splitlines()]
 
-    assert lines[0] == ["username", "name", "e-mail", "roles", "state", "joined"]
+    assert lines[0] == ["username", "name", "e-mail", "role", "state", "joined"]
     assert lines[1][0] == "root"
     assert lines[2][:-1] == ["amina", "Amina", "K.", "amina@example.org", "user", "active"]
     assert lines[3][:-1] == ["sam", "Sam?[31m", "sam@example.org", "staff", "deactivated"]
@@ -217,7 +215,7 @@ def test_the_list_tells_who_is_there(run, amina):
 @pytest.mark.parametrize(
     "arguments", [(), ("staff", "amina", "perhaps"), ("create", "amina"), ("nonsense",)]
 )
-def test_a_command_that_is_wrong_is_told_how_it_goes(run, arguments):
+def test_a_wrong_command_prints_its_usage(run, arguments):
     result = run(*arguments)
 
     assert result.exit_code == 2
@@ -229,11 +227,11 @@ def test_a_bad_setting_is_named(run, name, value):
     refused(run("list", **{name: value}), name)
 
 
-def test_the_commands_belong_to_the_command_line():
+def test_the_command_line_has_the_user_commands():
     assert CliRunner().invoke(cli, ["user", "--help"]).exit_code == 0
 
 
-def test_a_command_leaves_the_fixed_token_of_the_server(run, store):
+def test_a_command_keeps_the_fixed_token_of_the_server(run, store):
     store.owners.ensure_first("root", "f" * 40)
 
     done(run("list", OCL_ROOT_USER="keeper"))
