@@ -1,4 +1,4 @@
-"""The Makefile's targets, as somebody types them, in a checkout that has its packages already."""
+"""The targets of the Makefile, in a checkout whose packages are installed already."""
 
 import json
 import os
@@ -26,7 +26,7 @@ NO_SOLR = "http://127.0.0.1:9/solr"
 
 @pytest.fixture(scope="module")
 def checkout():
-    """The program's files, a `.venv` with the packages of this test run, and no `var`."""
+    """A folder with the program's files and the packages of this test run, but without `var`."""
     with servers_folder() as folder:
         here = Path(folder)
         for name in ("Makefile", "oclapi", "jobs", "search", "config", "wsgi.py"):
@@ -46,42 +46,42 @@ def environ(checkout):
     return {**kept, "PORT": str(free_port()), "SOLR_URL": NO_SOLR, "OCL_ROOT_TOKEN": "a" * 40}
 
 
-def made(checkout, environ, *words, **how):
+def run_make(checkout, environ, *arguments, **options):
     return subprocess.run(
-        [MAKE, *words],
+        [MAKE, *arguments],
         cwd=checkout,
         env=environ,
         capture_output=True,
         text=True,
         timeout=120,
-        **how,
+        **options,
     )
 
 
-def told(terminal, text):
-    """Read what a terminal shows until it shows this text, or its end; what it showed."""
-    shown = ""
-    while text not in shown:
+def read_until(terminal, text):
+    """Return the output of a terminal up to this text, or up to its end."""
+    output = ""
+    while text not in output:
         try:
-            piece = os.read(terminal, 65536)
-        except OSError:  # nobody is at the other end any more
-            piece = b""
-        if not piece:
-            return shown
-        shown += piece.decode(errors="replace")
-    return shown
+            chunk = os.read(terminal, 65536)
+        except OSError:  # The process at the other end has ended.
+            chunk = b""
+        if not chunk:
+            return output
+        output += chunk.decode(errors="replace")
+    return output
 
 
-def test_a_server_is_run_filled_and_stopped_as_the_readme_says(checkout, environ):
+def test_make_run_starts_a_server_that_the_other_targets_use_and_ctrl_c_stops_it(checkout, environ):
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(checkout)
         os.execve(MAKE, [MAKE, "run"], environ)
     try:
-        shown = told(terminal, "Ctrl-C stops everything")
-        assert f"address  http://127.0.0.1:{environ['PORT']}/" in shown, shown
-        family = psutil.Process(process).children(recursive=True)
-        assert any("mongod" in child.name() for child in family)
+        output = read_until(terminal, "Ctrl-C stops everything")
+        assert f"address  http://127.0.0.1:{environ['PORT']}/" in output, output
+        processes = psutil.Process(process).children(recursive=True)
+        assert any("mongod" in child.name() for child in processes)
 
         lines = [
             {"type": "Organization", "id": "HOME", "name": "Home"},
@@ -89,18 +89,18 @@ def test_a_server_is_run_filled_and_stopped_as_the_readme_says(checkout, environ
         ]
         (checkout / "first.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         concept = {"id": "A", "concept_class": "Test", "names": [{"name": "A", "locale": "en"}]}
-        first = made(checkout, environ, "import", "FILE=first.jsonl")
+        first = run_make(checkout, environ, "import", "FILE=first.jsonl")
         assert (first.returncode, "created" in first.stdout) == (0, True), first.stderr
-        where = ("TYPE=Concept", "SOURCE=/orgs/HOME/sources/S/")
-        second = made(
-            checkout, environ, "import", "FILE=-", *where, input=json.dumps(concept) + "\n"
+        defaults = ("TYPE=Concept", "SOURCE=/orgs/HOME/sources/S/")
+        second = run_make(
+            checkout, environ, "import", "FILE=-", *defaults, input=json.dumps(concept) + "\n"
         )
         assert second.returncode == 0, second.stderr
-        listed = made(checkout, environ, "user", "ARGS=list")
+        listed = run_make(checkout, environ, "user", "ARGS=list")
         assert "root" in listed.stdout, listed.stderr
-        asked = ["sh", "-c", '. var/addresses.env; printf %s "$MONGO_URL"']
+        print_url = ["sh", "-c", '. var/addresses.env; printf %s "$MONGO_URL"']
         url = subprocess.run(
-            asked, cwd=checkout, env=environ, capture_output=True, text=True, check=True
+            print_url, cwd=checkout, env=environ, capture_output=True, text=True, check=True
         ).stdout
         with MongoClient(url) as client:
             assert (
@@ -110,13 +110,13 @@ def test_a_server_is_run_filled_and_stopped_as_the_readme_says(checkout, environ
 
         os.write(terminal, b"\x03")
 
-        assert "stopped" in told(terminal, "\0")
+        assert "stopped" in read_until(terminal, "\0")
         os.waitpid(process, 0)
         until(
             lambda: (
                 not any(
                     child.is_running() and child.status() != psutil.STATUS_ZOMBIE
-                    for child in family
+                    for child in processes
                 )
             )
         )
@@ -126,23 +126,25 @@ def test_a_server_is_run_filled_and_stopped_as_the_readme_says(checkout, environ
             os.kill(process, signal.SIGHUP)
 
 
-def test_without_a_file_an_import_says_what_it_needs(checkout, environ):
-    answer = made(checkout, environ, "import")
-    assert answer.returncode != 0
-    assert answer.stderr.startswith("make import: FILE=... is needed")
+def test_an_import_without_a_file_says_that_it_needs_one(checkout, environ):
+    result = run_make(checkout, environ, "import")
+    assert result.returncode != 0
+    assert result.stderr.startswith("make import: FILE=... is needed")
 
 
-def test_an_old_python_is_one_line_before_anything_is_installed(tmp_path, environ):
+def test_an_old_python_is_reported_in_one_line_before_anything_is_installed(tmp_path, environ):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "config" / "requirements", tmp_path / "config" / "requirements")
     old = tmp_path / "old-python"
     old.write_text(
-        f'#!/bin/sh\nshift\nexec {sys.executable} -c "import sys; sys.version_info = (3, 10, 0); $1"\n'
+        "#!/bin/sh\n"
+        "shift\n"
+        f'exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 0); $1"\n'
     )
     old.chmod(0o755)
 
-    answer = made(tmp_path, environ, "install", f"PYTHON={old}")
+    result = run_make(tmp_path, environ, "install", f"PYTHON={old}")
 
-    assert answer.returncode != 0
-    assert answer.stderr.startswith("Python 3.11 or newer is needed: make PYTHON=...\n")
+    assert result.returncode != 0
+    assert result.stderr.startswith("Python 3.11 or newer is needed: make PYTHON=...\n")
     assert not (tmp_path / ".venv").exists()
