@@ -29,6 +29,7 @@ import psutil
 import redis
 import rq
 
+import config
 from config.settings import BadSetting, Settings
 from oclapi.local.servers import (
     HOST,
@@ -46,7 +47,8 @@ from oclapi.local.servers import (
 )
 from oclapi.local.solr import solr_jars, start_solr
 
-ROOT = Path(__file__).resolve().parents[2]
+# The folder that contains config, jobs, search and wsgi.py, in a checkout and in an installed wheel.
+ROOT = Path(config.__file__).resolve().parents[1]
 WEB: Sequence[str] = (
     sys.executable,
     "-m",

@@ -156,12 +156,17 @@ def test_the_installed_package_runs_as_a_module(installed):
 def test_an_installed_server_finds_its_own_packages_and_files(installed):
     target, run = installed
     script = (
-        "import oclapi, config.settings, jobs.export, search.base, oclapi.resources.docs\n"
-        "print(config.settings.__file__, jobs.export.__file__, search.base.__file__, sep='\\n')\n"
+        "import oclapi.local.run, oclapi.resources.docs, config, jobs.export, search.base\n"
+        "print(oclapi.local.run.ROOT, config.__file__, jobs.__file__)"
     )
     result = run(sys.executable, "-c", script)
     assert result.returncode == 0, result.stderr
-    assert {Path(line).parents[2] for line in result.stdout.splitlines()} == {target / "oclapi"}
+    server = target / "oclapi" / "server"
+    assert result.stdout.split() == [
+        str(server),
+        str(server / "config" / "__init__.py"),
+        str(server / "jobs" / "__init__.py"),
+    ]
 
 
 def test_the_checkout_runs_as_a_module_too():
