@@ -44,7 +44,7 @@ lint: install ## Check format, style, types and the direction of imports
 	@$(V)/mypy
 	@$(V)/lint-imports --config setup.cfg --no-logo
 
-solr: install ## Fetch the jars of the local Solr (Java 17 and Maven; once, 84 MB)
+solr: install ## Download the jars of the local Solr (once, 84 MB)
 	@$(V)/python -m oclapi.local.solr
 
 bench: install ## Run the benchmarks on generated data of SIZE concepts (50000); writes bench/results
