@@ -103,7 +103,7 @@ def edit(
     url = urls.item_url(repo["url"], "concept", concept)
     item, row = draft.pending(url), draft.living(repo, "concept", url)
     if item is None and row is None:
-        raise NotFound(f"there is no concept {concept}")
+        raise NotFound(f"concept {concept} not found")
     before = item.value if item else concept_value(row)  # type: ignore[arg-type]
     value = {
         **before,
@@ -192,7 +192,7 @@ def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> 
 
     def change(value: Json) -> None:
         if len(value[part]) >= bodies.ENTRIES:
-            raise Invalid.field(part, f"may have {bodies.ENTRIES} entries")
+            raise Invalid.field(part, f"may have at most {bodies.ENTRIES} entries")
         value[part].append(entry)
 
     return edit(draft, repo, concept, change), entry
@@ -240,7 +240,7 @@ def _position(found: Sequence[Json], uuid: str) -> int:
     for position, entry in enumerate(found):
         if entry["uuid"] == uuid:
             return position
-    raise NotFound(f"there is no entry {uuid}")
+    raise NotFound(f"entry {uuid} not found")
 
 
 # One key of a concept's extras
@@ -262,7 +262,7 @@ def delete_extra(draft: Draft, repo: Json, concept: str, key: str) -> Edited:
 
     def change(value: Json) -> None:
         if key not in value["extras"]:
-            raise NotFound(f"there is no extra {key}")
+            raise NotFound(f"extra {key} not found")
         del value["extras"][key]
 
     return edit(draft, repo, concept, change)

@@ -72,8 +72,7 @@ class TooManyRows(Exception):
 
 @functools.lru_cache(maxsize=64)
 def lookup_names(store: Store, revision: Revision) -> frozenset[str] | None:
-    """Return the names of the active concepts at a revision, which are the entries of a lookup
-    list.
+    """Return all names of the active concepts of a lookup list at a revision.
 
     Returns None when the list was deleted. The result is cached, since a revision never changes.
     """
@@ -214,7 +213,7 @@ class Draft:
         stable, repo = found.stable, self.repo(found.repo)
         name = self.name(stable)
         if repo is None or name is None:
-            raise Invalid.field(field, f"there is no concept {stable[:300]}")
+            raise Invalid.field(field, f"concept {stable[:300]} not found")
         return Target(stable, name, found.id, repo)
 
     def name(self, url: str) -> str | None:
@@ -322,8 +321,7 @@ class Draft:
         return set().union(*(self._claims[repo["_id"], claim] for claim in wanted))
 
     def lookup(self, source: str) -> frozenset[str] | None:
-        """Return the names of the active concepts in a lookup list, as they were before this
-        commit.
+        """Return the names of the active concepts in a lookup list before this commit.
 
         Returns None when that source of the organisation OCL does not exist.
         """
@@ -405,7 +403,7 @@ class Draft:
             if shown > limit or (most and len(self._items) + shown > most):
                 raise _too_many(
                     len(self._items) + shown,
-                    f"{shown} mappings show it, at most {limit} can be written",
+                    f"{shown} mappings display it, at most {limit} can be updated",
                     most,
                 )
             size = 0
@@ -413,8 +411,8 @@ class Draft:
                 size += len(row.body)
                 if size > SHOWN_BYTES:
                     text = (
-                        f"the {shown} mappings that show it have over {SHOWN_BYTES} bytes, "
-                        "more than can be written"
+                        f"the {shown} mappings that display it have over {SHOWN_BYTES} bytes, "
+                        "more than can be updated"
                     )
                     raise _too_many(len(self._items) + shown, text, most)
                 if row.url not in self._items:
@@ -462,7 +460,9 @@ def _too_many(rows: int, text: str, most: int | None) -> Exception:
     return (
         TooManyRows(rows)
         if most
-        else Invalid.field("names", f"the name that the concept shows can't change: {text} at once")
+        else Invalid.field(
+            "names", f"the display name of this concept can't change: {text} at once"
+        )
     )
 
 

@@ -59,7 +59,7 @@ def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: boo
     url = urls.item_url(repo["url"], "mapping", mapping)
     item, row = draft.pending(url), draft.living(repo, "mapping", url)
     if item is None and row is None:
-        raise NotFound(f"there is no mapping {mapping}")
+        raise NotFound(f"mapping {mapping} not found")
     before = item.value if item else mapping_value(row)  # type: ignore[arg-type]
     if body.get("id", mapping) != mapping:
         raise Invalid.field("id", "an id can't be changed")
@@ -147,7 +147,7 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
         raise Invalid.field("to_source_url", "this is not the URL of a source")
     source_there = draft.repo(found)
     if source_there is None or source_there["kind"] != "source":
-        raise Invalid.field("to_source_url", f"there is no source {found[:300]}")
+        raise Invalid.field("to_source_url", f"source {found[:300]} not found")
     value.update(
         to_concept_url=None,
         to_source_url=found,

@@ -45,7 +45,7 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
 
     edited = store.owners.edit_org(org, change, caller.by)
     if edited is None:
-        raise NotFound(f"there is no organisation {org}")
+        raise NotFound(f"organisation {org} not found")
     return edited
 
 

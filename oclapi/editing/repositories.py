@@ -158,7 +158,7 @@ def _with_extra(document: Json, key: str, value: Any) -> Json:
 def without(extras: Json, key: str) -> Json:
     """Return the extras without a key. Raises NotFound."""
     if key not in extras:
-        raise NotFound(f"there is no extra {key}")
+        raise NotFound(f"extra {key} not found")
     return {name: value for name, value in extras.items() if name != key}
 
 
@@ -402,7 +402,7 @@ def check_links(store: Store, session: Transaction, repo: Json, version: str, bo
             text = (
                 "a version can't follow itself"
                 if other == version
-                else f"there is no version {other[:80]}"
+                else f"version {other[:80]} not found"
             )
             raise Invalid({alias: [text], field: [text]})
 

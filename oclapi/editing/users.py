@@ -80,7 +80,7 @@ def update(
 
     edited = store.users.edit(username, change, caller.by)
     if edited is None:
-        raise NotFound("there is no such user")
+        raise NotFound("user not found")
     return edited
 
 

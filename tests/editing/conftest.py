@@ -1,6 +1,4 @@
-"""An empty store, and sources edited as the API and the import edit them: by checked bodies, past
-HTTP.
-"""
+"""An empty store, and sources that are edited with validated bodies, without HTTP."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,23 +18,23 @@ from oclapi.store.store import Store
 KEY = "a-key-for-tests-that-is-long-enough"
 ROOT = Caller("root", is_staff=True, is_superuser=True)
 AMINA = Caller("amina")
-"""May read what is not private; rights to write are not asked for in this room."""
+"""May read what is not private. Rights to write are not checked in these tests."""
 
 
 @pytest.fixture
 def store(prepared_mongo_url):
     database = Database(prepared_mongo_url, patience=60)
-    made = Store(database, KEY)
-    made.owners.ensure_first("root", "")
-    made.owners.create_org(
+    store = Store(database, KEY)
+    store.owners.ensure_first("root", "")
+    store.owners.create_org(
         "NorthLab", {"name": "North Laboratory", "public_access": "View"}, "root"
     )
-    yield made
+    yield store
     database.client.close()
 
 
 class Source:
-    """A source under test. `caller` is who edits it."""
+    """A source under test, edited by `caller`."""
 
     def __init__(
         self,
@@ -48,8 +46,8 @@ class Source:
     ) -> None:
         self.store, self.caller = store, caller
         body = bodies.source_create({"id": short_id, "name": short_id, **fields})
-        made = repositories.create(store, "source", f"/orgs/{org}/", body, caller)
-        self.number, self.url = made["_id"], made["url"]
+        repo = repositories.create(store, "source", f"/orgs/{org}/", body, caller)
+        self.number, self.url = repo["_id"], repo["url"]
 
     @property
     def document(self) -> Json:
@@ -68,32 +66,32 @@ class Source:
         return f"{self.url}mappings/{mapping}/"
 
     def edit(self, *edits: Callable[[Draft, Json], Any]) -> list[Any]:
-        """Make these edits in one commit; return what each returned."""
+        """Commit these edits together, and return the result of each."""
 
-        def all_of_them(draft: Draft) -> list[Any]:
+        def apply_all(draft: Draft) -> list[Any]:
             repo = draft.repo(self.url)
             assert repo is not None
-            return [one(draft, repo) for one in edits]
+            return [edit(draft, repo) for edit in edits]
 
-        return write.write(self.store, self.caller, [self.document], all_of_them)
+        return write.write(self.store, self.caller, [self.document], apply_all)
 
     def concept(self, concept: str, name: str | None = None, **fields: Any) -> Json:
-        """Create a concept; return its published JSON."""
-        return self._shown(new_concept(concept, name, **fields))
+        """Create a concept, and return its published JSON."""
+        return self._published(new_concept(concept, name, **fields))
 
     def change(self, concept: str, **fields: Any) -> Json:
-        return self._shown(change_concept(concept, **fields))
+        return self._published(change_concept(concept, **fields))
 
     def mapping(self, mapping: str, start: str, end: str | None = None, **fields: Any) -> Json:
-        """Create a mapping, from and to concepts of this source; return its published JSON."""
-        return self._shown(new_mapping(mapping, start, end, **fields))
+        """Create a mapping between concepts of this source, and return its published JSON."""
+        return self._published(new_mapping(mapping, start, end, **fields))
 
     def remap(self, mapping: str, **fields: Any) -> Json:
-        return self._shown(change_mapping(mapping, **fields))
+        return self._published(change_mapping(mapping, **fields))
 
-    def _shown(self, edit: Callable[[Draft, Json], concepts.Edited]) -> Json:
+    def _published(self, edit: Callable[[Draft, Json], concepts.Edited]) -> Json:
         [(item, _)] = self.edit(edit)
-        return shown(item.body)
+        return parsed(item.body)
 
     def update(self, **fields: Any) -> Json:
         return repositories.update(
@@ -106,20 +104,20 @@ class Source:
         )
 
     def rows(self, item_url: str) -> list[Row]:
-        """Every state of the item, oldest first."""
+        """Return all rows of the item, oldest first."""
         with self.store.snapshot() as session:
             return self.store.rows.history(session, Revision(self.number, self.rev), item_url)[::-1]
 
     def states(self, item_url: str) -> list[Json]:
-        return [shown(row.body) for row in self.rows(item_url)]
+        return [parsed(row.body) for row in self.rows(item_url)]
 
     def now(self, item_url: str) -> Json:
         return self.states(item_url)[-1]
 
 
-def shown(body: bytes) -> Json:
-    read: Json = jsonio.loads_own(body)
-    return read
+def parsed(body: bytes) -> Json:
+    value: Json = jsonio.loads_own(body)
+    return value
 
 
 def named(name: str, locale: str = "en", **fields: Any) -> Json:
@@ -145,7 +143,10 @@ def change_concept(concept: str, **fields: Any) -> Callable[[Draft, Json], conce
 def new_mapping(
     mapping: str | None, start: str, end: str | None = None, **fields: Any
 ) -> Callable[[Draft, Json], concepts.Edited]:
-    """`start` and `end` are ids of concepts of the same source, or URLs."""
+    """Return an edit that creates a mapping.
+
+    `start` and `end` are URLs, or ids of concepts of the same source.
+    """
 
     def edit(draft: Draft, repo: Json) -> concepts.Edited:
         def url(concept: str) -> str:
@@ -170,7 +171,7 @@ def change_mapping(mapping: str, **fields: Any) -> Callable[[Draft, Json], conce
 
 @contextmanager
 def refused(*fields: str) -> Iterator[dict[str, list[str]]]:
-    """The edit inside is Invalid in just these fields; gives their messages afterwards."""
+    """Expect Invalid with exactly these fields. The yielded dictionary gets their messages."""
     errors: dict[str, list[str]] = {}
     with pytest.raises(Invalid) as caught:
         yield errors
@@ -185,5 +186,5 @@ def source(store):
 
 @pytest.fixture
 def other(store):
-    """A second source, which the first may lean on."""
+    """A second source, which mappings of the first one may refer to."""
     return Source(store, "REF")

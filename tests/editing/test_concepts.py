@@ -1,4 +1,4 @@
-"""What an edit makes of a concept, and when it makes nothing."""
+"""Edits of concepts."""
 
 import time
 
@@ -11,12 +11,12 @@ from tests.editing.conftest import change_concept, named, new_concept, refused
 
 
 def test_a_new_concept_has_every_field_of_the_contract(source):
-    made = source.concept("1007", "Serum glucose")
+    created = source.concept("1007", "Serum glucose")
 
-    assert made == source.now(source.concept_url("1007"))
-    [name] = made["names"]
+    assert created == source.now(source.concept_url("1007"))
+    [name] = created["names"]
     assert {
-        key: made[key]
+        key: created[key]
         for key in (
             "datatype",
             "descriptions",
@@ -43,11 +43,12 @@ def test_a_new_concept_has_every_field_of_the_contract(source):
         "name_type": None,
         "type": "ConceptName",
     }
-    assert (made["created_by"], made["updated_by"], made["version_created_by"]) == ("root",) * 3
-    assert made["created_on"] == made["updated_on"] == made["version_created_on"]
+    authors = (created["created_by"], created["updated_by"], created["version_created_by"])
+    assert authors == ("root",) * 3
+    assert created["created_on"] == created["updated_on"] == created["version_created_on"]
 
 
-def test_a_new_version_keeps_who_the_concept_is_and_tells_who_changed_it(source):
+def test_a_new_version_keeps_the_identity_of_the_concept_and_names_its_author(source):
     first = source.concept("A")
     source.caller = type(source.caller)("amina")
 
@@ -83,12 +84,12 @@ def test_a_new_version_keeps_who_the_concept_is_and_tells_who_changed_it(source)
     ids=[
         "empty",
         "a lone comment",
-        "every field as it is",
+        "every field unchanged",
         "the same names",
         "extras in another order",
     ],
 )
-def test_an_update_that_changes_nothing_makes_no_version(source, body):
+def test_an_update_that_changes_nothing_creates_no_version(source, body):
     source.concept("A", extras={"a": None, "b": [1.0, {"c": True, "d": 1}]})
     before = source.document
 
@@ -103,11 +104,11 @@ def test_an_update_that_changes_nothing_makes_no_version(source, body):
 
 
 @pytest.mark.parametrize(
-    ("kept", "given"),
+    ("before", "given"),
     [(1, 1.0), (1.0, 1), (1, True), (0, False), (0, None), ("1", 1), ([1], [1.0])],
 )
-def test_another_type_of_value_is_a_change(source, kept, given):
-    source.concept("A", extras={"value": kept})
+def test_another_type_of_value_is_a_change(source, before, given):
+    source.concept("A", extras={"value": before})
 
     after = source.change("A", extras={"value": given})
 
@@ -127,7 +128,7 @@ def test_extras_and_lists_are_replaced_as_a_whole(source):
     assert source.change("A", extras=None)["extras"] == {}
 
 
-def test_an_entry_that_stays_keeps_its_uuid_whatever_happens_around_it(source):
+def test_an_unchanged_entry_keeps_its_uuid_when_others_change(source):
     before = source.concept("A", names=[named("one"), named("two"), named("three", "fr")])["names"]
 
     after = source.change(
@@ -138,7 +139,7 @@ def test_an_entry_that_stays_keeps_its_uuid_whatever_happens_around_it(source):
     old = {name["name"]: name["uuid"] for name in before}
     new = {name["name"]: name["uuid"] for name in after}
     assert (new["three"], new["one"]) == (old["three"], old["one"])
-    assert new["two"] not in old.values()  # changed and not told to be the same
+    assert new["two"] not in old.values()  # changed, and sent without its uuid
     assert len({*new.values(), *old.values()}) == 5
 
 
@@ -162,24 +163,24 @@ def test_an_unknown_or_repeated_uuid_is_ignored(source):
     assert second["uuid"] not in ("", None, before["uuid"])
 
 
-def test_the_cost_of_another_list_of_names_grows_with_its_length_only():
-    def once(kept):
+def test_the_cost_of_replacing_names_is_linear():
+    def once(before):
         begun = time.process_time()
         concepts.entries(
-            "names", [named(f"new {number}") for number in range(bodies.ENTRIES)], kept
+            "names", [named(f"new {number}") for number in range(bodies.ENTRIES)], before
         )
         return time.process_time() - begun
 
-    def cost(kept):
-        return min(once(kept) for _ in range(3))
+    def cost(before):
+        return min(once(before) for _ in range(3))
 
-    kept = concepts.entries(
+    before = concepts.entries(
         "names", [named(f"old {number}") for number in range(bodies.ENTRIES)], ()
     )
-    assert cost(kept) < 40 * cost(kept[:1])  # comparing each with each costs 200 times as much
+    assert cost(before) < 40 * cost(before[:1])  # comparing all pairs costs 200 times as much
 
 
-def test_equal_entries_have_uuids_of_their_own_and_keep_them(source):
+def test_equal_entries_have_different_uuids_and_keep_them(source):
     twins = [named("a"), named("a")]
     before = [name["uuid"] for name in source.concept("A", names=twins)["names"]]
     assert len(set(before)) == 2
@@ -189,7 +190,7 @@ def test_equal_entries_have_uuids_of_their_own_and_keep_them(source):
     assert not changed
 
 
-def test_the_name_shown_follows_names_and_locales_at_the_time_of_writing(source):
+def test_the_display_name_follows_names_and_locales_at_the_time_of_writing(source):
     names = [
         named("Glukose", "de"),
         named("Glucose", "fr", locale_preferred=True),
@@ -204,7 +205,7 @@ def test_the_name_shown_follows_names_and_locales_at_the_time_of_writing(source)
     assert (after["display_name"], after["display_locale"]) == ("Sukari", "sw")
 
 
-def test_changed_locales_of_the_source_alone_are_no_change_of_a_concept(source):
+def test_new_locales_of_the_source_do_not_change_a_concept(source):
     source.concept("A", names=[named("Glukose", "de"), named("Sukari", "sw")])
     source.update(default_locale="sw")
 
@@ -213,7 +214,7 @@ def test_changed_locales_of_the_source_alone_are_no_change_of_a_concept(source):
     assert not changed
 
 
-def test_a_retired_concept_is_edited_and_brought_back(source):
+def test_a_retired_concept_can_be_edited_and_made_active_again(source):
     source.concept("A")
     source.edit(lambda draft, repo: concepts.retire(draft, repo, "A", "obsolete"))
     retired = source.now(source.concept_url("A"))
@@ -229,14 +230,14 @@ def test_a_retired_concept_is_edited_and_brought_back(source):
     assert source.document["counts"]["active_concepts"] == 1
 
 
-def test_a_concept_is_retired_once(source):
+def test_a_retired_concept_can_not_be_retired_again(source):
     source.concept("A", retired=True)
     with refused("__all__"):
         source.edit(lambda draft, repo: concepts.retire(draft, repo, "A", None))
 
 
 @pytest.mark.parametrize("retired", [False, True])
-def test_an_id_is_taken_for_good(source, retired):
+def test_an_id_can_not_be_used_twice(source, retired):
     source.concept("A", retired=retired)
     with refused("__all__", "id") as errors:
         source.concept("A")
@@ -255,14 +256,14 @@ def test_ids_are_case_sensitive_and_a_mapping_may_share_one(source):
     }
 
 
-def test_an_id_never_changes(source):
+def test_an_id_can_not_be_changed(source):
     source.concept("A")
     with refused("id"):
         source.change("A", id="B", datatype="Text")
     assert len(source.rows(source.concept_url("A"))) == 1
 
 
-def test_what_is_not_there_is_not_edited(source):
+def test_an_unknown_concept_can_not_be_edited(source):
     for edit in (
         change_concept("A", datatype="Text"),
         lambda draft, repo: concepts.retire(draft, repo, "A", None),
@@ -274,33 +275,33 @@ def test_what_is_not_there_is_not_edited(source):
     assert source.rev == 0
 
 
-# Entries and extras one by one
+# Single entries and extras
 
 
 def test_an_entry_is_added_changed_and_removed(source):
-    [kept] = source.concept("A")["names"]
-    body = bodies.name_create(named("Second", "fr", name_type="SHORT", uuid=kept["uuid"]))
+    [first] = source.concept("A")["names"]
+    body = bodies.name_create(named("Second", "fr", name_type="SHORT", uuid=first["uuid"]))
 
     [(_, added)] = source.edit(
         lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", body)
     )
-    assert added["uuid"] != kept["uuid"]
-    assert source.now(source.concept_url("A"))["names"] == [kept, added]
+    assert added["uuid"] != first["uuid"]
+    assert source.now(source.concept_url("A"))["names"] == [first, added]
 
     change = bodies.name_update({"name": "Deuxième", "uuid": "other", "name_type": None})
     [(_, changed)] = source.edit(
         lambda draft, repo: concepts.update_entry(draft, repo, "A", "names", added["uuid"], change)
     )
     assert changed == {**added, "name": "Deuxième", "name_type": None}
-    assert source.now(source.concept_url("A"))["names"] == [kept, changed]
+    assert source.now(source.concept_url("A"))["names"] == [first, changed]
 
-    source.edit(lambda draft, repo: concepts.delete_entry(draft, repo, "A", "names", kept["uuid"]))
+    source.edit(lambda draft, repo: concepts.delete_entry(draft, repo, "A", "names", first["uuid"]))
     assert source.now(source.concept_url("A"))["names"] == [changed]
     assert source.now(source.concept_url("A"))["display_name"] == "Deuxième"
     assert len(source.rows(source.concept_url("A"))) == 4
 
 
-def test_an_entry_changed_to_what_it_is_makes_no_version(source):
+def test_an_entry_updated_with_its_own_value_creates_no_version(source):
     [name] = source.concept("A")["names"]
     [((_, changed), entry)] = source.edit(
         lambda draft, repo: concepts.update_entry(
@@ -311,18 +312,18 @@ def test_an_entry_changed_to_what_it_is_makes_no_version(source):
     assert source.rev == 1
 
 
-def test_the_last_name_stays_and_the_last_description_need_not(source):
-    made = source.concept("A", descriptions=[{"description": "x", "locale": "en"}])
+def test_the_last_name_can_not_be_deleted_but_the_last_description_can(source):
+    created = source.concept("A", descriptions=[{"description": "x", "locale": "en"}])
     with refused("names"):
         source.edit(
             lambda draft, repo: concepts.delete_entry(
-                draft, repo, "A", "names", made["names"][0]["uuid"]
+                draft, repo, "A", "names", created["names"][0]["uuid"]
             )
         )
 
     source.edit(
         lambda draft, repo: concepts.delete_entry(
-            draft, repo, "A", "descriptions", made["descriptions"][0]["uuid"]
+            draft, repo, "A", "descriptions", created["descriptions"][0]["uuid"]
         )
     )
 
@@ -340,7 +341,7 @@ def test_an_unknown_entry_is_not_found(source, part):
             source.edit(edit)
 
 
-def test_a_full_list_takes_no_more(source):
+def test_a_full_list_accepts_no_more_entries(source):
     source.concept("A", names=[named(f"n{number}") for number in range(1000)])
     with refused("names"):
         source.edit(lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("x")))
@@ -362,7 +363,7 @@ def test_one_extra_is_set_replaced_and_removed(source):
     assert len(source.rows(source.concept_url("A"))) == 8
 
 
-def test_an_extra_set_to_what_it_is_makes_no_version_and_another_type_does(source):
+def test_setting_an_extra_creates_a_version_only_if_its_value_or_type_changes(source):
     source.concept("A", extras={"k": 1})
     [(_, same)] = source.edit(lambda draft, repo: concepts.set_extra(draft, repo, "A", "k", 1))
     [(_, changed)] = source.edit(lambda draft, repo: concepts.set_extra(draft, repo, "A", "k", 1.0))
@@ -375,7 +376,7 @@ def test_a_missing_extra_is_not_found(source):
         source.edit(lambda draft, repo: concepts.delete_extra(draft, repo, "A", "other"))
 
 
-def test_one_more_extra_may_not_break_the_limit_of_all(source):
+def test_a_new_extra_counts_towards_the_limit_of_all_extras(source):
     source.concept("A", extras={"k": "x" * (2**20 - 100)})
     with refused("extras"):
         source.edit(lambda draft, repo: concepts.set_extra(draft, repo, "A", "more", "x" * 100))
@@ -384,9 +385,7 @@ def test_one_more_extra_may_not_break_the_limit_of_all(source):
 # Limits and several edits at once
 
 
-def test_an_edit_that_is_small_itself_may_not_let_a_concept_grow_over_the_limit(
-    source, monkeypatch
-):
+def test_a_small_edit_can_not_exceed_the_size_limit_of_a_concept(source, monkeypatch):
     monkeypatch.setattr(values, "MAX_ITEM", 3000)
     source.concept("A", "x" * 900)
     with refused("__all__"):
@@ -396,9 +395,9 @@ def test_an_edit_that_is_small_itself_may_not_let_a_concept_grow_over_the_limit(
     assert source.rev == 1
 
 
-def test_a_concept_is_measured_alike_when_it_is_made_and_when_it_is_edited(source, monkeypatch):
+def test_the_size_of_a_concept_is_computed_alike_for_creation_and_update(source, monkeypatch):
     source.concept("A", "x" * 900)
-    # two names of 500 characters, one of which is shown, do not fit
+    # Two names of 500 characters, one of them the display name too, exceed this limit.
     monkeypatch.setattr(values, "MAX_ITEM", 1900)
     names = [named("x" * 500), named("y" * 500)]
 
@@ -412,14 +411,14 @@ def test_a_concept_is_measured_alike_when_it_is_made_and_when_it_is_edited(sourc
     source.change("A", names=names)
 
 
-def test_one_concept_has_at_most_four_megabytes_in_all(source):
+def test_a_concept_has_at_most_four_megabytes(source):
     names = [named("x" * 32_000) for _ in range(129)]
     source.concept("A", names=names)
     with refused("__all__"):
         source.concept("B", names=names[:1] + names)
 
 
-def test_several_edits_of_one_concept_in_a_commit_make_one_version(source):
+def test_several_edits_of_a_concept_in_one_commit_create_one_version(source):
     source.concept("A")
 
     source.edit(
@@ -434,7 +433,7 @@ def test_several_edits_of_one_concept_in_a_commit_make_one_version(source):
     assert first["extras"] == {}
 
 
-def test_a_concept_made_and_changed_in_one_commit_is_one_new_version(source):
+def test_a_concept_created_and_changed_in_one_commit_has_one_version(source):
     source.edit(
         new_concept("A"), change_concept("A", datatype="Text"), change_concept("A", extras={"k": 1})
     )
@@ -444,13 +443,13 @@ def test_a_concept_made_and_changed_in_one_commit_is_one_new_version(source):
     assert source.document["counts"]["concepts"] == 1
 
 
-def test_an_id_is_taken_within_a_commit_too(source):
+def test_an_id_can_not_be_used_twice_in_one_commit(source):
     with refused("__all__", "id"):
         source.edit(new_concept("A"), new_concept("A"))
     assert source.rev == 0
 
 
-def test_a_refused_edit_leaves_no_trace_of_those_beside_it(source):
+def test_a_refused_edit_undoes_the_other_edits_of_its_commit(source):
     source.concept("A")
     with refused("id"):
         source.edit(new_concept("B"), change_concept("A", id="C"))
@@ -458,11 +457,11 @@ def test_a_refused_edit_leaves_no_trace_of_those_beside_it(source):
     assert source.rows(source.concept_url("B")) == []
 
 
-def test_a_whole_that_fails_is_taken_back_and_the_others_go_on(source):
+def test_edits_of_a_failed_block_are_undone_and_the_commit_continues(source):
     source.concept("A")
     outcomes = []
 
-    def each(draft, repo):
+    def edit_in_blocks(draft, repo):
         for edits in (
             [new_concept("B"), change_concept("A", datatype="Text", id="Z")],
             [new_concept("B", "Second"), new_concept("C")],
@@ -475,7 +474,7 @@ def test_a_whole_that_fails_is_taken_back_and_the_others_go_on(source):
             except Invalid:
                 outcomes.append("refused")
 
-    source.edit(each)
+    source.edit(edit_in_blocks)
 
     assert outcomes == ["refused", "done"]
     assert source.now(source.concept_url("B"))["display_name"] == "Second"

@@ -1,6 +1,4 @@
-"""The validation schema OpenMRS in a source: names unique across concepts, lookup lists, and the
-schema set on what is there.
-"""
+"""The validation schema OpenMRS: unique names, lookup lists, and setting it on a source."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +42,7 @@ def retire(concept):
 # Names
 
 
-def test_a_concept_needs_a_fully_specified_name_from_the_first_write_to_the_last(strict):
+def test_a_concept_always_needs_a_fully_specified_name(strict):
     with refused("names"):
         put(strict, "A", named("Glucose"))
     [name] = put(strict, "A", full("Glucose"))["names"]
@@ -103,42 +101,38 @@ def test_a_concept_needs_a_fully_specified_name_from_the_first_write_to_the_last
         pytest.param(full("Glucose"), full("glucose"), False, id="another spelling"),
     ],
 )
-def test_a_name_that_stands_alone_is_carried_by_nobody_else(strict, here, there, conflict):
-    own = {"A": [here], "B": [there]}
-    for concept, names in own.items():
+def test_a_fully_specified_or_preferred_name_is_unique(strict, here, there, conflict):
+    names_of = {"A": [here], "B": [there]}
+    for concept, names in names_of.items():
         if names[0].get("name_type") not in ("FULLY_SPECIFIED", "Fully Specified"):
             names.append(full(f"Full name of {concept}"))
     for first, second in (("A", "B"), ("B", "A")):
-        put(strict, f"first-{first}", *own[first])
+        put(strict, f"first-{first}", *names_of[first])
         if conflict:
             with refused("names") as errors:
-                put(strict, f"second-{second}", *own[second])
+                put(strict, f"second-{second}", *names_of[second])
             assert strict.concept_url(f"first-{first}") in errors["names"][0]
         else:
-            put(strict, f"second-{second}", *own[second])
+            put(strict, f"second-{second}", *names_of[second])
             strict.edit(retire(f"second-{second}"))
         strict.edit(retire(f"first-{first}"))
 
 
-def test_other_sources_are_not_looked_at(store, strict):
+def test_names_of_other_sources_do_not_count(store, strict):
     put(strict, "A", full("Glucose"))
     put(Source(store, "STRICT2", custom_validation_schema="OpenMRS"), "A", full("Glucose"))
 
 
-def test_a_concept_is_not_its_own_rival(strict):
+def test_a_concept_does_not_conflict_with_itself(strict):
     put(strict, "A", full("Glucose"))
-    assert (
-        strict.change("A", names=[full("Glucose", locale_preferred=True), named("Sugar")])[
-            "display_name"
-        ]
-        == "Glucose"
-    )
+    after = strict.change("A", names=[full("Glucose", locale_preferred=True), named("Sugar")])
+    assert after["display_name"] == "Glucose"
     strict.edit(
         change_concept("A", names=[full("Sugar")]), change_concept("A", names=[full("Glucose")])
     )
 
 
-def test_a_name_is_free_when_its_concept_lets_it_go(strict):
+def test_a_name_that_a_concept_no_longer_has_is_free(strict):
     put(strict, "A", full("Glucose"))
     strict.change("A", names=[full("Sugar")])
     put(strict, "B", full("Glucose"))
@@ -146,7 +140,7 @@ def test_a_name_is_free_when_its_concept_lets_it_go(strict):
         strict.change("A", names=[full("Glucose")])
 
 
-def test_a_retired_concept_frees_its_names_and_can_only_come_back_while_they_are_free(strict):
+def test_the_names_of_a_retired_concept_are_free_until_it_is_active_again(strict):
     put(strict, "A", full("Glucose"))
     strict.edit(retire("A"))
     put(strict, "B", full("Glucose"))
@@ -165,7 +159,7 @@ def test_names_are_unique_within_one_commit(strict):
     assert strict.rev == 0
 
 
-def test_names_change_hands_within_one_commit(strict):
+def test_concepts_can_exchange_names_within_one_commit(strict):
     put(strict, "A", full("Glucose"))
     put(strict, "B", full("Sugar"))
 
@@ -185,7 +179,7 @@ def test_names_change_hands_within_one_commit(strict):
         )
 
 
-def test_names_taken_in_an_edit_that_is_taken_back_are_free_again(strict):
+def test_names_of_an_edit_that_is_undone_are_free_again(strict):
     put(strict, "A", full("Glucose"))
 
     def edits(draft, repo):
@@ -222,7 +216,7 @@ def test_of_many_writers_of_one_name_one_succeeds(strict):
 @pytest.fixture
 def lists(store):
     """The lookup lists of the organisation OCL."""
-    made = {}
+    lists = {}
     for source_id, kind, entries in (
         ("Classes", "Concept Class", ["Test", "Drug"]),
         ("Datatypes", "Datatype", ["None", "Numeric"]),
@@ -231,17 +225,17 @@ def lists(store):
         ("Locales", "Locale", ["en", "fr"]),
         ("MapTypes", "MapType", ["SAME-AS", "NARROWER-THAN"]),
     ):
-        made[source_id] = Source(store, source_id, "OCL")
-        made[source_id].edit(
+        lists[source_id] = Source(store, source_id, "OCL")
+        lists[source_id].edit(
             *(
-                new_concept(f"e{place}", entry, concept_class=kind)
-                for place, entry in enumerate(entries)
+                new_concept(f"e{number}", entry, concept_class=kind)
+                for number, entry in enumerate(entries)
             )
         )
-    return made
+    return lists
 
 
-def test_what_is_in_the_lists_is_taken(strict, lists):
+def test_values_in_the_lists_are_accepted(strict, lists):
     names = [
         full("Glucose"),
         named("Gluc", name_type="SHORT"),
@@ -255,7 +249,7 @@ def test_what_is_in_the_lists_is_taken(strict, lists):
     put(strict, "A", *names, concept_class="Drug", datatype="Numeric", descriptions=descriptions)
 
 
-def test_all_that_is_in_no_list_is_told_at_once_by_field(strict, lists):
+def test_all_values_that_are_in_no_list_are_reported_together_by_field(strict, lists):
     descriptions = [{"description": "x", "locale": "en", "description_type": "Rumour"}]
     with refused("concept_class", "data_type", "datatype", "names", "descriptions"):
         put(
@@ -269,12 +263,12 @@ def test_all_that_is_in_no_list_is_told_at_once_by_field(strict, lists):
         )
 
 
-def test_a_source_without_the_schema_is_not_held_to_the_lists(source, lists):
+def test_a_source_without_the_schema_is_not_checked_against_the_lists(source, lists):
     source.concept("A", concept_class="X", datatype="Y")
     source.edit(new_concept("B"), new_mapping("m", "A", "B", map_type="Z"))
 
 
-def test_every_name_of_an_active_entry_counts_from_the_commit_that_brings_it(strict, lists):
+def test_every_name_of_an_active_entry_counts_from_its_commit_on(strict, lists):
     with refused("concept_class"):
         put(strict, "A", full("A"), concept_class="Procedure")
     lists["Classes"].change("e1", names=[named("Drug"), named("Procedure", "fr")])
@@ -286,7 +280,9 @@ def test_every_name_of_an_active_entry_counts_from_the_commit_that_brings_it(str
         put(strict, "B", full("B"), concept_class="Drug")
 
 
-def test_what_is_in_no_list_any_more_can_be_retired_but_not_brought_back(strict, lists):
+def test_an_item_with_a_value_removed_from_its_list_can_be_retired_but_not_reactivated(
+    strict, lists
+):
     put(strict, "A", full("A"), concept_class="Drug")
     put(strict, "B", full("B"))
     strict.edit(new_mapping("m", "A", "B", map_type="NARROWER-THAN"))
@@ -303,13 +299,13 @@ def test_what_is_in_no_list_any_more_can_be_retired_but_not_brought_back(strict,
         strict.remap("m", retired=False)
 
 
-def test_a_list_may_be_held_to_the_schema_and_to_itself(store, lists):
+def test_a_list_can_have_the_schema_and_be_checked_against_itself(store, lists):
     lists["Classes"].update(custom_validation_schema="None")
     classes = lists["Classes"]
     classes.edit(
         *(
-            change_concept(f"e{place}", names=[full(name)])
-            for place, name in enumerate(["Test", "Drug"])
+            change_concept(f"e{number}", names=[full(name)])
+            for number, name in enumerate(["Test", "Drug"])
         )
     )
     classes.update(custom_validation_schema="OpenMRS")
@@ -350,7 +346,7 @@ def test_two_concepts_have_one_active_mapping(joined):
         joined.remap("m", retired=False)
 
 
-def test_a_mapping_does_not_stand_in_its_own_way(joined):
+def test_a_mapping_does_not_conflict_with_itself(joined):
     assert joined.remap("m", map_type="NARROWER-THAN", external_id="x")["version"] == "2"
 
 
@@ -382,7 +378,7 @@ def test_active_mappings_are_unique_within_one_commit(joined):
     joined.edit(change_mapping("n", retired=True), new_mapping("o", "A", "B"))
 
 
-def test_a_map_type_is_in_its_list(joined, lists):
+def test_a_map_type_must_be_in_its_list(joined, lists):
     with refused("map_type"):
         joined.mapping("n", "A", "C", map_type="LOOKS-LIKE")
     with refused("map_type"):
@@ -401,13 +397,13 @@ def failed(source):
     return {entry["mnemonic"]: entry for entry in caught.value.extra["failed_concept_validations"]}
 
 
-def test_a_source_whose_concepts_keep_the_rules_takes_the_schema(source):
+def test_the_schema_can_be_set_when_all_active_concepts_follow_it(source):
     source.edit(
         new_concept("A", names=[full("Glucose")]),
         new_concept("B", names=[full("Sugar")]),
         retire("B"),
     )
-    source.concept("C", retired=True)  # breaks the rules out of sight
+    source.concept("C", retired=True)  # breaks the rules, but is not active
 
     assert (
         source.update(custom_validation_schema="OpenMRS")["custom_validation_schema"] == "OpenMRS"
@@ -422,7 +418,7 @@ def test_a_source_whose_concepts_keep_the_rules_takes_the_schema(source):
         source.change("C", retired=False)
 
 
-def test_a_refused_schema_names_each_concept_that_breaks_it_and_why(source, lists):
+def test_a_refused_schema_lists_each_concept_that_violates_it_with_the_reason(source, lists):
     source.edit(
         new_concept("good", names=[full("Good")]),
         new_concept("bare"),
@@ -448,13 +444,13 @@ def test_a_refused_schema_names_each_concept_that_breaks_it_and_why(source, list
     )
 
 
-def test_every_concept_that_carries_a_name_which_may_be_carried_once_is_named(source):
-    carriers = [
+def test_all_concepts_with_a_name_that_must_be_unique_are_listed(source):
+    same_synonym = [
         new_concept(f"c{number}", names=[full(f"Name {number}"), named("Sugar")])
         for number in range(3)
     ]
     source.edit(
-        *carriers,
+        *same_synonym,
         new_concept("owner", names=[full("Sugar")]),
         new_concept("late", names=[full("Late"), named("Sugar")]),
     )
@@ -462,7 +458,7 @@ def test_every_concept_that_carries_a_name_which_may_be_carried_once_is_named(so
     assert set(failed(source)) == {"c0", "c1", "c2", "owner", "late"}
 
 
-def test_a_refused_schema_names_a_hundred_concepts_and_counts_all(source):
+def test_a_refused_schema_lists_a_hundred_concepts_and_counts_all(source):
     source.edit(
         *(new_concept(f"c{number}") for number in range(130)),
         new_concept("twin", names=[full("Name of c0")]),
@@ -477,24 +473,24 @@ def test_a_refused_schema_names_a_hundred_concepts_and_counts_all(source):
     ]
 
 
-def test_the_check_of_a_schema_keeps_nobody_waiting_and_misses_nothing_written_beside_it(
+def test_the_check_of_a_schema_blocks_no_writer_and_finds_what_is_written_meanwhile(
     source, monkeypatch
 ):
     check, runs = repositories.check_schema, []
 
-    def beside(concepts, lists):
+    def check_and_write(concepts, lists):
         check(concepts, lists)
         if not runs:
             source.concept("late")  # has no fully specified name
         runs.append(1)
 
-    monkeypatch.setattr(repositories, "check_schema", beside)
+    monkeypatch.setattr(repositories, "check_schema", check_and_write)
 
     assert set(failed(source)) == {"late"}
     assert len(runs) == 1
 
 
-def test_a_source_without_the_schema_goes_on_as_before_after_a_refusal(source):
+def test_a_source_works_without_the_schema_after_a_refusal(source):
     source.concept("A")
     failed(source)
 
@@ -507,7 +503,7 @@ def test_a_source_without_the_schema_goes_on_as_before_after_a_refusal(source):
         put(source, "C", full("A"))
 
 
-def test_a_schema_taken_off_and_set_again_checks_what_came_in_between(strict):
+def test_a_schema_that_is_removed_and_set_again_checks_what_was_written_between(strict):
     put(strict, "A", full("Glucose"))
     strict.update(custom_validation_schema=None)
     put(strict, "B", full("Glucose"))
@@ -520,12 +516,10 @@ def test_a_schema_taken_off_and_set_again_checks_what_came_in_between(strict):
         put(strict, "C", full("Sugar"))
 
 
-def test_a_schema_whose_setting_was_interrupted_counts_the_names_of_all_when_it_is_set_again(
-    source, monkeypatch
-):
+def test_a_schema_can_be_set_after_an_interrupted_attempt(source, monkeypatch):
     put(source, "A", full("Glucose"))
     with monkeypatch.context() as patch:
-        patch.setattr(Collection, "bulk_write", lambda *rest, **how: 1 / 0)
+        patch.setattr(Collection, "bulk_write", lambda *args, **options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             source.update(custom_validation_schema="OpenMRS")
 
@@ -541,7 +535,7 @@ def test_setting_the_schema_again_changes_nothing(strict):
     assert strict.update(custom_validation_schema="OpenMRS")["updated_on"] == before
 
 
-def test_a_schema_set_beside_writers_leaves_no_two_concepts_of_one_name(source):
+def test_a_schema_set_while_others_write_leaves_no_two_concepts_with_one_name(source):
     source.edit(
         *(new_concept(f"old{number}", names=[full(f"Old {number}")]) for number in range(50))
     )
@@ -581,10 +575,10 @@ def test_a_schema_set_beside_writers_leaves_no_two_concepts_of_one_name(source):
         rows = source.store.rows.page(
             session, Revision(source.number, source.rev), Slice("concept"), limit=1000
         )
-    shown = [row.header["display"] for row in rows]
-    assert len(shown) == len(set(shown)) >= 50
+    displayed = [row.header["display"] for row in rows]
+    assert len(displayed) == len(set(displayed)) >= 50
     assert all("claims" in row.header for row in rows)
 
 
-def test_a_list_that_is_deleted_while_it_is_looked_up_counts_as_none(store):
+def test_a_list_that_is_deleted_while_it_is_read_counts_as_missing(store):
     assert lookup_names(store, Revision(10**6, 1)) is None

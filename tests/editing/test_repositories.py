@@ -1,4 +1,4 @@
-"""Metadata of repositories, and when a source may be deleted."""
+"""Edits of repositories: metadata, rights within the transaction, deletion."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -32,19 +32,13 @@ def make(store, **fields):
 
 
 def test_a_new_source_has_its_defaults(store):
-    made = make(store)
-    assert (made["full_name"], made["public_access"], made["custom_validation_schema"]) == (
-        "NEW",
-        "View",
-        None,
-    )
-    assert (made["default_locale"], made["supported_locales"]) == ("en", ["en"])
-    assert (made["rev"], made["versions"], made["created_by"], extras_of(made)) == (
-        0,
-        1,
-        "root",
-        None,
-    )
+    repo = make(store)
+    assert repo["full_name"] == "NEW"
+    assert repo["public_access"] == "View"
+    assert repo["custom_validation_schema"] is None
+    assert (repo["default_locale"], repo["supported_locales"]) == ("en", ["en"])
+    assert (repo["rev"], repo["versions"], repo["created_by"]) == (0, 1, "root")
+    assert extras_of(repo) is None
 
 
 @pytest.mark.parametrize(
@@ -63,14 +57,14 @@ def test_supported_locales_default_to_the_default_locale(store, given, locales):
     ("owner", "given", "access"),
     [("None", {}, "None"), ("None", {"public_access": "View"}, "View"), ("Edit", {}, "View")],
 )
-def test_a_source_of_a_private_organisation_starts_private(store, owner, given, access):
+def test_a_source_of_a_private_organisation_is_private_by_default(store, owner, given, access):
     owners.create_org(
         store, bodies.org_create({"id": "Org", "name": "Org", "public_access": owner}), ROOT
     )
     assert Source(store, "NEW", "Org", **given).document["public_access"] == access
 
 
-def test_an_id_is_taken_within_one_owner_and_kind(store, source):
+def test_an_id_is_unique_within_an_owner_and_kind(store, source):
     with refused("__all__", "id"):
         Source(store, "LAB")
     Source(store, "lab")
@@ -83,12 +77,12 @@ def test_an_id_is_taken_within_one_owner_and_kind(store, source):
     )
 
 
-def test_an_owner_that_is_gone_gets_no_source(store):
+def test_an_unknown_owner_is_not_found(store):
     with pytest.raises(NotFound):
         repositories.create(store, "source", "/orgs/Gone/", {"id": "A", "name": "A"}, ROOT)
 
 
-def test_an_update_changes_what_it_names_and_makes_no_revision(source):
+def test_an_update_changes_only_the_given_fields_and_creates_no_revision(source):
     source.concept("A")
     before = source.document
 
@@ -128,20 +122,20 @@ def test_an_update_changes_what_it_names_and_makes_no_revision(source):
         },
     ],
 )
-def test_an_update_that_changes_nothing_leaves_the_time_alone(store, same):
-    made = Source(store, extras={"a": True, "b": 1.0})
-    before = made.document
+def test_an_update_that_changes_nothing_keeps_the_time(store, same):
+    source = Source(store, extras={"a": True, "b": 1.0})
+    before = source.document
 
-    after = made.update(**same)
+    after = source.update(**same)
 
     assert after["updated_on"] == before["updated_on"]
-    assert made.document["at"] == before["at"]
+    assert source.document["at"] == before["at"]
 
 
 @pytest.mark.parametrize("value", [1.0, True, "1"])
 def test_another_type_of_value_in_the_extras_is_a_change(store, value):
-    made = Source(store, extras={"a": 1})
-    assert repr(extras_of(made.update(extras={"a": value}))) == repr({"a": value})
+    source = Source(store, extras={"a": 1})
+    assert repr(extras_of(source.update(extras={"a": value}))) == repr({"a": value})
 
     owners.create_org(
         store, bodies.org_create({"id": "Org", "name": "Org", "extras": {"a": 1}}), ROOT
@@ -151,13 +145,13 @@ def test_another_type_of_value_in_the_extras_is_a_change(store, value):
     )
 
 
-def test_an_emptied_full_name_is_the_name(source):
+def test_the_full_name_defaults_to_the_name(source):
     assert source.update(full_name="Long")["full_name"] == "Long"
     assert source.update(full_name=None)["full_name"] == "LAB"
     assert source.update(name="N", full_name="")["full_name"] == "N"
 
 
-def test_an_id_never_changes(source):
+def test_an_id_can_not_be_changed(source):
     with refused("id"):
         source.update(id="OTHER", name="x")
     assert source.document["name"] == "LAB"
@@ -166,9 +160,9 @@ def test_an_id_never_changes(source):
 def test_one_extra_is_set_replaced_and_removed(store, source):
     repositories.set_extra(store, source.document, "a.b$", {"$": [None]}, ROOT)
     repositories.set_extra(store, source.document, "b", 1, ROOT)
-    moment = source.document["updated_on"]
+    time = source.document["updated_on"]
     repositories.set_extra(store, source.document, "b", 1, ROOT)
-    assert source.document["updated_on"] == moment
+    assert source.document["updated_on"] == time
     repositories.set_extra(store, source.document, "b", 1.0, ROOT)
     assert repr(extras_of(source.document)) == repr({"a.b$": {"$": [None]}, "b": 1.0})
 
@@ -181,7 +175,7 @@ def test_one_extra_is_set_replaced_and_removed(store, source):
         repositories.set_extra(store, source.document, "big", "x" * 2**20, ROOT)
 
 
-def test_two_writers_of_different_extras_lose_none(store, source):
+def test_concurrent_writes_of_different_extras_are_all_stored(store, source):
     document = source.document
     with ThreadPoolExecutor(8) as threads:
         list(
@@ -193,7 +187,7 @@ def test_two_writers_of_different_extras_lose_none(store, source):
     assert extras_of(source.document) == {f"k{number}": number for number in range(24)}
 
 
-def test_an_organisation_is_changed_by_what_is_given(store):
+def test_an_update_of_an_organisation_changes_only_the_given_fields(store):
     owners.create_org(store, bodies.org_create({"id": "Org", "name": "Org", "company": "c"}), ROOT)
     before = store.owners.org("Org")
     assert (
@@ -211,7 +205,7 @@ def test_an_organisation_is_changed_by_what_is_given(store):
         owners.update_org(store, "Nobody", {"name": "x"}, ROOT)
 
 
-# Rights that changed while a request waited
+# Rights that have changed since the request was checked
 
 
 WRITES = {
@@ -236,41 +230,41 @@ DELETIONS = {
 }
 
 
-def kept(store, number):
-    """All that an edit of the repository or its version could change."""
+def stored(store, number):
+    """Return the repository and its versions as stored."""
     return store.repos.by_number(number), store.versions.listing(number, {}, limit=0, skip=0)
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_who_was_let_in_before_a_source_is_closed_changes_no_version_and_no_extra(store, write):
+def test_a_source_that_became_private_meanwhile_is_not_changed(store, write):
     source = Source(store, "NEW", public_access="Edit", extras={"a": 1})
     source.release("v1")
-    as_let_in = source.document
+    as_checked = source.document
     source.update(public_access="None")
-    before = kept(store, source.number)
+    before = stored(store, source.number)
 
     with pytest.raises(Forbidden):
-        write(store, as_let_in, STRANGER)
-    assert kept(store, source.number) == before
+        write(store, as_checked, STRANGER)
+    assert stored(store, source.number) == before
 
 
 @pytest.mark.parametrize(
     "write", [*WRITES.values(), *DELETIONS.values()], ids=[*WRITES, *DELETIONS]
 )
-def test_a_source_that_is_hidden_with_its_owner_meanwhile_is_not_changed(store, write):
+def test_a_source_that_was_hidden_with_its_owner_meanwhile_is_not_changed(store, write):
     source = Source(store, "NEW", extras={"a": 1})
     source.release("v1")
-    as_let_in = source.document
+    as_checked = source.document
     store.repos.edit(source.number, lambda session, head: {"hidden": True}, "root")
-    before = kept(store, source.number)
+    before = stored(store, source.number)
 
     with pytest.raises(NotFound):
-        write(store, as_let_in, MEMBER)
-    assert kept(store, source.number) == before
+        write(store, as_checked, MEMBER)
+    assert stored(store, source.number) == before
 
 
 @pytest.mark.parametrize("write", DELETIONS.values(), ids=DELETIONS)
-def test_a_deletion_asks_for_the_right_itself(store, write):
+def test_a_deletion_checks_the_right_of_the_caller(store, write):
     source = Source(store, "NEW", public_access="Edit")
     source.release("v1")
 
@@ -279,7 +273,7 @@ def test_a_deletion_asks_for_the_right_itself(store, write):
     assert store.versions.by_id(source.number, "v1")
 
 
-def test_who_was_let_in_as_a_member_and_is_none_any_more_creates_no_source(store):
+def test_a_former_member_creates_no_source(store):
     body = bodies.source_create({"id": "NEW", "name": "x"})
 
     with pytest.raises(Forbidden):
@@ -293,7 +287,7 @@ def test_who_was_let_in_as_a_member_and_is_none_any_more_creates_no_source(store
     )
 
 
-def test_who_was_let_in_before_an_organisation_is_closed_does_not_edit_it(store):
+def test_an_organisation_that_became_read_only_meanwhile_is_not_changed(store):
     owners.create_org(
         store, bodies.org_create({"id": "Org", "name": "Org", "public_access": "View"}), ROOT
     )
@@ -306,14 +300,14 @@ def test_who_was_let_in_before_an_organisation_is_closed_does_not_edit_it(store)
 @pytest.mark.parametrize(
     "write", [*WRITES.values(), *DELETIONS.values()], ids=[*WRITES, *DELETIONS]
 )
-def test_who_was_let_in_as_a_member_and_is_none_any_more_changes_no_source(store, write):
+def test_a_former_member_changes_no_source(store, write):
     source = Source(store, "NEW", public_access="View", extras={"a": 1})
     source.release("v1")
-    before = kept(store, source.number)
+    before = stored(store, source.number)
 
     with pytest.raises(Forbidden):
         write(store, source.document, MEMBER)
-    assert kept(store, source.number) == before
+    assert stored(store, source.number) == before
 
 
 MEMBERS_WRITES = {
@@ -326,7 +320,7 @@ MEMBERS_WRITES = {
 
 
 @pytest.mark.parametrize("write", MEMBERS_WRITES.values(), ids=MEMBERS_WRITES)
-def test_who_was_let_in_as_a_member_and_is_none_any_more_changes_no_organisation(store, write):
+def test_a_former_member_changes_no_organisation(store, write):
     users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
     before = store.owners.org("NorthLab")
 
@@ -335,26 +329,26 @@ def test_who_was_let_in_as_a_member_and_is_none_any_more_changes_no_organisation
     assert store.owners.org("NorthLab") == before
 
 
-def test_who_became_a_member_meanwhile_may_write_as_one(store):
+def test_a_user_who_became_a_member_meanwhile_may_write(store):
     users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
-    as_let_in = Caller("amina")
+    as_checked = Caller("amina")
     owners.add_member(store, "NorthLab", "amina", ROOT)
 
-    owners.remove_member(store, "NorthLab", "root", as_let_in)
+    owners.remove_member(store, "NorthLab", "root", as_checked)
     assert store.owners.org("NorthLab")["members"] == ["amina"]
     with refused("__all__"):
-        owners.remove_member(store, "NorthLab", "amina", as_let_in)
+        owners.remove_member(store, "NorthLab", "amina", as_checked)
     owners.remove_member(store, "NorthLab", "amina", ROOT)
 
 
 # Deleting
 
 
-def gone(store, source):
+def is_deleted(store, source):
     return store.repos.by_url(source.url) is None
 
 
-def use_of(store, source):
+def usage_of(store, source):
     with pytest.raises(Invalid) as caught:
         repositories.delete(store, source.document, ROOT)
     assert list(caught.value.errors) == ["__all__"]
@@ -362,36 +356,40 @@ def use_of(store, source):
 
 
 @pytest.mark.parametrize("retired", [False, True])
-def test_a_source_is_kept_while_a_mapping_elsewhere_points_to_it(store, source, other, retired):
+def test_a_source_with_mappings_to_it_in_other_sources_is_not_deleted(
+    store, source, other, retired
+):
     other.concept("X")
     source.concept("A")
     source.mapping("m", "A", other.concept_url("X"), retired=retired)
-    assert use_of(store, other) == {"collections": [], "mappings": [source.mapping_url("m")]}
+    assert usage_of(store, other) == {"collections": [], "mappings": [source.mapping_url("m")]}
 
     source.remap("m", to_concept_url=source.concept("B")["url"])
 
     repositories.delete(store, other.document, ROOT)
-    assert gone(store, other)
+    assert is_deleted(store, other)
 
 
-def test_a_source_is_kept_while_a_mapping_elsewhere_starts_from_it(store, source, other):
+def test_a_source_with_mappings_from_it_in_other_sources_is_not_deleted(store, source, other):
     other.edit(new_concept("X"), new_concept("Y"))
     source.mapping("m", other.concept_url("X"), other.concept_url("Y"))
-    assert use_of(store, other) == {"collections": [], "mappings": [source.mapping_url("m")]}
+    assert usage_of(store, other) == {"collections": [], "mappings": [source.mapping_url("m")]}
 
 
-def test_external_mappings_and_its_own_do_not_keep_a_source(store, source, other):
+def test_external_mappings_and_its_own_do_not_prevent_the_deletion_of_a_source(
+    store, source, other
+):
     other.edit(new_concept("X"), new_concept("Y"), new_mapping("own", "X", "Y"))
     source.concept("A")
     source.mapping("m", "A", to_source_url=other.url, to_concept_code="X")
 
     repositories.delete(store, other.document, ROOT)
 
-    assert gone(store, other)
+    assert is_deleted(store, other)
     assert source.now(source.mapping_url("m"))["to_source_url"] == other.url
 
 
-def test_a_source_whose_url_begins_alike_is_another(store, source, other):
+def test_uses_of_a_source_whose_url_starts_alike_do_not_count(store, source, other):
     longer = Source(store, "REF0")
     longer.concept("X")
     source.concept("A")
@@ -399,10 +397,10 @@ def test_a_source_whose_url_begins_alike_is_another(store, source, other):
 
     repositories.delete(store, other.document, ROOT)
 
-    assert gone(store, other)
+    assert is_deleted(store, other)
 
 
-def test_a_mapping_whose_own_source_was_deleted_keeps_nothing(store, source, other):
+def test_uses_by_a_deleted_source_do_not_count(store, source, other):
     other.concept("X")
     source.concept("A")
     source.mapping("m", "A", other.concept_url("X"))
@@ -410,10 +408,10 @@ def test_a_mapping_whose_own_source_was_deleted_keeps_nothing(store, source, oth
 
     repositories.delete(store, other.document, ROOT)
 
-    assert gone(store, other)
+    assert is_deleted(store, other)
 
 
-def test_a_refusal_names_the_first_twenty_uses(store, source, other):
+def test_a_refused_deletion_lists_the_first_twenty_uses(store, source, other):
     other.concept("X")
     source.edit(*(new_concept(f"c{number}") for number in range(25)))
     source.edit(
@@ -422,12 +420,12 @@ def test_a_refusal_names_the_first_twenty_uses(store, source, other):
             for number in range(25)
         )
     )
-    assert use_of(store, other)["mappings"] == [
+    assert usage_of(store, other)["mappings"] == [
         source.mapping_url(f"m{number:02}") for number in range(20)
     ]
 
 
-def test_a_source_made_again_shares_nothing_with_the_one_before(store, source):
+def test_a_new_source_with_a_deleted_ones_id_is_empty(store, source):
     source.concept("A")
     source.release("v1")
     repositories.delete(store, source.document, ROOT)
@@ -443,10 +441,9 @@ def test_a_source_made_again_shares_nothing_with_the_one_before(store, source):
 
 @pytest.mark.parametrize("concept", ["X", "my-concepts"])
 @pytest.mark.parametrize("change", ["created", "moved"])
-def test_of_a_mapping_and_the_deletion_of_its_target_at_once_only_one_succeeds(
+def test_of_a_mapping_and_the_concurrent_deletion_of_its_target_only_one_succeeds(
     store, source, concept, change
 ):
-    """Some rounds each way round: whichever comes first makes the other impossible."""
     source.edit(new_concept("A"), new_concept("B"))
     outcomes = []
     for number in range(12):
@@ -487,24 +484,20 @@ def test_of_a_mapping_and_the_deletion_of_its_target_at_once_only_one_succeeds(
     ), outcomes
 
 
-# The frozen detail of a release
+# The frozen detail of a version
 
 
-def test_what_is_edited_later_leaves_a_release_as_it_was(source):
+def test_later_edits_do_not_change_a_version(source):
     source.concept("A")
-    made = source.release("v1")
+    released = source.release("v1")
     source.update(name="Later", extras={"a": 1}, default_locale="fr")
     source.change("A", names=[named("Later")])
     source.concept("B")
 
-    kept = source.store.versions.by_id(source.number, "v1")
+    version = source.store.versions.by_id(source.number, "v1")
 
-    assert kept == made
-    frozen = jsonio.loads_own(kept["frozen"])
-    assert (
-        frozen["name"],
-        frozen["default_locale"],
-        frozen["active_concepts"],
-        frozen["versions"],
-    ) == ("LAB", "en", 1, 2)
-    assert kept["counts"]["concepts"] == 1
+    assert version == released
+    frozen = jsonio.loads_own(version["frozen"])
+    assert (frozen["name"], frozen["default_locale"]) == ("LAB", "en")
+    assert (frozen["active_concepts"], frozen["versions"]) == (1, 2)
+    assert version["counts"]["concepts"] == 1

@@ -1,4 +1,4 @@
-"""Releases: what they keep, how they follow each other, and when their export has to be made anew."""
+"""Versions: their content, their links, and when their export must be built again."""
 
 import pytest
 
@@ -25,34 +25,31 @@ def links(source, *versions):
     return {version: stored(source, version)["previous_version"] for version in versions}
 
 
-def test_a_version_is_the_state_of_head_at_its_creation(store):
+def test_a_version_has_the_state_of_head_at_its_creation(store):
     source = Source(store, external_id="e", extras={"k": 1})
     source.concept("A")
 
-    made = source.release("v1", description="First", released=True)
+    version = source.release("v1", description="First", released=True)
 
-    assert made == stored(source, "v1")
-    assert (made["rev"], made["released"], made["retired"], made["description"]) == (
-        1,
-        True,
-        False,
-        "First",
-    )
-    assert (extras_of(made), made["version_external_id"], made["edition"]) == ({"k": 1}, None, 1)
-    assert made["counts"]["active_concepts"] == 1
-    assert made["content_at"] == source.document["content_at"] < made["created_on"]
+    assert version == stored(source, "v1")
+    assert (version["rev"], version["description"]) == (1, "First")
+    assert (version["released"], version["retired"]) == (True, False)
+    assert extras_of(version) == {"k": 1}
+    assert (version["version_external_id"], version["edition"]) == (None, 1)
+    assert version["counts"]["active_concepts"] == 1
+    assert version["content_at"] == source.document["content_at"] < version["created_on"]
     assert source.document["versions"] == 2
 
 
-def test_versions_in_the_same_state_have_growing_times(source):
+def test_versions_of_the_same_revision_have_increasing_times(source):
     source.concept("A")
-    moments = [source.release(f"v{number}")["created_on"] for number in range(5)]
-    assert sorted(set(moments)) == moments
+    times = [source.release(f"v{number}")["created_on"] for number in range(5)]
+    assert sorted(set(times)) == times
     source.concept("B")
-    assert source.document["content_at"] > moments[-1]
+    assert source.document["content_at"] > times[-1]
 
 
-def test_a_version_follows_the_newest_one_unless_told_otherwise(source):
+def test_a_version_follows_the_newest_one_by_default(source):
     source.release("v1")
     source.release("v2", released=True)
     source.release("v3")
@@ -71,23 +68,25 @@ def test_a_version_follows_the_newest_one_unless_told_otherwise(source):
 
 
 @pytest.mark.parametrize(
-    ("field", "spoken"),
+    ("field", "label"),
     [("previous_version", "previousVersion"), ("parent_version", "parentVersion")],
 )
 @pytest.mark.parametrize("other", ["nope", "v2", "HEAD", "v1 "])
-def test_a_link_leads_to_another_version_that_is_there(store, source, field, spoken, other):
+def test_a_linked_version_must_exist_and_differ_from_the_version(
+    store, source, field, label, other
+):
     source.release("v1")
     Source(store, "ELSE").release("nope")
-    with refused(field, spoken):
+    with refused(field, label):
         source.release("v2", **{field: other})
     assert stored(source, "v2") is None
     source.release("v2")
-    with refused(field, spoken):
+    with refused(field, label):
         edit(source, "v2", **{field: other})
     assert edit(source, "v2", **{field: "v1"})[0][field] == "v1"
 
 
-def test_an_id_is_taken_by_one_version_of_the_repository(store, source):
+def test_a_version_id_is_unique_within_its_repository(store, source):
     source.release("v1")
     with pytest.raises(VersionExists):
         source.release("v1")
@@ -95,7 +94,7 @@ def test_an_id_is_taken_by_one_version_of_the_repository(store, source):
     assert source.document["versions"] == 2
 
 
-def test_deleting_a_version_moves_its_followers_and_their_exports(source):
+def test_deleting_a_version_relinks_its_followers_and_outdates_their_exports(source):
     for version in ("v1", "v2", "v3"):
         source.release(version, **({"parent_version": "v1"} if version == "v3" else {}))
     source.release("v4", previous_version="v2", parent_version="v2")
@@ -114,7 +113,7 @@ def test_deleting_a_version_moves_its_followers_and_their_exports(source):
         source.store.versions.delete(source.number, "v1")
 
 
-def test_deleting_a_version_out_of_a_circle_leaves_nobody_following_itself(source):
+def test_deleting_a_version_from_a_circle_leaves_no_version_following_itself(source):
     source.release("v1")
     source.release("v2")
     source.release("v3", previous_version="v2")
@@ -126,7 +125,7 @@ def test_deleting_a_version_out_of_a_circle_leaves_nobody_following_itself(sourc
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "expected"),
     [
         ({}, None),
         ({"external_id": "repo's"}, None),
@@ -136,16 +135,16 @@ def test_deleting_a_version_out_of_a_circle_leaves_nobody_following_itself(sourc
         ({"version_external_id": "repo's", "external_id": "repo's"}, "repo's"),
     ],
 )
-def test_the_alias_of_the_external_id_counts_where_it_is_alone_and_not_the_repositorys(
-    store, given, kept
+def test_the_alias_of_the_external_id_counts_if_it_is_alone_and_not_the_repositorys(
+    store, given, expected
 ):
     source = Source(store, external_id="repo's")
-    assert source.release("v1", **given)["version_external_id"] == kept
+    assert source.release("v1", **given)["version_external_id"] == expected
     source.release("v2")
-    assert edit(source, "v2", **given)[0]["version_external_id"] == kept
+    assert edit(source, "v2", **given)[0]["version_external_id"] == expected
 
 
-def test_the_alias_is_compared_with_the_external_id_that_the_version_shows(store):
+def test_the_alias_is_compared_with_the_external_id_in_the_version(store):
     source = Source(store, external_id="old")
     source.release("v1", version_external_id="mine")
     source.update(external_id="new")
@@ -174,9 +173,9 @@ def test_an_edit_that_changes_nothing_keeps_the_export(source, same):
     source.release("v1", description="d", extras={"a": 2, "b": 1})
     before = stored(source, "v1")
 
-    after, anew = edit(source, "v1", **same)
+    after, outdated = edit(source, "v1", **same)
 
-    assert not anew
+    assert not outdated
     assert (after["edition"], after["updated_on"]) == (before["edition"], before["updated_on"])
     assert stored(source, "v1") == before
 
@@ -195,13 +194,13 @@ def test_an_edit_that_changes_nothing_keeps_the_export(source, same):
         {"parent_version": "v0"},
     ],
 )
-def test_an_edit_that_changes_something_makes_the_export_anew(source, change):
+def test_an_edit_that_changes_something_outdates_the_export(source, change):
     source.release("v0")
     before = source.release("v1", description="d", extras={"a": 2})
 
-    after, anew = edit(source, "v1", **change)
+    after, outdated = edit(source, "v1", **change)
 
-    assert anew
+    assert outdated
     assert (after["edition"], after["updated_by"]) == (2, "root")
     found = stored(source, "v1")
     assert {key: found[key] for key in after} == {**after, "touched": found["touched"]}
@@ -210,7 +209,7 @@ def test_an_edit_that_changes_something_makes_the_export_anew(source, change):
     }
 
 
-def test_an_id_never_changes(source):
+def test_an_id_can_not_be_changed(source):
     source.release("v1")
     with refused("id"):
         edit(source, "v1", id="v2", released=True)
@@ -219,13 +218,13 @@ def test_an_id_never_changes(source):
         edit(source, "v2", released=True)
 
 
-def test_extras_of_a_version_are_its_own(store):
+def test_a_version_has_its_own_extras(store):
     source = Source(store, extras={"k": 1})
     source.release("v1")
     source.release("v2", extras=None)
-    _, anew = repositories.set_version_extra(store, source.document, "v1", "a.b", [0], ROOT)
-    _, again = repositories.set_version_extra(store, source.document, "v1", "a.b", [0], ROOT)
-    assert (anew, again) == (True, False)
+    _, first = repositories.set_version_extra(store, source.document, "v1", "a.b", [0], ROOT)
+    _, second = repositories.set_version_extra(store, source.document, "v1", "a.b", [0], ROOT)
+    assert (first, second) == (True, False)
     repositories.delete_version_extra(store, source.document, "v1", "k", ROOT)
 
     assert extras_of(stored(source, "v1")) == {"a.b": [0]}
@@ -237,7 +236,7 @@ def test_extras_of_a_version_are_its_own(store):
         repositories.set_version_extra(store, source.document, "v1", "big", "x" * 2**20, ROOT)
 
 
-def test_a_frozen_detail_is_what_the_source_showed(store):
+def test_the_frozen_detail_is_that_of_the_source(store):
     source = Source(
         store, supported_locales="en,fr", website="https://terms.example.org/", extras={"$k": 1}
     )
@@ -257,26 +256,26 @@ def test_a_frozen_detail_is_what_the_source_showed(store):
 
 
 @pytest.mark.parametrize("field", ["previous_version", "parent_version"])
-def test_a_version_that_another_is_being_linked_to_is_not_deleted_meanwhile(
+def test_a_version_can_not_be_deleted_while_another_is_being_linked_to_it(
     source, prepared_mongo_url, monkeypatch, field
 ):
     for version in ("v1", "v2", "v3"):
         source.release(version)
-    hasty = Store(
+    impatient = Store(
         Database(prepared_mongo_url, patience=0.05, client=source.store.database.client), KEY
     )
     real, refusals = repositories.check_links, []
 
-    def check_and_delete(*how):
-        real(*how)
+    def check_and_delete(*args):
+        real(*args)
         if not refusals:
             with pytest.raises(RepositoryBusy) as refused:
-                hasty.versions.delete(source.number, "v1")
+                impatient.versions.delete(source.number, "v1")
             refusals.append(refused.value)
 
     monkeypatch.setattr(repositories, "check_links", check_and_delete)
     edit(source, "v3", **{field: "v1"})
 
     assert stored(source, "v3")[field] == "v1"
-    hasty.versions.delete(source.number, "v1")
+    impatient.versions.delete(source.number, "v1")
     assert stored(source, "v3")[field] is None
