@@ -56,7 +56,7 @@ def _apply_one(draft: Draft, line: Line, update_if_exists: bool) -> Result:
         with draft.whole():
             repo = draft.repo(line.parent)
             if repo is None or repo["kind"] != "source" or not may(draft.caller, "read", repo):
-                raise NotFound(f"there is no source {line.parent}")
+                raise NotFound(f"source {line.parent} not found")
             need(draft.caller, "write", repo)
             if line.type == "Concept":
                 return _concept(draft, repo, line, update_if_exists)
@@ -159,8 +159,8 @@ def _write_mapping(
     if what == "create":
         if item.missing:
             return "invalid", url
-        made, _ = mappings.create(draft, repo, _body(item.create))
-        return "created", made.url
+        created, _ = mappings.create(draft, repo, _body(item.create))
+        return "created", created.url
     if what not in ("update", "delete"):
         return what, url  # type: ignore[return-value]
     assert url is not None  # it exists
@@ -195,15 +195,11 @@ def messages(outcome: str, line: Line) -> Mapping[str, list[str]] | None:
     if outcome == "exists":
         return {
             "__all__": [
-                f"{noun} {line.url} exists already" if line.url else f"such a {noun} exists already"
+                f"{noun} {line.url} exists already" if line.url else f"this {noun} exists already"
             ]
         }
     if outcome == "not_found":
-        return {
-            "__all__": [
-                f"there is no {noun} {line.url}" if line.url else f"there is no such {noun}"
-            ]
-        }
+        return {"__all__": [f"{noun} {line.url} not found" if line.url else f"{noun} not found"]}
     return None
 
 

@@ -81,8 +81,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item of a line. Its body is checked for creation and for update, since only the store
-    knows which one is needed.
+    """An item of a line.
+
+    Its body is checked for creation and for update, since only the store knows which one is needed.
     """
 
     id: str | None  # None: a mapping that is found by its key, or gets a new id
@@ -172,7 +173,9 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
     """Parse and check one line."""
     blank = Line(number, len(raw), None, ACTIONS[0])
     if len(raw) > MAX_LINE:
-        return _settled(blank, "invalid", {"__all__": [f"a line may have {MAX_LINE} bytes"]})
+        return _settled(
+            blank, "invalid", {"__all__": [f"a line may have at most {MAX_LINE} bytes"]}
+        )
     try:
         given = jsonio.object_of(raw)
     except Invalid as error:
@@ -185,7 +188,7 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
     chosen = action.upper() if isinstance(action, str) else ""
     line = Line(number, len(raw), kind or str(named)[:80], chosen[:80])
     if kind is None:
-        return _settled(line, "unknown", {"type": [f"there is no type {str(named)[:80]}"]})
+        return _settled(line, "unknown", {"type": [f"unknown type {str(named)[:80]}"]})
     if chosen not in ACTIONS:
         return _settled(line, "invalid", {"__action": [f"must be one of {', '.join(ACTIONS)}"]})
     if chosen == "SKIP":
@@ -279,7 +282,7 @@ def _inner(given: Json, concept_url: str | None) -> tuple[Item, ...]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise Invalid.field("mappings", "must be a list of objects")
     if len(entries) > MAX_MAPPINGS:
-        raise Invalid.field("mappings", f"may have {MAX_MAPPINGS} entries")
+        raise Invalid.field("mappings", f"may have at most {MAX_MAPPINGS} entries")
     items = []
     for position, entry in enumerate(entries):
         start = entry.get("from_concept_url") or concept_url

@@ -108,7 +108,7 @@ def _version(
 ) -> Result:
     source = _readable(caller, store.repos.by_url(line.parent))
     if source is None:
-        raise NotFound(f"there is no source {line.parent}")
+        raise NotFound(f"source {line.parent} not found")
     version = store.versions.by_id(source["_id"], str(item.id))
     what = verb(line.action, version is not None, update_if_exists)
     if what == "create":
@@ -146,7 +146,7 @@ def _check_owner(store: Store, caller: Caller, url: str) -> None:
         found["active"] if owners_of_kind == "users" else may(caller, "read org", found)
     )
     if not found or not known:
-        raise NotFound(f"there is no owner {url}")
+        raise NotFound(f"owner {url} not found")
 
 
 def _body(checked: Json | Invalid) -> Json:

@@ -1,4 +1,4 @@
-"""A store of its own, and the shortest way to run an import on it."""
+"""An empty store, and a helper that runs imports on it."""
 
 import os
 from collections import Counter
@@ -25,31 +25,31 @@ START = (
 
 
 class Imports:
-    """Runs imports and tells what became of their lines."""
+    """Runs imports, and keeps the report and results of the last one."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.tasks = 0
 
     def run(self, *lines, caller=ROOT, task=None, **options):
-        """Import lines given as objects or bytes; the report, with `results` beside it."""
+        """Import lines given as objects or bytes, and return the report. Sets `results`."""
         self.tasks += 1
         raw = [line if isinstance(line, bytes) else jsonio.dumps(line) for line in lines]
         self.report = run(self.store, caller, raw, Options(**options), task or f"task{self.tasks}")
         self.results = list(self.store.tasks.results(self.report.task))
         return self.report
 
-    def outcomes(self, *lines, **how):
-        self.run(*lines, **how)
+    def outcomes(self, *lines, **options):
+        self.run(*lines, **options)
         return [result["outcome"] for result in self.results]
 
     def rows(self, repo_url=LAB, living=True):
-        """The bodies of the repository's rows, in commit order."""
+        """Return the bodies of the repository's rows, in commit order."""
         number = self.store.repos.by_url(repo_url)["_id"]
-        asked = {"repo": number, **({"to_rev": LIVE} if living else {})}
+        query = {"repo": number, **({"to_rev": LIVE} if living else {})}
         return [
             jsonio.loads_own(row["body"])
-            for row in self.store.database.rows.find(asked).sort([("from_rev", 1), ("url", 1)])
+            for row in self.store.database.rows.find(query).sort([("from_rev", 1), ("url", 1)])
         ]
 
     def revisions(self, repo_url=LAB):
@@ -82,7 +82,7 @@ def ciel():
     """The lines of the CIEL sample: concepts and mappings."""
     folder = os.environ.get("OCL_TEST_DATA")
     if not folder:
-        pytest.skip("OCL_TEST_DATA is unset: the CIEL sample is not there")
+        pytest.skip("OCL_TEST_DATA, the folder of the CIEL sample, is not set")
     return [
         Path(folder, f"ciel_{kind}_2019.jsonl").read_bytes().splitlines()
         for kind in ("concepts", "mappings")

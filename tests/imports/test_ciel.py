@@ -1,4 +1,4 @@
-"""The CIEL sample: a real file with real gaps, every line accounted for."""
+"""Import of the CIEL sample, a real file with missing targets."""
 
 import pytest
 
@@ -10,10 +10,8 @@ pytestmark = pytest.mark.servers
 CIEL = "/orgs/CIEL/sources/CIEL/"
 
 
-def places(mappings):
-    """Lines of the organisations and sources that the mappings name, as an importer's user would
-    write them.
-    """
+def owners_and_sources(mappings):
+    """Yield lines of the organisations and sources that the mappings refer to."""
     named = {source for line in mappings if (source := jsonio.loads_own(line).get("to_source_url"))}
     named |= {
         found.repo
@@ -21,14 +19,14 @@ def places(mappings):
         if (found := urls.item(jsonio.loads_own(line).get("to_concept_url") or "/"))
     }
     for url in sorted({urls.repo(source) for source in named} | {CIEL}):
-        there = urls.parts(url)
-        yield {"type": "Organization", "id": there.owner, "name": there.owner}
-        yield {"type": "Source", "owner": there.owner, "id": there.id, "name": there.id}
+        parts = urls.parts(url)
+        yield {"type": "Organization", "id": parts.owner, "name": parts.owner}
+        yield {"type": "Source", "owner": parts.owner, "id": parts.id, "name": parts.id}
 
 
-def test_every_line_of_the_sample_is_accounted_for_and_a_second_load_changes_nothing(imports, ciel):
+def test_every_line_of_the_sample_has_an_outcome_and_a_second_import_changes_nothing(imports, ciel):
     concepts, mappings = ciel
-    imports.run(*places(mappings))
+    imports.run(*owners_and_sources(mappings))
     assert set(counted(imports.results)) <= {"created", "unchanged"}
 
     imports.run(*concepts, type="concept", source=CIEL)
@@ -49,9 +47,9 @@ def test_every_line_of_the_sample_is_accounted_for_and_a_second_load_changes_not
     assert imports.revisions(CIEL) == revision
 
 
-def test_what_is_stored_is_what_the_sample_says(imports, ciel):
+def test_stored_concepts_are_equal_to_those_of_the_sample(imports, ciel):
     concepts, mappings = ciel
-    imports.run(*places(mappings))
+    imports.run(*owners_and_sources(mappings))
     imports.run(*concepts, type="concept", source=CIEL)
     stored = {row["id"]: row for row in imports.rows(CIEL)}
     for line in concepts:
@@ -60,6 +58,6 @@ def test_what_is_stored_is_what_the_sample_says(imports, ciel):
         for field in ("external_id", "concept_class", "datatype", "retired", "extras"):
             assert row[field] == given[field]
         for part in ("names", "descriptions"):
-            for entry, told in zip(row[part], given[part], strict=True):
-                assert {name: entry[name] for name in told} == told
+            for entry, expected in zip(row[part], given[part], strict=True):
+                assert {name: entry[name] for name in expected} == expected
     assert stored == {}

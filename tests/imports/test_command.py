@@ -1,4 +1,4 @@
-"""The command line on a real database: what it prints, and what kill -9 leaves behind."""
+"""The import command on a real database: its output, and its behaviour after kill -9."""
 
 import json
 import os
@@ -60,13 +60,13 @@ def test_a_load_prints_its_counts_and_refusals_and_writes_its_report(small, mong
     assert done.returncode == 0, done.stderr
     assert "7 processed: 6 created, 1 failed" in text
     assert "import: 7 of 7, " in text
-    assert "line 7: failed: to_concept_url: there is no concept" in text
+    assert f"line 7: failed: to_concept_url: concept {LAB}concepts/9/ not found" in text
     report = [json.loads(line) for line in (tmp_path / "report").read_bytes().splitlines()]
     assert [entry["line"] for entry in report] == list(range(1, 8))
     assert "6 unchanged" in load(small, mongo_url=mongo_url).stdout.decode()
 
 
-def test_a_report_that_can_not_be_written_is_told_before_anything_is_loaded(
+def test_a_report_that_can_not_be_written_fails_before_anything_is_imported(
     small, mongo_url, tmp_path
 ):
     done = load(small, "--report", str(tmp_path / "nowhere" / "report"), mongo_url=mongo_url)
@@ -75,7 +75,7 @@ def test_a_report_that_can_not_be_written_is_told_before_anything_is_loaded(
     assert "6 created" in load(small, mongo_url=mongo_url).stdout.decode()
 
 
-def test_standard_input_is_read_and_known_again(mongo_url):
+def test_lines_are_read_from_standard_input(mongo_url):
     given = b"".join(jsonio.dumps(line) + b"\n" for line in [*START, concept(1)])
     assert b"4 created" in load("-", mongo_url=mongo_url, given=given).stdout
     bare = jsonio.dumps(
@@ -101,21 +101,21 @@ def test_standard_input_is_read_and_known_again(mongo_url):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["no-such-file.jsonl"], "no-such-file.jsonl"),
         (["-", "--source", "/orgs/"], "--source"),
         (["."], "directory"),
     ],
 )
-def test_what_can_not_be_read_is_one_clear_line(arguments, told, mongo_url):
+def test_a_bad_argument_prints_one_line(arguments, text, mongo_url):
     done = load(*arguments, mongo_url=mongo_url, given=b"")
     assert done.returncode == 1
-    assert told in done.stderr.decode()
+    assert text in done.stderr.decode()
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_database_that_can_not_be_reached_is_one_clear_line(small):
+def test_a_database_that_can_not_be_reached_prints_one_line(small):
     done = load(
         small, mongo_url="mongodb://127.0.0.1:9/none?replicaSet=rs0&serverSelectionTimeoutMS=300"
     )
@@ -137,16 +137,16 @@ def read_store(mongo_url):
 
 
 @pytest.fixture
-def looked_after(mongo_url):
-    """A worker looks for the transactions of killed processes, which hold up others for a minute."""
+def transactions_ended(mongo_url):
+    """End transactions of killed processes as a worker does; they block others for a minute."""
     database, ended = Database(mongo_url), threading.Event()
 
-    def look():
+    def end_abandoned():
         abandoned = Abandoned(database)
         while not ended.wait(0.5):
             abandoned.end(idle=2.0)
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=end_abandoned)
     thread.start()
     yield
     ended.set()
@@ -155,11 +155,11 @@ def looked_after(mongo_url):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("looked_after")
-def test_an_import_killed_again_and_again_goes_on_without_duplicates(mongo_url, tmp_path):
+@pytest.mark.usefixtures("transactions_ended")
+def test_an_import_that_is_killed_several_times_continues_without_duplicates(mongo_url, tmp_path):
     file, report = write(tmp_path / "many.jsonl", MANY), tmp_path / "report"
     store = read_store(mongo_url)
-    # lines that the task has handled when the process is killed
+    # The number of handled lines at which the process is killed.
     for after in (1, 2000, 2001, 5000, 7000):
         process = subprocess.Popen(
             **command(file, mongo_url=mongo_url), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -187,7 +187,7 @@ def own_folder():
 
 
 @pytest.mark.slow
-def test_a_load_goes_on_when_the_database_is_killed_and_started_again(own_folder, tmp_path):
+def test_an_import_survives_a_restart_of_the_database(own_folder, tmp_path):
     server = start_mongod(own_folder)
     url = database_url(server, "load")
     store = read_store(url)
@@ -207,11 +207,11 @@ def test_a_load_goes_on_when_the_database_is_killed_and_started_again(own_folder
             assert load(file, "--report", str(report), mongo_url=url).returncode == 0
         results = [json.loads(line) for line in report.read_bytes().splitlines()]
         assert [result["line"] for result in results] == list(range(1, len(MANY) + 1))
-        said = {result["url"] for result in results[3:] if result["outcome"] == "created"}
-        assert said == {
+        created = {result["url"] for result in results[3:] if result["outcome"] == "created"}
+        assert created == {
             row["url"] for row in store.database.rows.find({"to_rev": LIVE}, {"url": 1})
         }
-        assert len(said) == len(MANY) - 3
+        assert len(created) == len(MANY) - 3
         check_repository(store, store.repos.by_url(LAB)["_id"])
     finally:
         process.kill()
@@ -233,7 +233,7 @@ def wait_for(condition, seconds=60.0):
         pause.wait(0.002)
 
 
-def test_a_second_run_takes_over_from_one_that_still_works(store):
+def test_a_second_run_of_a_task_replaces_the_first(store):
     imports = Imports(store)
     imports.run(*START)
     begun = store.tasks.begin("shared", "root")

@@ -1,4 +1,4 @@
-"""How lines are read and put into batches, without a store."""
+"""Reading lines and grouping them into batches, without a store."""
 
 import io
 
@@ -44,13 +44,13 @@ def settled(given, **options):
         (concept(1, mappings=[{"from_concept_url": f"{LAB}concepts/2/"}]), "failed", {"mappings"}),
     ],
 )
-def test_what_is_wrong_with_a_line_alone_is_its_outcome(given, outcome, fields):
+def test_an_error_of_a_line_that_needs_no_store_is_its_outcome(given, outcome, fields):
     assert settled(given) == (outcome, fields)
 
 
-@pytest.mark.parametrize("spoken", ["Concept", "concept", "CONCEPT", " concept "])
-def test_a_type_is_known_in_any_case(spoken):
-    assert line({**concept(1), "type": spoken}).type == "Concept"
+@pytest.mark.parametrize("spelling", ["Concept", "concept", "CONCEPT", " concept "])
+def test_types_are_case_insensitive(spelling):
+    assert line({**concept(1), "type": spelling}).type == "Concept"
 
 
 def test_integer_ids_are_read_as_their_decimal_text():
@@ -59,7 +59,7 @@ def test_integer_ids_are_read_as_their_decimal_text():
     assert settled({**concept(1), "id": True}) == ("failed", {"id"})
 
 
-def test_type_and_source_are_filled_in_only_where_a_line_lacks_them():
+def test_default_type_and_source_apply_only_to_lines_without_them():
     bare = {"id": 1, "concept_class": "Test", "names": [{"name": "x", "locale": "en"}]}
     assert line(bare, type="concept", source=LAB).url == f"{LAB}concepts/1/"
     assert (
@@ -86,17 +86,17 @@ def test_type_and_source_are_filled_in_only_where_a_line_lacks_them():
     )
 
 
-def test_blank_lines_are_passed_over_and_keep_their_number():
+def test_blank_lines_are_skipped_but_numbered():
     raw = [b"\n", b"  \t\r\n", jsonio.dumps(concept(1)), b""]
     assert [line.number for line in read(enumerate(raw, 1), Options())] == [3]
 
 
-def test_a_line_that_is_too_long_is_refused_without_being_held():
+def test_a_line_that_is_too_long_is_cut_while_reading():
     stream = io.BytesIO(b"short\n" + b"x" * 100 + b"\nlast")
     assert list(split(stream, longest=10)) == [b"short\n", b"x" * 11, b"last"]
 
 
-def test_a_byte_order_mark_before_the_first_line_is_left_out():
+def test_a_byte_order_mark_before_the_first_line_is_removed():
     mark = b"\xef\xbb\xbf"
     assert list(split(io.BytesIO(mark + b"{}\r\n" + mark + b"{}"))) == [b"{}\r\n", mark + b"{}"]
     assert list(read(enumerate(split(io.BytesIO(mark)), 1), Options())) == []
@@ -108,11 +108,11 @@ def test_a_line_over_the_limit_is_invalid(monkeypatch):
 
 
 def batched(*given):
-    numbered = enumerate((jsonio.dumps(one) for one in given), 1)
+    numbered = enumerate(map(jsonio.dumps, given), 1)
     return [[line.number for line in batch] for batch in run.batches(read(numbered, Options()))]
 
 
-def test_a_batch_is_cut_before_a_second_line_for_the_same_item():
+def test_a_batch_ends_before_a_second_line_for_the_same_item():
     assert batched(concept(1), concept(2), concept(1), concept(3)) == [[1, 2], [3, 4]]
     assert batched(mapping(1, 2), mapping(2, 1), mapping(1, 2, id="m")) == [[1, 2], [3]]
     assert batched(mapping(1, 2, id="m"), mapping(1, 3, id="m")) == [[1], [2]]
@@ -120,11 +120,11 @@ def test_a_batch_is_cut_before_a_second_line_for_the_same_item():
     assert batched(concept(1, mappings=own), mapping(1, 2)) == [[1], [2]]
 
 
-def test_the_same_id_in_two_sources_is_two_items():
+def test_equal_ids_in_two_sources_are_different_items():
     assert batched(concept(1), concept(1, source=REF), concept(2)) == [[1, 2, 3]]
 
 
-def test_a_batch_is_cut_at_its_rows_and_bytes(monkeypatch):
+def test_a_batch_has_a_limit_of_rows_and_bytes(monkeypatch):
     monkeypatch.setattr(run, "BATCH_ROWS", 3)
     own = [
         {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/{number}/"} for number in (8, 9)
@@ -138,7 +138,7 @@ def test_a_batch_is_cut_at_its_rows_and_bytes(monkeypatch):
     assert batched(*(concept(number) for number in range(1, 6))) == [[1, 2], [3, 4], [5]]
 
 
-def test_organisations_sources_and_versions_stand_alone():
+def test_organisations_sources_and_versions_have_their_own_batches():
     version = {"type": "Source Version", "source_url": LAB, "id": "v1"}
     assert batched(concept(1), version, concept(2)) == [[1], [2], [3]]
 

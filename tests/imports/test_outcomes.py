@@ -1,4 +1,4 @@
-"""Each line has exactly one outcome of the contract, and leaves what it says."""
+"""The outcomes of lines, and what each of them stores."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,10 +10,11 @@ from tests.imports.conftest import LAB, REF, START, concept, counted, mapping
 
 pytestmark = pytest.mark.servers
 
-NOBODY = Caller("amina")
+OTHER = Caller("amina")
+"""A user without rights on the sources of these tests."""
 
 
-def test_everything_is_created_once_and_unchanged_after(lab):
+def test_a_second_import_of_the_same_lines_changes_nothing(lab):
     given = [
         concept(1),
         concept(2),
@@ -41,7 +42,7 @@ def test_a_changed_line_updates_its_item(lab):
     assert lab.store.repos.by_url(LAB)["description"] == "Laboratory"
 
 
-def test_what_is_there_already_stays_without_update_if_exists(lab):
+def test_existing_items_are_not_changed_without_update_if_exists(lab):
     version = {"type": "Source Version", "source_url": LAB, "id": "v1"}
     lab.run(concept(1), concept(2), mapping(1, 2), version)
     changed = [
@@ -81,12 +82,12 @@ def test_each_action_does_what_it_says(lab):
 def test_deleting_a_mapping_retires_it_and_deleting_a_version_or_source_removes_it(lab):
     version = {"type": "Source Version", "source_url": LAB, "id": "v1"}
     lab.run(concept(1), concept(2), mapping(1, 2), version)
-    gone = [
+    deletions = [
         {**line, "__action": "DELETE"}
         for line in (mapping(1, 2), version, START[1])
         for _ in range(2)
     ]
-    assert lab.outcomes(*gone) == [
+    assert lab.outcomes(*deletions) == [
         "deleted",
         "unchanged",
         "deleted",
@@ -99,7 +100,7 @@ def test_deleting_a_mapping_retires_it_and_deleting_a_version_or_source_removes_
     assert lab.store.repos.by_url(REF) is None
 
 
-def test_lines_after_their_source_was_deleted_or_made_again_go_where_it_is_then(lab):
+def test_lines_after_the_deletion_of_their_source_are_for_the_new_source_of_that_id(lab):
     deleted = {**START[1], "__action": "DELETE"}
     given = [concept(1), deleted, concept(2), START[1], concept(3), concept(3)]
     assert lab.outcomes(*given) == [
@@ -113,7 +114,7 @@ def test_lines_after_their_source_was_deleted_or_made_again_go_where_it_is_then(
     assert [row["id"] for row in lab.rows()] == ["3"]
 
 
-def test_a_line_that_lacks_what_a_new_item_needs_is_invalid_and_a_wrong_value_failed(lab):
+def test_a_line_without_a_required_field_is_invalid_and_one_with_a_wrong_value_failed(lab):
     given = [
         {"type": "Concept", "source_url": LAB, "id": "1"},
         {"type": "Concept", "source_url": LAB, "id": "1", "concept_class": "Test", "names": []},
@@ -138,7 +139,7 @@ def test_a_line_that_lacks_what_a_new_item_needs_is_invalid_and_a_wrong_value_fa
     assert lab.rows() == []
 
 
-def test_a_partial_line_updates_what_is_there(lab):
+def test_a_partial_line_updates_an_existing_item(lab):
     lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
     assert lab.outcomes({"type": "Concept", "source_url": LAB, "id": 1, "datatype": "Text"}) == [
         "updated"
@@ -148,18 +149,18 @@ def test_a_partial_line_updates_what_is_there(lab):
     ]
 
 
-def test_places_that_do_not_exist_are_not_found(lab):
-    nowhere = "/orgs/NorthLab/sources/NONE/"
+def test_an_unknown_source_or_owner_is_not_found(lab):
+    unknown = "/orgs/NorthLab/sources/NONE/"
     given = [
-        concept(1, source=nowhere),
-        mapping(1, 2, source=nowhere),
-        {"type": "Source Version", "source_url": nowhere, "id": "v1"},
+        concept(1, source=unknown),
+        mapping(1, 2, source=unknown),
+        {"type": "Source Version", "source_url": unknown, "id": "v1"},
         {"type": "Source", "owner": "Nobody", "id": "X", "name": "X"},
     ]
     assert lab.outcomes(*given) == ["not_found"] * 4
 
 
-def test_a_caller_without_the_right_is_refused_line_by_line_and_private_sources_look_unknown(lab):
+def test_lines_without_the_right_are_refused_and_private_sources_are_not_found(lab):
     lab.run({**START[2], "public_access": "None"})
     given = [
         concept(1),
@@ -167,7 +168,7 @@ def test_a_caller_without_the_right_is_refused_line_by_line_and_private_sources_
         {**START[1], "name": "Mine"},
         {"type": "Organization", "id": "NorthLab", "name": "Mine"},
     ]
-    assert lab.outcomes(*given, caller=NOBODY) == [
+    assert lab.outcomes(*given, caller=OTHER) == [
         "permission_denied",
         "not_found",
         "permission_denied",
@@ -177,7 +178,7 @@ def test_a_caller_without_the_right_is_refused_line_by_line_and_private_sources_
     assert lab.rows() == []
 
 
-def test_a_mapping_to_what_is_not_there_fails_on_its_field(lab):
+def test_a_mapping_of_an_unknown_concept_fails_on_its_field(lab):
     lab.run(concept(1), mapping(1, 9), mapping(9, 1))
     assert [set(result["errors"]) for result in lab.results[1:]] == [
         {"to_concept_url"},
@@ -205,7 +206,7 @@ def test_a_concept_and_its_own_mappings_are_all_or_nothing(lab):
     assert [row["from_concept_code"] for row in lab.rows() if row["type"] == "Mapping"] == ["3"]
 
 
-def test_what_a_refused_line_did_is_unknown_to_the_next_one(lab):
+def test_the_edits_of_a_refused_line_are_undone_before_the_next_line(lab):
     lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
     moved = {"id": "m1", "map_type": "BROADER-THAN", "to_concept_url": f"{LAB}concepts/2/"}
     bad = {"map_type": "SAME-AS", "to_concept_url": f"{LAB}concepts/99/"}
@@ -217,7 +218,7 @@ def test_what_a_refused_line_did_is_unknown_to_the_next_one(lab):
     assert lab.outcomes({**mapping(1, 2, id="m3"), "__action": "CREATE"}) == ["exists"]
 
 
-def test_a_mapping_is_found_by_its_id_else_by_what_it_maps(lab):
+def test_a_mapping_is_found_by_its_id_or_by_its_concepts_and_map_type(lab):
     lab.run(concept(1), concept(2), concept(3), mapping(1, 2, id="m1"), mapping(1, 3))
     external = {
         **mapping(1, 2),
@@ -237,7 +238,7 @@ def test_a_mapping_is_found_by_its_id_else_by_what_it_maps(lab):
     assert len([row for row in lab.rows() if row["type"] == "Mapping"]) == 3
 
 
-def test_two_lines_for_one_mapping_by_id_and_by_what_it_maps_make_two_versions(lab):
+def test_two_lines_for_one_mapping_that_is_found_in_both_ways_create_two_versions(lab):
     lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
     by_id = {"type": "Mapping", "source_url": LAB, "id": "m1", "external_id": "a"}
     assert lab.outcomes(by_id, mapping(1, 2, external_id="b")) == ["updated", "updated"]
@@ -248,7 +249,7 @@ def test_two_lines_for_one_mapping_by_id_and_by_what_it_maps_make_two_versions(l
     ]
 
 
-def test_a_second_line_for_the_same_item_is_a_second_version(lab):
+def test_a_second_line_for_the_same_item_creates_a_second_version(lab):
     assert lab.outcomes(concept(1), concept(1, datatype="Text"), concept(1, datatype="Date")) == [
         "created",
         "updated",
@@ -257,7 +258,7 @@ def test_a_second_line_for_the_same_item_is_a_second_version(lab):
     assert [row["datatype"] for row in lab.rows(living=False)] == ["None", "Text", "Date"]
 
 
-def test_two_sources_alternately_keep_the_order_of_their_lines(lab):
+def test_alternating_lines_of_two_sources_share_a_commit(lab):
     given = [concept(number, source) for number in range(1, 30) for source in (LAB, REF)]
     given += [mapping(1, 2, LAB, REF), mapping(2, 3, REF, LAB)]
     lab.run(*given)
@@ -266,7 +267,7 @@ def test_two_sources_alternately_keep_the_order_of_their_lines(lab):
     assert (lab.revisions(LAB), lab.revisions(REF)) == (1, 1)
 
 
-def test_any_mix_of_types_in_an_order_that_references_allow(imports):
+def test_lines_of_all_types_can_be_mixed(imports):
     given = [
         START[0],
         START[1],
@@ -289,7 +290,7 @@ def test_an_unexpected_error_is_the_outcome_of_its_line_alone(lab, monkeypatch, 
 
     def breaks(draft, repo, line, update_if_exists):
         if line.url == f"{LAB}concepts/13/":
-            raise ZeroDivisionError("nobody foresaw this")
+            raise ZeroDivisionError("an unexpected error")
         return usual(draft, repo, line, update_if_exists)
 
     monkeypatch.setattr(content, "_concept", breaks)
@@ -297,11 +298,11 @@ def test_an_unexpected_error_is_the_outcome_of_its_line_alone(lab, monkeypatch, 
     assert counted(lab.results) == {"created": 19, "exception": 1}
     assert lab.results[12]["status"] == 500
     assert [result["line"] for result in lab.results] == list(range(1, 21))
-    assert "nobody foresaw this" in caplog.text
+    assert "an unexpected error" in caplog.text
     assert len(lab.rows()) == 19
 
 
-def test_names_must_be_unique_within_a_batch_and_beside_the_store_under_the_schema_openmrs(lab):
+def test_names_must_be_unique_within_a_batch_and_in_the_store_with_the_schema_openmrs(lab):
     lab.run({**START[1], "custom_validation_schema": "OpenMRS"}, concept(1))
     twin = concept(3)["names"]
     assert lab.outcomes(
@@ -323,7 +324,7 @@ def test_names_must_be_unique_within_a_batch_and_beside_the_store_under_the_sche
     ]
 
 
-def test_a_concept_can_be_checked_against_a_list_of_the_same_file(imports):
+def test_a_concept_is_checked_against_a_lookup_list_of_the_same_file(imports):
     given = [
         START[0],
         {**START[1], "custom_validation_schema": "OpenMRS"},
@@ -341,7 +342,7 @@ def test_a_concept_can_be_checked_against_a_list_of_the_same_file(imports):
     assert imports.outcomes(*given) == ["created"] * 4 + ["failed", "created", "created"]
 
 
-def test_renaming_a_concept_gives_its_mappings_the_new_name(lab):
+def test_renaming_a_concept_updates_its_mappings(lab):
     lab.run(concept(1), concept(2), mapping(1, 2, id="m1"))
     assert lab.outcomes(
         concept(2, names=[{"name": "Renamed", "locale": "en"}]), mapping(2, 1, id="m2")
@@ -354,7 +355,7 @@ def test_renaming_a_concept_gives_its_mappings_the_new_name(lab):
     assert names == {"m1": ("Concept 1", "Renamed"), "m2": ("Renamed", "Concept 1")}
 
 
-def test_counts_of_outcomes_add_up_and_each_result_has_the_keys_of_the_contract(lab):
+def test_the_report_counts_all_outcomes_and_each_result_has_the_keys_of_the_contract(lab):
     report = lab.run(b"{", b"", concept(1), {"type": "Fruit"}, mapping(1, 9), task="counted")
     assert report.as_json() | {"start_time": "", "elapsed_seconds": 0} == {
         "total": 4,
@@ -370,7 +371,9 @@ def test_counts_of_outcomes_add_up_and_each_result_has_the_keys_of_the_contract(
     assert set(lab.results[0]) == {"line", "type", "url", "action", "outcome", "status", "errors"}
 
 
-def test_lines_that_rename_much_shown_concepts_are_stored_in_small_commits(lab, monkeypatch):
+def test_lines_that_rename_concepts_with_many_mappings_are_stored_in_small_commits(
+    lab, monkeypatch
+):
     monkeypatch.setattr(run, "BATCH_ROWS", 10)
     monkeypatch.setattr(run, "MOST_ROWS", 20)
     hubs, leaves = range(10), range(10, 15)
@@ -387,7 +390,7 @@ def test_lines_that_rename_much_shown_concepts_are_stored_in_small_commits(lab, 
     assert lab.revisions() - before >= 4
 
 
-def test_one_line_that_renames_a_concept_which_many_mappings_show_is_stored_whole(lab, monkeypatch):
+def test_a_line_that_renames_a_concept_with_many_mappings_is_one_commit(lab, monkeypatch):
     monkeypatch.setattr(run, "BATCH_ROWS", 4)
     monkeypatch.setattr(run, "MOST_ROWS", 4)
     lab.run(*(concept(number) for number in range(9)))
@@ -398,7 +401,7 @@ def test_one_line_that_renames_a_concept_which_many_mappings_show_is_stored_whol
     assert [row["to_concept_name"] for row in lab.rows() if row["type"] == "Mapping"] == ["Hub"] * 8
 
 
-def test_a_line_that_renames_what_too_many_mappings_show_fails_and_the_others_do_not(lab):
+def test_only_the_line_that_renames_a_concept_with_too_many_mappings_fails(lab):
     lab.run(*(concept(number) for number in range(6)))
     lab.run(*(mapping(number, 0) for number in range(1, 5)))
     lab.store.most_shown = 3
@@ -416,21 +419,21 @@ def test_a_line_that_renames_what_too_many_mappings_show_fails_and_the_others_do
 
 
 @pytest.mark.parametrize("action", ["DELETE", "DELETE_IF_EXISTS"])
-def test_deleting_a_mapping_that_is_retired_has_the_status_of_a_direct_call(lab, action):
+def test_deleting_a_retired_mapping_has_the_status_of_a_direct_request(lab, action):
     lab.run(concept(1), concept(2), mapping(1, 2, id="m"), mapping(1, 2, id="m", __action="DELETE"))
     assert lab.outcomes(mapping(1, 2, id="m", __action=action)) == ["unchanged"]
     assert lab.results[0]["status"] == 204
 
 
-def test_what_is_not_there_is_told_in_whole_words(lab):
+def test_a_line_of_an_unknown_mapping_has_a_readable_message(lab):
     lab.run(concept(1), concept(2))
     assert (
         lab.outcomes(mapping(1, 2, __action="UPDATE"), mapping(1, 2, id="m", __action="DELETE"))
         == ["not_found"] * 2
     )
     assert [result["errors"]["__all__"] for result in lab.results] == [
-        ["there is no such mapping"],
-        [f"there is no mapping {LAB}mappings/m/"],
+        ["mapping not found"],
+        [f"mapping {LAB}mappings/m/ not found"],
     ]
     assert lab.outcomes(mapping(1, 2, id="m", __action="DELETE_IF_EXISTS")) == ["unchanged"]
     assert lab.results[0]["status"] == 200
@@ -452,21 +455,21 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("line", OTHERS, ids=lambda line: line["type"])
-def test_what_was_done_and_not_noted_when_an_import_was_killed_is_found_by_the_next(
+def test_a_line_written_before_the_import_was_killed_is_unchanged_when_it_continues(
     lab, line, monkeypatch
 ):
-    def killed(*given):
+    def killed(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run._Run, "_note", killed)
+        patch.setattr(run._Run, "_store_results", killed)
         with pytest.raises(KeyboardInterrupt):
             lab.run(line, task="cut")
 
     assert lab.outcomes(line, task="cut") == ["unchanged"]
 
 
-def test_tasks_are_kept_for_days_after_their_end_and_for_weeks_when_they_were_cut_off(lab):
+def test_finished_tasks_are_kept_for_days_and_interrupted_ones_for_weeks(lab):
     tasks, results = lab.store.database.tasks, lab.store.database.task_results
     ages = (
         ("old", "finished_at", 4),

@@ -12,12 +12,12 @@ HASH = "pbkdf2_sha256$1$salt$" + "A" * 43 + "="
 
 @pytest.fixture
 def asha(imports):
-    """A user without rights of its own, as one who asks."""
+    """The caller of a user without special rights."""
     assert imports.outcomes(ASHA) == ["created"]
     return imports.store.users.caller("asha")
 
 
-def test_a_user_is_made_changed_left_and_deactivated(imports):
+def test_a_user_is_created_updated_and_deactivated(imports):
     deleted = {**ASHA, "__action": "DELETE"}
     given = [
         ASHA,
@@ -44,7 +44,7 @@ def test_a_user_is_made_changed_left_and_deactivated(imports):
     assert imports.store.users.get("asha")["active"] is False
 
 
-def test_a_hash_that_is_given_again_changes_nothing(imports):
+def test_the_same_password_hash_again_changes_nothing(imports):
     assert imports.outcomes(
         {**ASHA, "hashed_password": HASH}, {**ASHA, "hashed_password": HASH}
     ) == ["created", "unchanged"]
@@ -68,7 +68,7 @@ def test_a_wrong_line_is_refused_on_its_field(imports, fields, outcome, field):
     assert list(imports.results[0]["errors"]) == [field]
 
 
-def test_the_shortest_password_is_the_operators_choice(imports):
+def test_the_minimum_length_of_passwords_is_an_option(imports):
     assert imports.outcomes({**ASHA, "password": "1234567"}, shortest=8) == ["failed"]
     assert imports.outcomes({**ASHA, "password": "12345678"}, shortest=8) == ["created"]
     assert "12345678" not in repr(list(imports.store.database.task_results.find())) + repr(
@@ -76,7 +76,7 @@ def test_the_shortest_password_is_the_operators_choice(imports):
     )
 
 
-def test_users_are_for_staff_and_roles_for_superusers(imports, asha):
+def test_staff_may_create_users_and_superusers_may_grant_roles(imports, asha):
     new = {**ASHA, "username": "new"}
     assert imports.outcomes(new, {**ASHA, "company": "c"}, caller=asha) == ["permission_denied"] * 2
     imports.run({**ASHA, "is_staff": True})
@@ -93,7 +93,7 @@ def test_users_are_for_staff_and_roles_for_superusers(imports, asha):
     ]
 
 
-def test_who_makes_an_organisation_fills_it_in_the_same_import(imports, asha):
+def test_a_user_can_create_an_organisation_and_its_content_in_one_import(imports, asha):
     assert imports.outcomes(*START[:2], concept(1), caller=asha) == ["created"] * 3
     assert imports.store.repos.by_url(LAB)["created_by"] == "asha"
     own = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
@@ -106,7 +106,7 @@ def test_who_makes_an_organisation_fills_it_in_the_same_import(imports, asha):
     ]
 
 
-def test_a_source_that_is_opened_takes_lines_of_others_but_stays_its_owners(lab, asha):
+def test_others_may_change_the_content_of_an_open_source_but_not_its_access(lab, asha):
     assert lab.outcomes(concept(1), caller=asha) == ["permission_denied"]
     lab.run({**START[1], "public_access": "Edit"})
     others = [
@@ -123,7 +123,7 @@ def test_a_source_that_is_opened_takes_lines_of_others_but_stays_its_owners(lab,
     ]
 
 
-def test_lines_about_a_private_source_do_not_show_it_to_the_lines_beside_them(lab, asha):
+def test_a_private_source_looks_unknown_to_other_lines_of_the_same_batch(lab, asha):
     own = "/users/asha/sources/OWN/"
     source = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
     assert (
@@ -139,20 +139,20 @@ def test_lines_about_a_private_source_do_not_show_it_to_the_lines_beside_them(la
     assert known == {"to_concept_url": [unknown["to_concept_url"][0].replace("404", "7")]}
 
 
-def test_rights_that_end_in_the_middle_of_an_import_end_for_its_next_lines(imports, asha):
+def test_a_membership_that_has_ended_gives_no_rights_to_later_lines(imports, asha):
     imports.run(*START[:2], caller=asha)
     imports.run({"type": "Organization", "id": "NorthLab", "__action": "UPDATE", "name": "x"})
     imports.store.owners.remove_member("NorthLab", "asha", lambda session, org: None)
     assert imports.outcomes(concept(1), caller=asha) == ["permission_denied"]
 
 
-def test_an_import_of_somebody_who_is_deactivated_stops(imports, asha):
+def test_an_import_of_a_deactivated_user_stops(imports, asha):
     imports.run({**ASHA, "__action": "DELETE"})
     with pytest.raises(NotAuthenticated):
         imports.run(concept(1), caller=asha)
 
 
-def test_content_of_a_deactivated_user_is_unknown_to_everybody(imports):
+def test_content_of_a_deactivated_user_is_not_found(imports):
     own = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
     assert imports.outcomes(ASHA, own, concept(1, "/users/asha/sources/OWN/")) == ["created"] * 3
     imports.run({**ASHA, "__action": "DELETE"})
