@@ -262,10 +262,10 @@ class Watch:
             head.repo: markers[head.repo].rev + 1 if head.repo in markers else min(1, head.rev)
             for head in behind
         }
-        made = self._s.store.change_log.revisions(
+        found = self._s.store.change_log.revisions(
             [(repo, rev) for repo, rev in lacks.items() if rev]
         )
-        oldest = min((found["at"] for found in made.values()), default=now)
+        oldest = min((revision["at"] for revision in found.values()), default=now)
         self._s.store.index_notes.set_lag(
             {
                 "at": now,

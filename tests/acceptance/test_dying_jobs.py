@@ -10,7 +10,7 @@ import pytest
 from oclapi.local import run
 from tests.acceptance.site import concept_body, document, done, files, running
 from tests.builders import until
-from tests.jobs.dying import MOMENTS
+from tests.jobs.dying import STEPS
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -48,7 +48,7 @@ def site(marks):
 @pytest.fixture(scope="module")
 def versions(site):
     """A version for each moment, with its export; `key`: how the database names one."""
-    names = [f"v{number}" for number in range(len(MOMENTS))]
+    names = [f"v{number}" for number in range(len(STEPS))]
     for name in names:
         done(site.client.post(f"{SOURCE}versions/", {"id": name}))
     for name in names:
@@ -65,7 +65,7 @@ def test_an_export_whose_process_is_killed_is_made_all_the_same_and_leaves_nothi
     site, versions, marks
 ):
     before = document(site.exported(f"{SOURCE}{versions[0]}/").body)
-    for name, moment in zip(versions, MOMENTS, strict=True):
+    for name, moment in zip(versions, STEPS, strict=True):
         Path(marks, key(site, name)).write_text(moment)
     for name in versions:
         assert site.client.post(f"{SOURCE}{name}/export/").status == 202

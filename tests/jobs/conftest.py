@@ -1,4 +1,4 @@
-"""A source with content on real servers, and the services of a worker."""
+"""The services of a worker on real servers, and a source with content."""
 
 import io
 import json
@@ -26,7 +26,7 @@ AMINA = Caller("amina", is_staff=True, is_superuser=True)
 
 
 def build(settings):
-    """Services as oclapi/app.py wires them."""
+    """Build services as oclapi/app.py does."""
     store = Store(Database(settings.mongo_url, patience=60), settings.secret_key)
     return Services(
         settings=settings,
@@ -44,7 +44,7 @@ def in_context(services):
 
 @pytest.fixture
 def database_url(prepared_mongo_url):
-    """Overridden where processes are killed."""
+    """The database, which tests that kill processes override."""
     return prepared_mongo_url
 
 
@@ -60,11 +60,11 @@ def settings(database_url, redis_url, tmp_path):
 
 @pytest.fixture
 def services(settings):
-    made = build(settings)
-    made.store.database.prepare()
-    with in_context(made):
-        yield made
-    made.store.database.client.close()
+    services = build(settings)
+    services.store.database.prepare()
+    with in_context(services):
+        yield services
+    services.store.database.client.close()
 
 
 class Source:
@@ -79,29 +79,29 @@ class Source:
         )
 
     def commit(self, *ids, kind="concept", retired=False):
-        """New states of these entries; their bodies hold little more than an id."""
+        """Commit new rows of these entries, with small bodies."""
 
         def changes(session, heads):
             number = self.repo["_id"]
-            urls = {f"{self.repo['url']}{kind}s/{one}/": one for one in ids}
+            urls = {f"{self.repo['url']}{kind}s/{entry_id}/": entry_id for entry_id in ids}
             old = {row.url: row for row in self.store.rows.living(session, number, kind, urls)}
             header = (
                 {"display": "x"}
                 if kind == "concept"
                 else {"map_type": "NARROWER-THAN", "number": 1, "own_to_name": False}
             )
-            for place, (url, one) in enumerate(urls.items()):
-                ends = {} if kind == "concept" else {"from": f"{url}{place}", "to": url}
+            for index, (url, entry_id) in enumerate(urls.items()):
+                ends = {} if kind == "concept" else {"from": f"{url}{index}", "to": url}
                 body = jsonio.dumps(
                     {
                         "type": kind.capitalize(),
-                        "id": one,
+                        "id": entry_id,
                         "retired": retired,
                         "extras": {"filler": "x" * 200},
                     }
                 )
                 yield Change(
-                    number, kind, url, one, retired, body, {**header, **ends}, old.get(url)
+                    number, kind, url, entry_id, retired, body, {**header, **ends}, old.get(url)
                 )
 
         return self.store.commits.commit([self.repo["_id"]], changes, "amina")
@@ -122,7 +122,7 @@ def source(services):
 
 @pytest.fixture
 def version(source):
-    """Three concepts, one of them retired, and a mapping."""
+    """A version with three concepts, one of them retired, and a mapping."""
     source.commit("B", "A", "C")
     source.commit("m1", kind="mapping")
     source.commit("B", retired=True)
@@ -143,12 +143,12 @@ def key(version):
 
 
 def token(services, version):
-    """The token of the job that waits or runs."""
+    """Return the token of the queued or running job."""
     return services.store.exports.read(key(version))["job"]["token"]
 
 
 def containers(services, file):
-    """The bytes of both containers: zip, tgz."""
+    """Return the bytes of both containers: zip, tgz."""
     stream = services.cache.open(file.name)
     assert stream
     with stream:
@@ -156,11 +156,11 @@ def containers(services, file):
 
 
 def exported(services, file):
-    """The document in an archive."""
+    """Return the document in an archive."""
     with zipfile.ZipFile(io.BytesIO(containers(services, file)[0])) as archive:
         return json.loads(archive.read("export.json"))
 
 
 def cached(services):
-    """The names of all files in the cache."""
+    """Return the names of all files in the cache."""
     return sorted(services.cache.older_than(datetime(2100, 1, 1, tzinfo=UTC)))

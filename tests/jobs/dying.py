@@ -1,7 +1,8 @@
-"""A worker's process that stops at one moment of an export, says so on standard output, and waits
-to be killed.
+"""A job process that stops at a given step of an export, and waits to be killed.
 
-python -m tests.jobs.dying MOMENT VERSION_ID TOKEN       with the settings in the environment
+    python -m tests.jobs.dying STEP VERSION_ID TOKEN
+
+It prints a line when it has reached the step. The settings are read from the environment.
 """
 
 import os
@@ -25,9 +26,9 @@ def halt():
 def before(owner, name):
     original = getattr(owner, name)
 
-    def halted(*args, **named):
+    def halted(*args, **kwargs):
         halt()
-        return original(*args, **named)
+        return original(*args, **kwargs)
 
     setattr(owner, name, halted)
 
@@ -35,8 +36,8 @@ def before(owner, name):
 def after(owner, name):
     original = getattr(owner, name)
 
-    def halted(*args, **named):
-        result = original(*args, **named)
+    def halted(*args, **kwargs):
+        result = original(*args, **kwargs)
         halt()
         return result
 
@@ -44,19 +45,21 @@ def after(owner, name):
 
 
 def at_batch(count):
-    original, left = export._batches, [count]
+    original = export._batches
+    remaining = count
 
-    def batches(*args, **named):
-        for batch in original(*args, **named):
-            left[0] -= 1
-            if left[0] == 0:
+    def batches(*args, **kwargs):
+        nonlocal remaining
+        for batch in original(*args, **kwargs):
+            remaining -= 1
+            if remaining == 0:
                 halt()
             yield batch
 
     export._batches = batches
 
 
-MOMENTS = {
+STEPS = {
     "it is claimed": lambda: before(Exports, "claim"),
     "the version is read": lambda: after(Exports, "claim"),
     "the first row": lambda: at_batch(1),
@@ -71,7 +74,7 @@ MOMENTS = {
 }
 
 if __name__ == "__main__":
-    moment, version_id, token = sys.argv[1:]
-    MOMENTS[moment]()
+    step, version_id, token = sys.argv[1:]
+    STEPS[step]()
     with in_context(build(Settings.from_environ(os.environ))):
         export.build_export(version_id, token)

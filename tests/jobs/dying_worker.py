@@ -1,8 +1,9 @@
-"""A worker whose processes of export jobs die, or wait, at one moment of one run each: no hand but
-its own heals them.
+"""A worker whose export jobs die, or wait, once at a given step. The worker itself repairs them.
 
-python -m tests.jobs.dying_worker FOLDER       FOLDER/VERSION_ID names the moment
-(tests/jobs/dying.py), or begins with `wait `
+    python -m tests.jobs.dying_worker FOLDER
+
+The file FOLDER/VERSION_ID contains the step (see tests/jobs/dying.py). With the prefix `wait ` the
+job waits there until the file is deleted.
 """
 
 import os
@@ -16,27 +17,27 @@ from tests.jobs import dying
 
 
 def dying_in(folder):
-    """Patch the job; its process is a copy of this one, so what is patched in it is gone with it."""
+    """Patch the job. Each job runs in a fork, so what it patches does not affect later jobs."""
     build = export.build_export
 
     def build_export(version_id, token):
-        mark = folder / version_id
-        if mark.exists():
-            moment = mark.read_text()
-            if moment.startswith("wait "):
+        file = folder / version_id
+        if file.exists():
+            step = file.read_text()
+            if step.startswith("wait "):
                 export.BEAT = 0.0
-                dying.halt = lambda: wait_until_gone(mark)
+                dying.halt = lambda: wait_until_deleted(file)
             else:
-                mark.unlink()
+                file.unlink()
                 dying.halt = lambda: os.kill(os.getpid(), signal.SIGKILL)
-            dying.MOMENTS[moment.removeprefix("wait ")]()
+            dying.STEPS[step.removeprefix("wait ")]()
         build(version_id, token)
 
     export.build_export = build_export
 
 
-def wait_until_gone(mark):
-    while mark.exists():
+def wait_until_deleted(file):
+    while file.exists():
         time.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""kill -9 of the process that makes an export, at each of its moments."""
+"""kill -9 of the process that builds an export, at each of its steps."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from jobs import tick
 from jobs.export import build_export
 from oclapi.exports.state import MOST_TRIES
 from tests.jobs.conftest import cached, exported, key, now, token
-from tests.jobs.dying import MOMENTS
+from tests.jobs.dying import STEPS
 
 pytestmark = pytest.mark.servers
 
@@ -28,8 +28,8 @@ def version(source):
     return source.release("v1")
 
 
-def killed_before(moment, services, version):
-    """Run the job that waits in a process of its own and kill it at that moment."""
+def killed_before(step, services, version):
+    """Run the queued job in a separate process and kill it at that step."""
     environ = {
         **os.environ,
         "MONGO_URL": services.settings.mongo_url,
@@ -41,7 +41,7 @@ def killed_before(moment, services, version):
         sys.executable,
         "-m",
         "tests.jobs.dying",
-        moment,
+        step,
         key(version),
         token(services, version),
     ]
@@ -51,16 +51,16 @@ def killed_before(moment, services, version):
         process.kill()
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_an_export_killed_before(moment, services, states, version):
+@pytest.mark.parametrize("step", STEPS)
+def test_an_export_is_repaired_after_a_kill_before(step, services, states, version):
     states.ask(version, now())
-    # as if RQ had handed it to the process that dies
+    # The job leaves the queue, as if RQ had given it to the process that dies.
     services.queue.cancel(token(services, version))
-    killed_before(moment, services, version)
+    killed_before(step, services, version)
 
     silent = now() + timedelta(seconds=services.settings.export_silence)
     tick.heal_exports(services, silent)
-    if moment == "the job ends":
+    if step == "the job ends":
         assert states.of(version, silent).status == "ready"
     else:
         assert states.of(version, silent).status == "processing"
@@ -73,7 +73,7 @@ def test_an_export_killed_before(moment, services, states, version):
     assert cached(services) == [file.name]
 
 
-def test_an_export_that_kills_every_worker_fails_and_is_left_alone(services, states, version):
+def test_an_export_that_kills_every_worker_fails_and_is_not_retried(services, states, version):
     later = now()
     states.ask(version, later)
     for _ in range(MOST_TRIES):

@@ -1,4 +1,4 @@
-"""The job that makes an archive: what it writes, and what is left when it is stopped."""
+"""The job that builds an archive: its content, and the state after it was stopped."""
 
 import os
 import resource
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.servers
 
 
 def make(services, states, version):
-    """Ask for an export, make it, and return its file."""
+    """Request an export, build it, and return its file."""
     states.ask(version, now())
     build_export(key(version), token(services, version))
     return states.of(version, now()).file
 
 
-def test_an_archive_holds_the_version_and_all_rows_in_commit_order(services, states, version):
+def test_an_archive_contains_the_version_and_all_rows_in_commit_order(services, states, version):
     document = exported(services, make(services, states, version))
     assert list(document)[-2:] == ["concepts", "mappings"]
     assert (
@@ -51,13 +51,13 @@ def test_an_empty_version_has_empty_lists(services, states, source):
     assert (document["concepts"], document["mappings"]) == ([], [])
 
 
-def test_what_is_committed_after_a_version_is_not_in_it(services, states, source, version):
+def test_commits_after_a_version_are_not_in_its_archive(services, states, source, version):
     source.commit("A", "D")
     document = exported(services, make(services, states, version))
     assert [entry["id"] for entry in document["concepts"]] == ["A", "C", "B"]
 
 
-def test_an_archive_made_again_has_the_same_bytes(services, states, source, version):
+def test_an_archive_built_again_has_the_same_bytes(services, states, source, version):
     first = containers(services, make(services, states, version))
     source.commit("A", "C", "E")
     source.release("v2")
@@ -68,14 +68,14 @@ def test_an_archive_made_again_has_the_same_bytes(services, states, source, vers
     assert len(cached(services)) == 2
 
 
-def test_rows_of_many_batches_are_all_there(services, states, source):
+def test_an_archive_contains_the_rows_of_all_batches(services, states, source):
     ids = [f"C{number:05}" for number in range(2500)]
     source.commit(*ids)
     document = exported(services, make(services, states, source.release("v1")))
     assert [entry["id"] for entry in document["concepts"]] == ids
 
 
-def test_a_finished_job_tells_what_it_made(services, states, version):
+def test_a_finished_job_stores_the_details_of_its_file(services, states, version):
     file = make(services, states, version)
     assert (file.edition, file.content_at) == (1, version["content_at"])
     assert file.made_at <= now()
@@ -85,7 +85,7 @@ def test_a_finished_job_tells_what_it_made(services, states, version):
 
 
 def after_batch(monkeypatch, step):
-    """Call `step(number)` in the running job, behind each batch of rows."""
+    """Call `step(number)` in the running job after each batch of rows."""
     original = export._batches
 
     def batches(*args):
@@ -97,7 +97,7 @@ def after_batch(monkeypatch, step):
     monkeypatch.setattr(export, "BEAT", 0)
 
 
-def test_a_running_job_tells_how_far_it_is(services, states, source, monkeypatch):
+def test_a_running_job_reports_its_progress(services, states, source, monkeypatch):
     source.commit(*[f"C{number}" for number in range(2500)])
     version = source.release("v1")
     seen = []
@@ -110,7 +110,7 @@ def test_a_running_job_tells_how_far_it_is(services, states, source, monkeypatch
     ]
 
 
-def test_a_job_cancelled_while_it_runs_stops_and_leaves_nothing(
+def test_a_job_that_is_cancelled_while_running_stops_and_leaves_no_file(
     services, states, source, monkeypatch
 ):
     source.commit(*[f"C{number}" for number in range(2500)])
@@ -129,19 +129,19 @@ def test_a_job_cancelled_while_it_runs_stops_and_leaves_nothing(
     assert cached(services) == []
 
 
-def test_a_job_cancelled_when_it_is_done_leaves_no_file(services, states, version, monkeypatch):
+def test_a_job_that_is_cancelled_at_its_end_leaves_no_file(services, states, version, monkeypatch):
     original = Exports.publish
 
-    def late(self, *rest):
+    def cancel_and_publish(self, *args):
         states.delete(version, now())
-        original(self, *rest)
+        original(self, *args)
 
-    monkeypatch.setattr(Exports, "publish", late)
+    monkeypatch.setattr(Exports, "publish", cancel_and_publish)
     assert make(services, states, version) is None
     assert cached(services) == []
 
 
-def test_a_version_deleted_while_its_export_runs_leaves_nothing(
+def test_a_version_that_is_deleted_while_its_export_runs_leaves_no_file(
     services, states, source, version, monkeypatch
 ):
     after_batch(
@@ -153,7 +153,7 @@ def test_a_version_deleted_while_its_export_runs_leaves_nothing(
     assert cached(services) == []
 
 
-def test_an_edit_while_a_job_runs_is_in_the_archive_of_the_next(
+def test_an_edit_while_a_job_runs_is_in_the_next_archive(
     services, states, source, version, monkeypatch
 ):
     with monkeypatch.context() as patch:
@@ -170,9 +170,7 @@ def test_an_edit_while_a_job_runs_is_in_the_archive_of_the_next(
     assert states.file(version, first.token) == first
 
 
-def test_content_that_changes_while_a_job_runs_is_not_in_its_archive(
-    services, states, source, monkeypatch
-):
+def test_commits_while_a_job_runs_are_not_in_its_archive(services, states, source, monkeypatch):
     ids = [f"C{number:04}" for number in range(2500)]
     source.commit(*ids)
     source.commit("m1", kind="mapping")
@@ -189,7 +187,7 @@ def test_content_that_changes_while_a_job_runs_is_not_in_its_archive(
     assert containers(services, states.of(version, now()).file) == undisturbed
 
 
-def test_a_job_holds_some_batches_however_large_the_version(services, states, source, monkeypatch):
+def test_the_memory_of_a_job_does_not_grow_with_the_version(services, states, source, monkeypatch):
     monkeypatch.setattr(rows, "LIST", 100)
     monkeypatch.setattr(archive, "READ", 2**16)
 
@@ -204,13 +202,13 @@ def test_a_job_holds_some_batches_however_large_the_version(services, states, so
             tracemalloc.stop()
 
     source.commit(*[f"C{number:05}" for number in range(2000)])
-    peak("v1")  # what is made once is made now
+    peak("v1")  # warm up: some objects are created only once
     small = peak("v2")
     source.commit(*[f"D{number:05}" for number in range(18_000)])
     assert peak("v3") < 1.5 * small
 
 
-def test_an_edit_while_a_job_waits_is_in_its_archive(services, states, source, version):
+def test_an_edit_while_a_job_is_queued_is_in_its_archive(services, states, source, version):
     states.ask(version, now())
     source.edit(version, description="in time")
     build_export(key(version), token(services, version))
@@ -229,7 +227,7 @@ def test_a_job_that_is_run_twice_changes_nothing_the_second_time(services, state
 
 
 def fails(services, states, version, error):
-    """Run the job, which fails with `error`, and return the state."""
+    """Run the job, which fails with `error`, and return the state of the export."""
     states.ask(version, now())
     with pytest.raises(error):
         build_export(key(version), token(services, version))
@@ -249,7 +247,7 @@ def test_a_full_disk_is_a_failure_with_its_reason(services, states, version):
     assert os.listdir(folder) == []
 
 
-def test_a_file_that_may_not_grow_is_a_failure_with_its_reason(services, states, source):
+def test_a_limit_of_file_sizes_is_a_failure_with_its_reason(services, states, source):
     source.commit(*[f"C{number}" for number in range(3000)])
     version = source.release("v1")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -274,8 +272,8 @@ def test_a_cache_that_cannot_be_written_is_a_failure_with_its_reason(services, s
     )
 
 
-def test_a_fault_is_told_without_internals(services, states, version, monkeypatch):
-    def broken(*rest):
+def test_an_unexpected_error_is_reported_without_internals(services, states, version, monkeypatch):
+    def broken(*args):
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr(Rows, "body_batches", broken)
@@ -288,7 +286,7 @@ def test_a_fault_is_told_without_internals(services, states, version, monkeypatc
 
 def test_after_a_failure_the_next_job_succeeds(services, states, version, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Rows, "body_batches", lambda *rest: 1 / 0)
+        patch.setattr(Rows, "body_batches", lambda *args: 1 / 0)
         fails(services, states, version, ZeroDivisionError)
     assert make(services, states, version)
     state = states.of(version, now())
@@ -306,7 +304,7 @@ def test_a_repository_deleted_before_its_export_began_is_a_failure(
     assert cached(services) == []
 
 
-def test_strays_are_deleted_once_they_are_older_than_a_link(services, states, version):
+def test_orphaned_files_are_deleted_when_they_are_older_than_a_link(services, states, version):
     served = make(services, states, version)
     folder = Path(services.settings.export_cache, served.name).parent
     for name in ("killed.part", "unnamed.tgz"):
@@ -318,13 +316,13 @@ def test_strays_are_deleted_once_they_are_older_than_a_link(services, states, ve
     assert cached(services) == [served.name]
 
 
-def test_the_unfinished_file_of_a_live_job_is_no_stray(services, states, version, monkeypatch):
-    far = now() + timedelta(days=1)
-    after_batch(monkeypatch, lambda number: tick.clean_cache(services, far))
+def test_the_unfinished_file_of_a_live_job_is_not_deleted(services, states, version, monkeypatch):
+    tomorrow = now() + timedelta(days=1)
+    after_batch(monkeypatch, lambda number: tick.clean_cache(services, tomorrow))
     assert make(services, states, version)
 
 
-def test_a_replaced_archive_stays_as_long_as_its_links(services, states, source, version):
+def test_a_replaced_archive_is_kept_until_its_links_expire(services, states, source, version):
     old = make(services, states, version)
     edited = source.edit(version, description="x")
     tick.heal_exports(services, now())

@@ -1,4 +1,4 @@
-"""The queue on a real Redis, and what is left when it is away."""
+"""The job queue on a real Redis, failures of Redis, and the tick."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -23,8 +23,8 @@ TOKEN = "0123456789abcdef" * 2
 
 @pytest.fixture
 def connection(redis_url):
-    with redis.Redis.from_url(redis_url) as made:
-        yield made
+    with redis.Redis.from_url(redis_url) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def queue(redis_url):
 
 
 def work(connection):
-    """Do all jobs that wait."""
+    """Run all queued jobs."""
     logging.getLogger("rq.worker").setLevel(logging.CRITICAL)
     SimpleWorker([EXPORTS], connection=connection).work(burst=True)
 
 
-def test_a_job_is_known_while_it_waits(queue, connection):
+def test_a_queued_job_is_known(queue, connection):
     assert not queue.knows(TOKEN)
     queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
     assert queue.knows(TOKEN)
@@ -48,25 +48,25 @@ def test_a_job_is_known_while_it_waits(queue, connection):
     queue.cancel(TOKEN)
 
 
-def test_a_job_that_left_the_queue_with_its_worker_is_not_known(queue, connection):
+def test_a_job_that_is_no_longer_in_the_queue_is_not_known(queue, connection):
     queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
     connection.delete(f"rq:queue:{EXPORTS}")
     assert not queue.knows(TOKEN)
 
 
-def test_a_job_handed_to_a_worker_is_known_for_a_moment(queue, connection, monkeypatch):
+def test_a_started_job_is_known_for_a_limited_time(queue, connection, monkeypatch):
     queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
     job = Job.fetch(TOKEN, connection=connection)
     Queue(EXPORTS, connection=connection).remove(job)
-    with connection.pipeline() as noted:  # what a worker does when it takes a job
-        job.prepare_for_execution("a worker", noted)
-        noted.execute()
+    with connection.pipeline() as pipeline:  # a worker does this when it starts a job
+        job.prepare_for_execution("a worker", pipeline)
+        pipeline.execute()
     assert queue.knows(TOKEN)
     monkeypatch.setattr("jobs.queue.now", lambda: job.started_at + HANDED_OVER)
     assert not queue.knows(TOKEN)
 
 
-def test_a_job_that_a_worker_takes_and_has_not_begun_is_known_for_a_moment(
+def test_a_job_that_a_worker_has_taken_but_not_started_is_known_for_a_limited_time(
     queue, connection, monkeypatch
 ):
     queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
@@ -77,17 +77,17 @@ def test_a_job_that_a_worker_takes_and_has_not_begun_is_known_for_a_moment(
     assert not queue.knows(TOKEN)
 
 
-def test_a_job_that_begins_while_the_queue_is_looked_at_is_known(queue, connection, monkeypatch):
+def test_a_job_that_starts_between_two_requests_to_redis_is_known(queue, connection, monkeypatch):
     queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
 
-    def begins_now(waiting, token):
+    def start_job(rq_queue, token):
         job = Job.fetch(token, connection=connection)
-        waiting.remove(job)
-        with connection.pipeline() as noted:
-            job.prepare_for_execution("a worker", noted)
-            noted.execute()
+        rq_queue.remove(job)
+        with connection.pipeline() as pipeline:
+            job.prepare_for_execution("a worker", pipeline)
+            pipeline.execute()
 
-    monkeypatch.setattr(Queue, "get_job_position", begins_now)
+    monkeypatch.setattr(Queue, "get_job_position", start_job)
     assert queue.knows(TOKEN)
 
 
@@ -101,7 +101,7 @@ def test_an_export_goes_through_the_queue(services, states, version, connection)
     assert Job.exists(state.file.token, connection=connection) is False
 
 
-def test_a_cancelled_export_is_not_made(services, states, version, connection):
+def test_a_cancelled_export_is_not_built(services, states, version, connection):
     states.ask(version, now())
     states.delete(version, now())
     work(connection)
@@ -109,8 +109,8 @@ def test_a_cancelled_export_is_not_made(services, states, version, connection):
 
 
 @pytest.fixture
-def away():
-    """A queue at an address where nobody answers."""
+def unreachable():
+    """A queue at an address without a server."""
     return RQExportQueue("redis://127.0.0.1:1/0")
 
 
@@ -123,23 +123,21 @@ def away():
         lambda queue: queue.cancel(TOKEN),
     ],
 )
-def test_a_queue_that_is_away_is_told(away, step):
+def test_every_operation_of_an_unreachable_queue_raises(unreachable, step):
     with pytest.raises(QueueUnavailable):
-        step(away)
+        step(unreachable)
 
 
-def test_asking_while_the_queue_is_away_leaves_nothing_processing(services, source, away):
+def test_a_request_with_an_unreachable_queue_leaves_no_job(services, source, unreachable):
     source.commit("A")
     version = source.release("v1")
-    states = ExportStates(services.store.exports, away, services.settings.export_silence)
+    states = ExportStates(services.store.exports, unreachable, services.settings.export_silence)
     with pytest.raises(QueueUnavailable):
         states.ask(version, now())
     assert states.of(version, now()).status == "missing"
 
 
-def test_the_export_of_a_version_made_while_redis_was_down_comes_when_it_is_back(
-    services, source, tmp_path
-):
+def test_the_export_of_a_version_created_without_redis_is_built_later(services, source, tmp_path):
     server = start_redis(tmp_path / "redis")
     port = server.port
     server.stop()
@@ -159,7 +157,7 @@ def test_the_export_of_a_version_made_while_redis_was_down_comes_when_it_is_back
         server.stop()
 
 
-def test_a_job_lost_with_redis_is_queued_again(services, states, source, connection):
+def test_a_job_that_redis_has_lost_is_queued_again(services, states, source, connection):
     version = source.release("v1")
     states.begin(version, now())
     connection.flushdb()
@@ -171,7 +169,7 @@ def test_a_job_lost_with_redis_is_queued_again(services, states, source, connect
     assert states.of(version, now()).status == "ready"
 
 
-def test_one_tick_begins_all_that_is_wanted_and_purges_what_was_deleted(
+def test_a_tick_queues_wanted_exports_and_purges_deleted_repositories(
     services, states, source, connection
 ):
     versions = [source.release(name) for name in ("v1", "v2", "v3")]
@@ -183,27 +181,27 @@ def test_one_tick_begins_all_that_is_wanted_and_purges_what_was_deleted(
     assert [services.store.exports.read(key(version)) for version in versions] == [None] * 3
 
 
-def test_a_tick_outlives_a_fault_and_gives_its_lease_back(services, monkeypatch):
+def test_ticking_continues_after_an_error_and_releases_its_lease(services, monkeypatch):
     rounds = []
 
-    def broken(s, moment):
-        rounds.append(moment)
-        raise RuntimeError("a fault")
+    def broken(s, time):
+        rounds.append(time)
+        raise RuntimeError("an error")
 
     monkeypatch.setattr(tick, "tick", broken)
     tick.run(services, lambda: len(rounds) == 3, lambda seconds: None)
     assert services.store.leases.take("tick", "another", tick.LEASE, now())
 
 
-def test_a_duty_that_fails_and_a_mail_server_that_hangs_hold_up_no_other_duty(
+def test_an_error_in_one_task_or_a_hanging_mail_server_does_not_block_the_other_tasks(
     services, monkeypatch
 ):
     purged, sent, hanging = [], Event(), Event()
 
-    def broken(s, moment):
-        raise RuntimeError("a fault")
+    def broken(s, time):
+        raise RuntimeError("an error")
 
-    def hangs(s, moment):
+    def hangs(s, time):
         sent.set()
         assert hanging.wait(30)
 
@@ -221,10 +219,10 @@ def test_a_duty_that_fails_and_a_mail_server_that_hangs_hold_up_no_other_duty(
     assert len(purged) == 3
 
 
-def test_of_two_workers_one_ticks(services, monkeypatch):
+def test_only_one_of_two_workers_ticks(services, monkeypatch):
     services.store.leases.take("tick", "another", tick.LEASE, now())
     rounds = []
-    monkeypatch.setattr(tick, "tick", lambda s, moment: rounds.append(moment))
+    monkeypatch.setattr(tick, "tick", lambda s, time: rounds.append(time))
     pauses = []
     tick.run(services, lambda: len(pauses) == 3, pauses.append)
     assert rounds == []

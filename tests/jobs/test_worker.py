@@ -1,4 +1,4 @@
-"""The worker as it is started in production: a parent, a process for jobs, a process that ticks."""
+"""The worker as it runs in production: a parent, a process for jobs, and one for the tick."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def environ(settings):
 
 @pytest.fixture
 def worker(environ, services):
-    """A worker whose children are there."""
+    """A worker whose child processes have started."""
     with subprocess.Popen(
         [sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL
     ) as process:
@@ -48,15 +48,15 @@ def ready(states, version):
     return until(lambda: states.of(version, now()).file)
 
 
-def test_a_worker_makes_what_is_wanted_and_what_is_asked_for(worker, services, states, source):
+def test_a_worker_builds_wanted_and_requested_exports(worker, services, states, source):
     source.commit("A")
-    wanted = source.release("v1")  # nobody queued it: the tick does
+    wanted = source.release("v1")  # queued by the tick
     assert len(exported(services, ready(states, wanted))["concepts"]) == 1
     states.recreate(wanted, now())
     ready(states, wanted)
 
 
-def test_a_process_of_a_worker_that_is_killed_is_started_again(worker, states, source):
+def test_killed_processes_of_a_worker_are_started_again(worker, states, source):
     family = psutil.Process(worker.pid)
     first = family.children()
     for child in first:
@@ -75,7 +75,7 @@ def test_a_stopped_worker_ends_with_all_its_processes(worker):
 
 @pytest.mark.skipif(
     sys.platform != "linux",
-    reason="elsewhere the job process of a killed parent goes on until it is told to end",
+    reason="on other systems the job process of a killed parent continues until it is stopped",
 )
 def test_the_processes_of_a_killed_worker_end(worker):
     children = psutil.Process(worker.pid).children()
@@ -84,7 +84,7 @@ def test_the_processes_of_a_killed_worker_end(worker):
     assert psutil.wait_procs(children, timeout=30)[1] == []
 
 
-def test_a_bad_setting_is_one_line(environ):
+def test_a_bad_setting_prints_one_line(environ):
     environ["OCL_EXPORT_SILENCE"] = "soon"
     done = subprocess.run(
         [sys.executable, "-m", "jobs.worker"],
@@ -105,11 +105,11 @@ from redis import Redis
 from jobs import worker
 
 class Deaf(worker.IndexWorker):
-    def _install_signal_handlers(self):  # RQ tells its queue of a worker before it listens to signals
+    def _install_signal_handlers(self):  # RQ registers a worker before it handles signals
         super()._install_signal_handlers()
-        print("listens", flush=True)
+        print("ready", flush=True)
 
-    def _shutdown(self):  # as where RQ's exception comes while a destructor runs
+    def _shutdown(self):  # RQ's exception is swallowed when it is raised during a destructor
         pass
 
 worker.CHECK = 0.1
@@ -117,13 +117,13 @@ Deaf(["nothing"], connection=Redis.from_url(sys.argv[1])).work()
 """
 
 
-def test_a_worker_ends_also_where_the_exception_that_ends_it_is_swallowed(settings):
+def test_a_worker_stops_even_if_the_exception_that_stops_it_is_swallowed(settings):
     command = [sys.executable, "-c", DEAF, settings.redis_url]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         try:
-            until(lambda: process.stdout.readline() == "listens\n")
+            until(lambda: process.stdout.readline() == "ready\n")
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=30) == 0
         finally:
