@@ -1,4 +1,4 @@
-"""Both containers of one compression pass, read by the tools that people have."""
+"""The zip and tgz containers of an archive, read by common tools."""
 
 import gzip
 import io
@@ -55,9 +55,11 @@ EDGES = [
 JAVA = """
 import java.io.*; import java.util.zip.*; import java.nio.file.*;
 class Read { public static void main(String[] a) throws Exception {
-  byte[] b = new byte[1 << 20]; CRC32 one = new CRC32(), two = new CRC32(); long n = 0, m = 0; int k;
+  byte[] b = new byte[1 << 20]; CRC32 one = new CRC32(), two = new CRC32();
+  long n = 0, m = 0; int k;
   try (ZipInputStream z = new ZipInputStream(new BufferedInputStream(new FileInputStream(a[0])))) {
-    ZipEntry e = z.getNextEntry(); if (!e.getName().equals("export.json")) throw new Error(e.getName());
+    ZipEntry e = z.getNextEntry();
+    if (!e.getName().equals("export.json")) throw new Error(e.getName());
     while ((k = z.read(b)) > 0) { one.update(b, 0, k); n += k; }
     if (z.getNextEntry() != null) throw new Error("a second entry"); }
   try (ZipFile f = new ZipFile(a[0]); InputStream i = f.getInputStream(f.getEntry("export.json"))) {
@@ -78,11 +80,10 @@ def content(segments, file, start=0, stop=None):
 
 
 def text(size, seed=0):
-    """JSON-like bytes that compress about as well as a terminology."""
+    """Return JSON-like bytes that compress about as well as a terminology."""
     words = [b'{"type": "Concept", "id": "%d"}, ' % number for number in range(500)]
-    some = random.Random(seed)
-    made = b"".join(some.choices(words, k=size // 30 + 1))
-    return made[:size]
+    generator = random.Random(seed)
+    return b"".join(generator.choices(words, k=size // 30 + 1))[:size]
 
 
 def read_tar(data):
@@ -102,7 +103,7 @@ def read_zip(data):
 
 
 def read_zip_as_a_stream(data):
-    """A reader that trusts the local header alone."""
+    """Read a zip file by its local header only."""
     needed, flags, method, _, _, crc, small, large, name, extra = struct.unpack(
         "<HHHHHLLLHH", data[4:30]
     )
@@ -116,7 +117,7 @@ def read_zip_as_a_stream(data):
 
 
 @pytest.mark.parametrize("size", EDGES)
-def test_both_containers_hold_the_document(size):
+def test_both_containers_contain_the_document(size):
     document = text(size)
     file, archive = packed([document])
     tgz, zipped = content(tgz_layout(archive), file), content(zip_layout(archive), file)
@@ -133,25 +134,25 @@ def test_both_containers_hold_the_document(size):
     cuts=st.lists(st.integers(0, READ + 2 * BLOCK), max_size=8),
     noise=st.binary(max_size=2000),
 )
-def test_how_a_document_is_cut_into_parts_changes_no_byte(edge, off, cuts, noise):
+def test_the_bytes_do_not_depend_on_the_chunks_of_the_document(edge, off, cuts, noise):
     document = (noise + text(max(edge + off, 0)))[: max(edge + off, 0)]
-    places = [0, *sorted(min(cut, len(document)) for cut in cuts), len(document)]
+    positions = [0, *sorted(min(cut, len(document)) for cut in cuts), len(document)]
     whole, first = packed([document])
-    pieces, second = packed(document[low:high] for low, high in itertools.pairwise(places))
+    chunked, second = packed(document[low:high] for low, high in itertools.pairwise(positions))
     assert first == second
-    assert whole.getvalue() == pieces.getvalue()
+    assert whole.getvalue() == chunked.getvalue()
     assert read_tar(whole.getvalue()) == document
     assert read_zip(content(zip_layout(first), whole)) == document
 
 
-def test_rows_one_by_one_give_the_bytes_of_the_whole():
+def test_single_rows_give_the_same_bytes_as_the_whole_document():
     rows = [text(50 + number % 900, number) for number in range(3000)]
     assert packed(rows)[0].getvalue() == packed([b"".join(rows)])[0].getvalue()
 
 
 @settings(deadline=None)
 @given(st.data())
-def test_any_range_of_a_container_is_that_part_of_it(data):
+def test_any_range_of_a_container_can_be_read(data):
     file, archive = packed([text(100_000)])
     segments = layout(archive, data.draw(st.sampled_from(["zip", "tgz"])))
     start = data.draw(st.integers(0, segments.size))
@@ -159,13 +160,13 @@ def test_any_range_of_a_container_is_that_part_of_it(data):
     assert content(segments, file, start, stop) == content(segments, file)[start:stop]
 
 
-def test_a_cached_file_that_was_cut_short_is_noticed():
+def test_a_truncated_file_in_the_cache_raises():
     file, archive = packed([text(100_000)])
     with pytest.raises(EOFError):
         content(tgz_layout(archive), io.BytesIO(file.getvalue()[:-1]))
 
 
-def test_both_containers_tell_the_given_time():
+def test_both_containers_have_the_given_time():
     file, archive = packed([b"{}"], mtime=1_772_620_830)  # 2026-03-04T10:40:30Z
     with tarfile.open(fileobj=io.BytesIO(file.getvalue()), mode="r:gz") as tar:
         assert tar.getmember("export.json").mtime == 1_772_620_830
@@ -173,7 +174,7 @@ def test_both_containers_tell_the_given_time():
         assert zipped.getinfo("export.json").date_time == (2026, 3, 4, 10, 40, 30)
 
 
-def test_the_writer_is_asked_to_stop_while_it_writes():
+def test_writing_stops_when_the_callback_raises():
     calls = []
 
     def stop():
@@ -209,7 +210,7 @@ def test_a_tar_size_over_8_gib_is_written_in_base_256():
 
 
 @pytest.mark.parametrize("size", [0, 1, 512, 10240, 10240 - 512, 8 * GIB + 7])
-def test_a_tar_ends_with_two_empty_blocks_and_a_whole_record(size):
+def test_a_tar_ends_with_two_empty_blocks_and_a_complete_record(size):
     trailer = tar_trailer(size)
     assert (512 + size + len(trailer)) % 10240 == 0
     assert 1024 <= len(trailer) < 10240 + 1024 + 512
@@ -230,24 +231,24 @@ def sizes(json_size, packed_size):
         (9 * GIB, 5 * GIB, b"\1\0"),
     ],
 )
-def test_sizes_from_4_gib_on_are_told_by_zip64(json_size, packed_size, extra):
+def test_sizes_from_4_gib_on_use_zip64(json_size, packed_size, extra):
     archive = sizes(json_size, packed_size)
     header = zip_header(archive, packed_size)
     directory = zip_directory(archive, packed_size, len(header) + packed_size)
     assert header[41:43] == extra
 
     class Sparse(io.BytesIO):
-        """The end of a zip file whose content is not there."""
+        """The end of a zip file without its content."""
 
         gap = len(header) + packed_size
 
-        def seek(self, place, whence=0):
+        def seek(self, offset, whence=0):
             if whence == 2:
-                return super().seek(place, 2) + self.gap
+                return super().seek(offset, 2) + self.gap
             return (
-                super().seek(max(place - self.gap, 0)) + self.gap
+                super().seek(max(offset - self.gap, 0)) + self.gap
                 if whence == 0
-                else super().seek(place, whence)
+                else super().seek(offset, whence)
             )
 
         def tell(self):
@@ -263,7 +264,7 @@ def test_sizes_from_4_gib_on_are_told_by_zip64(json_size, packed_size, extra):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A zip of 4 GiB + 3 MiB of JSON, made in no time: one deflated MiB, again and again."""
+    """A zip of 4 GiB + 3 MiB of JSON, quickly built by repeating one compressed MiB."""
     folder = tmp_path_factory.mktemp("large")
     one = b'["export"],' * (READ // 11) + b" " * (READ % 11)
     deflate = zlib.compressobj(1, zlib.DEFLATED, -15)
@@ -284,15 +285,15 @@ def test_a_zip_of_more_than_4_gib_opens(large):
     path, archive = large
     total = 0
     with zipfile.ZipFile(path) as zipped, zipped.open("export.json") as entry:
-        while piece := entry.read(4 * READ):  # its end checks the CRC
-            total += len(piece)
+        while chunk := entry.read(4 * READ):  # reading the end checks the CRC
+            total += len(chunk)
     assert total == archive.json_size
 
 
 def need(tool):
     found = shutil.which(tool)
     if not found:
-        pytest.skip(f"no {tool} here: it is not tried on the archives")
+        pytest.skip(f"{tool} is not installed")
     return found
 
 
@@ -344,5 +345,5 @@ def test_java_opens_a_zip_of_more_than_4_gib(large, tmp_path):
     ]
 
 
-def test_a_virtual_file_knows_its_size():
+def test_segments_have_a_total_size():
     assert Segments((b"abc", Slice(10, 5), b"")).size == 8

@@ -1,4 +1,4 @@
-"""The folder or address that keeps archives, and the links to them."""
+"""The cache of archives, in a folder or at an address, and the links to them."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def test_an_archive_is_read_back_by_name(address):
         assert file.read(100) == b"ive"
 
 
-def test_a_name_that_is_not_there_gives_nothing(address):
+def test_an_unknown_name_is_not_found(address):
     cache = ExportCache(address)
     assert cache.open("orgs/x.tgz") is None
     assert not cache.holds("orgs/x.tgz")
@@ -57,13 +57,13 @@ def test_a_name_that_is_not_there_gives_nothing(address):
     assert files(address) == []
 
 
-def test_a_deleted_archive_is_gone(address):
+def test_an_archive_can_be_deleted(address):
     cache = ExportCache(address)
     cache.delete(put(cache))
     assert files(address) == []
 
 
-def test_a_draft_that_fails_leaves_no_trace(address):
+def test_a_failed_draft_leaves_no_file(address):
     with pytest.raises(RuntimeError), ExportCache(address).writer(URL, "t1") as draft:
         draft.file.write(b"half")
         draft.file.flush()
@@ -71,7 +71,7 @@ def test_a_draft_that_fails_leaves_no_trace(address):
     assert files(address) == []
 
 
-def test_an_archive_is_not_there_before_it_is_whole(address):
+def test_an_archive_exists_only_after_it_is_published(address):
     cache = ExportCache(address)
     with cache.writer(URL, "t1") as draft:
         draft.file.write(b"half")
@@ -82,14 +82,14 @@ def test_an_archive_is_not_there_before_it_is_whole(address):
     assert files(address) == [draft.name]
 
 
-def test_two_archives_of_one_version_lie_side_by_side(address):
+def test_a_version_can_have_two_archives(address):
     cache = ExportCache(address)
     put(cache, "t1", b"one")
     put(cache, "t2", b"two")
     assert [token_of(name) for name in files(address)] == ["t1", "t2"]
 
 
-def test_an_upload_tells_that_it_is_alive():
+def test_an_upload_calls_back_for_each_chunk():
     calls = []
     with ExportCache(f"memory://{uuid.uuid4().hex}").writer(URL, "t1") as draft:
         draft.file.write(bytes(20 * 2**20))
@@ -97,7 +97,7 @@ def test_an_upload_tells_that_it_is_alive():
     assert len(calls) == 3
 
 
-def test_only_old_files_are_listed_unfinished_ones_too(tmp_path):
+def test_only_old_files_are_listed_including_unfinished_ones(tmp_path):
     cache = ExportCache(str(tmp_path))
     put(cache, "young")
     put(cache, "old")
@@ -121,30 +121,30 @@ def test_ids_made_of_dots_stay_inside_the_cache(tmp_path, url):
     assert files(str(tmp_path / "cache")) == [name]
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_created_raises(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(OSError) as told,
+        pytest.raises(OSError) as raised,
         ExportCache(str(tmp_path / "file" / "cache")).writer(URL, "t1"),
     ):
-        raise AssertionError("there is no draft")
-    assert told.value.strerror == "Not a directory"
+        raise AssertionError("a draft was opened")
+    assert raised.value.strerror == "Not a directory"
 
 
-def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, monkeypatch):
+def test_a_full_disk_raises_and_leaves_no_file(tmp_path, monkeypatch):
     cache = ExportCache(str(tmp_path))
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError) as told:
+    with pytest.raises(OSError) as raised:
         put(cache)
-    assert told.value.strerror == "No space left on device"
+    assert raised.value.strerror == "No space left on device"
     assert files(str(tmp_path)) == []
 
 
-def test_the_folder_is_made_when_it_is_needed(tmp_path):
+def test_the_folder_is_created_at_the_first_write(tmp_path):
     ExportCache(str(tmp_path / "a" / "b"))
     assert list(tmp_path.iterdir()) == []
 
@@ -163,7 +163,7 @@ def links(life=3600, secret="s" * 32):
     return ExportLinks(secret, life)
 
 
-def test_a_link_ends_in_the_file_name_and_is_good_until_it_expires():
+def test_a_link_ends_in_the_file_name_and_is_valid_until_it_expires():
     path = links().sign(*LINK, NOW)
     version, token, expires, signature, name = path.split("/")
     assert (version, token, name) == LINK
@@ -181,7 +181,7 @@ def test_a_link_with_any_part_changed_is_refused(changed):
 
 
 @pytest.mark.parametrize("signature", ["", "x", "\u00e9", "=" * 43])
-def test_a_signature_that_is_none_is_refused(signature):
+def test_a_malformed_signature_is_refused(signature):
     version, token, expires, _, name = links().sign(*LINK, NOW).split("/")
     with pytest.raises(LinkRefused):
         links().check(version, token, expires, signature, name, NOW)
@@ -196,9 +196,9 @@ def test_a_link_is_a_plain_path():
     assert not set(links().sign(*LINK, NOW)) & set("?#%&= ")
 
 
-def test_a_folder_that_can_not_be_entered_is_no_missing_archive(tmp_path):
+def test_an_unreadable_folder_raises_instead_of_reporting_a_missing_archive(tmp_path):
     (tmp_path / "exports").touch()
     cache = ExportCache(str(tmp_path / "exports"))
-    for look in (cache.open, cache.holds):
+    for method in (cache.open, cache.holds):
         with pytest.raises(NotADirectoryError):
-            look("orgs/x.tgz")
+            method("orgs/x.tgz")

@@ -1,4 +1,4 @@
-"""Which bytes a conditional or partial request gets."""
+"""Conditional and partial requests for archives."""
 
 import io
 from datetime import UTC, datetime
@@ -17,13 +17,16 @@ EARLIER, LATER = "Wed, 04 Mar 2026 10:20:29 GMT", "Wed, 04 Mar 2026 10:20:31 GMT
 WHOLE, UNCHANGED = Selected(200, 0, 1000), Selected(304)
 
 
-def asked(method="GET", **headers):
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return select(method, named, 1000, ETAG, MADE)
+def selected(method="GET", **headers):
+    return select(method, header_names(headers), 1000, ETAG, MADE)
 
 
-def test_a_plain_request_gets_the_whole():
-    assert asked() == WHOLE
+def header_names(headers):
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def test_a_plain_request_gets_the_whole_file():
+    assert selected() == WHOLE
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -42,7 +45,7 @@ def test_a_plain_request_gets_the_whole():
     ],
 )
 def test_if_none_match_compares_weakly(method, header, expected):
-    assert asked(method, If_None_Match=header) == expected
+    assert selected(method, If_None_Match=header) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,11 +61,11 @@ def test_if_none_match_compares_weakly(method, header, expected):
     ],
 )
 def test_if_modified_since_compares_whole_seconds(date, expected):
-    assert asked(If_Modified_Since=date) == expected
+    assert selected(If_Modified_Since=date) == expected
 
 
-def test_if_modified_since_is_ignored_beside_if_none_match():
-    assert asked(If_None_Match='"other"', If_Modified_Since=LATER) == WHOLE
+def test_if_modified_since_is_ignored_with_if_none_match():
+    assert selected(If_None_Match='"other"', If_Modified_Since=LATER) == WHOLE
 
 
 @pytest.mark.parametrize(
@@ -78,14 +81,14 @@ def test_if_modified_since_is_ignored_beside_if_none_match():
         ("Bytes = 1-2 , ", 1, 3),
     ],
 )
-def test_one_range_gives_that_part(header, first, stop):
-    assert asked(Range=header) == Selected(206, first, stop)
+def test_a_single_range_gives_that_part(header, first, stop):
+    assert selected(Range=header) == Selected(206, first, stop)
 
 
 @pytest.mark.parametrize("header", ["bytes=1000-", "bytes=1000-2000", "bytes=-0"])
-def test_a_range_outside_is_refused_with_the_size(header):
+def test_a_range_after_the_end_is_refused_with_the_size(header):
     with pytest.raises(RangeNotSatisfiable) as refused:
-        asked(Range=header)
+        selected(Range=header)
     assert refused.value.size == 1000
 
 
@@ -105,8 +108,8 @@ def test_a_range_outside_is_refused_with_the_size(header):
         "",
     ],
 )
-def test_several_and_malformed_ranges_give_the_whole(header):
-    assert asked(Range=header) == WHOLE
+def test_several_or_malformed_ranges_give_the_whole_file(header):
+    assert selected(Range=header) == WHOLE
 
 
 @pytest.mark.parametrize(
@@ -122,38 +125,38 @@ def test_several_and_malformed_ranges_give_the_whole(header):
         ("", 200),
     ],
 )
-def test_if_range_must_hold_exactly(condition, status):
-    assert asked(Range="bytes=0-9", If_Range=condition).status == status
+def test_if_range_must_match_exactly(condition, status):
+    assert selected(Range="bytes=0-9", If_Range=condition).status == status
 
 
-def test_if_range_saves_from_a_range_that_no_longer_fits():
-    assert asked(Range="bytes=5000-", If_Range='"old"') == WHOLE
+def test_a_range_after_the_end_is_ignored_if_if_range_does_not_match():
+    assert selected(Range="bytes=5000-", If_Range='"old"') == WHOLE
 
 
-def test_if_range_alone_changes_nothing():
-    assert asked(If_Range=ETAG) == WHOLE
+def test_if_range_without_a_range_is_ignored():
+    assert selected(If_Range=ETAG) == WHOLE
 
 
-def test_an_unchanged_file_is_told_before_a_range_is_looked_at():
-    assert asked(If_None_Match=ETAG, Range="bytes=5000-") == UNCHANGED
+def test_if_none_match_takes_precedence_over_a_range():
+    assert selected(If_None_Match=ETAG, Range="bytes=5000-") == UNCHANGED
 
 
-def test_head_knows_no_ranges():
-    assert asked("HEAD", Range="bytes=0-9") == WHOLE
+def test_head_ignores_ranges():
+    assert selected("HEAD", Range="bytes=0-9") == WHOLE
 
 
 CONTENT = Segments((b"head", Slice(2, 5), b"tail"))
 
 
-def answer(method="GET", **headers):
+def download(method="GET", **headers):
+    """Return the response to a request for CONTENT, and its body."""
     file = io.BytesIO(b"..01234..")
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    selected = select(method, named, CONTENT.size, ETAG, MADE)
+    selection = select(method, header_names(headers), CONTENT.size, ETAG, MADE)
     app = Flask("download")
     with app.test_request_context(method=method):
         response = respond(
             method,
-            selected,
+            selection,
             CONTENT,
             file,
             ETAG,
@@ -162,11 +165,11 @@ def answer(method="GET", **headers):
             "x_v1.20260304102030.zip",
         )
     app.add_url_rule("/", "x", lambda: response)
-    answered = app.test_client().open("/", method=method)
-    data = answered.data
-    answered.close()
+    result = app.test_client().open("/", method=method)
+    data = result.data
+    result.close()
     assert file.closed
-    return answered, data
+    return result, data
 
 
 def headers_of(response):
@@ -181,38 +184,38 @@ FULL = {
 }
 
 
-def test_the_whole_is_sent_with_its_headers():
-    response, data = answer()
+def test_the_whole_file_is_sent_with_its_headers():
+    response, data = download()
     assert (response.status_code, data) == (200, b"head01234tail")
     assert headers_of(response) == {**FULL, "Content-Length": "13", "Accept-Ranges": "bytes"}
 
 
 def test_head_has_the_headers_of_get_and_no_body():
-    head, nothing = answer("HEAD")
-    assert nothing == b""
-    assert (head.status_code, headers_of(head)) == (200, headers_of(answer()[0]))
+    head, body = download("HEAD")
+    assert body == b""
+    assert (head.status_code, headers_of(head)) == (200, headers_of(download()[0]))
 
 
-def test_a_part_tells_where_it_lies():
-    response, data = answer(Range="bytes=3-9")
+def test_a_part_is_sent_with_its_range():
+    response, data = download(Range="bytes=3-9")
     assert (response.status_code, data) == (206, b"d01234t")
     assert headers_of(response) == {**FULL, "Content-Length": "7", "Content-Range": "bytes 3-9/13"}
 
 
-def test_an_unchanged_file_is_answered_without_content():
-    response, data = answer(If_None_Match=ETAG)
+def test_the_response_for_an_unchanged_file_has_no_content():
+    response, data = download(If_None_Match=ETAG)
     assert (response.status_code, data) == (304, b"")
     assert headers_of(response) == {"ETag": ETAG, "Last-Modified": MADE_TEXT}
 
 
-NO_DATES = (
+IMPOSSIBLE_DATES = (
     "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
     "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
     "Mon, 01 Jan 2024 99999999999:00:00 GMT",
 )
 
 
-@pytest.mark.parametrize("date", NO_DATES)
-def test_a_date_that_no_calendar_holds_is_no_date(date):
-    assert asked(If_Modified_Since=date) == WHOLE
-    assert asked(If_Range=date, Range="bytes=0-1") == WHOLE
+@pytest.mark.parametrize("date", IMPOSSIBLE_DATES)
+def test_an_impossible_date_is_ignored(date):
+    assert selected(If_Modified_Since=date) == WHOLE
+    assert selected(If_Range=date, Range="bytes=0-1") == WHOLE

@@ -1,4 +1,4 @@
-"""How a concept is called."""
+"""The display name of a concept."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def name(text, locale="en", preferred=False, kind=None):
 
 
 @pytest.mark.parametrize(
-    ("names", "shown"),
+    ("names", "expected"),
     [
         pytest.param(
             [name("a", "fr", True), name("b", "sw")],
@@ -43,8 +43,8 @@ def name(text, locale="en", preferred=False, kind=None):
         ),
     ],
 )
-def test_a_concept_is_shown_by(names, shown):
-    assert naming.display_name(names, "sw", ["fr", "pt"]) == shown
+def test_the_display_name_follows_the_order_of_locales(names, expected):
+    assert naming.display_name(names, "sw", ["fr", "pt"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_a_concept_is_shown_by(names, shown):
         pytest.param([], None, id="no name"),
     ],
 )
-def test_the_entry_of_a_locale_list_says_its_locale(names, locale):
+def test_the_lookup_locale_is_the_first_iso_639_1_name(names, locale):
     assert naming.lookup_locale(names) == locale

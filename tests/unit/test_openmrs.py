@@ -1,4 +1,4 @@
-"""The validation schema OpenMRS as far as one concept, its rivals' names and the lookup lists tell."""
+"""The rules of the validation schema OpenMRS, without a store."""
 
 import pytest
 from hypothesis import given
@@ -66,7 +66,7 @@ def concept(*names, **fields):
         ),
     ],
 )
-def test_these_names_are_good(names):
+def test_names_that_follow_the_rules_are_accepted(names):
     assert openmrs.concept_errors(concept(*names), UNCHECKED) == {}
 
 
@@ -111,11 +111,11 @@ def test_these_names_are_good(names):
         pytest.param(
             [FULL, name("x"), name("x", "INDEX_TERM"), name("x")],
             "more than one name 'x' in the locale en",
-            id="told once for three",
+            id="one message for three",
         ),
     ],
 )
-def test_these_names_are_refused(names, text):
+def test_names_that_break_a_rule_are_refused(names, text):
     assert openmrs.concept_errors(concept(*names), UNCHECKED) == {"names": [text]}
 
 
@@ -142,7 +142,7 @@ def test_a_long_name_is_not_repeated_in_full():
         ),
     ],
 )
-def test_what_is_in_the_lists_is_good(fields):
+def test_values_in_the_lists_are_accepted(fields):
     named = [
         FULL,
         name("a", "SHORT"),
@@ -168,7 +168,7 @@ def test_what_is_in_the_lists_is_good(fields):
                 "data_type": ["N/A is not in the list of datatypes"],
                 "datatype": ["N/A is not in the list of datatypes"],
             },
-            id="datatype, told under both keys",
+            id="datatype, with both keys",
         ),
         pytest.param(
             {"descriptions": [description(), description("Essay", "xx")]},
@@ -182,11 +182,11 @@ def test_what_is_in_the_lists_is_good(fields):
         ),
     ],
 )
-def test_what_is_not_in_the_lists_is_refused(fields, errors):
+def test_values_that_are_not_in_the_lists_are_refused(fields, errors):
     assert openmrs.concept_errors(concept(FULL, **fields), LISTS) == errors
 
 
-def test_names_that_are_not_in_the_lists_are_told_with_their_place():
+def test_errors_of_name_types_and_locales_contain_the_index_of_the_name():
     named = concept(FULL, name("a", "Nickname"), name("b", None, "xx"))
     assert openmrs.concept_errors(named, LISTS) == {
         "names": [
@@ -200,7 +200,7 @@ def test_names_that_are_not_in_the_lists_are_told_with_their_place():
     ("key", "list_name"),
     [("datatype", "Datatypes"), ("names", "NameTypes"), ("descriptions", "DescriptionTypes")],
 )
-def test_none_must_be_listed_too(key, list_name):
+def test_none_must_be_in_the_list_too(key, list_name):
     without = {**LISTS, list_name: frozenset({"Other"})}
     assert key in openmrs.concept_errors(
         concept(FULL, name("a"), datatype="", descriptions=[description()]), without
@@ -227,7 +227,7 @@ def test_a_list_that_does_not_exist_is_not_checked(list_name):
 @pytest.mark.parametrize(
     "kind", ["Concept Class", "Datatype", "NameType", "DescriptionType", "MapType", "Locale"]
 )
-def test_the_entries_of_lookup_lists_skip_the_lists_but_not_the_rules_of_names(kind):
+def test_entries_of_lookup_lists_are_only_checked_for_the_rules_of_names(kind):
     odd = {"concept_class": kind, "datatype": "Odd", "descriptions": [description("Odd", "xx")]}
     assert (
         openmrs.concept_errors(
@@ -238,14 +238,14 @@ def test_the_entries_of_lookup_lists_skip_the_lists_but_not_the_rules_of_names(k
     assert list(openmrs.concept_errors(concept(name("a"), **odd), LISTS)) == ["names"]
 
 
-# Names that no other active concept may carry
+# Names that no other active concept may have
 
 
 def in_conflict(one, other):
-    """As the store looks for it; the same from both sides, or the order of two writes would matter."""
-    there = bool(set(openmrs.rivals(one)) & set(openmrs.claims(other)))
-    assert there == bool(set(openmrs.rivals(other)) & set(openmrs.claims(one)))
-    return there
+    """Return whether the store would find a conflict. It must be symmetric."""
+    conflict = bool(set(openmrs.rivals(one)) & set(openmrs.claims(other)))
+    assert conflict == bool(set(openmrs.rivals(other)) & set(openmrs.claims(one)))
+    return conflict
 
 
 @pytest.mark.parametrize(
@@ -286,17 +286,15 @@ def in_conflict(one, other):
             name("nb", "FULLY_SPECIFIED", "e"),
             name("b", "FULLY_SPECIFIED", "en"),
             False,
-            id="cut at another place",
+            id="the same text split in another way",
         ),
     ],
 )
-def test_two_concepts_are_in_conflict_when_one_is_alone_in_its_right_to_a_name_that_the_other_carries(
-    one, other, conflict
-):
+def test_two_concepts_conflict_if_a_unique_name_of_one_is_a_name_of_the_other(one, other, conflict):
     assert in_conflict(concept(one), concept(name("z"), other)) is conflict
 
 
-def test_a_retired_concept_is_in_nobodys_way():
+def test_a_retired_concept_conflicts_with_none():
     retired = concept(FULL, retired=True)
     assert openmrs.claims(retired) == openmrs.rivals(retired) == []
     assert not in_conflict(concept(FULL), retired)
@@ -312,21 +310,21 @@ NAMES = st.builds(
 
 
 @given(st.lists(NAMES, max_size=4), st.lists(NAMES, max_size=4))
-def test_conflicts_are_those_of_the_rule_spelled_out(ones, others):
-    def carried(names):
+def test_conflicts_agree_with_a_direct_check_of_the_rule(ones, others):
+    def keys(names):
         return {(n["locale"], n["name"]) for n in names if n["name_type"] not in ("SHORT", "Short")}
 
-    def alone(names):
-        return carried(
+    def unique(names):
+        return keys(
             n for n in names if n["name_type"] == "FULLY_SPECIFIED" or n["locale_preferred"]
         )
 
-    expected = bool(alone(ones) & carried(others) or alone(others) & carried(ones))
+    expected = bool(unique(ones) & keys(others) or unique(others) & keys(ones))
     assert in_conflict(concept(*ones), concept(*others)) == expected
 
 
 @given(st.lists(st.text(max_size=5), max_size=20))
-def test_claims_are_signed_numbers_of_64_bits_sorted_without_repetition(texts):
+def test_claims_are_sorted_unique_signed_64_bit_numbers(texts):
     claims = openmrs.claims(concept(*(name(text) for text in texts)))
     assert claims == sorted(set(claims))
     assert all(
@@ -335,5 +333,5 @@ def test_claims_are_signed_numbers_of_64_bits_sorted_without_repetition(texts):
     )
 
 
-def test_claims_are_stored_so_they_never_change():
+def test_claims_never_change_since_they_are_stored():
     assert openmrs.claims(concept(name("a"))) == [-4706157519443302834]
