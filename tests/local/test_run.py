@@ -257,7 +257,7 @@ def test_a_missing_database_is_one_line_that_says_what_helps(launched, environ, 
     environ["PATH"] = environ["OCL_HOME"]
     code, errors = launched(hidden=[package]).result()
     assert (code, errors.count("\n")) == (1, 1)
-    assert errors.startswith(f"make run: {tool} is not on this machine: install")
+    assert errors.startswith(f"make run: {tool} is not installed: install")
 
 
 def test_without_java_the_built_in_search_serves_and_one_line_says_so(launched, environ):

@@ -182,7 +182,7 @@ def test_a_free_port_is_none_that_clients_are_lent():
 def test_a_missing_program_is_one_line_that_says_what_helps(folder, monkeypatch):
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(importlib.util, "find_spec", {}.get)
-    with pytest.raises(MissingTool, match=r"^mongod is not on this machine: .*MONGO_URL.*$"):
+    with pytest.raises(MissingTool, match=r"^mongod is not installed: .*MONGO_URL.*$"):
         start_mongod(folder)
 
 
