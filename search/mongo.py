@@ -18,7 +18,7 @@ from oclapi import jsonio, urls
 from oclapi.errors import SearchUnavailable
 from oclapi.model import LIVE, Json, Kind, Row
 from oclapi.store.commits import counts_of
-from oclapi.store.database import Database, Session, told
+from oclapi.store.database import Database, Session
 from oclapi.store.rows import row_of
 from search import fields
 from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Part, Position, Query, Scope, Sort
@@ -99,7 +99,7 @@ class MongoIndex:
             return Hits((), 0, _counted(query.kind, {}) if query.facets else {})
         wanted = terms(query.text)
         search = _Search(self._db, session, scope, query, time.monotonic() + self._patience)
-        with told(), _in_time():
+        with _in_time():
             if search.several and (wanted or query.facets):
                 raise SearchUnavailable(
                     "words and facets over several repositories need the search engine, "

@@ -7,7 +7,7 @@ import time
 from pymongo.errors import OperationFailure
 
 from oclapi.model import Json
-from oclapi.store.database import APP, Database, told
+from oclapi.store.database import APP, Database
 
 UNAUTHORIZED = 13  # MongoDB's error code
 
@@ -39,8 +39,7 @@ class Abandoned:
             if now - self._seen[key][1] >= idle:
                 ended.append({"id": session["lsid"]["id"]})
         if ended:
-            with told():
-                self._db.client.admin.command("killSessions", ended)
+            self._db.admin.command("killSessions", ended)
         return len(ended)
 
     def _open(self) -> list[Json]:
@@ -48,8 +47,7 @@ class Abandoned:
         look = {"$currentOp": {"allUsers": False, "idleSessions": True}}
         ours = {"$match": {"type": "idleSession", "appName": APP, "transaction": {"$exists": True}}}
         try:
-            with told():
-                return list(self._db.client.admin.aggregate([look, ours]))
+            return list(self._db.admin.aggregate([look, ours]))
         except OperationFailure as error:
             if error.code == UNAUTHORIZED:
                 return []

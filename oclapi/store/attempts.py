@@ -13,7 +13,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from oclapi.errors import TooManyRequests
-from oclapi.store.database import Database, told
+from oclapi.store.database import Database
 from oclapi.store.repos import now_ms
 
 FORGET = timedelta(minutes=15)
@@ -77,22 +77,20 @@ class Attempts:
         """
         pair, known = self._id(PAIR.kind, username, address), self._id("known", username, address)
         others = [(ADDRESS, self._id(ADDRESS.kind, address))]
-        with told():
-            if self._attempts.find_one({"_id": known}, {"_id": 1}) is None:
-                others.append((NAME, self._id(NAME.kind, username)))
+        if self._attempts.find_one({"_id": known}, {"_id": 1}) is None:
+            others.append((NAME, self._id(NAME.kind, username)))
         waits = self._begin([(PAIR, pair), *others])
         return Attempt(pair, tuple(key for _, key in others), known, waits)
 
     def succeed(self, attempt: Attempt) -> None:
         """Take the attempt back: the user is who it says to be."""
-        with told():
-            self._attempts.delete_one({"_id": attempt.pair})
-            self._attempts.update_many({"_id": {"$in": attempt.others}}, {"$inc": {"failures": -1}})
-            for key, until in attempt.waits.items():
-                self._attempts.update_one({"_id": key, "until": until}, {"$unset": {"until": ""}})
-            self._attempts.update_one(
-                {"_id": attempt.known}, {"$set": {"expires_at": now_ms() + TRUST}}, upsert=True
-            )
+        self._attempts.delete_one({"_id": attempt.pair})
+        self._attempts.update_many({"_id": {"$in": attempt.others}}, {"$inc": {"failures": -1}})
+        for key, until in attempt.waits.items():
+            self._attempts.update_one({"_id": key, "until": until}, {"$unset": {"until": ""}})
+        self._attempts.update_one(
+            {"_id": attempt.known}, {"$set": {"expires_at": now_ms() + TRUST}}, upsert=True
+        )
 
     def begin_sign_up(self, address: str) -> None:
         """Count a sign-up. Raises TooManyRequests as `begin_log_in`."""
@@ -101,26 +99,25 @@ class Attempts:
     def _begin(self, limits: Sequence[tuple[Limit, str]]) -> dict[str, datetime]:
         """Count a failure of each; returns until when each makes others wait, by key."""
         now, waits = now_ms(), dict[str, datetime]()
-        with told():
-            waiting = self._attempts.find(
-                {"_id": {"$in": [key for _, key in limits]}, "until": {"$gt": now}}, {"until": 1}
+        waiting = self._attempts.find(
+            {"_id": {"$in": [key for _, key in limits]}, "until": {"$gt": now}}, {"until": 1}
+        )
+        until: list[datetime] = [found["until"] for found in waiting]
+        if until:
+            raise TooManyRequests(math.ceil((max(until) - now).total_seconds()))
+        for limit, key in limits:
+            counted = {
+                "$inc": {"failures": 1},
+                "$setOnInsert" if limit.shared else "$set": {"expires_at": now + FORGET},
+            }
+            found = self._attempts.find_one_and_update(
+                {"_id": key}, counted, upsert=True, return_document=True
             )
-            until: list[datetime] = [found["until"] for found in waiting]
-            if until:
-                raise TooManyRequests(math.ceil((max(until) - now).total_seconds()))
-            for limit, key in limits:
-                counted = {
-                    "$inc": {"failures": 1},
-                    "$setOnInsert" if limit.shared else "$set": {"expires_at": now + FORGET},
-                }
-                found = self._attempts.find_one_and_update(
-                    {"_id": key}, counted, upsert=True, return_document=True
-                )
-                assert found is not None  # an upsert that returns the document after it
-                over = found["failures"] - limit.free
-                if over >= 0:
-                    waits[key] = now + timedelta(seconds=min(2 ** min(over, 20), limit.longest))
-                    self._attempts.update_one({"_id": key}, {"$set": {"until": waits[key]}})
+            assert found is not None  # an upsert that returns the document after it
+            over = found["failures"] - limit.free
+            if over >= 0:
+                waits[key] = now + timedelta(seconds=min(2 ** min(over, 20), limit.longest))
+                self._attempts.update_one({"_id": key}, {"$set": {"until": waits[key]}})
         return waits
 
     def _id(self, *parts: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from oclapi.errors import NotFound
 from oclapi.model import LIVE, Json, Kind, Row
-from oclapi.store.database import Database, Session, told
+from oclapi.store.database import Database, Session
 from oclapi.store.rows import LIST, SNAPSHOT_AGE, row_of
 
 KINDS: tuple[Kind, ...] = ("concept", "mapping")
@@ -52,24 +52,19 @@ class ChangeLog:
 
     def head(self, repo: int, session: Session = None) -> RepoHead | None:
         """None when the repository is gone."""
-        with told():
-            found = self._db.repos.find_one({"_id": repo}, HEAD, session=session)
+        found = self._db.repos.find_one({"_id": repo}, HEAD, session=session)
         return _head_of(found) if found else None
 
     def heads(self) -> list[RepoHead]:
         """Of all repositories, by number. Cost: one document each."""
-        with told():
-            return [_head_of(found) for found in self._db.repos.find({}, HEAD).sort("_id", 1)]
+        return [_head_of(found) for found in self._db.repos.find({}, HEAD).sort("_id", 1)]
 
     def changed_since(self, moment: datetime) -> list[RepoHead]:
         """Of the repositories that were changed then or later. Cost: what is found, by index."""
-        with told():
-            return [
-                _head_of(found)
-                for found in self._db.repos.find(
-                    {"updated_on": {"$gte": moment}}, HEAD, hint="changed"
-                )
-            ]
+        return [
+            _head_of(found)
+            for found in self._db.repos.find({"updated_on": {"$gte": moment}}, HEAD, hint="changed")
+        ]
 
     def commit(self, repo: int, rev: int) -> str | None:
         """The token of the commit that made the revision, "" for revision 0; None when there is no
@@ -77,10 +72,7 @@ class ChangeLog:
         """
         if rev == 0:
             return ""
-        with told():
-            found = self._db.revisions.find_one(
-                {"repo": repo, "rev": rev}, {"commit": 1}, hint="rev"
-            )
+        found = self._db.revisions.find_one({"repo": repo, "rev": rev}, {"commit": 1}, hint="rev")
         return found["commit"] if found else None
 
     def revisions(self, wanted: Sequence[tuple[int, int]]) -> dict[int, Json]:
@@ -90,13 +82,12 @@ class ChangeLog:
         found: dict[int, Json] = {}
         for start in range(0, len(wanted), TOGETHER):
             asked = [{"repo": repo, "rev": rev} for repo, rev in wanted[start : start + TOGETHER]]
-            with told():
-                found |= {
-                    one["repo"]: one
-                    for one in self._db.revisions.find(
-                        {"$or": asked}, {"repo": 1, "at": 1, "commit": 1}
-                    )
-                }
+            found |= {
+                one["repo"]: one
+                for one in self._db.revisions.find(
+                    {"$or": asked}, {"repo": 1, "at": 1, "commit": 1}
+                )
+            }
         return found
 
     def sizes(self, repo: int, after: int, upto: int) -> list[tuple[int, int]]:
@@ -104,19 +95,17 @@ class ChangeLog:
         one document each.
         """
         asked = {"repo": repo, "rev": {"$gt": after, "$lte": upto}}
-        with told():
-            return [
-                (found["rev"], found["changes"])
-                for found in self._db.revisions.find(asked, {"rev": 1, "changes": 1}).sort("rev", 1)
-            ]
+        return [
+            (found["rev"], found["changes"])
+            for found in self._db.revisions.find(asked, {"rev": 1, "changes": 1}).sort("rev", 1)
+        ]
 
     def count(self, repo: int, upto: int, session: Session = None) -> int:
         """How many rows, ended ones too, the commits up to that revision wrote. Cost: a walk over
         their index keys.
         """
         asked = {"repo": repo, "kind": {"$in": KINDS}, "from_rev": {"$lte": upto}}
-        with told():
-            return self._db.rows.count_documents(asked, hint="order", session=session)
+        return self._db.rows.count_documents(asked, hint="order", session=session)
 
     def news(self, repo: int, after: int, upto: int) -> Iterator[RowChange]:
         """What brings a copy from revision `after` to `upto`: each row that began in between, and

@@ -15,9 +15,9 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from oclapi.errors import NotFound, RepositoryBusy
+from oclapi.errors import NotFound, RepositoryBusy, StoreUnavailable
 from oclapi.model import LIVE, Change, Counts, Head, Json, Revision
-from oclapi.store.database import Database, told
+from oclapi.store.database import Database
 
 Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change]]
 """Reads and validates through the session and returns the changes, at most one per item. May run
@@ -109,8 +109,7 @@ class Commits:
             return made
 
         def happened() -> bool:
-            with told():
-                return self._db.revisions.find_one({"commit": token}, {"_id": 1}) is not None
+            return self._db.revisions.find_one({"commit": token}, {"_id": 1}) is not None
 
         begun = time.monotonic()
         with self._turn(repos):
@@ -159,10 +158,9 @@ class Commits:
         while somebody waits.
         """
         here = sum(lock.waited for number in repos if (lock := self._locks.get(number)))
-        with told():
-            elsewhere: int = sum(
-                found["n"] for found in self._db.waits.find({"_id": {"$in": list(repos)}})
-            )
+        elsewhere: int = sum(
+            found["n"] for found in self._db.waits.find({"_id": {"$in": list(repos)}})
+        )
         return here + elsewhere
 
     def _note_wait(self, number: int) -> None:
@@ -174,7 +172,7 @@ class Commits:
             waits.update_one({"_id": number}, {"$inc": {"n": 1}}, upsert=True)
         # a note that is lost costs one longer wait; a store that is gone is told by the transaction
         # itself
-        except PyMongoError:
+        except (PyMongoError, StoreUnavailable):
             return
 
     def _store(

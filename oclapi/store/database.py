@@ -4,16 +4,26 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import pymongo
 from pymongo import ASCENDING, MongoClient
 from pymongo.client_session import ClientSession
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
+from pymongo.collection import Collection
+from pymongo.errors import (
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from oclapi.errors import OutcomeUnknown, RepositoryBusy, StoreUnavailable
+from oclapi.model import Json
+from oclapi.store.driver_errors import Translating, translate_errors
 
 APP = "oclapi"
 """How our connections call themselves at the server."""
@@ -105,24 +115,35 @@ COLLECTIONS = (
 )
 
 
+DETECTION: dict[str, Any] = {
+    "heartbeatFrequencyMS": 500,
+    "connectTimeoutMS": 1500,
+    "serverSelectionTimeoutMS": 2500,
+    "waitQueueTimeoutMS": 2500,
+    "retryReads": False,
+}
+"""How a server that hangs is detected, so that a read fails within 3 seconds.
+
+The driver's monitor sends a heartbeat every 0.5 s. When the server does not respond to one within
+1.5 s, the driver interrupts the reads that wait for it, at most 0.5 s later. Slow reads go on as
+long as heartbeats are answered. A retry would wait for the server a second time.
+"""
+
+
 class Database:
-    """One process's way to the store. Opens no connection before its first use, so it can be built
-    before a fork.
+    """The connections of one process to the store.
+
+    Opens none before its first use, so it can be built before a fork. The collections raise
+    StoreUnavailable when the server can't be reached (see `driver_errors`).
     """
 
     def __init__(self, url: str, *, patience: float = 20, client: Any = None) -> None:
-        """`url` names the database; `patience` is how many seconds a transaction tries against
-        other writers.
+        """`url` includes the name of the database; `patience` is how many seconds a transaction
+        retries while others write to the same documents.
         """
         name = parse_uri(url)["database"]
-        self.client: MongoClient[dict[str, Any]] = client or MongoClient(
-            url,
-            connect=False,
-            tz_aware=True,
-            serverSelectionTimeoutMS=5000,
-            connectTimeoutMS=5000,
-            retryWrites=True,
-            appname=APP,
+        self.client: MongoClient[Json] = client or MongoClient(
+            url, connect=False, tz_aware=True, retryWrites=True, appname=APP, **DETECTION
         )
         options: dict[str, Any] = (
             {}
@@ -133,41 +154,46 @@ class Database:
             }
         )
         self._db = self.client.get_database(name, **options)
+        self.admin: Any = Translating(self.client.admin)
         self.patience = patience
-        self.users = self._db["users"]
-        self.orgs = self._db["orgs"]
-        self.repos = self._db["repos"]
-        self.versions = self._db["versions"]
-        self.rows = self._db["rows"]
-        self.revisions = self._db["revisions"]
-        self.exports = self._db["exports"]
-        self.tasks = self._db["tasks"]
-        self.task_results = self._db["task_results"]
-        self.trash = self._db["trash"]
-        self.counters = self._db["counters"]
-        self.leans = self._db["leans"]
-        self.leases = self._db["leases"]
-        self.waits = self._db["waits"]
-        self.attempts = self._db["attempts"]
-        self.mails = self._db["mails"]
-        self.index_notes = self._db["index_notes"]
-        self.index_refusals = self._db["index_refusals"]
+        self.users = self._collection("users")
+        self.orgs = self._collection("orgs")
+        self.repos = self._collection("repos")
+        self.versions = self._collection("versions")
+        self.rows = self._collection("rows")
+        self.revisions = self._collection("revisions")
+        self.exports = self._collection("exports")
+        self.tasks = self._collection("tasks")
+        self.task_results = self._collection("task_results")
+        self.trash = self._collection("trash")
+        self.counters = self._collection("counters")
+        self.leans = self._collection("leans")
+        self.leases = self._collection("leases")
+        self.waits = self._collection("waits")
+        self.attempts = self._collection("attempts")
+        self.mails = self._collection("mails")
+        self.index_notes = self._collection("index_notes")
+        self.index_refusals = self._collection("index_refusals")
 
+    def _collection(self, name: str) -> Collection[Json]:
+        return cast(Collection[Json], Translating(self._db[name]))
+
+    @translate_errors()
     def prepare(self) -> None:
-        """Create collections and indexes that are not there yet. Safe to run at every start and by
-        several at once.
+        """Create missing collections and indexes.
+
+        Safe to run at every start and by several processes at once.
         """
-        with told():
-            there = set(self._db.list_collection_names())
-            for name in COLLECTIONS:
-                if name not in there:
-                    self._create(name)
-            for collection, indexes in INDEXES.items():
-                for name, (keys, options) in indexes.items():
-                    self._db[collection].create_index(keys, name=name, **options)
+        existing = set(self._db.list_collection_names())
+        for name in COLLECTIONS:
+            if name not in existing:
+                self._create(name)
+        for collection, indexes in INDEXES.items():
+            for name, (keys, options) in indexes.items():
+                self._db[collection].create_index(keys, name=name, **options)
 
     def _create(self, name: str) -> None:
-        """A collection must be there before transactions write to it at once."""
+        """Create a collection; transactions can't create the same one at once."""
         try:
             self._db.create_collection(name, check_exists=False)
         except OperationFailure as error:
@@ -176,10 +202,22 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[ClientSession]:
-        """A session whose reads all see one moment of the store. Lives five minutes at most."""
-        with told(), self.client.start_session(snapshot=True) as session:
+        """Yield a session whose reads all see the same state. It lasts five minutes at most."""
+        with translate_errors(), self.client.start_session(snapshot=True) as session:
             yield session
 
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Raise StoreUnavailable when the reads of the block take longer, also slow ones."""
+        try:
+            with translate_errors(), pymongo.timeout(seconds):
+                yield
+        except ExecutionTimeout as error:
+            raise StoreUnavailable(
+                f"the database did not respond within {seconds} seconds"
+            ) from error
+
+    @translate_errors()
     def transaction(
         self,
         work: Callable[[ClientSession], Result],
@@ -211,7 +249,7 @@ class Database:
                     return result
             except PyMongoError as error:
                 if not error.has_error_label("TransientTransactionError"):
-                    raise translated(error) from error
+                    raise
                 if time.monotonic() > deadline:
                     if isinstance(error, ConnectionFailure):
                         raise StoreUnavailable(
@@ -258,32 +296,3 @@ def _abort(session: ClientSession) -> None:
             session.abort_transaction()
     except PyMongoError:
         return
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Translate a failure of the driver into one of ours; not one that `transaction` heals by
-    running again.
-    """
-    try:
-        yield
-    except PyMongoError as error:
-        if error.has_error_label("TransientTransactionError"):
-            raise
-        raise translated(error) from error
-
-
-def translated(error: PyMongoError) -> Exception:
-    """StoreUnavailable for a server that can't be reached or has no primary; any other error stays
-    what it is.
-    """
-    if isinstance(error, ConnectionFailure) or getattr(error, "code", None) in (
-        11600,
-        11602,
-        10107,
-        13435,
-        189,
-        91,
-    ):
-        return StoreUnavailable("the database can't be reached")
-    return error

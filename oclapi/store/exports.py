@@ -19,7 +19,7 @@ from pymongo.client_session import ClientSession
 
 from oclapi.errors import Overtaken
 from oclapi.model import Json
-from oclapi.store.database import Database, Session, told
+from oclapi.store.database import Database, Session
 
 
 class Exports:
@@ -32,8 +32,7 @@ class Exports:
 
     def read(self, version_id: str, session: Session = None) -> Json | None:
         """The version's export document; None when the version is gone."""
-        with told():
-            return self._db.exports.find_one({"_id": ObjectId(version_id)}, session=session)
+        return self._db.exports.find_one({"_id": ObjectId(version_id)}, session=session)
 
     def ask(self, version: Json, seen: Json | None, now: datetime) -> str | None:
         """Put a queued job in the place of the one that was `seen` there (None: of none), and
@@ -45,18 +44,16 @@ class Exports:
         token = new_token()
         tries = seen["tries"] + 1 if seen and seen["state"] == "running" else 1
         job = new_job(token, version, now, tries)
-        with told():
-            done = self._db.exports.update_one(
-                {"_id": version["_id"], **_same_job(seen)}, {"$set": {"job": job}}
-            )
+        done = self._db.exports.update_one(
+            {"_id": version["_id"], **_same_job(seen)}, {"$set": {"job": job}}
+        )
         return token if done.matched_count else None
 
     def release(self, version_id: str, token: str) -> None:
         """Take the job back, as if it had not been asked for. An export that was `wanted` stays so."""
-        with told():
-            self._db.exports.update_one(
-                {"_id": ObjectId(version_id), "job.token": token}, {"$unset": {"job": ""}}
-            )
+        self._db.exports.update_one(
+            {"_id": ObjectId(version_id), "job.token": token}, {"$unset": {"job": ""}}
+        )
 
     def claim(self, version_id: str, token: str, now: datetime) -> None:
         """The queued job begins to run. Raises Overtaken when it is not there any more, or runs
@@ -103,11 +100,10 @@ class Exports:
 
     def drop(self, version_id: str, name: str) -> None:
         """Serve the file of this name no more; nothing happens when another took its place."""
-        with told():
-            self._db.exports.update_one(
-                {"_id": ObjectId(version_id), "file.name": name},
-                {"$unset": {"file": "", "earlier": ""}},
-            )
+        self._db.exports.update_one(
+            {"_id": ObjectId(version_id), "file.name": name},
+            {"$unset": {"file": "", "earlier": ""}},
+        )
 
     def delete(self, version_id: str, seen: Json) -> bool:
         """Forget file and job; False when they are not those of the document `seen` any more, and
@@ -117,11 +113,10 @@ class Exports:
             {"file.name": seen["file"]["name"]} if "file" in seen else {"file": {"$exists": False}}
         )
         gone = {"file": "", "earlier": "", "job": "", "error": "", "wanted": ""}
-        with told():
-            done = self._db.exports.update_one(
-                {"_id": ObjectId(version_id), **file, **_same_job(seen.get("job"))},
-                {"$unset": gone},
-            )
+        done = self._db.exports.update_one(
+            {"_id": ObjectId(version_id), **file, **_same_job(seen.get("job"))},
+            {"$unset": gone},
+        )
         return bool(done.matched_count)
 
     def want(self, version_id: str, edition: int, session: ClientSession | None = None) -> None:
@@ -129,22 +124,20 @@ class Exports:
         hand.
         """
         there = [{field: {"$exists": True}} for field in ("file", "job", "wanted", "error")]
-        with told():
-            self._db.exports.update_one(
-                {"_id": ObjectId(version_id), "$or": there},
-                {"$max": {"wanted": edition}},
-                session=session,
-            )
+        self._db.exports.update_one(
+            {"_id": ObjectId(version_id), "$or": there},
+            {"$max": {"wanted": edition}},
+            session=session,
+        )
 
     def unsettled(self) -> Iterator[tuple[str, Json]]:
         """Keys and documents of all exports that are wanted or have a job. Cost: what is found, by
         index.
         """
-        with told():
-            for found in self._db.exports.find(
-                {"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}
-            ):
-                yield str(found["_id"]), found
+        for found in self._db.exports.find(
+            {"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}
+        ):
+            yield str(found["_id"]), found
 
     def states(self) -> dict[str, int]:
         """How many exports are queued, running, wanted (a job will come), ready, failed or missing.
@@ -159,21 +152,19 @@ class Exports:
             ("job", "$job.state"),
         ):
             state = {"$cond": [{"$eq": [{"$type": f"${field}"}, "missing"]}, state, name]}
-        with told():
-            found = self._db.exports.aggregate([{"$group": {"_id": state, "n": {"$sum": 1}}}])
-            return dict.fromkeys(
-                ("queued", "running", "wanted", "ready", "failed", "missing"), 0
-            ) | {one["_id"]: one["n"] for one in found}
+        found = self._db.exports.aggregate([{"$group": {"_id": state, "n": {"$sum": 1}}}])
+        return dict.fromkeys(("queued", "running", "wanted", "ready", "failed", "missing"), 0) | {
+            one["_id"]: one["n"] for one in found
+        }
 
     def forget_earlier(self, before: datetime) -> None:
         """Let go of files that were replaced before that moment. Cost: a scan over the documents
         that have such files.
         """
-        with told():
-            replaced = {"replaced_at": {"$lt": before}}
-            self._db.exports.update_many(
-                {"earlier": {"$elemMatch": replaced}}, {"$pull": {"earlier": replaced}}
-            )
+        replaced = {"replaced_at": {"$lt": before}}
+        self._db.exports.update_many(
+            {"earlier": {"$elemMatch": replaced}}, {"$pull": {"earlier": replaced}}
+        )
 
     def names_in_use(self) -> tuple[set[str], set[str]]:
         """The names of all files that may be asked for, and the tokens of all jobs. Cost: a scan,
@@ -181,23 +172,19 @@ class Exports:
         """
         names: set[str] = set()
         tokens: set[str] = set()
-        with told():
-            for found in self._db.exports.find(
-                {}, {"file.name": 1, "earlier.name": 1, "job.token": 1}
-            ):
-                names.update(
-                    file["name"] for file in [*found.get("earlier", ()), found.get("file")] if file
-                )
-                tokens.update([found["job"]["token"]] if "job" in found else ())
+        for found in self._db.exports.find({}, {"file.name": 1, "earlier.name": 1, "job.token": 1}):
+            names.update(
+                file["name"] for file in [*found.get("earlier", ()), found.get("file")] if file
+            )
+            tokens.update([found["job"]["token"]] if "job" in found else ())
         return names, tokens
 
     def _own(
         self, version_id: str, token: str, update: Json | list[Json], also: Json | None = None
     ) -> None:
-        with told():
-            done = self._db.exports.update_one(
-                {"_id": ObjectId(version_id), "job.token": token, **(also or {})}, update
-            )
+        done = self._db.exports.update_one(
+            {"_id": ObjectId(version_id), "job.token": token, **(also or {})}, update
+        )
         if not done.matched_count:
             raise Overtaken("this export job was cancelled, or another has taken its place")
 

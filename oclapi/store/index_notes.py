@@ -18,7 +18,7 @@ from datetime import datetime
 from pymongo import ReplaceOne
 
 from oclapi.model import Json
-from oclapi.store.database import Database, told
+from oclapi.store.database import Database
 
 ALL = "all"
 KNOWN = 5.0  # seconds
@@ -51,20 +51,18 @@ class IndexNotes:
         return name
 
     def _read_identity(self) -> str:
-        with told():
-            found = self._db.index_notes.find_one({"_id": "identity"})
-            if found is None:
-                made = {"$setOnInsert": {"value": uuid.uuid4().hex}}
-                found = self._db.index_notes.find_one_and_update(
-                    {"_id": "identity"}, made, upsert=True, return_document=True
-                )
+        found = self._db.index_notes.find_one({"_id": "identity"})
+        if found is None:
+            made = {"$setOnInsert": {"value": uuid.uuid4().hex}}
+            found = self._db.index_notes.find_one_and_update(
+                {"_id": "identity"}, made, upsert=True, return_document=True
+            )
         assert found is not None  # an upsert that returns the document after it
         return str(found["value"])
 
     def generation(self, repo: int, now: datetime) -> Generation:
         """The turn of that repository's copy. Cost: one small query."""
-        with told():
-            found = list(self._db.index_notes.find({"_id": {"$in": [ALL, repo]}}))
+        found = list(self._db.index_notes.find({"_id": {"$in": [ALL, repo]}}))
         return Generation(
             sum(note.get("generation", 0) for note in found),
             any(note.get("locked_until", now) > now for note in found),
@@ -74,27 +72,24 @@ class IndexNotes:
         """Tell all who write to the copy of that repository (None: to any) that it is emptied or
         replaced: what they wrote may be half.
         """
-        with told():
-            self._db.index_notes.update_one(
-                {"_id": ALL if repo is None else repo}, {"$inc": {"generation": 1}}, upsert=True
-            )
+        self._db.index_notes.update_one(
+            {"_id": ALL if repo is None else repo}, {"$inc": {"generation": 1}}, upsert=True
+        )
 
     def lock(self, repo: int | None, until: datetime) -> None:
         """Keep the others from writing to it until that moment; a moment in the past lets them go
         on.
         """
-        with told():
-            self._db.index_notes.update_one(
-                {"_id": ALL if repo is None else repo},
-                {"$set": {"locked_until": until}},
-                upsert=True,
-            )
+        self._db.index_notes.update_one(
+            {"_id": ALL if repo is None else repo},
+            {"$set": {"locked_until": until}},
+            upsert=True,
+        )
 
     def forget(self, repo: int) -> None:
         """The repository is gone."""
-        with told():
-            self._db.index_notes.delete_one({"_id": repo})
-            self._db.index_refusals.delete_many({"repo": repo})
+        self._db.index_notes.delete_one({"_id": repo})
+        self._db.index_refusals.delete_many({"repo": repo})
 
     def refuse(self, repo: int, ids: Iterable[str], now: datetime) -> None:
         """The engine did not take these documents."""
@@ -103,8 +98,7 @@ class IndexNotes:
             for one in ids
         ]
         if changes:
-            with told():
-                self._db.index_refusals.bulk_write(changes, ordered=False)
+            self._db.index_refusals.bulk_write(changes, ordered=False)
 
     def accept(self, repo: int, ids: Iterable[str] | None = None) -> None:
         """The engine took these documents after all; None: it is asked again about all of the
@@ -113,32 +107,26 @@ class IndexNotes:
         asked: Json = {"repo": repo}
         if ids is not None:
             asked["_id"] = {"$in": sorted(ids)}
-        with told():
-            self._db.index_refusals.delete_many(asked)
+        self._db.index_refusals.delete_many(asked)
 
     def accept_before(self, moment: datetime) -> None:
         """What was refused earlier counts no more: the engine was asked again about everything."""
-        with told():
-            self._db.index_refusals.delete_many({"at": {"$lt": moment}})
+        self._db.index_refusals.delete_many({"at": {"$lt": moment}})
 
     def refused(self, repo: int, since: datetime | None = None) -> set[str]:
         """The ids of the repository's documents that the engine did not take (`since`: when it was
         asked then or later).
         """
         asked: Json = {"repo": repo, **({"at": {"$gte": since}} if since else {})}
-        with told():
-            return {found["_id"] for found in self._db.index_refusals.find(asked, {"_id": 1})}
+        return {found["_id"] for found in self._db.index_refusals.find(asked, {"_id": 1})}
 
     def refusals(self) -> int:
         """How many documents the engine did not take, in all."""
-        with told():
-            return self._db.index_refusals.estimated_document_count()
+        return self._db.index_refusals.estimated_document_count()
 
     def set_lag(self, lag: Json) -> None:
-        with told():
-            self._db.index_notes.replace_one({"_id": "lag"}, lag, upsert=True)
+        self._db.index_notes.replace_one({"_id": "lag"}, lag, upsert=True)
 
     def lag(self) -> Json | None:
         """What `set_lag` was given last."""
-        with told():
-            return self._db.index_notes.find_one({"_id": "lag"}, {"_id": 0})
+        return self._db.index_notes.find_one({"_id": "lag"}, {"_id": 0})

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pymongo.errors import DuplicateKeyError
 
 from oclapi.errors import StoreUnavailable
-from oclapi.store.database import Database, told
+from oclapi.store.database import Database
 
 
 class Leases:
@@ -23,13 +23,12 @@ class Leases:
         write.
         """
         free = {"_id": name, "$or": [{"holder": holder}, {"until": {"$lt": now}}]}
-        with told():
-            try:
-                self._db.leases.update_one(
-                    free, {"$set": {"holder": holder, "until": now + life}}, upsert=True
-                )
-            except DuplicateKeyError:  # it is there and not free
-                return False
+        try:
+            self._db.leases.update_one(
+                free, {"$set": {"holder": holder, "until": now + life}}, upsert=True
+            )
+        except DuplicateKeyError:  # it is there and not free
+            return False
         return True
 
     @contextmanager
@@ -59,20 +58,17 @@ class Leases:
 
     def taken(self, name: str, now: datetime) -> bool:
         """Whether somebody holds the lease."""
-        with told():
-            return self._db.leases.find_one({"_id": name, "until": {"$gt": now}}) is not None
+        return self._db.leases.find_one({"_id": name, "until": {"$gt": now}}) is not None
 
     def any_taken(self, prefix: str, now: datetime) -> bool:
         """Whether somebody holds a lease whose name begins so."""
-        with told():
-            return (
-                self._db.leases.find_one(
-                    {"_id": {"$gte": prefix, "$lt": prefix + "\uffff"}, "until": {"$gt": now}}
-                )
-                is not None
+        return (
+            self._db.leases.find_one(
+                {"_id": {"$gte": prefix, "$lt": prefix + "\uffff"}, "until": {"$gt": now}}
             )
+            is not None
+        )
 
     def give_back(self, name: str, holder: str) -> None:
         """Let another take it at once. Does nothing when it is not ours."""
-        with told():
-            self._db.leases.delete_one({"_id": name, "holder": holder})
+        self._db.leases.delete_one({"_id": name, "holder": holder})

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pymongo.client_session import ClientSession
 
 from oclapi.model import Json
-from oclapi.store.database import Database, told
+from oclapi.store.database import Database
 from oclapi.store.repos import now_ms
 
 TRIED = timedelta(days=2)
@@ -39,12 +39,10 @@ class Mails:
 
     def next(self, now: datetime) -> Json | None:
         """The mail that is due for the longest time, None when none is."""
-        with told():
-            return self._db.mails.find_one({"due": {"$lte": now}}, sort=[("due", 1)])
+        return self._db.mails.find_one({"due": {"$lte": now}}, sort=[("due", 1)])
 
     def sent(self, mail: Json) -> None:
-        with told():
-            self._db.mails.delete_one({"_id": mail["_id"]})
+        self._db.mails.delete_one({"_id": mail["_id"]})
 
     def failed(self, mail: Json, now: datetime) -> bool:
         """Let it be tried again later; False when it was tried for long enough and is given up."""
@@ -52,8 +50,7 @@ class Mails:
             self.sent(mail)
             return False
         pause = min(timedelta(seconds=30 * 2 ** min(mail["tries"], 10)), LONGEST)
-        with told():
-            self._db.mails.update_one(
-                {"_id": mail["_id"]}, {"$inc": {"tries": 1}, "$set": {"due": now + pause}}
-            )
+        self._db.mails.update_one(
+            {"_id": mail["_id"]}, {"$inc": {"tries": 1}, "$set": {"due": now + pause}}
+        )
         return True

@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json
-from oclapi.store.database import Database, Session, told
+from oclapi.store.database import Database, Session
 from oclapi.store.repos import Repos, now_ms
 from oclapi.store.users import Users, edit, extras_of, stored
 
@@ -26,8 +26,7 @@ class Owners:
 
     def org(self, org: str, session: Session = None) -> Json | None:
         """The organisation of this id, None when there is none."""
-        with told():
-            return self._db.orgs.find_one({"_id": org}, session=session)
+        return self._db.orgs.find_one({"_id": org}, session=session)
 
     def orgs(
         self, where: Json, *, limit: int, skip: int, oldest_first: bool = False
@@ -36,14 +35,13 @@ class Owners:
         0: all.
         """
         way, hint = 1 if oldest_first else -1, "memberships" if "members" in where else "newest"
-        with told():
-            cursor = (
-                self._db.orgs.find(where, hint=hint)
-                .sort([("updated_on", way), ("_id", way)])
-                .skip(skip)
-                .limit(limit)
-            )
-            return self._db.orgs.count_documents(where, hint=hint), list(cursor)
+        cursor = (
+            self._db.orgs.find(where, hint=hint)
+            .sort([("updated_on", way), ("_id", way)])
+            .skip(skip)
+            .limit(limit)
+        )
+        return self._db.orgs.count_documents(where, hint=hint), list(cursor)
 
     def create_org(self, org: str, fields: Json, by: str) -> Json:
         """Add an organisation with its creator as its member; return it.
@@ -97,13 +95,11 @@ class Owners:
             {"$match": {"members": {"$in": usernames}}},
             {"$group": {"_id": "$members", "n": {"$sum": 1}}},
         ]
-        with told():
-            return Counter({found["_id"]: found["n"] for found in self._db.orgs.aggregate(steps)})
+        return Counter({found["_id"]: found["n"] for found in self._db.orgs.aggregate(steps)})
 
     def ids(self, where: Json) -> list[str]:
         """The ids of the organisations that match."""
-        with told():
-            return [found["_id"] for found in self._db.orgs.find(where, {"_id": 1})]
+        return [found["_id"] for found in self._db.orgs.find(where, {"_id": 1})]
 
     def add_member(
         self, org: str, username: str, check: Callable[[ClientSession, Json], None]
@@ -186,53 +182,52 @@ class Owners:
         them as they are: for commands, whose settings need not be the server's.
         """
         now = now_ms()
-        with told():
-            self._db.users.update_one(
-                {"_id": root_user},
-                {
-                    "$setOnInsert": {
-                        "uuid": uuid.uuid4().hex,
-                        "name": root_user,
-                        "email": f"{root_user}@localhost",
-                        "active": True,
-                        "is_staff": True,
-                        "is_superuser": True,
-                        "password": None,
-                        "tokens": [],
-                        "company": None,
-                        "location": None,
-                        "preferred_locale": None,
-                        "website": None,
-                        "extras": None,
-                        "created_on": now,
-                        "created_by": root_user,
-                        "updated_on": now,
-                        "updated_by": root_user,
-                    }
-                },
-                upsert=True,
-            )
-            self._db.orgs.update_one(
-                {"_id": "OCL"},
-                {
-                    "$setOnInsert": {
-                        "uuid": uuid.uuid4().hex,
-                        "name": "Open Concept Lab",
-                        "members": [root_user],
-                        "public_access": "View",
-                        "company": None,
-                        "website": None,
-                        "location": None,
-                        "description": None,
-                        "extras": None,
-                        "created_on": now,
-                        "created_by": root_user,
-                        "updated_on": now,
-                        "updated_by": root_user,
-                    }
-                },
-                upsert=True,
-            )
+        self._db.users.update_one(
+            {"_id": root_user},
+            {
+                "$setOnInsert": {
+                    "uuid": uuid.uuid4().hex,
+                    "name": root_user,
+                    "email": f"{root_user}@localhost",
+                    "active": True,
+                    "is_staff": True,
+                    "is_superuser": True,
+                    "password": None,
+                    "tokens": [],
+                    "company": None,
+                    "location": None,
+                    "preferred_locale": None,
+                    "website": None,
+                    "extras": None,
+                    "created_on": now,
+                    "created_by": root_user,
+                    "updated_on": now,
+                    "updated_by": root_user,
+                }
+            },
+            upsert=True,
+        )
+        self._db.orgs.update_one(
+            {"_id": "OCL"},
+            {
+                "$setOnInsert": {
+                    "uuid": uuid.uuid4().hex,
+                    "name": "Open Concept Lab",
+                    "members": [root_user],
+                    "public_access": "View",
+                    "company": None,
+                    "website": None,
+                    "location": None,
+                    "description": None,
+                    "extras": None,
+                    "created_on": now,
+                    "created_by": root_user,
+                    "updated_on": now,
+                    "updated_by": root_user,
+                }
+            },
+            upsert=True,
+        )
         if root_token is not None:
             self._users.fix_token(root_user, root_token)
 

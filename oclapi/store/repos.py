@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json
 from oclapi.store.commits import COUNTED, Commits
-from oclapi.store.database import Database, Session, told
+from oclapi.store.database import Database, Session
 
 PURGE_BATCH = 5000
 """Documents of a deleted repository that one step of the purge removes."""
@@ -27,18 +27,15 @@ class Repos:
 
     def by_url(self, url: str, session: Session = None) -> Json | None:
         """The repository at this URL, None when there is none."""
-        with told():
-            return self._db.repos.find_one({"url": url}, session=session)
+        return self._db.repos.find_one({"url": url}, session=session)
 
     def by_urls(self, urls: Iterable[str], session: Session = None) -> list[Json]:
         """Those of the repositories at these URLs that there are, in no order."""
-        with told():
-            return list(self._db.repos.find({"url": {"$in": sorted(urls)}}, session=session))
+        return list(self._db.repos.find({"url": {"$in": sorted(urls)}}, session=session))
 
     def by_number(self, number: int, session: Session = None) -> Json | None:
         """The repository of this internal number, None when it is gone."""
-        with told():
-            return self._db.repos.find_one({"_id": number}, session=session)
+        return self._db.repos.find_one({"_id": number}, session=session)
 
     def create(
         self,
@@ -54,10 +51,9 @@ class Repos:
         Raises Invalid (keys `__all__` and `id`) when the owner has one of that kind and id.
         """
         url = f"{owner_url}{kind}s/{short_id}/"
-        with told():
-            counter = self._db.counters.find_one_and_update(
-                {"_id": "repos"}, {"$inc": {"next": 1}}, upsert=True, return_document=True
-            )
+        counter = self._db.counters.find_one_and_update(
+            {"_id": "repos"}, {"$inc": {"next": 1}}, upsert=True, return_document=True
+        )
         assert counter is not None  # an upsert that returns the document after it
         now = now_ms()
         base = {
@@ -166,21 +162,19 @@ class Repos:
         0: all.
         """
         way = 1 if oldest_first else -1
-        with told():
-            cursor = (
-                self._db.repos.find(where, session=session)
-                .sort([("updated_on", way), ("url", way)])
-                .skip(skip)
-                .limit(limit)
-            )
-            return self._db.repos.count_documents(where, session=session), list(cursor)
+        cursor = (
+            self._db.repos.find(where, session=session)
+            .sort([("updated_on", way), ("url", way)])
+            .skip(skip)
+            .limit(limit)
+        )
+        return self._db.repos.count_documents(where, session=session), list(cursor)
 
     def heads(self, where: Json, session: Session = None) -> list[Json]:
         """Number, URL and newest revision (`_id`, `url`, `rev`) of every repository that matches,
         in no order.
         """
-        with told():
-            return list(self._db.repos.find(where, {"url": 1, "rev": 1}, session=session))
+        return list(self._db.repos.find(where, {"url": 1, "rev": 1}, session=session))
 
     def reached(self, numbers: Sequence[int], session: Session = None) -> int:
         """The sum of the newest revisions of these repositories: it grows with every commit to one
@@ -190,8 +184,7 @@ class Repos:
             {"$match": {"_id": {"$in": list(numbers)}}},
             {"$group": {"_id": None, "revs": {"$sum": "$rev"}}},
         ]
-        with told():
-            return sum(found["revs"] for found in self._db.repos.aggregate(steps, session=session))
+        return sum(found["revs"] for found in self._db.repos.aggregate(steps, session=session))
 
     def counts(self, owner_urls: Iterable[str], where: Json) -> Counter[tuple[str, str]]:
         """How many repositories that match these owners have, by owner's URL and kind. Cost: one
@@ -201,13 +194,12 @@ class Repos:
             {"$match": {**where, "owner_url": {"$in": list(owner_urls)}}},
             {"$group": {"_id": {"owner": "$owner_url", "kind": "$kind"}, "n": {"$sum": 1}}},
         ]
-        with told():
-            return Counter(
-                {
-                    (found["_id"]["owner"], found["_id"]["kind"]): found["n"]
-                    for found in self._db.repos.aggregate(steps)
-                }
-            )
+        return Counter(
+            {
+                (found["_id"]["owner"], found["_id"]["kind"]): found["n"]
+                for found in self._db.repos.aggregate(steps)
+            }
+        )
 
     def purge(self) -> Iterator[int]:
         """Remove what deleted repositories left behind, in batches; yields how many documents each

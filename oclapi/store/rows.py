@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from oclapi.errors import NotFound
 from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
 from oclapi.store.commits import counts_of
-from oclapi.store.database import Database, Session, told
+from oclapi.store.database import Database, Session
 
 BATCH = 100_000
 """Rows of a long read between two snapshots, at most."""
@@ -468,18 +468,17 @@ class Rows:
             )
 
         self._db.transaction(mark)
-        with told():
-            found = self._db.rows.find(
-                {"repo": repo, "kind": "concept", "claims": {"$exists": False}},
-                {"body": 1},
-                hint="order",
-            )
-            for batch in _lists(found):
-                changes = [
-                    UpdateOne({"_id": row["_id"]}, {"$set": {"claims": claims_of(row["body"])}})
-                    for row in batch
-                ]
-                self._db.rows.bulk_write(changes, ordered=False)
+        found = self._db.rows.find(
+            {"repo": repo, "kind": "concept", "claims": {"$exists": False}},
+            {"body": 1},
+            hint="order",
+        )
+        for batch in _lists(found):
+            changes = [
+                UpdateOne({"_id": row["_id"]}, {"$set": {"claims": claims_of(row["body"])}})
+                for row in batch
+            ]
+            self._db.rows.bulk_write(changes, ordered=False)
 
     def leaning_on(self, session: Session, repo_url: str) -> Iterator[Row]:
         """The living rows of other repositories that lean on content below `repo_url`, without
@@ -500,23 +499,19 @@ class Rows:
         plain cursor gives what a snapshot would, and may live longer.
         """
         for part in parts:
-            with told():
-                for found in _lists(
-                    self._db.rows.find(part.asked, hint=part.index, sort=part.order).batch_size(
-                        LIST
-                    )
-                ):
-                    self._still_there(revision)
-                    yield [row_of(document) for document in found]
+            for found in _lists(
+                self._db.rows.find(part.asked, hint=part.index, sort=part.order).batch_size(LIST)
+            ):
+                self._still_there(revision)
+                yield [row_of(document) for document in found]
         self._still_there(revision)
 
     def _still_there(self, revision: Revision) -> None:
         """Raise NotFound when the repository is deleted: its rows are being purged, and what is
         left must not pass for all.
         """
-        with told():
-            if self._db.repos.find_one({"_id": revision.repo}, {"_id": 1}) is None:
-                raise NotFound("the repository is gone")
+        if self._db.repos.find_one({"_id": revision.repo}, {"_id": 1}) is None:
+            raise NotFound("the repository is gone")
 
     def _find(
         self,

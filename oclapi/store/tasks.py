@@ -9,7 +9,7 @@ from pymongo.client_session import ClientSession
 from oclapi import jsonio
 from oclapi.errors import Overtaken
 from oclapi.model import Json
-from oclapi.store.database import Database, told
+from oclapi.store.database import Database
 from oclapi.store.repos import now_ms
 
 KEPT = timedelta(days=3)
@@ -38,28 +38,27 @@ class Tasks:
         for WAITED_FOR.
         """
         run = uuid.uuid4().hex
-        with told():
-            self._forget()
-            now = now_ms()
-            mine = {"$set": {"run": run, "touched_at": now}}
-            found = self._db.tasks.find_one_and_update(
-                {"_id": task, "state": "STARTED"}, mine, return_document=True
-            )
-            if found:
-                return found
-            self._db.task_results.delete_many({"task": task})
-            begun: Json = {"started_at": now, "touched_at": now}
-            made = {
-                "_id": task,
-                "username": by,
-                "state": "STARTED",
-                "run": run,
-                "lines": 0,
-                "counts": {},
-                **begun,
-            }
-            self._db.tasks.replace_one({"_id": task}, made, upsert=True)
-            return made
+        self._forget()
+        now = now_ms()
+        mine = {"$set": {"run": run, "touched_at": now}}
+        found = self._db.tasks.find_one_and_update(
+            {"_id": task, "state": "STARTED"}, mine, return_document=True
+        )
+        if found:
+            return found
+        self._db.task_results.delete_many({"task": task})
+        begun: Json = {"started_at": now, "touched_at": now}
+        made = {
+            "_id": task,
+            "username": by,
+            "state": "STARTED",
+            "run": run,
+            "lines": 0,
+            "counts": {},
+            **begun,
+        }
+        self._db.tasks.replace_one({"_id": task}, made, upsert=True)
+        return made
 
     def advance(
         self,
@@ -89,16 +88,14 @@ class Tasks:
 
     def finish(self, task: str, run: str, state: str) -> None:
         """The task ended; another run of the same input starts from its first line."""
-        with told():
-            self._db.tasks.update_one(
-                {"_id": task, "run": run}, {"$set": {"state": state, "finished_at": now_ms()}}
-            )
+        self._db.tasks.update_one(
+            {"_id": task, "run": run}, {"$set": {"state": state, "finished_at": now_ms()}}
+        )
 
     def results(self, task: str) -> Iterator[Json]:
         """The outcomes of a task, by line. Memory: those of one commit."""
-        with told():
-            for step in self._db.task_results.find({"task": task}).sort("line", 1):
-                yield from jsonio.loads_own(step["results"])
+        for step in self._db.task_results.find({"task": task}).sort("line", 1):
+            yield from jsonio.loads_own(step["results"])
 
     def _forget(self) -> None:
         now = now_ms()

@@ -16,7 +16,7 @@ from oclapi import jsonio
 from oclapi.access import Caller, caller_of, leans_on_memberships
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
-from oclapi.store.database import Database, Session, told
+from oclapi.store.database import Database, Session
 from oclapi.store.repos import now_ms
 
 UNVERIFIED = timedelta(days=2)
@@ -45,19 +45,17 @@ class Users:
 
     def get(self, username: str, session: Session = None) -> Json | None:
         """The user of this name, deactivated ones too; None when there is none."""
-        with told():
-            return self._db.users.find_one({"_id": username}, session=session)
+        return self._db.users.find_one({"_id": username}, session=session)
 
     def caller(self, username: str) -> Caller | None:
         """The active user of this name as one who asks, None when there is none. Cost: two index
         seeks.
         """
-        with told():
-            return self._as_caller(
-                self._db.users.find_one(
-                    {"_id": username, "active": True}, {"is_staff": 1, "is_superuser": 1}
-                )
+        return self._as_caller(
+            self._db.users.find_one(
+                {"_id": username, "active": True}, {"is_staff": 1, "is_superuser": 1}
             )
+        )
 
     def by_token(self, token: str) -> Caller | None:
         """The active user that holds this token. Cost: an index seek; for those who are not staff
@@ -68,13 +66,10 @@ class Users:
             "is_superuser": 1,
             "tokens": {"$elemMatch": {"hash": self._hash(token)}},
         }
-        with told():
-            found = self._db.users.find_one(
-                {"tokens.hash": self._hash(token), "active": True}, kept
-            )
-            if found is None or found["tokens"][0].get("expires_at", NEVER) <= now_ms():
-                return None
-            return self._as_caller(found)
+        found = self._db.users.find_one({"tokens.hash": self._hash(token), "active": True}, kept)
+        if found is None or found["tokens"][0].get("expires_at", NEVER) <= now_ms():
+            return None
+        return self._as_caller(found)
 
     def reload(self, caller: Caller, session: ClientSession) -> Caller:
         """The caller with the memberships of this moment: those that a request began with may have
@@ -110,14 +105,13 @@ class Users:
         name. `limit` 0: all.
         """
         way = 1 if oldest_first else -1
-        with told():
-            cursor = (
-                self._db.users.find(where)
-                .sort([("created_on", way), ("_id", way)])
-                .skip(skip)
-                .limit(limit)
-            )
-            return self._db.users.count_documents(where), list(cursor)
+        cursor = (
+            self._db.users.find(where)
+            .sort([("created_on", way), ("_id", way)])
+            .skip(skip)
+            .limit(limit)
+        )
+        return self._db.users.count_documents(where), list(cursor)
 
     def superusers(self, session: ClientSession) -> int:
         """How many active superusers there are. Two transactions that ask can't both end well, so
@@ -132,8 +126,7 @@ class Users:
 
     def count(self, where: Json) -> int:
         """How many users match."""
-        with told():
-            return self._db.users.count_documents(where)
+        return self._db.users.count_documents(where)
 
     def create(
         self,
@@ -206,10 +199,9 @@ class Users:
         """Put another hash of the same password in the place of the one that was `before`; False
         where another one is there by now.
         """
-        with told():
-            done = self._db.users.update_one(
-                {"_id": username, "password": before}, {"$set": {"password": after}}
-            )
+        done = self._db.users.update_one(
+            {"_id": username, "password": before}, {"$set": {"password": after}}
+        )
         return done.matched_count == 1
 
     def deactivate(
@@ -308,10 +300,9 @@ class Users:
                 {"$slice": [{"$concatArrays": [others, [made]]}, -MOST_TOKENS]},
             ]
         }
-        with told():
-            holder = {"_id": username, **({"password": password} if password else {})}
-            if not self._db.users.update_one(holder, [{"$set": {"tokens": tokens}}]).matched_count:
-                raise NotFound(f"there is no user {username}")
+        holder = {"_id": username, **({"password": password} if password else {})}
+        if not self._db.users.update_one(holder, [{"$set": {"tokens": tokens}}]).matched_count:
+            raise NotFound(f"there is no user {username}")
         return token
 
     def fix_token(self, username: str, token: str) -> None:
@@ -321,12 +312,11 @@ class Users:
         kept = {"hash": self._hash(token), "fixed": True, "created_on": now_ms()}
         lacks = {"_id": username, "tokens.hash": {"$ne": kept["hash"]}}
         others = {"tokens.fixed": True, **({"_id": {"$ne": username}} if token else {})}
-        with told():
-            self._db.users.update_many(others, {"$pull": {"tokens": {"fixed": True}}})
-            if not token:
-                return
-            self._db.users.update_one(lacks, {"$pull": {"tokens": {"fixed": True}}})
-            self._db.users.update_one(lacks, {"$push": {"tokens": kept}})
+        self._db.users.update_many(others, {"$pull": {"tokens": {"fixed": True}}})
+        if not token:
+            return
+        self._db.users.update_one(lacks, {"$pull": {"tokens": {"fixed": True}}})
+        self._db.users.update_one(lacks, {"$push": {"tokens": kept}})
 
     def _hash(self, token: str) -> str:
         return hmac.new(self._key, token.lower().encode(), hashlib.sha256).hexdigest()

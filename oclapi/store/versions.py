@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from oclapi.errors import NotFound, VersionExists
 from oclapi.model import Head, Json, Revision
 from oclapi.store.commits import Commits
-from oclapi.store.database import Database, Session, told
+from oclapi.store.database import Database, Session
 from oclapi.store.exports import Exports, new_job
 from oclapi.store.repos import now_ms
 
@@ -31,21 +31,16 @@ class Versions:
 
     def by_id(self, repo: int, version: str, session: Session = None) -> Json | None:
         """The repository's version of this id, None when there is none."""
-        with told():
-            return self._db.versions.find_one({"repo": repo, "id": version}, session=session)
+        return self._db.versions.find_one({"repo": repo, "id": version}, session=session)
 
     def by_key(self, key: str, session: Session = None) -> Json | None:
         """The version of this internal key (24 hex characters), None when it is gone."""
-        with told():
-            return self._db.versions.find_one({"_id": ObjectId(key)}, session=session)
+        return self._db.versions.find_one({"_id": ObjectId(key)}, session=session)
 
     def latest(self, repo: int, session: Session = None) -> Json | None:
         """The newest created version that is released and not retired."""
         asked = {"repo": repo, **RELEASE}
-        with told():
-            return self._db.versions.find_one(
-                asked, sort=[("at", -1)], hint="newest", session=session
-            )
+        return self._db.versions.find_one(asked, sort=[("at", -1)], hint="newest", session=session)
 
     def with_export(self, url: str, version: str) -> tuple[Json | None, Json | None, Json | None]:
         """The repository at this URL, its version of this id (`latest`: see there) and the document
@@ -66,10 +61,7 @@ class Versions:
             "pipeline": steps,
             "as": "version",
         }
-        with told():
-            repo = next(
-                self._db.repos.aggregate([{"$match": {"url": url}}, {"$lookup": named}]), None
-            )
+        repo = next(self._db.repos.aggregate([{"$match": {"url": url}}, {"$lookup": named}]), None)
         [found] = (repo and repo.pop("version")) or [None]
         [state] = (found and found.pop("export")) or [None]
         return repo, found, state
@@ -79,22 +71,20 @@ class Versions:
         that have none.
         """
         asked = {"repo": {"$in": list(repos)}, **RELEASE}
-        with told():
-            found = self._db.versions.find(
-                asked,
-                {"repo": 1, "rev": 1},
-                sort=[("repo", 1), ("at", 1)],
-                hint="newest",
-                session=session,
-            )
-            return {version["repo"]: version["rev"] for version in found}
+        found = self._db.versions.find(
+            asked,
+            {"repo": 1, "rev": 1},
+            sort=[("repo", 1), ("at", 1)],
+            hint="newest",
+            session=session,
+        )
+        return {version["repo"]: version["rev"] for version in found}
 
     def newest(self, repo: int, session: Session = None) -> Json | None:
         """The newest created version, released or not."""
-        with told():
-            return self._db.versions.find_one(
-                {"repo": repo}, sort=[("at", -1)], hint="newest", session=session
-            )
+        return self._db.versions.find_one(
+            {"repo": repo}, sort=[("at", -1)], hint="newest", session=session
+        )
 
     def listing(
         self, repo: int, where: Json, *, limit: int, skip: int, session: Session = None

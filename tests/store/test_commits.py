@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect
 
 from oclapi.errors import Invalid, NotFound, OutcomeUnknown, RepositoryBusy
@@ -349,6 +350,6 @@ def test_a_commit_that_can_not_even_be_looked_up_is_of_unknown_outcome(hasty, li
     def gone(collection, *asked, **how):
         raise AutoReconnect("connection closed")
 
-    monkeypatch.setattr(type(hasty.store.database.revisions), "find_one", gone)
+    monkeypatch.setattr(Collection, "find_one", gone)
     with pytest.raises(OutcomeUnknown):
         hasty.commit("A")
