@@ -1,7 +1,7 @@
-"""What a process counts for its operators; `/metrics` (oclapi/resources/metrics.py) tells the sum
-of all web processes.
+"""What a process counts for its operators.
 
-Labels take few values: patterns, statuses, engines. No ids, no names of people.
+`/metrics` (oclapi/resources/metrics.py) returns the sum of all web processes. Labels take few
+values: patterns, statuses, engines. They contain no ids and no names of people.
 """
 
 import os
@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 requests = Histogram(
     "oclapi_request_seconds",
-    "Time from a request to the first byte of its answer, by route pattern.",
+    "Time from a request to the first byte of its response, by route pattern.",
     ("method", "route", "status"),
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
@@ -36,32 +36,34 @@ Gauge = tuple[str, str, Mapping[tuple[tuple[str, str], ...], float]]
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""The library's own variable: the folder in which several processes keep their counts, set by
-config/gunicorn.py.
+"""The library's variable for the folder in which several processes keep their counts.
+
+config/gunicorn.py sets it.
 """
 
 
 def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
-    """`route` is the pattern, not the address; None where no pattern fits."""
+    """Count a request. `route` is the pattern, not the path; None where no pattern matches."""
     requests.labels(method if method in METHODS else "other", route or "none", str(status)).observe(
         seconds
     )
 
 
 def text(gauges: Iterable[Gauge]) -> bytes:
-    """Everything that was counted, by all web processes where they share a folder, and these
-    gauges: the text that Prometheus reads.
+    """Return these gauges and everything that was counted, as the text that Prometheus reads.
+
+    The counts are those of all web processes when they share a folder.
     """
     counted = REGISTRY
     if SHARED in os.environ:
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-    asked = CollectorRegistry()
-    asked.register(_Asked(gauges))
-    return generate_latest(counted) + generate_latest(asked)
+    current = CollectorRegistry()
+    current.register(_Gauges(gauges))
+    return generate_latest(counted) + generate_latest(current)
 
 
-class _Asked(Collector):
+class _Gauges(Collector):
     def __init__(self, gauges: Iterable[Gauge]) -> None:
         self._gauges = gauges
 
@@ -71,5 +73,5 @@ class _Asked(Collector):
                 name, meaning, labels=[label for label, _ in next(iter(values), ())]
             )
             for labels, value in values.items():
-                family.add_metric([of for _, of in labels], value)
+                family.add_metric([label for _, label in labels], value)
             yield family

@@ -6,14 +6,20 @@ from datetime import UTC, datetime
 from flask import Response
 
 from oclapi import metrics
+from oclapi.errors import StoreUnavailable
 from oclapi.resources.endpoint import Endpoint
 from oclapi.store.store import Store
 
 FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+READ_PATIENCE = 0.5
+"""Seconds for reading the store: Prometheus gets its response in time even when MongoDB hangs."""
 
 
 class Metrics(Endpoint):
-    """Requests, lists by engine, exports by state, and the lag of the index, for Prometheus."""
+    """Requests, lists by engine, exports by state, and the lag of the index, for Prometheus.
+
+    Without the database, the response contains only what the web processes counted themselves.
+    """
 
     def get(self) -> Response:
         return Response(
@@ -21,7 +27,21 @@ class Metrics(Endpoint):
         )
 
 
-def gauges(store: Store, now: datetime) -> Iterator[metrics.Gauge]:
+def gauges(store: Store, now: datetime) -> list[metrics.Gauge]:
+    """The gauges that come from the store, and whether it could be read."""
+    stored: list[metrics.Gauge] = []
+    try:
+        with store.database.within(READ_PATIENCE):
+            stored = list(stored_gauges(store, now))
+    except StoreUnavailable:
+        up = 0.0
+    else:
+        up = 1.0
+    meaning = "1 when the database responded in time, else 0; its gauges are then missing."
+    return [("oclapi_store_up", meaning, {(): up}), *stored]
+
+
+def stored_gauges(store: Store, now: datetime) -> Iterator[metrics.Gauge]:
     """Yield the metrics that are read from the store.
 
     Those of the search index are as the worker last saw them, and missing before its first check.

@@ -251,6 +251,48 @@ def test_without_the_database_every_request_is_told_soon(site):
         check_repository(store, store.repos.by_url(source)["_id"])
 
 
+def test_while_the_database_hangs_reads_fail_soon_and_metrics_go_on(site):
+    source = site.new_source("Kills", "hangs", "A", "B")
+    done(site.client.post(f"{source}versions/", {"id": "v1"}))
+    site.export_ready(f"{source}v1/")
+    reads = [
+        (site.anonymous.get, f"{source}concepts/A/"),
+        (site.anonymous.get, f"{source}concepts/"),
+        (site.anonymous.get, f"{source}concepts/?q=name"),
+        (site.anonymous.get, f"{source}versions/"),
+        (site.anonymous.get, f"{source}v1/"),
+        (site.anonymous.get, f"{source}?{COMPLETE}"),
+        (site.anonymous.head, f"{source}v1/export/"),
+        (site.client.get, "/user/"),
+    ]
+    with ThreadPoolExecutor(len(reads) + 1) as pool:
+        with site.paused("mongod"):
+            edit = {"extras": {"written": "while it hangs"}}
+            written = pool.submit(site.client.put, f"{source}concepts/A/", edit)
+            for _ in range(2):
+                answers = [pool.submit(*call) for call in reads]
+                metrics = site.anonymous.get("/metrics")
+                # 1 s, and a half for a busy machine
+                assert metrics.status == 200 and metrics.seconds < 1.5
+                assert b"oclapi_store_up 0.0" in metrics.body
+                for call, answer in zip(reads, (each.result() for each in answers), strict=True):
+                    assert answer.status == 503, call
+                    assert answer.headers["Content-Type"] == "application/json"
+                    assert int(answer.headers["Retry-After"]) >= 1
+                    assert answer.seconds < 4, call  # 3 s, and one for a busy machine
+        answer = written.result()
+    until(lambda: all(send(path).status == 200 for send, path in reads))
+    assert b"oclapi_store_up 1.0" in done(site.anonymous.get("/metrics")).body
+    extras = done(site.client.get(f"{source}concepts/A/")).json["extras"]
+    if answer.status == 200:
+        assert extras == edit["extras"]
+    else:
+        assert answer.status == 503
+        assert not extras or "unknown" in answer.json["detail"]
+    with site.store() as store:
+        check_repository(store, store.repos.by_url(source)["_id"])
+
+
 def test_without_redis_all_but_exports_goes_on(site):
     source = site.new_source("Kills", "redis", "A")
     done(site.client.post(f"{source}versions/", {"id": "v1"}))

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from oclapi.errors import StoreUnavailable
+from oclapi.store.exports import Exports
 from tests.builders import good, new_source
 
 pytestmark = pytest.mark.servers
@@ -88,6 +90,19 @@ def test_the_lag_of_the_index_is_what_the_worker_saw(api, services):
     lag = read(api)
     assert lag["oclapi_index_reachable", ()] == 0
     assert ("oclapi_index_behind_revisions", ()) not in lag
+
+
+def test_without_the_database_the_counts_of_the_processes_are_still_reported(api, monkeypatch):
+    assert read(api)["oclapi_store_up", ()] == 1
+
+    def states(exports):
+        raise StoreUnavailable("the database can't be reached")
+
+    monkeypatch.setattr(Exports, "states", states)
+    values = read(api)
+    assert values["oclapi_store_up", ()] == 0
+    assert not [name for name, _ in values if name.startswith(("oclapi_exports", "oclapi_index"))]
+    assert any(name == "oclapi_request_seconds_count" for name, _ in values)
 
 
 def test_the_counts_of_several_processes_are_added_up(tmp_path):
