@@ -1,8 +1,8 @@
-"""Who may do what: the one place of rules, a table that reads like section 4 of the contract.
+"""Who may do what: all rules in one table, as in section 4 of the contract.
 
-Every resource, every listing and every line of an import asks here. An item named by path answers
-401, 403 or 404 as `need` says; an item named anywhere else (a body, a listing, a count, an error
-text) that `may` refuses to be read is treated as not existing.
+Every resource, listing and import line checks its rights here. For an item in the path, `need`
+raises the error for 401, 403 or 404. An item named anywhere else (in a body, listing, count or
+error text) is treated as not existing when `may` refuses to read it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +19,9 @@ Kind = Literal["repository", "org", "user", "task", "server"]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `username` None: nobody in particular. `orgs`: ids of the organisations that it is
-    a member of.
+    """The user of a request.
+
+    `username` is None for anonymous requests. `orgs` are the ids of the user's organisations.
     """
 
     username: str | None = None
@@ -30,13 +31,13 @@ class Caller:
 
     @property
     def by(self) -> str:
-        """The name that a write is signed with; only callers who may write reach one."""
+        """The username that is recorded with a write. Not for anonymous callers, who can't write."""
         assert self.username is not None
         return self.username
 
     @property
     def owns(self) -> list[str]:
-        """The URLs under which it owns repositories."""
+        """The URLs of the owners whose repositories the caller owns."""
         mine = [] if self.username is None else [f"/users/{self.username}/"]
         return mine + [f"/orgs/{org}/" for org in sorted(self.orgs)]
 
@@ -45,21 +46,21 @@ ANYBODY = Caller()
 
 
 def caller_of(user: Json, orgs: Iterable[str] = ()) -> Caller:
-    """The caller that a user's document stands for, a member of these organisations."""
+    """Return the caller for a user's document, with the ids of the user's organisations."""
     return Caller(user["_id"], user["is_staff"], user["is_superuser"], frozenset(orgs))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A row of the table. Who owns it, if anybody, says `of`; see OWNS."""
+    """A row of the table. `of` says what the target is, and so who its owner is (see OWNS)."""
 
     of: Kind
-    what: str
     anonymous: Cell
     user: Cell
     owner: Cell
     staff: Cell
-    instead: str = ""  # what happens without the right where that is no refusal
+    what: str
+    instead: str = ""  # what happens without the right, unless the request is refused
 
 
 Action = Literal[
@@ -87,53 +88,55 @@ Action = Literal[
 ]
 
 TABLE: Mapping[Action, Rule] = {
-    # what                                                      anonymous      any user       owner
-    # staff
-    "read": Rule("repository", "Read a repository, its versions, content and exports; have a missing export made by GET",
-                                                                "unless None", "unless None", "yes", "yes"),
-    "start export": Rule("repository", "Have a missing export made by POST",
-                                                                "no",          "unless None", "yes", "yes"),
-    "write": Rule("repository", "Write content, edit metadata, create and edit versions",
-                                                                "no",          "if Edit",     "yes", "yes"),
-    "own": Rule("repository", "Change `public_access`; delete a repository, version or export; make an export anew; clear a stuck flag",
-                                                                "no",          "no",          "yes", "yes"),
-    "create repository": Rule("repository", "Create a repository under an owner",
-                                                                "no",          "no",          "yes", "yes"),
-    "read org": Rule("org", "Read an organisation and the list of its members",
-                                                                "unless None", "unless None", "yes", "yes"),
-    "create org": Rule("server", "Create an organisation (its creator becomes a member)",
-                                                                "no",          "yes",         "yes", "yes"),
-    "edit org": Rule("org", "Edit an organisation",
-                                                                "no",          "if Edit",     "yes", "yes"),
-    "members": Rule("org", "Add, remove and check members; change an organisation's `public_access`",
-                                                                "no",          "no",          "yes", "yes"),
-    "remove last member": Rule("server", "Remove the last member of an organisation",
-                                                                "no",          "no",          "no",  "yes", "400"),
-    "delete org": Rule("org", "Delete an organisation",
-                                                                "no",          "no",          "no",  "if superuser"),
-    "read user": Rule("user", "List users, read a profile",
-                                                                "yes",         "yes",         "yes", "yes"),
-    "read email": Rule("user", "See a user's `email`",
-                                                                "no",          "yes",         "yes", "yes", "left out"),
-    "edit user": Rule("user", "Edit a profile",
-                                                                "no",          "no",          "yes", "yes"),
-    "manage users": Rule("server", "Create, deactivate and reactivate users",
-                                                                "no",          "no",          "no",  "yes"),
-    "read roles": Rule("server", "See `is_staff` and `is_superuser`",
-                                                                "no",          "no",          "no",  "yes", "left out"),
-    "see deactivated": Rule("server", "Read the profile of a deactivated user",
-                                                                "no",          "no",          "no",  "yes", "404"),
-    "manage superusers": Rule("user", "Change a superuser's password",
-                                                                "no",          "no",          "yes", "if superuser"),
-    "grant roles": Rule("server", "Set `is_staff` and `is_superuser`; deactivate and reactivate a superuser",
-                                                                "no",          "no",          "no",  "if superuser"),
-    "import": Rule("server", "Import (each line is checked with the user's rights)",
-                                                                "no",          "yes",         "yes", "yes"),
-    "read task": Rule("task", "See and cancel an import",
-                                                                "no",          "no",          "yes", "yes"),
+    #                                        anonymous      any user       owner  staff
+    "read": Rule("repository",               "unless None", "unless None", "yes", "yes",
+         "Read a repository, its versions, content and exports; have a missing export "
+         "made by GET"),
+    "start export": Rule("repository",       "no",          "unless None", "yes", "yes",
+         "Have a missing export made by POST"),
+    "write": Rule("repository",              "no",          "if Edit",     "yes", "yes",
+         "Write content, edit metadata, create and edit versions"),
+    "own": Rule("repository",                "no",          "no",          "yes", "yes",
+         "Change `public_access`; delete a repository, version or export; make an "
+         "export anew; clear a stuck flag"),
+    "create repository": Rule("repository",  "no",          "no",          "yes", "yes",
+         "Create a repository under an owner"),
+    "read org": Rule("org",                  "unless None", "unless None", "yes", "yes",
+         "Read an organisation and the list of its members"),
+    "create org": Rule("server",             "no",          "yes",         "yes", "yes",
+         "Create an organisation (its creator becomes a member)"),
+    "edit org": Rule("org",                  "no",          "if Edit",     "yes", "yes",
+         "Edit an organisation"),
+    "members": Rule("org",                   "no",          "no",          "yes", "yes",
+         "Add, remove and check members; change an organisation's `public_access`"),
+    "remove last member": Rule("server",     "no",          "no",          "no",  "yes",
+         "Remove the last member of an organisation", "400"),
+    "delete org": Rule("org",                "no",          "no",          "no",  "if superuser",
+         "Delete an organisation"),
+    "read user": Rule("user",                "yes",         "yes",         "yes", "yes",
+         "List users, read a profile"),
+    "read email": Rule("user",               "no",          "yes",         "yes", "yes",
+         "See a user's `email`", "left out"),
+    "edit user": Rule("user",                "no",          "no",          "yes", "yes",
+         "Edit a profile"),
+    "manage users": Rule("server",           "no",          "no",          "no",  "yes",
+         "Create, deactivate and reactivate users"),
+    "read roles": Rule("server",             "no",          "no",          "no",  "yes",
+         "See `is_staff` and `is_superuser`", "left out"),
+    "see deactivated": Rule("server",        "no",          "no",          "no",  "yes",
+         "Read the profile of a deactivated user", "404"),
+    "manage superusers": Rule("user",        "no",          "no",          "yes", "if superuser",
+         "Change a superuser's password"),
+    "grant roles": Rule("server",            "no",          "no",          "no",  "if superuser",
+         "Set `is_staff` and `is_superuser`; deactivate and reactivate a superuser"),
+    "import": Rule("server",                 "no",          "yes",         "yes", "yes",
+         "Import (each line is checked with the user's rights)"),
+    "read task": Rule("task",                "no",          "no",          "yes", "yes",
+         "See and cancel an import"),
 }  # fmt: skip
-"""`owner`: the user who owns it or any member of the organisation that owns it; a member; the user
-in person; who started the task.
+"""The owner of a repository is a user, or any member of the organisation that owns it.
+
+Of an organisation it is a member, of a profile its user, of a task the user who started it.
 """
 
 CELLS: Mapping[Cell, Callable[[Caller, Json], bool]] = {
@@ -153,12 +156,13 @@ OWNS: Mapping[Kind, Callable[[Caller, Json], bool]] = {
 }
 
 SERVER: Json = {}
-"""The target of actions that concern no item."""
+"""The target of actions without an item."""
 
 
 def may(caller: Caller, action: Action, target: Json = SERVER) -> bool:
-    """May the caller do this to the target, a stored document? Of a repository `owner_url`,
-    `public_access` and `hidden` count.
+    """Return whether the caller may do this to the target, a stored document.
+
+    A repository needs `owner_url`, `public_access` and `hidden`.
     """
     rule = TABLE[action]
     cell: Cell = getattr(rule, _role(caller, rule, target))
@@ -166,32 +170,35 @@ def may(caller: Caller, action: Action, target: Json = SERVER) -> bool:
 
 
 def need(caller: Caller, action: Action, target: Json = SERVER) -> None:
-    """Raise NotAuthenticated or Forbidden unless the caller may; NotFound for what a deactivated
-    user owns.
+    """Raise NotAuthenticated or Forbidden unless the caller may do this.
+
+    Raises NotFound when the target belongs to a deactivated user.
     """
     if target.get("hidden"):
-        raise NotFound("there is no such item")
+        raise NotFound("item not found")
     if not may(caller, action, target):
         raise refusal(caller)
 
 
 def refusal(caller: Caller) -> NotAuthenticated | Forbidden:
-    """What a caller without the right is told."""
+    """Return the error for a caller without the right."""
     if caller.username is None:
-        return NotAuthenticated("credentials are needed for this")
-    return Forbidden(f"{caller.username} may not do this")
+        return NotAuthenticated("authentication is required")
+    return Forbidden(f"{caller.username} does not have permission to do this")
 
 
 def readable(caller: Caller) -> Json:
-    """A filter on stored repositories: those that the caller may read. One key, `$nor`, so that it
-    can be added to any other filter.
+    """Return the MongoDB filter for the repositories that the caller may read.
+
+    It has the single key `$nor`, so that it can be added to any other filter.
     """
     return {"$nor": [{"hidden": True}, *_closed(caller, "read", "owner_url", caller.owns)]}
 
 
 def readable_orgs(caller: Caller) -> Json:
-    """A filter on stored organisations: those that the caller may read. As `readable`; empty when
-    it may read all.
+    """Return the MongoDB filter for the organisations that the caller may read.
+
+    As `readable`; empty when the caller may read all.
     """
     closed = _closed(caller, "read org", "_id", sorted(caller.orgs))
     return {"$nor": closed} if closed else {}
@@ -218,8 +225,9 @@ def _role(caller: Caller, rule: Rule, target: Json) -> Role:
 
 
 def leans_on_memberships(caller: Caller) -> bool:
-    """Whether memberships change what the caller may do: staff may do all that members may, and
-    nobody is no member.
+    """Return whether the caller's rights depend on memberships.
+
+    Those of staff do not: staff may do all that members may.
     """
     return caller.username is not None and not _is_staff(caller)
 
@@ -228,23 +236,25 @@ def _is_staff(caller: Caller) -> bool:
     return caller.is_staff or caller.is_superuser
 
 
-# The table in words, for docs/access.md
+# The table for docs/access.md
 
 
 def table() -> str:
-    """The rules as a Markdown table."""
+    """Return the rules as a Markdown table."""
     lines = [
         "| action | anonymous | any user | owner, member, self | staff |",
         "| --- | --- | --- | --- | --- |",
     ]
     for rule in TABLE.values():
-        known = [_told(cell, rule.instead or "403") for cell in (rule.user, rule.owner, rule.staff)]
-        cells = (_told(rule.anonymous, rule.instead or "401"), *known)
+        known = [
+            _cell_text(cell, rule.instead or "403") for cell in (rule.user, rule.owner, rule.staff)
+        ]
+        cells = (_cell_text(rule.anonymous, rule.instead or "401"), *known)
         lines.append(f"| {rule.what} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _told(cell: Cell, refused: str) -> str:
+def _cell_text(cell: Cell, refused: str) -> str:
     return {
         "yes": "yes",
         "no": refused,
