@@ -1,5 +1,6 @@
-"""Transactions of processes that were killed. The server keeps their locks for a minute or more,
-and nobody else can write there.
+"""Ends the transactions of killed processes.
+
+The server keeps their locks for a minute or more, and other writers wait for them.
 """
 
 import time
@@ -13,20 +14,20 @@ UNAUTHORIZED = 13  # MongoDB's error code
 
 
 class Abandoned:
-    """Remembers from look to look how far each open transaction was."""
+    """Remembers between calls how far each open transaction was."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        # By session and transaction number: the time that its steps took so far, and the
-        # time.monotonic() of the last.
+        # By session and transaction number: how long the transaction was active, and the
+        # time.monotonic() when that last changed.
         self._seen: dict[tuple[bytes, int], tuple[int, float]] = {}
 
     def end(self, idle: float) -> int:
-        """End those of ours that took no step for `idle` seconds, as far as the looks until now can
-        tell; return how many.
+        """End this server's transactions that were idle for `idle` seconds; return how many.
 
-        One whose process lives after all runs again from its start, as after a conflict. Does
-        nothing on a server that does not let us look. Cost: one look at the server's open sessions.
+        Idle times are counted from the first call on. When the process of such a transaction is
+        still alive, it runs the transaction again, as after a conflict. Does nothing when MongoDB
+        does not allow listing sessions. Cost: one query of the open sessions.
         """
         now, seen, ended = time.monotonic(), self._seen, []
         self._seen = {}
@@ -43,11 +44,11 @@ class Abandoned:
         return len(ended)
 
     def _open(self) -> list[Json]:
-        """The sessions in which a transaction of ours waits for its next step."""
-        look = {"$currentOp": {"allUsers": False, "idleSessions": True}}
-        ours = {"$match": {"type": "idleSession", "appName": APP, "transaction": {"$exists": True}}}
+        """Return the sessions in which a transaction of this application is idle."""
+        sessions = {"$currentOp": {"allUsers": False, "idleSessions": True}}
+        idle = {"$match": {"type": "idleSession", "appName": APP, "transaction": {"$exists": True}}}
         try:
-            return list(self._db.admin.aggregate([look, ours]))
+            return list(self._db.admin.aggregate([sessions, idle]))
         except OperationFailure as error:
             if error.code == UNAUTHORIZED:
                 return []

@@ -1,5 +1,6 @@
-"""Failed attempts: how long the next one has to wait. Names and addresses are kept only as hashes
-keyed with the server's secret.
+"""Failed log-ins and sign-ups, and how long the next attempt has to wait.
+
+Names and addresses are stored only as hashes keyed with the server's secret.
 """
 
 import hashlib
@@ -17,36 +18,38 @@ from oclapi.store.database import Database
 from oclapi.store.repos import now_ms
 
 FORGET = timedelta(minutes=15)
-"""After so long failures are forgotten: from the first one on where many share a count, else from
-the last one on.
-"""
+"""How long failures count: from the first one in shared counts, else from the last one."""
 TRUST = timedelta(days=30)
-"""How long an address counts as one that a user logged in from."""
+"""How long an address is remembered after a user logged in from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How failures of one kind slow what follows: after `free` of them the next waits 1 s, then 2,
-    4 and so on up to `longest`.
+    """How failures of one kind delay the next attempts.
+
+    After `free` failures the next attempt waits 1 s, then 2, 4 and so on, up to `longest`.
     """
 
     kind: str
     free: int
     longest: int  # seconds
-    shared: bool = False  # by people who have nothing to do with each other
+    shared: bool = False  # by unrelated people
 
 
 PAIR = Limit("name and address", 5, 300)
 ADDRESS = Limit("address", 50, 30, shared=True)
-# does not hold where the user logged in before: a stranger can't lock the owner out
+# Does not apply to addresses from which the user logged in before, so that a stranger can't lock
+# the user out.
 NAME = Limit("name", 100, 15, shared=True)
 SIGN_UPS = Limit("sign-ups of an address", 10, 300)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that was counted: the keys of its counts, that of the note which a good one leaves, and
-    the waits that it began, by key.
+    """A counted attempt.
+
+    `pair` and `others` are the keys of its counts, `known` is the key that a successful log-in
+    stores for the address, and `waits` are the delays that it started, by key.
     """
 
     pair: str
@@ -56,11 +59,9 @@ class Attempt:
 
 
 class Attempts:
-    """The `attempts` collection, the same for all processes of a server. A document goes by itself
-    when it is over.
+    """The `attempts` collection, shared by all processes. A TTL index deletes expired documents.
 
-    Losing one does little harm, so its writes wait for one node only, and reads see what that node
-    has.
+    Losing a document does little harm, so writes wait for one node only, and reads are local.
     """
 
     def __init__(self, database: Database, secret_key: str) -> None:
@@ -70,10 +71,9 @@ class Attempts:
         self._key = secret_key.encode()
 
     def begin_log_in(self, username: str, address: str) -> Attempt:
-        """Count an attempt to log in as failed, until `succeed` says otherwise: so attempts at once
-        are counted too.
+        """Count a log-in as failed until `succeed` is called, so that parallel attempts count too.
 
-        Raises TooManyRequests, without counting, where an earlier failure makes this one wait.
+        Raises TooManyRequests, without counting, when this attempt has to wait.
         """
         pair, known = self._id(PAIR.kind, username, address), self._id("known", username, address)
         others = [(ADDRESS, self._id(ADDRESS.kind, address))]
@@ -83,7 +83,7 @@ class Attempts:
         return Attempt(pair, tuple(key for _, key in others), known, waits)
 
     def succeed(self, attempt: Attempt) -> None:
-        """Take the attempt back: the user is who it says to be."""
+        """Undo the count: the log-in succeeded."""
         self._attempts.delete_one({"_id": attempt.pair})
         self._attempts.update_many({"_id": {"$in": attempt.others}}, {"$inc": {"failures": -1}})
         for key, until in attempt.waits.items():
@@ -97,7 +97,7 @@ class Attempts:
         self._begin([(SIGN_UPS, self._id(SIGN_UPS.kind, address))])
 
     def _begin(self, limits: Sequence[tuple[Limit, str]]) -> dict[str, datetime]:
-        """Count a failure of each; returns until when each makes others wait, by key."""
+        """Count a failure for each limit; return the times until which others have to wait, by key."""
         now, waits = now_ms(), dict[str, datetime]()
         waiting = self._attempts.find(
             {"_id": {"$in": [key for _, key in limits]}, "until": {"$gt": now}}, {"until": 1}

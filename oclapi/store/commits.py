@@ -1,5 +1,6 @@
-"""The one way to write content: `commit`. A commit makes one new revision of each repository that
-it changes.
+"""The only way to write content.
+
+A commit creates one new revision of each repository that it changes.
 """
 
 import itertools
@@ -20,39 +21,36 @@ from oclapi.model import LIVE, Change, Counts, Head, Json, Revision
 from oclapi.store.database import Database
 
 Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change]]
-"""Reads and validates through the session and returns the changes, at most one per item. May run
-again, so it has no side effect. Its heads are those of the repositories that the commit names, by
-number. What it returns may make the changes as they are taken, if that does not use the session:
-the first ones are being written meanwhile.
+"""Reads and validates through the session and returns the changes, at most one per item.
+
+Takes the heads of the commit's repositories, by number. It may run again, so it has no side
+effects. It may return a generator that does not use the session: the first changes are written
+while the next ones are generated.
 """
 
-PART = 250
-"""Changes that are written at once: while the server takes them, the next ones are made."""
+BATCH = 250
+"""Rows per insert. The next batch is generated while this one is sent."""
 
 COUNTED = ("concepts", "mappings", "active_concepts", "active_mappings")
 MOVED = ("rev", "at", "content_at", "updated_on", "updated_by")
-"""What a writer moves when it takes a repository; `before` keeps them for one that then changes
-nothing.
-"""
+"""Fields that `lock` changes. `before` keeps their values for a writer that changes nothing."""
 
 
 class WriterLock:
-    """Lets one thread of this process at a time write to a repository."""
+    """A lock that lets one thread of this process at a time write to a repository."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        # How often the lock was not free. Threads may lose an increment, which does no harm.
+        # How often a thread had to wait. A lost increment does no harm.
         self.waited = 0
 
     def acquire(self, patience: float) -> None:
-        """Wait until it is free. Raises RepositoryBusy after `patience` seconds."""
+        """Wait for the lock. Raises RepositoryBusy after `patience` seconds."""
         if self._lock.acquire(blocking=False):
             return
         self.waited += 1
         if not self._lock.acquire(timeout=patience):
-            raise RepositoryBusy(
-                "other writers kept this one waiting too long; nothing was written"
-            )
+            raise RepositoryBusy("the repository is busy with other writes; nothing was written")
 
     def release(self) -> None:
         self._lock.release()
@@ -73,14 +71,14 @@ class Commits:
         comment: str | None = None,
         also_write: Callable[[ClientSession], None] | None = None,
     ) -> dict[int, Revision]:
-        """Write what `build` returns in one transaction; return the new revision of each repository
-        that changed.
+        """Write what `build` returns in one transaction; return the new revisions by repository.
 
-        A repository without a change keeps its revision and time. `beside` writes what must be
-        stored together with the changes (the progress of an import); it runs also when there are
-        none. Raises what `build` raises (then nothing is stored), NotFound when a repository is
-        gone, RepositoryBusy, OutcomeUnknown, StoreUnavailable. Cost: three writes per repository
-        (two when its counts stay), one insert for all rows, one update for those ended.
+        A repository without changes keeps its revision and time. `also_write` writes what must be
+        stored together with the changes (the progress of an import); it runs even when there are
+        none. Raises what `build` raises (then nothing is stored), NotFound when a repository was
+        deleted, RepositoryBusy, OutcomeUnknown, StoreUnavailable. Cost: three writes per
+        repository (two when its counts are unchanged), one insert for all rows, one update for
+        the rows that end.
         """
         token = uuid.uuid4().hex
         sets = {
@@ -96,49 +94,48 @@ class Commits:
             if not changes and not also_write:
                 session.abort_transaction()
                 return {}
-            made = {}
+            revisions = {}
             for number, head in heads.items():
-                mine = [change for change in changes if change.repo == number]
-                if mine:
-                    self._close(session, head, mine, by, comment, token)
-                    made[number] = head.revision
+                own = [change for change in changes if change.repo == number]
+                if own:
+                    self._close(session, head, own, by, comment, token)
+                    revisions[number] = head.revision
                 else:
                     self._leave(session, head)
             if also_write:
                 also_write(session)
-            return made
+            return revisions
 
         def happened() -> bool:
             return self._db.revisions.find_one({"commit": token}, {"_id": 1}) is not None
 
         begun = time.monotonic()
-        with self._turn(repos):
+        with self._locked(repos):
             return self._db.transaction(work, happened, time.monotonic() - begun)
 
     @contextmanager
-    def _turn(self, repos: Sequence[int]) -> Iterator[None]:
-        """Let the threads of this process write to a repository one after the other; between
-        processes the conflict decides.
+    def _locked(self, repos: Sequence[int]) -> Iterator[None]:
+        """Let one thread of this process at a time write to these repositories.
 
-        Waiting here costs nothing, while a conflict costs the server a transaction and the one who
-        waits a random pause.
+        Waiting here costs nothing, while a conflict (as between processes) costs the server a
+        transaction and the writer a random pause.
         """
-        with ExitStack() as taken:
+        with ExitStack() as locks:
             for number in sorted(set(repos)):
                 lock = self._locks.setdefault(number, WriterLock())
                 lock.acquire(self._db.patience)
-                taken.callback(lock.release)
+                locks.callback(lock.release)
             yield
 
     def lock(self, session: ClientSession, number: int, sets: Json | None = None) -> Head:
-        """Take the repository's next moment: it conflicts with every other writer.
+        """Advance the repository's clock, which conflicts with every other writer.
 
-        `sets`: fields to set by the same write, as expressions; there `$at` is the moment taken.
-        Raises NotFound.
+        `sets` are further fields to set, as expressions in which `$at` is the new time. Raises
+        NotFound.
         """
-        moment = {"$max": ["$$NOW", {"$add": ["$at", 1]}]}
+        next_time = {"$max": ["$$NOW", {"$add": ["$at", 1]}]}
         steps: list[Json] = [
-            {"$set": {"before": {name: f"${name}" for name in MOVED}, "at": moment}}
+            {"$set": {"before": {name: f"${name}" for name in MOVED}, "at": next_time}}
         ]
         if sets:
             steps.append({"$set": sets})
@@ -146,16 +143,17 @@ class Commits:
             repo = self._db.repos.find_one_and_update(
                 {"_id": number}, steps, return_document=True, session=session
             )
-        except OperationFailure:  # another writer holds it
+        except OperationFailure:  # another writer is in a transaction
             self._note_wait(number)
             raise
         if repo is None:
-            raise NotFound("the repository is gone")
+            raise NotFound("the repository was deleted")
         return Head(Revision(number, repo["rev"]), repo["at"], repo)
 
     def waited(self, repos: Sequence[int]) -> int:
-        """How many times a writer found one of these repositories held by another so far: it grows
-        while somebody waits.
+        """Return how often a writer had to wait for one of these repositories so far.
+
+        The number grows while a writer is waiting.
         """
         here = sum(lock.waited for number in repos if (lock := self._locks.get(number)))
         elsewhere: int = sum(
@@ -164,34 +162,32 @@ class Commits:
         return here + elsewhere
 
     def _note_wait(self, number: int) -> None:
-        """Outside of the transaction, so that the importer which rests for those who wait sees it
-        at once.
-        """
+        """Count a wait outside of the transaction, so that importers see it and pause."""
         try:
             waits = self._db.waits.with_options(write_concern=WriteConcern(1))
             waits.update_one({"_id": number}, {"$inc": {"n": 1}}, upsert=True)
-        # a note that is lost costs one longer wait; a store that is gone is told by the transaction
-        # itself
+        # A lost count costs one longer wait, and the transaction itself reports an unreachable
+        # database.
         except (PyMongoError, StoreUnavailable):
             return
 
     def _store(
         self, session: ClientSession, heads: Mapping[int, Head], changes: Iterable[Change]
     ) -> list[Change]:
-        """Write the changes, each part while the next one is made; return them all."""
+        """Write the changes, each batch while the next one is generated; return them all."""
         stored: list[Change] = []
-        coming = iter(changes)
-        with ThreadPoolExecutor(1, thread_name_prefix="commit") as aside:
+        remaining = iter(changes)
+        with ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
             writing: Future[None] | None = None
-            while part := list(itertools.islice(coming, PART)):
+            while batch := list(itertools.islice(remaining, BATCH)):
                 if writing:
                     writing.result()
-                stored += part
-                if len(part) < PART:  # the last: nothing is left to be made meanwhile
+                stored += batch
+                if len(batch) < BATCH:  # the last one: nothing is left to generate meanwhile
                     writing = None
-                    self._write(session, heads, part)
+                    self._write(session, heads, batch)
                 else:
-                    writing = aside.submit(self._write, session, heads, part)
+                    writing = writer.submit(self._write, session, heads, batch)
             if writing:
                 writing.result()
         return stored
@@ -226,7 +222,7 @@ class Commits:
         comment: str | None,
         token: str,
     ) -> None:
-        """Name the revision in the log and move the repository's counts."""
+        """Add the revision to the log and update the repository's counts."""
         moved = counts_moved(changes)
         totals = {name: head.repo["counts"][name] + moved[name] for name in COUNTED}
         if any(moved.values()):
@@ -249,14 +245,14 @@ class Commits:
         )
 
     def _leave(self, session: ClientSession, head: Head) -> None:
-        """Give an unused revision back."""
+        """Restore the values that `lock` changed, because there were no changes."""
         self._db.repos.update_one(
             {"_id": head.revision.repo}, {"$set": head.repo["before"]}, session=session
         )
 
 
 def row_document(change: Change, head: Head) -> Json:
-    """The stored form of a row."""
+    """Return the stored form of a row."""
     return {
         "repo": change.repo,
         "kind": change.kind,
@@ -272,7 +268,7 @@ def row_document(change: Change, head: Head) -> Json:
 
 
 def counts_moved(changes: Sequence[Change]) -> dict[str, int]:
-    """How the numbers of entries differ after these changes."""
+    """Return how these changes alter the numbers of entries."""
     moved = dict.fromkeys(COUNTED, 0)
     for change in changes:
         if change.replaces is None:
@@ -284,12 +280,12 @@ def counts_moved(changes: Sequence[Change]) -> dict[str, int]:
 
 
 def counts_of(document: Json | None) -> Counts:
-    """The counts kept in a repository, revision or version document; zeros without one."""
+    """Return the counts of a repository, revision or version document; zeros without one."""
     return Counts(**document["counts"]) if document else Counts()
 
 
 def _stale() -> OperationFailure:
-    """A row to end was not the living one: the transaction must be built again."""
+    """Return a transient error: a row to end was not the living one, so the work runs again."""
     error = OperationFailure("a row was ended by another writer", 112)
     error._add_error_label("TransientTransactionError")
     return error

@@ -26,15 +26,13 @@ from oclapi.model import Json
 from oclapi.store.driver_errors import Translating, translate_errors
 
 APP = "oclapi"
-"""How our connections call themselves at the server."""
+"""The name of this application's connections at the server."""
 
 Session = ClientSession | None
-"""What a read is given: a snapshot session, the session of a transaction, or None (unit tests on
-mongomock).
-"""
+"""The session of a read: of a snapshot or a transaction, or None (unit tests on mongomock)."""
 
 Transaction = ClientSession
-"""What the work of a transaction is given."""
+"""The session of a transaction."""
 
 Result = TypeVar("Result")
 
@@ -44,12 +42,11 @@ def index(*keys: str, **options: Any) -> tuple[list[tuple[str, int]], dict[str, 
 
 
 def present(field: str) -> dict[str, Any]:
-    """Options of an index that holds only documents with this field."""
+    """Return the options of an index on only those documents that have this field."""
     return {"partialFilterExpression": {field: {"$exists": True}}}
 
 
-# What each index on `rows` serves is told in docs/store.md; tests/store/test_plans.py asks the
-# server.
+# docs/store.md describes what each index on `rows` is for; tests/store/test_plans.py checks it.
 INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
     "rows": {
         "order": index("repo", "kind", "from_rev", "url", "to_rev", "retired"),
@@ -224,13 +221,13 @@ class Database:
         happened: Callable[[], bool] | None = None,
         waited: float = 0.0,
     ) -> Result:
-        """Run `work` in one transaction, again from its start after each conflict, and return its
-        result.
+        """Run `work` in one transaction and return its result; run it again after each conflict.
 
-        `work` may run many times: it has no effect but through the session. `happened` tells,
-        outside the transaction, whether it was committed after the answer to a commit was lost.
-        `waited`: seconds of `patience` that are used up already. Raises RepositoryBusy (nothing
-        written) when `patience` is over, OutcomeUnknown, StoreUnavailable.
+        `work` may run many times, so it has no effects except through the session. `happened`
+        returns, outside the transaction, whether it was committed; it is called when the response
+        to a commit was lost. `waited` is how many seconds of `patience` were used up before.
+        Raises RepositoryBusy (nothing written) when `patience` is over, OutcomeUnknown,
+        StoreUnavailable.
         """
         deadline = time.monotonic() + self.patience - waited
         while True:
@@ -244,7 +241,7 @@ class Database:
                     except BaseException:
                         _abort(session)
                         raise
-                    if session.in_transaction:  # `work` ends it where there is nothing to store
+                    if session.in_transaction:  # `work` ends it when there is nothing to store
                         self._finish(session, deadline, happened)
                     return result
             except PyMongoError as error:
@@ -256,16 +253,16 @@ class Database:
                             "the database can't be reached; nothing was written"
                         ) from error
                     raise RepositoryBusy(
-                        "other writers kept this one waiting too long; nothing was written"
+                        "the repository is busy with other writes; nothing was written"
                     ) from error
-            # The driver's own growing back-off starves editors beside an importer; a short random
-            # one does not.
+            # With the growing back-off of the driver, an importer would starve editors. A short
+            # random one does not.
             time.sleep(random.uniform(0.002, 0.010))
 
     def _finish(
         self, session: ClientSession, deadline: float, happened: Callable[[], bool] | None
     ) -> None:
-        """Commit; when the answer is lost, ask again until the deadline, then look the commit up."""
+        """Commit. When the response is lost, retry until the deadline, then look the commit up."""
         while True:
             try:
                 return session.commit_transaction()
@@ -285,12 +282,13 @@ class Database:
                 except StoreUnavailable:
                     happened = None
                 raise OutcomeUnknown(
-                    "the database did not confirm this write: its outcome is unknown, read before you repeat it"
+                    "the database did not confirm this write, so its outcome is unknown; "
+                    "read the item before you repeat the request"
                 ) from error
 
 
 def _abort(session: ClientSession) -> None:
-    """End the transaction without trace; when the server is gone, it does so itself."""
+    """Abort the transaction. Errors are ignored: the server then aborts it itself."""
     try:
         if session.in_transaction:
             session.abort_transaction()

@@ -1,13 +1,21 @@
-"""The state of each version's export. Every step is one conditional update, so whoever comes late
-changes nothing.
+"""The state of each version's export.
 
-One document per version, made and removed together with it (`_id` is the version's key):
-    file     {name, edition, made_at, content_at, archive}    what is served; `archive` is what
-    exports/archive.py told of the file earlier  [file with replaced_at]
-    replaced a moment ago, still there for links given out before job      {token, state, asked_at,
-    heartbeat, processed, total, tries}    state: queued or running error    {text, at}
-    why the last job failed wanted   an edition for which a file shall come without anyone asking
-Times are given by the caller: aware UTC.
+Every step is one conditional update, so a process that comes too late changes nothing.
+
+One document per version, created and deleted with it. `_id` is the version's key. Fields:
+
+    file     {name, edition, made_at, content_at, archive}
+             The archive that is served; `archive` is its description by exports/archive.py.
+    earlier  [file with replaced_at]
+             Replaced files, kept for a while for links that were given out before.
+    job      {token, state, asked_at, heartbeat, processed, total, tries}
+             `state` is queued or running.
+    error    {text, at}
+             Why the last job failed.
+    wanted   number
+             The edition of which a file is built without a request.
+
+Times are aware UTC and passed by the caller.
 """
 
 import uuid
@@ -23,23 +31,23 @@ from oclapi.store.database import Database, Session
 
 
 class Exports:
-    """The `exports` collection. All methods take the version's key as 24 hex characters. Raises
-    StoreUnavailable.
+    """The `exports` collection.
+
+    All methods take the version's key as 24 hex characters. All may raise StoreUnavailable.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def read(self, version_id: str, session: Session = None) -> Json | None:
-        """The version's export document; None when the version is gone."""
+        """Return the version's export document; None when the version was deleted."""
         return self._db.exports.find_one({"_id": ObjectId(version_id)}, session=session)
 
     def ask(self, version: Json, seen: Json | None, now: datetime) -> str | None:
-        """Put a queued job in the place of the one that was `seen` there (None: of none), and
-        return its token.
+        """Replace the job `seen` (None: no job) with a new queued job, and return its token.
 
-        None when another job is there by now, or the version is gone: of any number of callers with
-        the same `seen`, one gets a token.
+        Returns None when there is another job by now, or the version was deleted. When several
+        callers pass the same `seen`, only one of them gets a token.
         """
         token = new_token()
         tries = seen["tries"] + 1 if seen and seen["state"] == "running" else 1
@@ -50,26 +58,25 @@ class Exports:
         return token if done.matched_count else None
 
     def release(self, version_id: str, token: str) -> None:
-        """Take the job back, as if it had not been asked for. An export that was `wanted` stays so."""
+        """Delete the job as if it had not been requested. `wanted` stays unchanged."""
         self._db.exports.update_one(
             {"_id": ObjectId(version_id), "job.token": token}, {"$unset": {"job": ""}}
         )
 
     def claim(self, version_id: str, token: str, now: datetime) -> None:
-        """The queued job begins to run. Raises Overtaken when it is not there any more, or runs
-        already.
+        """Mark the queued job as running.
+
+        Raises Overtaken when it no longer exists, or is running already.
         """
         begun = {"$set": {"job.state": "running", "job.heartbeat": now}}
         self._own(version_id, token, begun, {"job.state": "queued"})
 
     def beat(self, version_id: str, token: str, processed: int, now: datetime) -> None:
-        """The running job is alive and has written so many entries. Raises Overtaken."""
+        """Store a heartbeat and the number of entries written so far. Raises Overtaken."""
         self._own(version_id, token, {"$set": {"job.heartbeat": now, "job.processed": processed}})
 
     def publish(self, version_id: str, token: str, file: Json, now: datetime) -> None:
-        """The job is done: serve `file`. A newer edition that is wanted meanwhile stays wanted.
-        Raises Overtaken.
-        """
+        """Finish the job and serve `file`. A newer edition stays wanted. Raises Overtaken."""
         replaced = [{"$mergeObjects": ["$file", {"replaced_at": now}]}]
         earlier = {"$cond": [{"$eq": [{"$type": "$file"}, "missing"]}, [], replaced]}
         self._own(
@@ -88,8 +95,9 @@ class Exports:
         )
 
     def fail(self, version_id: str, token: str, text: str, edition: int, now: datetime) -> None:
-        """The job for this edition ended without a file, and why, in one line. A file from before
-        stays. Raises Overtaken.
+        """End the job for this edition with an error of one line. An older file stays.
+
+        Raises Overtaken.
         """
         error = {"$literal": {"text": text, "at": now}}
         self._own(
@@ -99,40 +107,37 @@ class Exports:
         )
 
     def drop(self, version_id: str, name: str) -> None:
-        """Serve the file of this name no more; nothing happens when another took its place."""
+        """Stop serving the file of this name. Does nothing when it was replaced."""
         self._db.exports.update_one(
             {"_id": ObjectId(version_id), "file.name": name},
             {"$unset": {"file": "", "earlier": ""}},
         )
 
     def delete(self, version_id: str, seen: Json) -> bool:
-        """Forget file and job; False when they are not those of the document `seen` any more, and
-        nothing was done.
-        """
+        """Delete file and job; return False when they differ from those of `seen` by now."""
         file = (
             {"file.name": seen["file"]["name"]} if "file" in seen else {"file": {"$exists": False}}
         )
-        gone = {"file": "", "earlier": "", "job": "", "error": "", "wanted": ""}
+        fields = {"file": "", "earlier": "", "job": "", "error": "", "wanted": ""}
         done = self._db.exports.update_one(
             {"_id": ObjectId(version_id), **file, **_same_job(seen.get("job"))},
-            {"$unset": gone},
+            {"$unset": fields},
         )
         return bool(done.matched_count)
 
     def want(self, version_id: str, edition: int, session: ClientSession | None = None) -> None:
-        """Have a file of this edition made without anyone asking, unless the export was deleted by
-        hand.
-        """
-        there = [{field: {"$exists": True}} for field in ("file", "job", "wanted", "error")]
+        """Have a file of this edition built, unless a user deleted the export."""
+        exists = [{field: {"$exists": True}} for field in ("file", "job", "wanted", "error")]
         self._db.exports.update_one(
-            {"_id": ObjectId(version_id), "$or": there},
+            {"_id": ObjectId(version_id), "$or": exists},
             {"$max": {"wanted": edition}},
             session=session,
         )
 
     def unsettled(self) -> Iterator[tuple[str, Json]]:
-        """Keys and documents of all exports that are wanted or have a job. Cost: what is found, by
-        index.
+        """Yield keys and documents of all exports that are wanted or have a job.
+
+        Cost: an index lookup.
         """
         for found in self._db.exports.find(
             {"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}
@@ -140,9 +145,9 @@ class Exports:
             yield str(found["_id"]), found
 
     def states(self) -> dict[str, int]:
-        """How many exports are queued, running, wanted (a job will come), ready, failed or missing.
+        """Return how many exports are queued, running, wanted, ready, failed and missing.
 
-        Cost: a scan, one document per version.
+        Cost: a scan of one document per version.
         """
         state: Json | str = "missing"
         for field, name in (
@@ -158,17 +163,16 @@ class Exports:
         }
 
     def forget_earlier(self, before: datetime) -> None:
-        """Let go of files that were replaced before that moment. Cost: a scan over the documents
-        that have such files.
-        """
+        """Forget files that were replaced before that time. Cost: a scan."""
         replaced = {"replaced_at": {"$lt": before}}
         self._db.exports.update_many(
             {"earlier": {"$elemMatch": replaced}}, {"$pull": {"earlier": replaced}}
         )
 
     def names_in_use(self) -> tuple[set[str], set[str]]:
-        """The names of all files that may be asked for, and the tokens of all jobs. Cost: a scan,
-        one document per version.
+        """Return the names of all files that may be downloaded, and the tokens of all jobs.
+
+        Cost: a scan of one document per version.
         """
         names: set[str] = set()
         tokens: set[str] = set()
@@ -186,16 +190,16 @@ class Exports:
             {"_id": ObjectId(version_id), "job.token": token, **(also or {})}, update
         )
         if not done.matched_count:
-            raise Overtaken("this export job was cancelled, or another has taken its place")
+            raise Overtaken("this export job was cancelled or replaced by another")
 
 
 def new_token() -> str:
-    """A name for one job, for ever: 32 hex characters."""
+    """Return a new unique job name of 32 hex characters."""
     return uuid.uuid4().hex
 
 
 def new_job(token: str, version: Json, now: datetime, tries: int = 1) -> Json:
-    """A queued job for the export of a version."""
+    """Return a queued job for the export of a version."""
     total = version["counts"]["concepts"] + version["counts"]["mappings"]
     return {
         "token": token,
@@ -217,5 +221,5 @@ def _same_job(seen: Json | None) -> Json:
 
 
 def _wanted_after(edition: int) -> Json:
-    """What is still wanted after a job for that edition ended."""
+    """Return the expression for `wanted` after a job for that edition ended."""
     return {"$cond": [{"$gt": [{"$ifNull": ["$wanted", 0]}, edition]}, "$wanted", "$$REMOVE"]}

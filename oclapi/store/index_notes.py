@@ -1,12 +1,18 @@
-"""What the store remembers about the search index, which is rebuilt from the store and remembers
-nothing for good itself.
+"""What the store remembers about the search index.
 
-    {_id: "identity", value}               the name of this store: a copy of another store's rows is
-    no copy of ours {_id: "all" | number, turn, held}      `turn` grows when a copy is emptied or
-    replaced; until `held` only who holds it writes to it {_id: "lag", ...}                      how
-    far the index was behind when the tick looked last
-`index_refusals` has one document for each row that the engine did not take; the row is not in the
-index, by definition.
+The index itself keeps nothing for good: it can be rebuilt from the store at any time. Documents of
+`index_notes`:
+
+    {_id: "identity", value}
+        The random name of this store, which tells its index from that of another store.
+    {_id: "all" | repository, generation, locked_until}
+        `generation` grows when the copy of a repository (or all) in the index is emptied or
+        replaced. Until `locked_until`, only the process that took the lock writes to it.
+    {_id: "lag", ...}
+        How far the index was behind at the last tick.
+
+`index_refusals` has one document for each row that the engine refused. Such a row counts as not
+indexed.
 """
 
 import time
@@ -21,15 +27,15 @@ from oclapi.model import Json
 from oclapi.store.database import Database
 
 ALL = "all"
-KNOWN = 5.0  # seconds
+KNOWN = 5.0  # seconds after which the identity is read again
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Who copies may write. Two with the same `number` were taken in the same turn."""
+    """The state of a copy in the index. `number` changes when it is emptied or replaced."""
 
     number: int
-    locked: bool  # someone else empties or replaces the copy at the moment
+    locked: bool  # another process is emptying or replacing the copy
 
 
 class IndexNotes:
@@ -40,9 +46,9 @@ class IndexNotes:
         self._identity = ("", -KNOWN)
 
     def identity(self) -> str:
-        """The store's own random name, made at the first call and the same for ever. Asked for
-        again now and then, should the database behind its address be replaced while this process
-        runs.
+        """Return the random name of this store, created at the first call.
+
+        Read again now and then, because the database may be replaced while this process runs.
         """
         name, read = self._identity
         if time.monotonic() - read > KNOWN:
@@ -53,15 +59,15 @@ class IndexNotes:
     def _read_identity(self) -> str:
         found = self._db.index_notes.find_one({"_id": "identity"})
         if found is None:
-            made = {"$setOnInsert": {"value": uuid.uuid4().hex}}
+            new = {"$setOnInsert": {"value": uuid.uuid4().hex}}
             found = self._db.index_notes.find_one_and_update(
-                {"_id": "identity"}, made, upsert=True, return_document=True
+                {"_id": "identity"}, new, upsert=True, return_document=True
             )
         assert found is not None  # an upsert that returns the document after it
         return str(found["value"])
 
     def generation(self, repo: int, now: datetime) -> Generation:
-        """The turn of that repository's copy. Cost: one small query."""
+        """Return the generation of the repository's copy. Cost: one small query."""
         found = list(self._db.index_notes.find({"_id": {"$in": [ALL, repo]}}))
         return Generation(
             sum(note.get("generation", 0) for note in found),
@@ -69,16 +75,18 @@ class IndexNotes:
         )
 
     def next_generation(self, repo: int | None) -> None:
-        """Tell all who write to the copy of that repository (None: to any) that it is emptied or
-        replaced: what they wrote may be half.
+        """Start a new generation of the repository's copy (None: of all).
+
+        Other writers then know that it was emptied or replaced, and that theirs is incomplete.
         """
         self._db.index_notes.update_one(
             {"_id": ALL if repo is None else repo}, {"$inc": {"generation": 1}}, upsert=True
         )
 
     def lock(self, repo: int | None, until: datetime) -> None:
-        """Keep the others from writing to it until that moment; a moment in the past lets them go
-        on.
+        """Keep other processes from writing to the copy until that time.
+
+        A time in the past releases the lock.
         """
         self._db.index_notes.update_one(
             {"_id": ALL if repo is None else repo},
@@ -87,12 +95,12 @@ class IndexNotes:
         )
 
     def forget(self, repo: int) -> None:
-        """The repository is gone."""
+        """Delete the notes of a deleted repository."""
         self._db.index_notes.delete_one({"_id": repo})
         self._db.index_refusals.delete_many({"repo": repo})
 
     def refuse(self, repo: int, ids: Iterable[str], now: datetime) -> None:
-        """The engine did not take these documents."""
+        """Store that the engine refused these documents."""
         changes = [
             ReplaceOne({"_id": one}, {"_id": one, "repo": repo, "at": now}, upsert=True)
             for one in ids
@@ -101,32 +109,29 @@ class IndexNotes:
             self._db.index_refusals.bulk_write(changes, ordered=False)
 
     def accept(self, repo: int, ids: Iterable[str] | None = None) -> None:
-        """The engine took these documents after all; None: it is asked again about all of the
-        repository.
-        """
-        asked: Json = {"repo": repo}
+        """Forget that these documents were refused; None: all of the repository."""
+        where: Json = {"repo": repo}
         if ids is not None:
-            asked["_id"] = {"$in": sorted(ids)}
-        self._db.index_refusals.delete_many(asked)
+            where["_id"] = {"$in": sorted(ids)}
+        self._db.index_refusals.delete_many(where)
 
-    def accept_before(self, moment: datetime) -> None:
-        """What was refused earlier counts no more: the engine was asked again about everything."""
-        self._db.index_refusals.delete_many({"at": {"$lt": moment}})
+    def accept_before(self, before: datetime) -> None:
+        """Forget older refusals: everything was sent to the engine again."""
+        self._db.index_refusals.delete_many({"at": {"$lt": before}})
 
     def refused(self, repo: int, since: datetime | None = None) -> set[str]:
-        """The ids of the repository's documents that the engine did not take (`since`: when it was
-        asked then or later).
-        """
-        asked: Json = {"repo": repo, **({"at": {"$gte": since}} if since else {})}
-        return {found["_id"] for found in self._db.index_refusals.find(asked, {"_id": 1})}
+        """Return the ids of the repository's refused documents; `since`: only later refusals."""
+        where: Json = {"repo": repo, **({"at": {"$gte": since}} if since else {})}
+        return {found["_id"] for found in self._db.index_refusals.find(where, {"_id": 1})}
 
     def refusals(self) -> int:
-        """How many documents the engine did not take, in all."""
+        """Return how many documents the engine refused in total."""
         return self._db.index_refusals.estimated_document_count()
 
     def set_lag(self, lag: Json) -> None:
+        """Store how far the index is behind."""
         self._db.index_notes.replace_one({"_id": "lag"}, lag, upsert=True)
 
     def lag(self) -> Json | None:
-        """What `set_lag` was given last."""
+        """Return what `set_lag` stored last, None before."""
         return self._db.index_notes.find_one({"_id": "lag"}, {"_id": 0})

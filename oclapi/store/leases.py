@@ -1,4 +1,4 @@
-"""Leases: work that one process at a time does, without anyone being appointed."""
+"""Leases: work that one process does at a time."""
 
 import threading
 import uuid
@@ -19,28 +19,30 @@ class Leases:
         self._db = database
 
     def take(self, name: str, holder: str, life: timedelta, now: datetime) -> bool:
-        """Take or keep the lease for `life` from now on; False when another holds it. Cost: one
-        write.
+        """Take or extend the lease for `life` from now on; False when another has it.
+
+        Cost: one write.
         """
         free = {"_id": name, "$or": [{"holder": holder}, {"until": {"$lt": now}}]}
         try:
             self._db.leases.update_one(
                 free, {"$set": {"holder": holder, "until": now + life}}, upsert=True
             )
-        except DuplicateKeyError:  # it is there and not free
+        except DuplicateKeyError:  # the lease exists and is not free
             return False
         return True
 
     @contextmanager
     def holding(self, name: str, life: timedelta) -> Iterator[bool]:
-        """Hold the lease while the block runs, however long that takes; False when another holds
-        it. It ends `life` after a kill.
+        """Keep the lease while the block runs, and yield True; yield False when another has it.
+
+        When the process is killed, the lease ends after `life`.
         """
         holder, ended = uuid.uuid4().hex, threading.Event()
 
         def keep() -> None:
             while not ended.wait(life.total_seconds() / 3):
-                # the work itself will say so; else the next try is in time
+                # The work itself fails then, or the next try is in time.
                 with suppress(StoreUnavailable):
                     self.take(name, holder, life, datetime.now(UTC))
 
@@ -57,11 +59,11 @@ class Leases:
             self.give_back(name, holder)
 
     def taken(self, name: str, now: datetime) -> bool:
-        """Whether somebody holds the lease."""
+        """Return whether any process has the lease."""
         return self._db.leases.find_one({"_id": name, "until": {"$gt": now}}) is not None
 
     def any_taken(self, prefix: str, now: datetime) -> bool:
-        """Whether somebody holds a lease whose name begins so."""
+        """Return whether any process has a lease whose name starts with `prefix`."""
         return (
             self._db.leases.find_one(
                 {"_id": {"$gte": prefix, "$lt": prefix + "\uffff"}, "until": {"$gt": now}}
@@ -70,5 +72,5 @@ class Leases:
         )
 
     def give_back(self, name: str, holder: str) -> None:
-        """Let another take it at once. Does nothing when it is not ours."""
+        """End the lease. Does nothing when `holder` does not have it."""
         self._db.leases.delete_one({"_id": name, "holder": holder})

@@ -1,6 +1,4 @@
-"""Mails on their way: written in the transaction of what they tell of, sent by the worker that
-ticks.
-"""
+"""Mails to send. Stored in the transaction that causes them, sent by the worker that ticks."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -12,9 +10,9 @@ from oclapi.store.database import Database
 from oclapi.store.repos import now_ms
 
 TRIED = timedelta(days=2)
-"""How long a mail is tried; its link has expired then."""
+"""How long sending a mail is tried. Its link has expired by then."""
 LONGEST = timedelta(hours=1)
-"""Most that is waited between two tries, which begin 30 s apart and double."""
+"""Longest pause between two tries. The first pause is 30 s, and each next one is doubled."""
 
 
 class Mails:
@@ -24,9 +22,9 @@ class Mails:
         self._db = database
 
     def add(self, session: ClientSession, to: str, subject: str, text: str) -> None:
-        """Queue a mail together with what else the transaction writes."""
+        """Add a mail as part of the transaction."""
         now = now_ms()
-        made = {
+        mail = {
             "_id": uuid.uuid4().hex,
             "to": to,
             "subject": subject,
@@ -35,17 +33,18 @@ class Mails:
             "tries": 0,
             "due": now,
         }
-        self._db.mails.insert_one(made, session=session)
+        self._db.mails.insert_one(mail, session=session)
 
     def next(self, now: datetime) -> Json | None:
-        """The mail that is due for the longest time, None when none is."""
+        """Return the mail that has been due for the longest time, None when none is due."""
         return self._db.mails.find_one({"due": {"$lte": now}}, sort=[("due", 1)])
 
     def sent(self, mail: Json) -> None:
+        """Delete a mail that was sent."""
         self._db.mails.delete_one({"_id": mail["_id"]})
 
     def failed(self, mail: Json, now: datetime) -> bool:
-        """Let it be tried again later; False when it was tried for long enough and is given up."""
+        """Schedule the next try; return False when the mail is given up and deleted instead."""
         if now - mail["created_on"] > TRIED:
             self.sent(mail)
             return False

@@ -1,4 +1,4 @@
-"""The store as one value: what is handed to resources, imports and jobs."""
+"""The store as one value, for resources, imports and jobs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +22,13 @@ from oclapi.store.versions import Versions
 
 
 class Store:
-    """MongoDB, by subject. Writes of content go through `commits.commit`; reads of it take a
-    session from `snapshot`.
+    """MongoDB, by subject.
+
+    Content is written through `commits.commit`, and read through a session from `snapshot`.
     """
 
     def __init__(self, database: Database, secret_key: str, most_shown: int = 10_000) -> None:
-        """`most_shown`: the mappings that one commit may write again because they show a concept's
-        new name.
-        """
+        """`most_shown` is how many mappings one commit may rewrite when a concept is renamed."""
         self.database = database
         self.most_shown = most_shown
         self.commits = Commits(database)
@@ -48,6 +47,6 @@ class Store:
 
     @contextmanager
     def snapshot(self) -> Iterator[ClientSession]:
-        """A session whose reads all see one moment of the store."""
+        """Yield a session whose reads all see the same state of the store."""
         with self.database.snapshot() as session:
             yield session

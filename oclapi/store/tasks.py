@@ -1,4 +1,4 @@
-"""Imports: how far each came, and what became of each of its lines."""
+"""Imports: the progress of each, and the outcome of each of its lines."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,42 +13,41 @@ from oclapi.store.database import Database
 from oclapi.store.repos import now_ms
 
 KEPT = timedelta(days=3)
-"""How long a finished task can be asked for."""
+"""How long a finished task can be read."""
 WAITED_FOR = timedelta(days=30)
-"""How long one that was cut off can be continued after its last step."""
+"""How long an interrupted task can be continued after its last step."""
 
 
 class Tasks:
-    """The `tasks` and `task_results` collections. Progress is written in the transaction of the
-    commit that it tells of.
+    """The `tasks` and `task_results` collections.
 
-    A result document holds the outcomes of one commit as JSON bytes: a document for each line would
-    cost as much as the line's row.
+    Progress is written in the transaction of the commit that it belongs to. A result document
+    contains the outcomes of one commit as JSON bytes: a document for each line would cost as much
+    as the line's row.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def begin(self, task: str, by: str) -> Json:
-        """The unfinished task of this key, to be continued after its `lines`; else a new one at
-        line 0.
+        """Return the unfinished task of this key, to be continued after its `lines`, or a new one.
 
-        Its `run` is this run's alone: an earlier run that still works gets Overtaken at its next
-        step. Also forgets tasks that ended more than KEPT ago, and ends those that nobody continued
+        Its `run` is new, so an earlier run that is still working gets Overtaken at its next step.
+        Also deletes tasks that ended more than KEPT ago, and ends those that were not continued
         for WAITED_FOR.
         """
         run = uuid.uuid4().hex
         self._forget()
         now = now_ms()
-        mine = {"$set": {"run": run, "touched_at": now}}
+        taken_over = {"$set": {"run": run, "touched_at": now}}
         found = self._db.tasks.find_one_and_update(
-            {"_id": task, "state": "STARTED"}, mine, return_document=True
+            {"_id": task, "state": "STARTED"}, taken_over, return_document=True
         )
         if found:
             return found
         self._db.task_results.delete_many({"task": task})
         begun: Json = {"started_at": now, "touched_at": now}
-        made = {
+        new = {
             "_id": task,
             "username": by,
             "state": "STARTED",
@@ -57,8 +56,8 @@ class Tasks:
             "counts": {},
             **begun,
         }
-        self._db.tasks.replace_one({"_id": task}, made, upsert=True)
-        return made
+        self._db.tasks.replace_one({"_id": task}, new, upsert=True)
+        return new
 
     def advance(
         self,
@@ -70,10 +69,10 @@ class Tasks:
         counts: Mapping[str, int],
         results: Sequence[Json],
     ) -> None:
-        """Note that the task has handled its first `lines` lines with these counts in all, and keep
-        the outcomes of this step.
+        """Store that the task has handled its first `lines` lines, and the outcomes of this step.
 
-        Raises Overtaken when the task has another run by now, or has ended.
+        `counts` are those of all its lines so far. Raises Overtaken when the task has another run
+        by now, or has ended.
         """
         moved = {"$set": {"lines": lines, "counts": dict(counts), "touched_at": now_ms()}}
         done = self._db.tasks.update_one(
@@ -87,13 +86,13 @@ class Tasks:
             )
 
     def finish(self, task: str, run: str, state: str) -> None:
-        """The task ended; another run of the same input starts from its first line."""
+        """End the task. Another run of the same input starts from its first line."""
         self._db.tasks.update_one(
             {"_id": task, "run": run}, {"$set": {"state": state, "finished_at": now_ms()}}
         )
 
     def results(self, task: str) -> Iterator[Json]:
-        """The outcomes of a task, by line. Memory: those of one commit."""
+        """Yield the outcomes of a task by line. Memory: those of one commit."""
         for step in self._db.task_results.find({"task": task}).sort("line", 1):
             yield from jsonio.loads_own(step["results"])
 
