@@ -1,25 +1,26 @@
-"""Every way in which a request can fail, one leaf class per failure. Knows no HTTP:
-resources/errors.py gives statuses.
+"""Every way in which a request can fail, one leaf class per failure.
+
+This module knows no HTTP; resources/errors.py maps the classes to statuses.
 
 OclError
-  Invalid                 a body, parameter or line breaks a rule; `errors` says which field and why
-  NotAuthenticated        credentials are needed, or those given are not good
+  Invalid                 a body, parameter or line is invalid; `errors` says which field and why
+  NotAuthenticated        credentials are missing or not valid
   Forbidden               the caller is known and may not do this
-  NotFound                no such item (or one that the caller must not know of)
-  Frozen                  a write to a state that can't change any more
+  NotFound                no such item, or one that the caller must not see
+  Frozen                  a write to a state that can no longer change
   MethodNotOffered        the address exists, the method is not offered there
   VersionExists           the repository already has a version of that id
   BodyTooLarge, BodyTypeNotAccepted
-  TooManyRequests         the caller asked more often than the operator allows
+  TooManyRequests         the caller sent more requests than the operator allows
   LinkRefused             an export link whose signature is wrong or has expired
   RangeNotSatisfiable     a byte range outside the archive
   ExportFailed            the last export job of a version failed a moment ago
-  RepositoryBusy          other writers kept this one waiting too long; nothing was written
+  RepositoryBusy          this write waited too long for other writers; nothing was written
   StoreUnavailable, QueueUnavailable, SearchUnavailable
-  SearchBehind            the search engine has still to learn of what is asked for
-  IndexBusy, IndexIncomplete   why a command could not make the search index again
-  OutcomeUnknown          the store's answer to a commit was lost: it may or may not have happened
-  Overtaken               a job whose token is no longer the export's: another one owns it now
+  SearchBehind            the search engine has not indexed the requested revision yet
+  IndexBusy, IndexIncomplete   why a command could not rebuild the search index
+  OutcomeUnknown          the response to a commit was lost: it may or may not have happened
+  Overtaken               a job that was cancelled or replaced by another one
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,10 @@ from typing import Any
 
 
 class OclError(Exception):
-    """Base of all. `detail` is one readable sentence; `errors` maps a field to its messages;
-    `extra` are further answer keys.
+    """Base class of all errors.
+
+    `detail` is one readable sentence, `errors` maps a field to its messages, and `extra` contains
+    further keys of the response.
     """
 
     retry_after: int | None = None  # seconds after which the same request may succeed
@@ -46,7 +49,7 @@ class OclError(Exception):
 
 
 class Invalid(OclError):
-    """A body, parameter or line breaks a rule."""
+    """A body, parameter or line is invalid."""
 
     def __init__(
         self, errors: Mapping[str, Sequence[str]], extra: Mapping[str, Any] | None = None
@@ -59,12 +62,12 @@ class Invalid(OclError):
 
     @classmethod
     def field(cls, name: str, text: str) -> "Invalid":
-        """One field, one reason."""
+        """Return the error for one field with one reason."""
         return cls({name: [text]})
 
 
 class NotAuthenticated(OclError):
-    """Credentials are needed, or those given are not good."""
+    """Credentials are missing or not valid."""
 
 
 class Forbidden(OclError):
@@ -72,15 +75,15 @@ class Forbidden(OclError):
 
 
 class NotFound(OclError):
-    """No such item, or one that the caller must not know of."""
+    """No such item, or one that the caller must not see."""
 
 
 class Frozen(OclError):
-    """A write to a state that can't change any more."""
+    """A write to a state that can no longer change."""
 
 
 class MethodNotOffered(OclError):
-    """The address exists, the method is not offered there; `allow` names those that are."""
+    """The path exists but not for this method; `allow` lists its methods."""
 
     def __init__(self, detail: str, allow: Sequence[str] = ()) -> None:
         super().__init__(detail)
@@ -92,7 +95,7 @@ class VersionExists(OclError):
 
 
 class BodyTooLarge(OclError):
-    """The request's body is over the size limit."""
+    """The request body is over the size limit."""
 
 
 class BodyTypeNotAccepted(OclError):
@@ -100,12 +103,10 @@ class BodyTypeNotAccepted(OclError):
 
 
 class TooManyRequests(OclError):
-    """The caller asked more often than the operator allows; `retry_after` seconds later the next
-    request is answered.
-    """
+    """The caller sent too many requests; the next one is accepted after `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"too many requests; the next one is answered in {retry_after} s")
+        super().__init__(f"too many requests; try again in {retry_after} s")
         self.retry_after = retry_after
 
 
@@ -117,18 +118,18 @@ class RangeNotSatisfiable(OclError):
     """A byte range outside the archive; `size` is its length in bytes."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"the archive has {size} bytes; the range asked for is outside it")
+        super().__init__(f"the requested range is outside the archive of {size} bytes")
         self.size = size
 
 
 class ExportFailed(OclError):
-    """The last export job of this version failed a moment ago; asking again later starts another."""
+    """The last export job of this version failed recently. A later request starts another."""
 
     retry_after = 60
 
 
 class RepositoryBusy(OclError):
-    """Other writers kept this one waiting too long; nothing was written."""
+    """This write waited too long for other writers; nothing was written."""
 
     retry_after = 1
 
@@ -146,32 +147,33 @@ class QueueUnavailable(OclError):
 
 
 class SearchUnavailable(OclError):
-    """No search engine could answer in time: it is down, or too slow."""
+    """No search engine responded in time: it is down or too slow."""
 
     retry_after = 5
-    # the engine takes this very request for wrong: sent again, it fails again, others may not
+    # The engine refused this request as invalid. It would fail again, while others may succeed.
     refused = False
 
 
 class SearchBehind(OclError):
-    """The search engine has not learnt of the revision asked for; the store can answer."""
+    """The search engine has not indexed the requested revision yet; the store has it."""
 
 
 class IndexBusy(OclError):
-    """The search index is being made again already."""
+    """The search index is being rebuilt already."""
 
 
 class IndexIncomplete(OclError):
-    """A search index that was made again lacks rows; it was not put into use."""
+    """A rebuilt search index lacks rows; it was not put into use."""
 
 
 class OutcomeUnknown(OclError):
-    """The store's answer to a commit was lost and it could not be looked up: it may or may not have
-    happened.
+    """The response to a commit was lost, and the commit could not be looked up.
+
+    It may or may not have happened.
     """
 
     retry_after = 5
 
 
 class Overtaken(OclError):
-    """A job whose token is no longer the export's: another one owns it now, or it was cancelled."""
+    """A job that was cancelled or replaced by another one."""

@@ -1,4 +1,4 @@
-"""Owners: organisations with their members, and what every server has from its first start."""
+"""Organisations with their members, and the first superuser and organisation of a server."""
 
 import uuid
 from collections import Counter
@@ -17,7 +17,7 @@ __all__ = ["Owners", "extras_of", "stored"]
 
 
 class Owners:
-    """The `orgs` collection. `members` are active users; those who are deactivated wait in `away`."""
+    """The `orgs` collection. `members` are active users; deactivated ones are in `away` instead."""
 
     def __init__(self, database: Database, users: Users, repos: Repos) -> None:
         self._db = database
@@ -25,32 +25,36 @@ class Owners:
         self._repos = repos
 
     def org(self, org: str, session: Session = None) -> Json | None:
-        """The organisation of this id, None when there is none."""
+        """Return the organisation of this id, None when there is none."""
         return self._db.orgs.find_one({"_id": org}, session=session)
 
     def orgs(
         self, where: Json, *, limit: int, skip: int, oldest_first: bool = False
     ) -> tuple[int, list[Json]]:
-        """How many organisations match, and one page of them, newest change first, then id. `limit`
-        0: all.
+        """Return how many organisations match, and one page of them.
+
+        Order: newest change first, then id. `limit` 0: all.
         """
-        way, hint = 1 if oldest_first else -1, "memberships" if "members" in where else "newest"
+        direction, hint = (
+            1 if oldest_first else -1,
+            "memberships" if "members" in where else "newest",
+        )
         cursor = (
             self._db.orgs.find(where, hint=hint)
-            .sort([("updated_on", way), ("_id", way)])
+            .sort([("updated_on", direction), ("_id", direction)])
             .skip(skip)
             .limit(limit)
         )
         return self._db.orgs.count_documents(where, hint=hint), list(cursor)
 
     def create_org(self, org: str, fields: Json, by: str) -> Json:
-        """Add an organisation with its creator as its member; return it.
+        """Add an organisation with its creator as its only member; return it.
 
-        Raises Invalid (keys `mnemonic` and `id`) when the id is taken, NotFound when the creator is
-        no active user.
+        Raises Invalid (keys `mnemonic` and `id`) when the id is taken, NotFound when the creator
+        is not an active user.
         """
         now = now_ms()
-        made = {
+        new = {
             "_id": org,
             "uuid": uuid.uuid4().hex,
             "members": [by],
@@ -65,12 +69,12 @@ class Owners:
             self._users.lock(by, session)
             if self.org(org, session):
                 raise _taken(org)
-            self._db.orgs.insert_one(made, session=session)
-            return made
+            self._db.orgs.insert_one(new, session=session)
+            return new
 
         def happened() -> bool:
             found = self.org(org)
-            return found is not None and found["uuid"] == made["uuid"]
+            return found is not None and found["uuid"] == new["uuid"]
 
         try:
             return self._db.transaction(work, happened)
@@ -80,14 +84,13 @@ class Owners:
     def edit_org(
         self, org: str, change: Callable[[ClientSession, Json], Json], by: str
     ) -> Json | None:
-        """Set what `change` returns, empty for nothing; return the organisation, None when there is
-        none.
-        """
+        """Set what `change` returns (may be empty); return the organisation, None without one."""
         return edit(self._db, "orgs", org, change, by)
 
     def memberships(self, usernames: Sequence[str], where: Json) -> Counter[str]:
-        """How many of the organisations that match these users are members of, by name. Cost: one
-        query.
+        """Return of how many matching organisations these users are members, by username.
+
+        Cost: one query.
         """
         steps: list[Json] = [
             {"$match": {**where, "members": {"$in": usernames}}},
@@ -98,20 +101,20 @@ class Owners:
         return Counter({found["_id"]: found["n"] for found in self._db.orgs.aggregate(steps)})
 
     def ids(self, where: Json) -> list[str]:
-        """The ids of the organisations that match."""
+        """Return the ids of the matching organisations."""
         return [found["_id"] for found in self._db.orgs.find(where, {"_id": 1})]
 
     def add_member(
         self, org: str, username: str, check: Callable[[ClientSession, Json], None]
     ) -> None:
-        """Make the user a member; one who is a member stays so. `check` may refuse by raising,
-        given the organisation as it is.
+        """Make the user a member, if it is not one already.
 
-        Raises NotFound for an unknown user or organisation.
+        `check` gets the organisation and may refuse by raising. Raises NotFound for an unknown user
+        or organisation.
         """
 
         def work(session: ClientSession) -> None:
-            check(session, self._hold_org(org, session))
+            check(session, self._lock_org(org, session))
             self._users.lock(username, session)
             self._db.orgs.update_one(
                 {"_id": org}, {"$addToSet": {"members": username}}, session=session
@@ -122,12 +125,10 @@ class Owners:
     def remove_member(
         self, org: str, username: str, check: Callable[[ClientSession, Json], None]
     ) -> None:
-        """End the user's membership. `check` as for `add_member`. Raises NotFound when there is
-        none.
-        """
+        """End the user's membership. `check` as for `add_member`. Raises NotFound without one."""
 
         def work(session: ClientSession) -> None:
-            found = self._hold_org(org, session)
+            found = self._lock_org(org, session)
             check(session, found)
             if username not in found["members"]:
                 raise NotFound(f"{username} is not a member of {org}")
@@ -138,15 +139,16 @@ class Owners:
         self._db.transaction(work)
 
     def lock(self, owner_url: str, session: ClientSession) -> Json:
-        """The owner's document; the owner can't be deleted or deactivated before this transaction
-        ends. Raises NotFound.
+        """Return the owner's document and lock it until the end of the transaction.
+
+        The owner can't be deleted or deactivated before. Raises NotFound.
         """
         _, kind, key, _ = owner_url.split("/")
         if kind == "users":
             return self._users.lock(key, session)
-        return self._hold_org(key, session)
+        return self._lock_org(key, session)
 
-    def _hold_org(self, org: str, session: ClientSession) -> Json:
+    def _lock_org(self, org: str, session: ClientSession) -> Json:
         found = self._db.orgs.find_one_and_update(
             {"_id": org}, {"$inc": {"touched": 1}}, return_document=True, session=session
         )
@@ -160,14 +162,14 @@ class Owners:
         check: Callable[[ClientSession, Json], None],
         check_repo: Callable[[ClientSession, Head], None],
     ) -> None:
-        """Remove the organisation and all its repositories in one transaction; see Repos.remove.
-        Raises NotFound, and what `check`, given the organisation as it is, and `check_repo` raise.
+        """Delete the organisation and all its repositories in one transaction; see Repos.remove.
 
+        `check` gets the organisation and, as `check_repo`, may refuse by raising. Raises NotFound.
         Cost: some writes for each repository; their content is purged later.
         """
 
         def work(session: ClientSession) -> None:
-            check(session, self._hold_org(org, session))
+            check(session, self._lock_org(org, session))
             self._db.orgs.delete_one({"_id": org}, session=session)
             owned = self._db.repos.find({"owner_url": f"/orgs/{org}/"}, {"_id": 1}, session=session)
             self._repos.remove(session, [found["_id"] for found in owned], check_repo)
@@ -175,11 +177,10 @@ class Owners:
         self._db.transaction(work, lambda: self.org(org) is None)
 
     def ensure_first(self, root_user: str, root_token: str | None = None) -> None:
-        """Make what every server has from its first start: the first superuser, who holds
-        `root_token`, and the organisation OCL.
+        """Create the first superuser, with the token `root_token`, and the organisation OCL.
 
-        No other fixed token is good afterwards; with an empty `root_token` none at all. None leaves
-        them as they are: for commands, whose settings need not be the server's.
+        Other fixed tokens are deleted; with an empty `root_token` there are none. None changes no
+        tokens: it is for commands, whose settings may differ from the server's.
         """
         now = now_ms()
         self._db.users.update_one(
@@ -238,4 +239,4 @@ def _taken(org: str) -> Invalid:
 
 
 def _no_org(org: str) -> NotFound:
-    return NotFound(f"there is no organisation {org}")
+    return NotFound(f"organisation {org} not found")

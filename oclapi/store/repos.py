@@ -1,6 +1,4 @@
-"""Repositories: the documents that hold a source's (or collection's) metadata, clock, newest
-revision and counts.
-"""
+"""Repositories: metadata, clock, newest revision and counts of sources and collections."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,15 +24,15 @@ class Repos:
         self._commits = commits
 
     def by_url(self, url: str, session: Session = None) -> Json | None:
-        """The repository at this URL, None when there is none."""
+        """Return the repository at this URL, None when there is none."""
         return self._db.repos.find_one({"url": url}, session=session)
 
     def by_urls(self, urls: Iterable[str], session: Session = None) -> list[Json]:
-        """Those of the repositories at these URLs that there are, in no order."""
+        """Return the existing repositories at these URLs, in no order."""
         return list(self._db.repos.find({"url": {"$in": sorted(urls)}}, session=session))
 
     def by_number(self, number: int, session: Session = None) -> Json | None:
-        """The repository of this internal number, None when it is gone."""
+        """Return the repository of this internal number, None when it was deleted."""
         return self._db.repos.find_one({"_id": number}, session=session)
 
     def create(
@@ -45,10 +43,10 @@ class Repos:
         fields: Callable[[ClientSession], Json],
         by: str,
     ) -> Json:
-        """Add a repository at revision 0 and return it. `fields` gives its metadata, read and
-        checked in the same transaction.
+        """Add a repository at revision 0 and return it.
 
-        Raises Invalid (keys `__all__` and `id`) when the owner has one of that kind and id.
+        `fields` returns its metadata, read and checked in the same transaction. Raises Invalid
+        (keys `__all__` and `id`) when the owner already has one of that kind and id.
         """
         url = f"{owner_url}{kind}s/{short_id}/"
         counter = self._db.counters.find_one_and_update(
@@ -86,10 +84,10 @@ class Repos:
             raise taken(kind, short_id) from error
 
     def edit(self, number: int, change: Callable[[ClientSession, Head], Json], by: str) -> Json:
-        """Set the metadata that `change` returns, empty for none, and return the repository. Makes
-        no revision: content stays as it is.
+        """Set the metadata that `change` returns (may be empty), and return the repository.
 
-        Raises what `change` raises, NotFound when the repository is gone.
+        Creates no revision, because content is unchanged. Raises what `change` raises, NotFound
+        when the repository was deleted.
         """
 
         def work(session: ClientSession) -> Json:
@@ -105,10 +103,11 @@ class Repos:
         return self._db.transaction(work)
 
     def delete(self, number: int, check: Callable[[ClientSession, Head], None]) -> None:
-        """Remove the repository; its content, versions and exports go with it at once for every
-        reader and are purged later.
+        """Delete the repository.
 
-        `check` may refuse by raising, in the same transaction. Raises NotFound when it is gone.
+        For readers, its content, versions and exports disappear at once; they are purged later.
+        `check` may refuse by raising, in the same transaction. Raises NotFound when the repository
+        was deleted before.
         """
 
         self._db.transaction(
@@ -122,9 +121,7 @@ class Repos:
         numbers: Sequence[int],
         check: Callable[[ClientSession, Head], None],
     ) -> None:
-        """The part of a deletion that is done in a transaction, for several repositories at once.
-        As `delete`.
-        """
+        """Delete several repositories within a transaction, as `delete` does."""
         heads = [self._commits.lock(session, number) for number in sorted(numbers)]
         self.guard(session, numbers)
         for head in heads:
@@ -136,18 +133,18 @@ class Repos:
             )
 
     def guard(self, session: ClientSession, numbers: Sequence[int]) -> None:
-        """Called by each commit whose rows lean on other repositories, and by their deletion: of
-        two at once, one is run again.
+        """Make this transaction conflict with others that guard the same repositories.
 
-        Without it, a mapping and the deletion of its target would each see the other not there.
-        Raises NotFound when one is gone.
+        Commits whose rows refer to other repositories call it, and so does their deletion.
+        Otherwise a mapping and the deletion of its target could both succeed at the same time.
+        Raises NotFound when a repository was deleted.
         """
         for number in sorted(numbers):
             self._db.leans.update_one(
                 {"_id": number}, {"$inc": {"n": 1}}, upsert=True, session=session
             )
             if self.by_number(number, session) is None:
-                raise NotFound("the repository is gone")
+                raise NotFound("the repository was deleted")
 
     def listing(
         self,
@@ -158,27 +155,27 @@ class Repos:
         oldest_first: bool = False,
         session: Session = None,
     ) -> tuple[int, list[Json]]:
-        """How many repositories match, and one page of them: newest change first, then url. `limit`
-        0: all.
+        """Return how many repositories match, and one page of them.
+
+        Order: newest change first, then url. `limit` 0: all.
         """
-        way = 1 if oldest_first else -1
+        direction = 1 if oldest_first else -1
         cursor = (
             self._db.repos.find(where, session=session)
-            .sort([("updated_on", way), ("url", way)])
+            .sort([("updated_on", direction), ("url", direction)])
             .skip(skip)
             .limit(limit)
         )
         return self._db.repos.count_documents(where, session=session), list(cursor)
 
     def heads(self, where: Json, session: Session = None) -> list[Json]:
-        """Number, URL and newest revision (`_id`, `url`, `rev`) of every repository that matches,
-        in no order.
-        """
+        """Return `_id`, `url` and `rev` of every matching repository, in no order."""
         return list(self._db.repos.find(where, {"url": 1, "rev": 1}, session=session))
 
     def reached(self, numbers: Sequence[int], session: Session = None) -> int:
-        """The sum of the newest revisions of these repositories: it grows with every commit to one
-        of them.
+        """Return the sum of the newest revisions of these repositories.
+
+        It grows with every commit to one of them.
         """
         steps: list[Json] = [
             {"$match": {"_id": {"$in": list(numbers)}}},
@@ -187,8 +184,9 @@ class Repos:
         return sum(found["revs"] for found in self._db.repos.aggregate(steps, session=session))
 
     def counts(self, owner_urls: Iterable[str], where: Json) -> Counter[tuple[str, str]]:
-        """How many repositories that match these owners have, by owner's URL and kind. Cost: one
-        query.
+        """Return how many matching repositories these owners have, by owner's URL and kind.
+
+        Cost: one query.
         """
         steps: list[Json] = [
             {"$match": {**where, "owner_url": {"$in": list(owner_urls)}}},
@@ -202,8 +200,9 @@ class Repos:
         )
 
     def purge(self) -> Iterator[int]:
-        """Remove what deleted repositories left behind, in batches; yields how many documents each
-        step removed. Safe to stop anywhere.
+        """Delete the content of deleted repositories in batches; yield the size of each batch.
+
+        Safe to stop anywhere.
         """
         for entry in list(self._db.trash.find()):
             number = entry["_id"]
@@ -228,6 +227,6 @@ def taken(kind: str, short_id: str) -> Invalid:
 
 
 def now_ms() -> datetime:
-    """The present moment in whole milliseconds, as the store keeps time."""
+    """Return the current time in whole milliseconds, the precision of the store."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)

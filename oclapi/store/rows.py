@@ -1,8 +1,8 @@
 """Reading content: every function here is a function of (repository, revision).
 
 Each takes the session that it reads through: a snapshot session outside commits, the transaction's
-session inside one, None on mongomock. Lists come in commit order: by the commit that brought the
-entry in, then `url`.
+session inside one, None on mongomock. Lists are in commit order: by the commit that wrote the row,
+then `url`.
 """
 
 import time
@@ -20,16 +20,15 @@ from oclapi.store.commits import counts_of
 from oclapi.store.database import Database, Session
 
 BATCH = 100_000
-"""Rows of a long read between two snapshots, at most."""
+"""Most rows that a long read takes from one snapshot."""
 SNAPSHOT_AGE = 60
-"""Seconds after which a long read takes another snapshot; whoever reads slowly must not outlive
-one.
-"""
+"""Seconds after which a long read opens another snapshot, which a slow reader must not outlive."""
 
 LIST = 1000
 LIST_BYTES = 8 * 2**20
-"""What is handed on at once in a long read. Raw batches of the driver would cost more: it takes
-them apart and joins them again.
+"""Rows and bytes per list in a long read.
+
+Raw batches of the driver would cost more, because it splits and joins them again.
 """
 
 OWN_FIELDS = frozenset(("repo", "kind", "url", "id", "from_rev", "to_rev", "at", "retired", "body"))
@@ -37,19 +36,19 @@ OWN_FIELDS = frozenset(("repo", "kind", "url", "id", "from_rev", "to_rev", "at",
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Which of the rows visible at a revision are meant."""
+    """A selection of the rows that are visible at a revision."""
 
     kind: Kind
-    since: int = 0  # only rows that a commit from this revision on brought in
+    since: int = 0  # only rows written by this revision or a later one
     retired: bool | None = False  # None: both
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A part of an index, to be read in order."""
+    """A part of an index that is read in order."""
 
     index: str
-    asked: Json
+    where: Json
     order: list[tuple[str, int]]
 
 
@@ -60,44 +59,44 @@ class Rows:
         self._db = database
 
     def one(self, session: Session, revision: Revision, url: str) -> Row | None:
-        """The item as it stood at `revision`, None when it was not there. Cost: one index seek."""
+        """Return the item at `revision`, None when it did not exist. Cost: one index seek."""
         found = self._db.rows.find_one({**_at(revision), "url": url}, hint="item", session=session)
         return row_of(found) if found else None
 
     def state(
         self, session: Session, revision: Revision, kind: Kind, url: str, version: int
     ) -> Row | None:
-        """That version of the item, None when there is none up to `revision`. A concept's version
-        is the revision that wrote it.
+        """Return that version of the item, None when there is none up to `revision`.
 
-        Cost: one index seek; of a mapping a look at its states.
+        A concept's version is the revision that wrote it. Cost: one index seek; for a mapping, a
+        scan of its states.
         """
-        asked = {**_until(revision, url), **({"number": version} if kind == "mapping" else {})}
+        where = {**_until(revision, url), **({"number": version} if kind == "mapping" else {})}
         if kind == "concept":
             if version > revision.number:
                 return None
-            asked["from_rev"] = version
-        found = self._db.rows.find_one(asked, hint="item", session=session)
+            where["from_rev"] = version
+        found = self._db.rows.find_one(where, hint="item", session=session)
         return row_of(found) if found else None
 
     def history(
         self, session: Session, revision: Revision, url: str, *, limit: int = 0, skip: int = 0
     ) -> list[Row]:
-        """The item's states up to `revision`, newest first; `limit` 0: all."""
-        asked = _until(revision, url)
+        """Return the item's states up to `revision`, newest first; `limit` 0: all."""
+        where = _until(revision, url)
         found = (
-            self._db.rows.find(asked, hint="item", sort=[("from_rev", -1)], session=session)
+            self._db.rows.find(where, hint="item", sort=[("from_rev", -1)], session=session)
             .skip(skip)
             .limit(limit)
         )
         return [row_of(document) for document in found]
 
     def history_batches(self, revision: Revision, url: str) -> Iterator[list[Row]]:
-        """As `history`, all of it as a stream. Errors and memory as in `body_batches`."""
-        return self._steady(revision, [Range("item", _until(revision, url), [("from_rev", -1)])])
+        """Yield all of `history` in lists. Errors and memory as in `body_batches`."""
+        return self._stream(revision, [Range("item", _until(revision, url), [("from_rev", -1)])])
 
     def history_count(self, session: Session, revision: Revision, url: str) -> int:
-        """How many states `history` has. Cost: a walk over index keys."""
+        """Return how many states `history` has. Cost: a scan of index keys."""
         return self._db.rows.count_documents(_until(revision, url), hint="item", session=session)
 
     def page(
@@ -111,10 +110,10 @@ class Rows:
         after: tuple[int, str] | None = None,
         newest_first: bool = False,
     ) -> list[Row]:
-        """At most `limit` rows in commit order, or its reverse. `after`: the key of the last row
-        read before; else `skip` rows are left out.
+        """Return at most `limit` rows in commit order, or its reverse.
 
-        Cost: one index range; `after` seeks, `skip` walks over the index keys left out.
+        `after` is the key of the last row of the page before; without it, `skip` rows are left
+        out. Cost: one index range; `after` seeks, `skip` scans the index keys that are left out.
         """
         rows: list[Row] = []
         for part in _parts(after, newest_first):
@@ -128,18 +127,17 @@ class Rows:
         return rows
 
     def count(self, session: Session, revision: Revision, wanted: Slice) -> int:
-        """How many rows the slice has. Cost: a walk over index keys only."""
+        """Return how many rows the slice has. Cost: a scan of index keys only."""
         return self._db.rows.count_documents(
             _where(revision, wanted, {}), hint="order", session=session
         )
 
     def bodies(self, revision: Revision, wanted: Slice) -> Iterator[bytes]:
-        """Every body of the slice in commit order, however long that takes: one revision from the
-        first to the last.
+        """Yield every body of the slice in commit order, however long that takes.
 
-        Memory: what the server sends at once (at most 16 MB), and one list. A read that goes on
-        takes a new snapshot now and then, since a snapshot lives five minutes and a revision for
-        ever.
+        All are of the same revision. A long read opens a new snapshot now and then, because a
+        snapshot lasts five minutes and a revision for ever. Memory: one batch of the server (at
+        most 16 MB) and one list.
         """
         for batch in self.body_batches(revision, wanted):
             yield from batch
@@ -147,24 +145,23 @@ class Rows:
     def body_batches(
         self, revision: Revision, wanted: Slice, size: int = BATCH, *, newest_first: bool = False
     ) -> Iterator[list[bytes]]:
-        """As `bodies`, in lists of at most 1,000 bodies or about 8 MiB; `newest_first` in the
-        reverse order.
+        """Yield `bodies` in lists of at most 1,000 or about 8 MiB; `newest_first` reverses them.
 
-        Raises NotFound when the repository was deleted on the way: its rows are being purged, and
-        what is left must not pass for all.
+        Raises NotFound when the repository is deleted meanwhile: its rows are being purged, so the
+        rest would be incomplete.
         """
         after: tuple[int, str] | None = None
         only = {"_id": 0, "body": 1, "from_rev": 1, "url": 1}
-        there_is_more = True
-        while there_is_more:
+        more = True
+        while more:
             begun, left = time.monotonic(), size
             with self._db.snapshot() as session:
-                there_is_more = False
+                more = False
                 if (
                     self._db.repos.find_one({"_id": revision.repo}, {"_id": 1}, session=session)
                     is None
                 ):
-                    raise NotFound("the repository is gone")
+                    raise NotFound("the repository was deleted")
                 for part in _parts(after, newest_first):
                     cursor = (
                         self._find(session, revision, wanted, part, newest_first, only)
@@ -175,40 +172,38 @@ class Rows:
                         yield [row["body"] for row in found]
                         after = (found[-1]["from_rev"], found[-1]["url"])
                         left -= len(found)
-                        there_is_more = left <= 0 or time.monotonic() - begun > SNAPSHOT_AGE
-                        if there_is_more:
+                        more = left <= 0 or time.monotonic() - begun > SNAPSHOT_AGE
+                        if more:
                             break
-                    if there_is_more:
+                    if more:
                         break
 
     def bodies_of(
         self, session: Session, keys: Sequence[tuple[int, str, int]]
     ) -> list[tuple[int, bytes]]:
-        """The repositories and bodies of these (repo, url, from_rev), in the same order; those gone
-        with their repository are passed over.
+        """Return (repo, body) of these (repo, url, from_rev), in the same order.
 
-        A row's body never changes, so this is the same through any session. Cost: one query per
-        repository.
+        Rows of deleted repositories are left out. A row's body never changes, so the result is the
+        same through any session. Cost: one query per repository.
         """
         wanted: dict[int, list[tuple[str, int]]] = {}
         for repo, url, from_rev in keys:
             wanted.setdefault(repo, []).append((url, from_rev))
         only = {"_id": 0, "url": 1, "from_rev": 1, "body": 1}
         found: dict[tuple[int, str, int], bytes] = {}
-        for repo, places in wanted.items():
-            asked = {
+        for repo, rows in wanted.items():
+            where = {
                 "repo": repo,
-                "url": {"$in": [url for url, _ in places]},
-                "from_rev": {"$in": sorted({born for _, born in places})},
+                "url": {"$in": [url for url, _ in rows]},
+                "from_rev": {"$in": sorted({from_rev for _, from_rev in rows})},
             }
-            for row in self._db.rows.find(asked, only, hint="item", session=session).batch_size(
-                LIST
-            ):
+            cursor = self._db.rows.find(where, only, hint="item", session=session)
+            for row in cursor.batch_size(LIST):
                 found[repo, row["url"], row["from_rev"]] = row["body"]
         return [(key[0], found[key]) for key in keys if key in found]
 
     def removed(self, session: Session, revision: Revision, kind: Kind, since: int) -> list[str]:
-        """URLs of entries that were there before commit `since` and are not at `revision`, by url."""
+        """Return the URLs of entries before commit `since` that do not exist at `revision`, sorted."""
         ended = {
             "repo": revision.repo,
             "kind": kind,
@@ -224,19 +219,19 @@ class Rows:
             }
         )
         left: set[str] = set()
-        # a difference can name more than one command may hold
+        # the URLs may be too many for one command
         for start in range(0, len(urls), LIST):
-            there = {**_at(revision), "url": {"$in": urls[start : start + LIST]}}
+            where = {**_at(revision), "url": {"$in": urls[start : start + LIST]}}
             left.update(
                 found["url"]
                 for found in self._db.rows.find(
-                    there, {"_id": 0, "url": 1}, hint="item", session=session
+                    where, {"_id": 0, "url": 1}, hint="item", session=session
                 )
             )
         return [url for url in urls if url not in left]
 
     def counts(self, session: Session, revision: Revision) -> Counts:
-        """The numbers of entries at `revision`. Cost: one index seek."""
+        """Return the numbers of entries at `revision`. Cost: one index seek."""
         found = (
             self._db.revisions.find_one(
                 {"repo": revision.repo, "rev": revision.number}, session=session
@@ -247,7 +242,7 @@ class Rows:
         return counts_of(found)
 
     def content_at(self, session: Session, revision: Revision) -> datetime | None:
-        """When the newest commit at `revision` was made; None before the first."""
+        """Return the time of the newest commit at `revision`; None before the first."""
         found = (
             self._db.revisions.find_one(
                 {"repo": revision.repo, "rev": revision.number}, {"at": 1}, session=session
@@ -267,12 +262,12 @@ class Rows:
         margin: int = 2,
         reach: int = 100,
     ) -> int:
-        """The number of the first revision that a client which asks for changes since `moment` must
-        see.
+        """Return the first revision that a client must get for changes since `moment`.
 
-        Exact moments: the first commit at or after it. Moments in whole seconds (cut, or a `Date`
-        header): it is read `margin` seconds earlier, and the last commit before that is taken too
-        if it became visible less than `reach` seconds before the moment given.
+        For an exact time, it is the first commit at or after it. A time in whole seconds may be
+        truncated or come from a `Date` header: then `margin` seconds are subtracted, and the last
+        commit before is included too if it became visible less than `reach` seconds before
+        `moment`. Returns LIVE when there is no such commit.
         """
         revisions = self._db.revisions
         if not whole_seconds:
@@ -285,9 +280,9 @@ class Rows:
             )
             return int(found["rev"]) if found else LIVE
         early = moment - timedelta(seconds=margin)
-        asked = {"repo": repo, "shown": {"$lt": early, "$gt": moment - timedelta(seconds=reach)}}
+        where = {"repo": repo, "shown": {"$lt": early, "$gt": moment - timedelta(seconds=reach)}}
         last = revisions.find_one(
-            asked, {"rev": 1}, sort=[("shown", -1)], hint="shown", session=session
+            where, {"rev": 1}, sort=[("shown", -1)], hint="shown", session=session
         )
         if last:
             return int(last["rev"])
@@ -311,18 +306,18 @@ class Rows:
         inverse: bool = False,
         retired: bool | None = False,
     ) -> tuple[int, list[Row]]:
-        """How many of the repository's mappings start from the concept, and `limit` of them after
-        the first `skip`, by map type and target.
+        """Return the number of the concept's mappings, and `limit` of them after the first `skip`.
 
-        `inverse`: also those to it, after them. Cost: a look at every state of these mappings, at
-        the server.
+        These are the repository's mappings that start from the concept, by map type and target.
+        `inverse` adds those that point to it, after the others. Cost: the server scans every state
+        of these mappings.
         """
         total, rows = 0, list[Row]()
         for part in _of_concept(revision, url, inverse, retired):
-            count = self._db.rows.count_documents(part.asked, hint=part.index, session=session)
+            count = self._db.rows.count_documents(part.where, hint=part.index, session=session)
             if len(rows) < limit and skip < total + count:
                 found = self._db.rows.find(
-                    part.asked, hint=part.index, sort=part.order, session=session
+                    part.where, hint=part.index, sort=part.order, session=session
                 )
                 rows += map(row_of, found.skip(max(0, skip - total)).limit(limit - len(rows)))
             total += count
@@ -331,8 +326,8 @@ class Rows:
     def of_concept_batches(
         self, revision: Revision, url: str, *, inverse: bool = False, retired: bool | None = False
     ) -> Iterator[list[Row]]:
-        """As `of_concept`, all of them as a stream. Errors and memory as in `body_batches`."""
-        return self._steady(revision, _of_concept(revision, url, inverse, retired))
+        """Yield all of `of_concept` in lists. Errors and memory as in `body_batches`."""
+        return self._stream(revision, _of_concept(revision, url, inverse, retired))
 
     def of_concepts(
         self,
@@ -343,14 +338,14 @@ class Rows:
         inverse: bool = False,
         retired: bool | None = False,
     ) -> dict[str, list[Row]]:
-        """As `of_concept`, all mappings of each of these concepts. Cost: one query, `inverse` two."""
+        """Return all mappings of each of these concepts. Cost: one query, `inverse` two."""
         found: dict[str, list[Row]] = {url: [] for url in urls}
         where, wanted = {**_at(revision), **_retired(retired)}, {"$in": sorted(found)}
         order = [("from", 1), ("map_type", 1), ("to", 1), ("from_rev", 1)]
-        for row in map(
-            row_of,
-            self._db.rows.find({**where, "from": wanted}, hint="from", sort=order, session=session),
-        ):
+        forth = self._db.rows.find(
+            {**where, "from": wanted}, hint="from", sort=order, session=session
+        )
+        for row in map(row_of, forth):
             found[row.header["from"]].append(row)
         if inverse:
             back = self._db.rows.find(
@@ -366,31 +361,30 @@ class Rows:
     def living(
         self, session: Session, repo: int, kind: Kind, urls: Iterable[str], *, body: bool = True
     ) -> list[Row]:
-        """The living rows of these items, in no order. For use inside a commit, where nothing can
-        move.
-        """
-        asked = {"repo": repo, "kind": kind, "to_rev": LIVE, "url": {"$in": sorted(urls)}}
+        """Return the living rows of these items, in no order. For use inside a commit."""
+        where = {"repo": repo, "kind": kind, "to_rev": LIVE, "url": {"$in": sorted(urls)}}
         found = self._db.rows.find(
-            asked, None if body else {"body": 0}, hint="ends", session=session
+            where, None if body else {"body": 0}, hint="ends", session=session
         )
         return [row_of(document) for document in found]
 
     def living_names(self, session: Session, repo: int, urls: Iterable[str]) -> dict[str, str]:
-        """The display names of those of these concepts that there are. For use inside a commit."""
-        asked = {"repo": repo, "kind": "concept", "to_rev": LIVE, "url": {"$in": sorted(urls)}}
+        """Return the display names of the living concepts. For use inside a commit."""
+        where = {"repo": repo, "kind": "concept", "to_rev": LIVE, "url": {"$in": sorted(urls)}}
         found = self._db.rows.find(
-            asked, {"_id": 0, "url": 1, "display": 1}, hint="ends", session=session
+            where, {"_id": 0, "url": 1, "display": 1}, hint="ends", session=session
         )
         return {document["url"]: document["display"] for document in found}
 
     def living_mappings(
         self, session: Session, repo: int, keys: Sequence[tuple[str, str, str]]
     ) -> list[Row]:
-        """The living mappings whose (from, map_type, to) is among `keys`, retired ones too, without
-        bodies. For use inside a commit.
+        """Return the living mappings with these (from, map_type, to), without bodies.
+
+        Retired ones are included. For use inside a commit.
         """
         wanted = set(keys)
-        asked = {
+        where = {
             "repo": repo,
             "from": {"$in": sorted({key[0] for key in keys})},
             "map_type": {"$in": sorted({key[1] for key in keys})},
@@ -399,7 +393,7 @@ class Rows:
         }
         rows = [
             row_of(found)
-            for found in self._db.rows.find(asked, {"body": 0}, hint="from", session=session)
+            for found in self._db.rows.find(where, {"body": 0}, hint="from", session=session)
         ]
         return [
             row
@@ -410,11 +404,12 @@ class Rows:
     def living_between(
         self, session: Session, repo: int, pairs: Iterable[tuple[str, str]]
     ) -> list[Row]:
-        """The living, not retired mappings from one concept to another for each of these pairs, any
-        type, without bodies.
+        """Return the living mappings of any type between these pairs of concepts, without bodies.
+
+        Retired ones are left out.
         """
         wanted = set(pairs)
-        asked = {
+        where = {
             "repo": repo,
             "from": {"$in": sorted({pair[0] for pair in wanted})},
             "to": {"$in": sorted({pair[1] for pair in wanted})},
@@ -423,46 +418,45 @@ class Rows:
         }
         rows = [
             row_of(found)
-            for found in self._db.rows.find(asked, {"body": 0}, hint="from", session=session)
+            for found in self._db.rows.find(where, {"body": 0}, hint="from", session=session)
         ]
         return [row for row in rows if (row.header["from"], row.header["to"]) in wanted]
 
     def living_showing(self, session: Session, repo: int, urls: Iterable[str]) -> Iterator[Row]:
-        """The living mappings that show the name of one of these concepts, each once. For use
-        inside a commit.
+        """Yield the living mappings that display the name of one of these concepts, each once.
+
+        For use inside a commit.
         """
-        for hint, asked in _showing(repo, urls):
-            yield from map(row_of, self._db.rows.find(asked, hint=hint, session=session))
+        for hint, where in _showing(repo, urls):
+            yield from map(row_of, self._db.rows.find(where, hint=hint, session=session))
 
     def count_showing(self, session: Session, repo: int, urls: Iterable[str]) -> int:
-        """How many `living_showing` gives. Cost: a look at every state of every mapping of these
-        concepts.
+        """Return how many mappings `living_showing` yields.
+
+        Cost: a scan of every state of every mapping of these concepts.
         """
         return sum(
-            self._db.rows.count_documents(asked, hint=hint, session=session)
-            for hint, asked in _showing(repo, urls)
+            self._db.rows.count_documents(where, hint=hint, session=session)
+            for hint, where in _showing(repo, urls)
         )
 
     def claimants(self, session: Session, repo: int, claims: Iterable[int]) -> list[Row]:
-        """The living rows that hold one of these claims, without bodies. For use inside a commit."""
-        asked = {"repo": repo, "claims": {"$in": sorted(claims)}, "to_rev": LIVE}
+        """Return the living rows with one of these claims, without bodies. For use in a commit."""
+        where = {"repo": repo, "claims": {"$in": sorted(claims)}, "to_rev": LIVE}
         return [
             row_of(found)
-            for found in self._db.rows.find(asked, {"body": 0}, hint="claims", session=session)
+            for found in self._db.rows.find(where, {"body": 0}, hint="claims", session=session)
         ]
 
     def keep_claims(self, repo: int, claims_of: Callable[[bytes], list[int]]) -> None:
-        """Have every later commit keep its concepts' claims, then add those of the concepts that
-        are there.
+        """Have every later commit store claims, then add those of the existing concepts.
 
-        Repositories without the schema OpenMRS do not pay for claims, which halve the speed of a
-        bulk load. Readers see no difference, and what is interrupted is put right by the next call.
+        Claims halve the speed of a bulk load, so only repositories with the schema OpenMRS have
+        them. Readers see no difference. The next call completes an interrupted one.
         """
 
         def mark(session: ClientSession) -> None:
-            """A write to the repository's document: a commit that began before is either seen below
-            or runs again.
-            """
+            """Update the repository, so that commits that began before are seen below or rerun."""
             self._db.repos.update_one(
                 {"_id": repo}, {"$set": {"keeps_claims": True}}, session=session
             )
@@ -481,8 +475,9 @@ class Rows:
             self._db.rows.bulk_write(changes, ordered=False)
 
     def leaning_on(self, session: Session, repo_url: str) -> Iterator[Row]:
-        """The living rows of other repositories that lean on content below `repo_url`, without
-        bodies, retired ones too.
+        """Yield the living rows of other repositories that refer to content below `repo_url`.
+
+        They come without bodies. Retired ones are included.
         """
         below = {"$gte": repo_url, "$lt": repo_url[:-1] + "0"}  # "0" follows "/"
         for found in self._db.rows.find(
@@ -493,25 +488,25 @@ class Rows:
         ):
             yield row_of(found)
 
-    def _steady(self, revision: Revision, parts: Sequence["Range"]) -> Iterator[list[Row]]:
-        """The rows of these ranges as a stream. Their indexes do not hold `to_rev`, so nothing
-        moves behind the scan when rows are ended, and what is visible at the revision stays so: a
-        plain cursor gives what a snapshot would, and may live longer.
+    def _stream(self, revision: Revision, parts: Sequence["Range"]) -> Iterator[list[Row]]:
+        """Yield the rows of these ranges in lists.
+
+        Their indexes do not contain `to_rev`, so ending a row does not move its key, and what is
+        visible at a revision stays visible. A plain cursor therefore finds the same rows as a
+        snapshot, and may live longer.
         """
         for part in parts:
             for found in _lists(
-                self._db.rows.find(part.asked, hint=part.index, sort=part.order).batch_size(LIST)
+                self._db.rows.find(part.where, hint=part.index, sort=part.order).batch_size(LIST)
             ):
-                self._still_there(revision)
+                self._check_exists(revision)
                 yield [row_of(document) for document in found]
-        self._still_there(revision)
+        self._check_exists(revision)
 
-    def _still_there(self, revision: Revision) -> None:
-        """Raise NotFound when the repository is deleted: its rows are being purged, and what is
-        left must not pass for all.
-        """
+    def _check_exists(self, revision: Revision) -> None:
+        """Raise NotFound when the repository was deleted and the stream may be incomplete."""
         if self._db.repos.find_one({"_id": revision.repo}, {"_id": 1}) is None:
-            raise NotFound("the repository is gone")
+            raise NotFound("the repository was deleted")
 
     def _find(
         self,
@@ -522,18 +517,18 @@ class Rows:
         newest_first: bool,
         only: Json | None = None,
     ) -> Any:
-        way = -1 if newest_first else 1
+        direction = -1 if newest_first else 1
         return self._db.rows.find(
             _where(revision, wanted, part),
             only,
             hint="order",
-            sort=[("from_rev", way), ("url", way)],
+            sort=[("from_rev", direction), ("url", direction)],
             session=session,
         )
 
 
 def _at(revision: Revision) -> Json:
-    """The rows visible at a revision."""
+    """Return the filter for the rows that are visible at a revision."""
     return {
         "repo": revision.repo,
         "from_rev": {"$lte": revision.number},
@@ -542,20 +537,21 @@ def _at(revision: Revision) -> Json:
 
 
 def _until(revision: Revision, url: str) -> Json:
-    """The states of an item that commits up to a revision wrote."""
+    """Return the filter for the states of an item up to a revision."""
     return {"repo": revision.repo, "url": url, "from_rev": {"$lte": revision.number}}
 
 
 def _of_concept(revision: Revision, url: str, inverse: bool, retired: bool | None) -> list[Range]:
-    """The mappings that start from a concept at a revision; `inverse`: and those that point to it."""
+    """Return the ranges of mappings from a concept at a revision; `inverse`: and of those to it."""
     where = {**_at(revision), **_retired(retired)}
     parts = [Range("from", {**where, "from": url}, [("map_type", 1), ("to", 1), ("from_rev", 1)])]
     return [*parts, Range("to", {**where, "to": url}, [("from_rev", 1)])] if inverse else parts
 
 
 def _showing(repo: int, urls: Iterable[str]) -> list[tuple[str, Json]]:
-    """The living mappings that show one of these concepts' names, and by which index each part is
-    found; the parts do not overlap.
+    """Return index and filter for the living mappings that display one of these concepts' names.
+
+    The two parts do not overlap.
     """
     wanted = {"$in": sorted(urls)}
     living = {"repo": repo, "to_rev": LIVE}
@@ -570,21 +566,19 @@ def _retired(retired: bool | None) -> Json:
 
 
 def _where(revision: Revision, wanted: Slice, part: Mapping[str, Any]) -> Json:
-    born: Json = {"$lte": revision.number}
+    from_rev: Json = {"$lte": revision.number}
     if wanted.since:
-        born["$gte"] = wanted.since
-    where = {**_at(revision), "kind": wanted.kind, "from_rev": born, **_retired(wanted.retired)}
+        from_rev["$gte"] = wanted.since
+    where = {**_at(revision), "kind": wanted.kind, "from_rev": from_rev, **_retired(wanted.retired)}
     for field, bound in part.items():
         where[field] = (
-            {**born, **bound} if field == "from_rev" and isinstance(bound, dict) else bound
+            {**from_rev, **bound} if field == "from_rev" and isinstance(bound, dict) else bound
         )
     return where
 
 
 def _parts(after: tuple[int, str] | None, newest_first: bool) -> list[Json]:
-    """What comes behind a key in commit order: the rest of that commit, then the other commits.
-    Each is one index range.
-    """
+    """Return the index ranges after a key: the rest of its commit, then the other commits."""
     if after is None:
         return [{}]
     beyond = "$lt" if newest_first else "$gt"
@@ -592,23 +586,21 @@ def _parts(after: tuple[int, str] | None, newest_first: bool) -> list[Json]:
 
 
 def _lists(cursor: Iterable[Json]) -> Iterator[list[Json]]:
-    """The documents, which have bodies, in lists of at most LIST, or of the first that together
-    have LIST_BYTES or more.
-    """
-    held: list[Json] = []
+    """Yield documents with bodies in lists of at most LIST, or of LIST_BYTES and a bit more."""
+    batch: list[Json] = []
     size = 0
     for document in cursor:
-        held.append(document)
+        batch.append(document)
         size += len(document["body"])
-        if len(held) == LIST or size >= LIST_BYTES:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
+        if len(batch) == LIST or size >= LIST_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def row_of(found: Mapping[str, Any]) -> Row:
-    """A stored document as a value; without a body when only the header was read."""
+    """Return a stored document as a row; its body is empty when only the header was read."""
     header = {name: value for name, value in found.items() if name not in OWN_FIELDS}
     return Row(
         found["repo"],

@@ -1,4 +1,4 @@
-"""Users: profiles, tokens, and what goes with a user who is deactivated."""
+"""Users: profiles, tokens and deactivation."""
 
 import hashlib
 import hmac
@@ -20,23 +20,19 @@ from oclapi.store.database import Database, Session
 from oclapi.store.repos import now_ms
 
 UNVERIFIED = timedelta(days=2)
-"""How long somebody who signed up has to verify the address; after that the name is free for the
-next.
-"""
+"""How long a new user has to verify the address. After that, the username is free again."""
 MOST_TOKENS = 50
-"""Tokens of one user that are kept; with the next one the oldest goes."""
+"""Tokens of one user. The next one replaces the oldest."""
 KNOWN = {"$or": [{"active": True}, {"unverified": True}]}
-"""Users who are not deactivated: those who signed up and did not verify their address yet are not
-active either.
-"""
+"""Filter for users who are not deactivated. Unverified users are not active, but count too."""
 
 
 class Users:
     """The `users` collection. Tokens are stored only as hashes keyed with the server's secret.
 
-    `active` False: deactivated, or (with `unverified`) signed up and not verified yet. Nobody but
-    staff knows of such a user. What it owns has `hidden` set, and it is among the `away` instead of
-    the `members` of its organisations, so no read has to look.
+    `active` False means deactivated, or (with `unverified`) signed up and not verified yet. Only
+    staff can see such a user. Its repositories have `hidden` set, and its organisations have it in
+    `away` instead of `members`, so reads need not check.
     """
 
     def __init__(self, database: Database, secret_key: str) -> None:
@@ -44,12 +40,13 @@ class Users:
         self._key = secret_key.encode()
 
     def get(self, username: str, session: Session = None) -> Json | None:
-        """The user of this name, deactivated ones too; None when there is none."""
+        """Return the user of this name, even a deactivated one; None when there is none."""
         return self._db.users.find_one({"_id": username}, session=session)
 
     def caller(self, username: str) -> Caller | None:
-        """The active user of this name as one who asks, None when there is none. Cost: two index
-        seeks.
+        """Return the active user of this name as a caller, None when there is none.
+
+        Cost: two index seeks.
         """
         return self._as_caller(
             self._db.users.find_one(
@@ -58,24 +55,25 @@ class Users:
         )
 
     def by_token(self, token: str) -> Caller | None:
-        """The active user that holds this token. Cost: an index seek; for those who are not staff
-        another one, for their organisations.
+        """Return the active user with this token as a caller, None when there is none.
+
+        Cost: one index seek, and another one for the organisations of users who are not staff.
         """
-        kept = {
+        fields = {
             "is_staff": 1,
             "is_superuser": 1,
             "tokens": {"$elemMatch": {"hash": self._hash(token)}},
         }
-        found = self._db.users.find_one({"tokens.hash": self._hash(token), "active": True}, kept)
+        found = self._db.users.find_one({"tokens.hash": self._hash(token), "active": True}, fields)
         if found is None or found["tokens"][0].get("expires_at", NEVER) <= now_ms():
             return None
         return self._as_caller(found)
 
     def reload(self, caller: Caller, session: ClientSession) -> Caller:
-        """The caller with the memberships of this moment: those that a request began with may have
-        ended while it waited.
+        """Return the caller with its current memberships.
 
-        Cost: an index seek; none for staff.
+        They may have changed since the request was authenticated. Cost: an index seek, none for
+        staff.
         """
         return (
             replace(caller, orgs=frozenset(self._orgs_of(caller.by, session)))
@@ -86,7 +84,7 @@ class Users:
     def _as_caller(self, user: Json | None) -> Caller | None:
         if user is None:
             return None
-        if user["is_staff"] or user["is_superuser"]:  # they may do all that members may
+        if user["is_staff"] or user["is_superuser"]:  # staff may do all that members may
             return caller_of(user)
         return caller_of(user, self._orgs_of(user["_id"]))
 
@@ -101,21 +99,24 @@ class Users:
     def listing(
         self, where: Json, *, limit: int, skip: int, oldest_first: bool = True
     ) -> tuple[int, list[Json]]:
-        """How many users match, and one page of them in the order in which they joined, then by
-        name. `limit` 0: all.
+        """Return how many users match, and one page of them, oldest first, then by name.
+
+        `limit` 0: all.
         """
-        way = 1 if oldest_first else -1
+        direction = 1 if oldest_first else -1
         cursor = (
             self._db.users.find(where)
-            .sort([("created_on", way), ("_id", way)])
+            .sort([("created_on", direction), ("_id", direction)])
             .skip(skip)
             .limit(limit)
         )
         return self._db.users.count_documents(where), list(cursor)
 
     def superusers(self, session: ClientSession) -> int:
-        """How many active superusers there are. Two transactions that ask can't both end well, so
-        that the last two don't go at once.
+        """Return how many active superusers there are.
+
+        Two transactions that call this conflict, so that the last two superusers can't both be
+        deactivated at the same time.
         """
         self._db.counters.update_one(
             {"_id": "superusers"}, {"$inc": {"asked": 1}}, upsert=True, session=session
@@ -125,7 +126,7 @@ class Users:
         )
 
     def count(self, where: Json) -> int:
-        """How many users match."""
+        """Return how many users match."""
         return self._db.users.count_documents(where)
 
     def create(
@@ -135,14 +136,14 @@ class Users:
         by: str,
         also_write: Callable[[ClientSession], None] | None = None,
     ) -> Json:
-        """Add a user and return it, in the place of one of this name who signed up and was not
-        verified in time.
+        """Add a user and return it.
 
-        `beside` writes what must be stored together with it. Raises Invalid (keys `mnemonic` and
-        `username`) when the name is taken.
+        Replaces a user of this name who signed up and was not verified in time. `also_write` writes
+        what must be stored together with the user. Raises Invalid (keys `mnemonic` and `username`)
+        when the name is taken.
         """
         now = now_ms()
-        made = {
+        new = {
             "_id": username,
             "uuid": uuid.uuid4().hex,
             "active": True,
@@ -162,14 +163,14 @@ class Users:
                 raise _taken(username)
             if found:
                 self._db.users.delete_one({"_id": username}, session=session)
-            self._db.users.insert_one(made, session=session)
+            self._db.users.insert_one(new, session=session)
             if also_write:
                 also_write(session)
-            return made
+            return new
 
         def happened() -> bool:
             found = self.get(username)
-            return found is not None and found["uuid"] == made["uuid"]
+            return found is not None and found["uuid"] == new["uuid"]
 
         try:
             return self._db.transaction(work, happened)
@@ -179,25 +180,26 @@ class Users:
     def edit(
         self, username: str, change: Callable[[ClientSession, Json], Json], by: str
     ) -> Json | None:
-        """Set what `change` returns, empty for nothing; return the user, None when there is none.
+        """Set what `change` returns (may be empty); return the user, None when there is none.
 
-        A new password ends the user's tokens, but for the fixed one of the first superuser.
+        A new password deletes the user's tokens, except the fixed one of the first superuser.
         """
 
         def sets(session: ClientSession, found: Json) -> Json:
-            given = change(session, found)
-            kept = (
+            fields = change(session, found)
+            tokens = (
                 {"tokens": [token for token in found.get("tokens", ()) if token.get("fixed")]}
-                if "password" in given
+                if "password" in fields
                 else {}
             )
-            return {**given, **kept}
+            return {**fields, **tokens}
 
         return edit(self._db, "users", username, sets, by)
 
     def renew_password(self, username: str, before: str, after: str) -> bool:
-        """Put another hash of the same password in the place of the one that was `before`; False
-        where another one is there by now.
+        """Replace the password hash `before` with another hash of the same password.
+
+        Returns False when the password was changed meanwhile.
         """
         done = self._db.users.update_one(
             {"_id": username, "password": before}, {"$set": {"password": after}}
@@ -207,10 +209,9 @@ class Users:
     def deactivate(
         self, username: str, check: Callable[[ClientSession, Json], None], by: str
     ) -> None:
-        """Hide the user, all it owns, and it among the members of organisations. `check` may refuse
-        by raising.
+        """Hide the user, its repositories, and its memberships. `check` may refuse by raising.
 
-        Raises NotFound when there is no such user or it is deactivated already.
+        Raises NotFound for an unknown user and one that is deactivated already.
         """
 
         def work(session: ClientSession) -> None:
@@ -232,11 +233,11 @@ class Users:
         check: Callable[[Json], None] | None = None,
         unverified: bool = False,
     ) -> None:
-        """Show the user again with what it owns; an active one stays so. `unverified`: only one who
-        signed up, verified by this, or active.
+        """Show the user and its repositories again, and restore its memberships.
 
-        `check` may refuse by raising, given the user as it was, in the same transaction. Raises
-        NotFound.
+        An active user stays active. `unverified`: only a user who signed up (which verifies it) or
+        is active. `check` gets the user as it was before and may refuse by raising, in the same
+        transaction. Raises NotFound.
         """
 
         def work(session: ClientSession) -> None:
@@ -254,36 +255,35 @@ class Users:
         self._db.transaction(work)
 
     def _set(self, where: Json, sets: Json, by: str, session: ClientSession) -> Json:
-        """Change the one user that matches; return it as it was before. Raises NotFound."""
+        """Update the matching user; return it as it was before. Raises NotFound."""
         stamped = {**sets, "updated_on": now_ms(), "updated_by": by}
         change = {"$set": stamped, "$unset": {"unverified": ""}}
         found = self._db.users.find_one_and_update(where, change, session=session)
         if found is None:
-            raise NotFound("there is no such user")
+            raise NotFound("user not found")
         return found
 
     def lock(self, username: str, session: ClientSession) -> Json:
-        """The active user, who can't be deactivated before this transaction ends. Raises NotFound."""
+        """Return the active user, and lock it until the transaction ends. Raises NotFound."""
         touch = {"$inc": {"touched": 1}}
         found = self._db.users.find_one_and_update(
             {"_id": username, "active": True}, touch, return_document=True, session=session
         )
         if found is None:
-            raise NotFound(f"there is no user {username}")
+            raise NotFound(f"user {username} not found")
         return found
 
     # Tokens
 
     def new_token(self, username: str, life: int = 0, *, password: str | None = None) -> str:
-        """A further token of the user, 40 hex characters, good for `life` seconds; 0: until the
-        password changes.
+        """Add a token of 40 hex characters, valid for `life` seconds (0: until the password changes).
 
-        `password`: only while this is the hash of the user's. Raises NotFound.
+        `password`: only if this is the hash of the user's password. Raises NotFound.
         """
         token, now = secrets.token_hex(20), now_ms()
-        made: Json = {"hash": self._hash(token), "created_on": now}
+        new: Json = {"hash": self._hash(token), "created_on": now}
         if life:
-            made["expires_at"] = now + timedelta(seconds=life)
+            new["expires_at"] = now + timedelta(seconds=life)
         expired = {"$lte": [{"$ifNull": ["$$one.expires_at", NEVER]}, now]}
         living = {
             "$filter": {
@@ -297,26 +297,27 @@ class Users:
         tokens = {
             "$concatArrays": [
                 fixed,
-                {"$slice": [{"$concatArrays": [others, [made]]}, -MOST_TOKENS]},
+                {"$slice": [{"$concatArrays": [others, [new]]}, -MOST_TOKENS]},
             ]
         }
         holder = {"_id": username, **({"password": password} if password else {})}
         if not self._db.users.update_one(holder, [{"$set": {"tokens": tokens}}]).matched_count:
-            raise NotFound(f"there is no user {username}")
+            raise NotFound(f"user {username} not found")
         return token
 
     def fix_token(self, username: str, token: str) -> None:
-        """Let the user hold this token for good, and nobody another fixed one; none at all when it
-        is empty. Cost: a look at every user.
+        """Make this token the only fixed one, of this user; delete all fixed ones when it is empty.
+
+        Cost: a scan of all users.
         """
-        kept = {"hash": self._hash(token), "fixed": True, "created_on": now_ms()}
-        lacks = {"_id": username, "tokens.hash": {"$ne": kept["hash"]}}
+        fixed = {"hash": self._hash(token), "fixed": True, "created_on": now_ms()}
+        lacks = {"_id": username, "tokens.hash": {"$ne": fixed["hash"]}}
         others = {"tokens.fixed": True, **({"_id": {"$ne": username}} if token else {})}
         self._db.users.update_many(others, {"$pull": {"tokens": {"fixed": True}}})
         if not token:
             return
         self._db.users.update_one(lacks, {"$pull": {"tokens": {"fixed": True}}})
-        self._db.users.update_one(lacks, {"$push": {"tokens": kept}})
+        self._db.users.update_one(lacks, {"$push": {"tokens": fixed}})
 
     def _hash(self, token: str) -> str:
         return hmac.new(self._key, token.lower().encode(), hashlib.sha256).hexdigest()
@@ -332,8 +333,9 @@ def edit(
     change: Callable[[ClientSession, Json], Json],
     by: str,
 ) -> Json | None:
-    """Set what `change` returns, empty for nothing, on one user or organisation; return it, None
-    when there is none.
+    """Set what `change` returns (may be empty) on a user or organisation.
+
+    Returns the document, None when there is none.
     """
     documents = getattr(database, collection)
 
@@ -358,15 +360,13 @@ def _taken(username: str) -> Invalid:
 
 
 def stored(fields: Json) -> Json:
-    """Metadata as it is kept: extras as bytes, because their keys may hold what BSON would bend or
-    refuse.
-    """
+    """Return metadata as it is stored: with extras as bytes, because BSON can't keep all keys."""
     if fields.get("extras") is None:
         return fields
     return {**fields, "extras": jsonio.dumps(fields["extras"])}
 
 
 def extras_of(document: Json) -> Any:
-    """The extras of a stored document, None when it has none."""
-    kept = document.get("extras")
-    return None if kept is None else jsonio.loads_own(kept)
+    """Return the extras of a stored document, None when it has none."""
+    raw = document.get("extras")
+    return None if raw is None else jsonio.loads_own(raw)

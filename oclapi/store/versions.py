@@ -1,5 +1,6 @@
-"""Versions: named revisions. Creating one is one small transaction, whatever the size of the
-repository.
+"""Versions: named revisions.
+
+Creating one is a small transaction, whatever the size of the repository.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +21,7 @@ RELEASE: Json = {"released": True, "retired": False}
 
 
 class Versions:
-    """The `versions` collection. `edition` grows by 1 at each change that the version's export
-    shows.
-    """
+    """The `versions` collection. `edition` grows by 1 at each change that alters the export."""
 
     def __init__(self, database: Database, commits: Commits) -> None:
         self._db = database
@@ -30,24 +29,23 @@ class Versions:
         self._exports = Exports(database)
 
     def by_id(self, repo: int, version: str, session: Session = None) -> Json | None:
-        """The repository's version of this id, None when there is none."""
+        """Return the repository's version of this id, None when there is none."""
         return self._db.versions.find_one({"repo": repo, "id": version}, session=session)
 
     def by_key(self, key: str, session: Session = None) -> Json | None:
-        """The version of this internal key (24 hex characters), None when it is gone."""
+        """Return the version of this internal key (24 hex characters), None when it was deleted."""
         return self._db.versions.find_one({"_id": ObjectId(key)}, session=session)
 
     def latest(self, repo: int, session: Session = None) -> Json | None:
-        """The newest created version that is released and not retired."""
-        asked = {"repo": repo, **RELEASE}
-        return self._db.versions.find_one(asked, sort=[("at", -1)], hint="newest", session=session)
+        """Return the newest version that is released and not retired, None when there is none."""
+        where = {"repo": repo, **RELEASE}
+        return self._db.versions.find_one(where, sort=[("at", -1)], hint="newest", session=session)
 
     def with_export(self, url: str, version: str) -> tuple[Json | None, Json | None, Json | None]:
-        """The repository at this URL, its version of this id (`latest`: see there) and the document
-        of that one's export.
+        """Return the repository at this URL, its version of this id, and that version's export.
 
-        Each is None when it is not there. Cost: one command, where three would cost a request more
-        than all else that it does.
+        Each is None when it does not exist. The version `latest` is that of `latest()`. Cost: one
+        command; three would cost a request more than all the rest of its work.
         """
         export = {"from": "exports", "localField": "_id", "foreignField": "_id", "as": "export"}
         chosen: list[Json] = [{"$match": {"id": version}}]
@@ -67,12 +65,13 @@ class Versions:
         return repo, found, state
 
     def latest_of(self, repos: Sequence[int], session: Session = None) -> dict[int, int]:
-        """The revisions of the `latest` versions of these repositories, by number; without those
-        that have none.
+        """Return the revisions of the `latest` versions of these repositories, by number.
+
+        Repositories without such a version are left out.
         """
-        asked = {"repo": {"$in": list(repos)}, **RELEASE}
+        where = {"repo": {"$in": list(repos)}, **RELEASE}
         found = self._db.versions.find(
-            asked,
+            where,
             {"repo": 1, "rev": 1},
             sort=[("repo", 1), ("at", 1)],
             hint="newest",
@@ -81,7 +80,7 @@ class Versions:
         return {version["repo"]: version["rev"] for version in found}
 
     def newest(self, repo: int, session: Session = None) -> Json | None:
-        """The newest created version, released or not."""
+        """Return the newest version, released or not, None when there is none."""
         return self._db.versions.find_one(
             {"repo": repo}, sort=[("at", -1)], hint="newest", session=session
         )
@@ -89,15 +88,15 @@ class Versions:
     def listing(
         self, repo: int, where: Json, *, limit: int, skip: int, session: Session = None
     ) -> tuple[int, list[Json]]:
-        """How many versions match, and one page of them, newest first. `limit` 0: all."""
-        asked = {**where, "repo": repo}
+        """Return how many versions match, and one page of them, newest first. `limit` 0: all."""
+        where = {**where, "repo": repo}
         cursor = (
-            self._db.versions.find(asked, hint="newest", session=session)
+            self._db.versions.find(where, hint="newest", session=session)
             .sort("at", -1)
             .skip(skip)
             .limit(limit)
         )
-        return self._db.versions.count_documents(asked, session=session), list(cursor)
+        return self._db.versions.count_documents(where, session=session), list(cursor)
 
     def create(
         self,
@@ -106,20 +105,19 @@ class Versions:
         fields: Callable[[ClientSession, Head], Json],
         job: str | None = None,
     ) -> Json:
-        """Name the repository's present revision; return the version. Its export is wanted from the
-        same moment on.
+        """Create a version of the repository's newest revision, and request its export; return it.
 
-        `fields` gives what else it keeps, read and checked in the same transaction; its head counts
-        the new version already. `job`: the token of the export's first job, which the caller hands
-        to the queue afterwards; without one, whoever looks next starts it. It holds whole commits
-        only, since it takes the repository's next moment like every other writer. Raises
-        VersionExists, NotFound. Cost: three one-document writes.
+        `fields` returns its other fields, read and checked in the same transaction; the head that
+        it gets already counts the new version. `job` is the token of the export's first job, which
+        the caller enqueues afterwards; without one, the worker's next tick starts it. The version
+        contains whole commits only, because this locks the repository like every other writer.
+        Raises VersionExists, NotFound. Cost: three one-document writes.
         """
         key = ObjectId()
 
         def work(session: ClientSession) -> Json:
             head = self._commits.lock(session, number, {"versions": {"$add": ["$versions", 1]}})
-            made = {
+            new = {
                 "_id": key,
                 "repo": number,
                 "id": version,
@@ -132,10 +130,10 @@ class Versions:
                 "updated_on": head.at,
                 **fields(session, head),
             }
-            self._db.versions.insert_one(made, session=session)
-            first = {"job": new_job(job, made, head.at)} if job else {}
+            self._db.versions.insert_one(new, session=session)
+            first = {"job": new_job(job, new, head.at)} if job else {}
             self._db.exports.insert_one({"_id": key, "wanted": 1, **first}, session=session)
-            return made
+            return new
 
         try:
             return self._db.transaction(work, lambda: self.by_key(str(key)) is not None)
@@ -145,12 +143,13 @@ class Versions:
     def edit(
         self, number: int, version: str, change: Callable[[ClientSession, Json], Json], by: str
     ) -> tuple[Json, bool]:
-        """Set what `change` returns, empty for nothing; return the version and whether its export
-        has to be made anew.
+        """Set what `change` returns (may be empty).
+
+        Returns the version, and whether its export has to be rebuilt.
         """
 
         def work(session: ClientSession) -> tuple[Json, bool]:
-            found = self._locked(session, number, version)
+            found = self._lock(session, number, version)
             sets = change(session, found)
             if not sets:
                 session.abort_transaction()
@@ -170,15 +169,15 @@ class Versions:
     def delete(
         self, number: int, version: str, check: Callable[[ClientSession], None] | None = None
     ) -> tuple[ObjectId, list[Json]]:
-        """Remove the version and its export's state; its followers point to its own previous
-        version.
+        """Delete the version and its export's state.
 
-        Returns its key and the followers, whose exports have to be made anew. `check` may refuse by
+        Versions that refer to it as previous or parent version then refer to its own one. Returns
+        its key and these followers, whose exports have to be rebuilt. `check` may refuse by
         raising, in the same transaction. Raises NotFound.
         """
 
         def work(session: ClientSession) -> tuple[ObjectId, list[Json]]:
-            found = self._locked(session, number, version)
+            found = self._lock(session, number, version)
             if check:
                 check(session)
             followers = []
@@ -198,15 +197,15 @@ class Versions:
 
         return self._db.transaction(work)
 
-    def _locked(self, session: ClientSession, number: int, version: str) -> Json:
-        """The version, held against other writers until the end of the transaction."""
+    def _lock(self, session: ClientSession, number: int, version: str) -> Json:
+        """As `lock`, but raises NotFound."""
         found = self.lock(session, number, version)
         if found is None:
-            raise NotFound("no such version")
+            raise NotFound("version not found")
         return found
 
     def lock(self, session: ClientSession, number: int, version: str) -> Json | None:
-        """As `by_id`; nobody else changes or deletes the version until the end of the transaction."""
+        """As `by_id`, and lock the version against other writers until the transaction ends."""
         return self._db.versions.find_one_and_update(
             {"repo": number, "id": version},
             {"$inc": {"touched": 1}},
@@ -216,7 +215,7 @@ class Versions:
 
 
 def revision_of(document: Json) -> Revision:
-    """The revision that a version names, or the newest one of a repository's document."""
+    """Return the revision of a version, or the newest one of a repository's document."""
     return Revision(document["repo"] if "repo" in document else document["_id"], document["rev"])
 
 

@@ -11,7 +11,7 @@ from pymongo.errors import AutoReconnect
 
 from oclapi.errors import Invalid, NotFound, OutcomeUnknown, RepositoryBusy
 from oclapi.model import LIVE, Counts, Revision
-from oclapi.store.commits import PART
+from oclapi.store.commits import BATCH
 from oclapi.store.database import Database
 from oclapi.store.rows import Slice
 from oclapi.store.store import Store
@@ -113,7 +113,7 @@ def test_what_the_work_raises_leaves_no_trace(store, repo):
 
 
 def test_changes_of_several_parts_are_one_commit(store, repo):
-    names = [f"A{number}" for number in range(2 * PART + 1)]
+    names = [f"A{number}" for number in range(2 * BATCH + 1)]
     repo.commit(*names)
 
     revision = repo.commit(*names, body=b'{"new": true}')
@@ -127,7 +127,7 @@ def test_what_making_a_change_raises_leaves_no_trace_of_those_written_before(sto
     def build(session, heads):
         yield from (
             concept_change(repo.number, repo.concept_url(f"A{number}"))
-            for number in range(2 * PART)
+            for number in range(2 * BATCH)
         )
         raise Invalid.field("names", "at least one name is needed")
 
