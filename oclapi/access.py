@@ -31,7 +31,7 @@ class Caller:
 
     @property
     def by(self) -> str:
-        """The username that is recorded with a write. Not for anonymous callers, who can't write."""
+        """The username that is recorded with a write. Anonymous callers can't write."""
         assert self.username is not None
         return self.username
 

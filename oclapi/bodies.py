@@ -1,8 +1,8 @@
-"""The bodies of the contract, checked field by field. Pure: JSON objects in, checked objects out.
+"""The request bodies of the contract, checked field by field. Pure.
 
-Each result holds only the keys that were present, which is what a partial update needs; unknown
-keys are left out. All wrong fields of a body are told at once, in `Invalid.errors` under the
-contract's names.
+JSON objects in, checked objects out. A result contains only the keys that were present, as a
+partial update needs it; unknown keys are left out. All wrong fields of a body are reported at once,
+in `Invalid.errors` under the contract's names.
 """
 
 import math
@@ -51,8 +51,9 @@ BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def boolean(value: Any) -> bool:
-    """true or false, as JSON or as one of the texts `true`, `false`, `1`, `0` in any case. Raises
-    ValueError.
+    """Read JSON true or false, or a text `true`, `false`, `1` or `0` in any case.
+
+    Raises ValueError for anything else.
     """
     if value is True or value is False:
         return bool(value)
@@ -100,11 +101,11 @@ def _address(value: str) -> str:
 
 def _addressable(value: str) -> str:
     if value in (".", ".."):
-        raise ValueError("may not be . or .., which clients and proxies take out of an address")
+        raise ValueError("may not be . or .., which clients and proxies remove from a URL")
     return value
 
 
-def _not_a_place(value: str) -> str:
+def _not_a_path(value: str) -> str:
     if value in RESERVED_USERS:
         raise ValueError(f"the word {value} is reserved")
     return value
@@ -126,7 +127,7 @@ Id = Annotated[
     StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$"),
     AfterValidator(_addressable),
 ]
-Username = Annotated[Id, AfterValidator(_not_a_place)]
+Username = Annotated[Id, AfterValidator(_not_a_path)]
 Email = Annotated[str, StringConstraints(strict=True, max_length=320), AfterValidator(_address)]
 Hashed = Annotated[
     str, StringConstraints(strict=True, max_length=LINE), AfterValidator(passwords.check_form)
@@ -333,11 +334,11 @@ def _checker(form: Any) -> Callable[[Json], Json]:
     adapter: TypeAdapter[Json] = TypeAdapter(form)
 
     def check(body: Json) -> Json:
-        """Raises Invalid with every wrong field."""
+        """Return the checked body. Raises Invalid with every wrong field."""
         try:
             return adapter.validate_python(body)
         except ValidationError as error:
-            raise _told(error) from error
+            raise _invalid(error) from error
 
     return check
 
@@ -365,12 +366,12 @@ _source_update = _checker(SourceChange)
 
 
 def source_create(body: Json) -> Json:
-    """`short_code` may stand for `id`; both and different is refused."""
+    """Check a new source. `short_code` may be used for `id`; two different values are refused."""
     return _with_short_code(_source_create, body)
 
 
 def source_update(body: Json) -> Json:
-    """As `source_create`."""
+    """Check a change of a source; `short_code` as in `source_create`."""
     return _with_short_code(_source_update, body)
 
 
@@ -405,11 +406,11 @@ _TEXTS: dict[str, str] = {
 }
 
 
-def _told(error: ValidationError) -> Invalid:
+def _invalid(error: ValidationError) -> Invalid:
     errors: dict[str, list[str]] = {}
     for problem in error.errors(include_url=False, include_input=False):
         field, *inner = problem["loc"] or ("__all__",)
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
         if problem["type"] == "string_pattern_mismatch":
             text = (
                 "may hold 1 to 255 letters, digits and - . _ @"
@@ -418,5 +419,5 @@ def _told(error: ValidationError) -> Invalid:
             )
         else:
             text = _TEXTS[problem["type"]].format(**problem.get("ctx", {}))
-        errors.setdefault(str(field), []).append(f"{field}{place}: {text}" if place else text)
+        errors.setdefault(str(field), []).append(f"{field}{path}: {text}" if path else text)
     return Invalid(errors)

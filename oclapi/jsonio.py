@@ -1,7 +1,7 @@
-"""JSON at the edge: strict about what comes in, plain about our own. Pure.
+"""Reading and writing JSON: strict for input, fast for JSON that the server wrote. Pure.
 
-orjson is fast but reads integers beyond 64 bits as floats, and takes NUL characters; clients must
-not lose digits without a word, so such input is found and refused.
+orjson is fast, but it reads integers beyond 64 bits as floats, and accepts NUL characters. Clients
+must not lose digits silently, so such input is refused.
 """
 
 import json
@@ -17,28 +17,30 @@ LOW, HIGH = -(2**63), 2**63 - 1
 
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else ord(" ") for byte in range(256))
 _LONG = b"0" * 19
-"""Bytes without so many digits in a row hold no integer beyond 64 bits; with them, they may also
-lie inside a string.
+"""Input without so many digits in a row contains no integer beyond 64 bits.
+
+With them it may contain one, or the digits are inside a string.
 """
 _TOO_BIG = object()
 SHOWN_KEY = 80
-"""Longer keys of the input are not repeated as the name of a field."""
+"""Most characters of an input key that an error repeats as the name of a field."""
 
 
 def loads(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Read JSON text in UTF-8.
 
-    Raises Invalid: `__all__` for broken JSON, nesting over `max_depth`, and decimal numbers beyond
-    a double; the top-level key, or `__all__`, for NUL characters and integers beyond 64 bits.
+    Raises Invalid with the key `__all__` for broken JSON, nesting over `max_depth`, and decimal
+    numbers beyond a double; and with the top-level key, or `__all__`, for NUL characters and
+    integers beyond 64 bits.
 
-    Cost: that of orjson, and a second, exact reading where the bytes look suspicious; linear in any
-    case. Nesting is counted only after orjson, which stops at 1,024 levels, has found the end of
-    every string.
+    Cost: that of orjson, and of a second, exact reading for suspicious input; always linear.
+    Nesting is counted after orjson, which knows where strings end and stops at 1,024 levels.
     """
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        reason = f"this is not valid JSON in UTF-8: {error.msg} (line {error.lineno}, column {error.colno})"
+        position = f"line {error.lineno}, column {error.colno}"
+        reason = f"this is not valid JSON in UTF-8: {error.msg} ({position})"
         raise (
             _too_deep(max_depth) if "depth limit" in error.msg else Invalid.field("__all__", reason)
         ) from error
@@ -46,12 +48,12 @@ def loads(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
         raise _too_deep(max_depth)
     if _LONG in raw.translate(_DIGITS):
         try:
-            _refuse_bent(json.loads(raw, parse_int=_integer))
-        # the standard reader's own limit, below orjson's; only a large `max_depth` gets here
+            _refuse_inexact(json.loads(raw, parse_int=_integer))
+        # The standard library's limit is below that of orjson and reached by a large `max_depth`.
         except RecursionError as error:
             raise _too_deep(max_depth) from error
     elif b"\\u0000" in raw:
-        _refuse_bent(value)
+        _refuse_inexact(value)
     return value
 
 
@@ -64,12 +66,12 @@ def object_of(raw: bytes, max_depth: int = MAX_DEPTH) -> Json:
 
 
 def loads_own(raw: bytes) -> Any:
-    """Read JSON that we wrote ourselves."""
+    """Read JSON that this server wrote."""
     return orjson.loads(raw)
 
 
 def dumps(value: Any) -> bytes:
-    """Write JSON in UTF-8, keys in the order that they have."""
+    """Write JSON in UTF-8, with keys in the order of the dictionary."""
     return orjson.dumps(value)
 
 
@@ -79,7 +81,7 @@ def dumps_sorted(value: Any) -> bytes:
 
 
 def depth(value: Any) -> int:
-    """How deep objects and lists are nested; 0 for a plain value."""
+    """Return how deep objects and lists are nested; 0 for a plain value."""
     levels, level = 0, [value]
     while level := [part for part in level if isinstance(part, (dict, list))]:
         levels += 1
@@ -95,10 +97,8 @@ def _too_deep(limit: int) -> Invalid:
     return Invalid.field("__all__", f"this JSON is nested more than {limit} levels deep")
 
 
-def _refuse_bent(value: Any) -> None:
-    """Look at every part: the bytes hold an escaped NUL or many digits in a row, which may be
-    harmless (in a text, after a point).
-    """
+def _refuse_inexact(value: Any) -> None:
+    """Raise Invalid for NUL characters and integers beyond 64 bits anywhere in the value."""
     parts = list(value.items()) if isinstance(value, dict) else [("__all__", value)]
     parts = [
         (name if "\0" not in name and len(name) <= SHOWN_KEY else "__all__", [name, part])
@@ -109,7 +109,7 @@ def _refuse_bent(value: Any) -> None:
         if part is _TOO_BIG:
             raise Invalid.field(field, "an integer must lie between -2^63 and 2^63-1")
         if isinstance(part, str) and "\0" in part:
-            raise Invalid.field(field, "a text or key may not hold the NUL character")
+            raise Invalid.field(field, "a text or key may not contain the NUL character")
         if isinstance(part, dict):
             parts += [(field, inner) for pair in part.items() for inner in pair]
         elif isinstance(part, list):

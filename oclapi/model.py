@@ -1,4 +1,4 @@
-"""The values that travel between the rooms. No I/O, no imports of ours.
+"""The values that the packages exchange. No I/O, no imports of other modules.
 
 Everything that is read is a function of (repository, revision): see `Revision`.
 """
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Revision:
-    """One moment of one repository. What is read at it never changes."""
+    """One state of one repository. What is read at it never changes."""
 
     repo: int  # internal number of a source or collection, never reused
     number: int  # 0 is the empty repository; each commit adds 1
@@ -25,9 +25,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a commit is about to become: the revision it writes, its time, and the repository it
-    writes to.
-    """
+    """The revision that a commit writes, its time, and its repository."""
 
     revision: Revision
     at: datetime  # aware UTC, whole milliseconds; `updated_on` of every row of this commit
@@ -43,16 +41,16 @@ class Row:
     url: str
     id: str
     from_rev: int
-    to_rev: int  # LIVE: still the newest
+    to_rev: int  # LIVE: the newest state
     at: datetime
     retired: bool
-    body: bytes  # the published JSON, made once; b"" when only the header was asked for
+    body: bytes  # the published JSON, rendered once; b"" when only the header was read
     # the other stored fields (see store/rows.py)
     header: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[int, str]:
-        """Its place in commit order, unique within (repo, kind)."""
+        """Its position in commit order, unique within (repo, kind)."""
         return (self.from_rev, self.url)
 
 
@@ -81,5 +79,6 @@ class Counts:
     active_mappings: int = 0
 
     def of(self, kind: Kind, *, active: bool = False) -> int:
+        """Return the number of entries of this kind."""
         name = f"{kind}s"
         return int(getattr(self, f"active_{name}" if active else name))

@@ -1,4 +1,4 @@
-"""Passwords: kept as argon2id hashes, checked at a bounded cost."""
+"""Passwords: stored as argon2id hashes, checked at a limited cost."""
 
 import base64
 import binascii
@@ -17,15 +17,16 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from oclapi.errors import TooManyRequests
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-"""19 MiB and about 30 ms of one core for each hash. When these change, a hash is made anew at its
-owner's next log-in.
+"""Each hash takes 19 MiB and about 30 ms of one core.
+
+When these parameters change, a hash is replaced at the next log-in of its user.
 """
 
 AT_ONCE = 2
 WAITING = 2
-"""How many hashes one process computes at once, and how many requests wait for that; further ones
-are refused at once. So a flood of log-ins takes four threads of a process and two cores at most,
-whatever comes in.
+"""How many hashes one process computes at once, and how many requests may wait for that.
+
+Further requests are refused at once, so log-ins occupy at most four threads and two cores.
 """
 _computing = BoundedSemaphore(AT_ONCE)
 _places = BoundedSemaphore(AT_ONCE + WAITING)
@@ -34,18 +35,19 @@ PBKDF2 = re.compile(
     r"pbkdf2_sha256\$([1-9][0-9]{0,6})\$([^$\s]{1,128})\$([A-Za-z0-9+/]{43}=)", re.ASCII
 )
 MOST_ITERATIONS = 2_000_000
-"""Of a hash that is given: checking one of so many takes about a second."""
+"""Most iterations of a hash from a client. Checking one takes about a second."""
 
 
 def hashed(password: str) -> str:
-    """The hash to keep. Raises TooManyRequests."""
+    """Return the hash to store. Raises TooManyRequests."""
     with place(), _computing:
         return HASHER.hash(_bytes(password))
 
 
 def check_form(given: str) -> str:
-    """A hash made elsewhere, `pbkdf2_sha256$<iterations>$<salt>$<base64 hash>`. Raises ValueError
-    where it is not one.
+    """Return a hash from elsewhere, `pbkdf2_sha256$<iterations>$<salt>$<base64 hash>`, unchanged.
+
+    Raises ValueError when it has another form.
     """
     found = PBKDF2.fullmatch(given)
     if not found or int(found[1]) > MOST_ITERATIONS:
@@ -55,62 +57,62 @@ def check_form(given: str) -> str:
     return given
 
 
-def verified(password: str, kept: str | None) -> tuple[bool, str | None]:
-    """Is it the password of this hash? And a new hash to keep, where the old one was made in
-    another way than hashes are made now.
+def verified(password: str, stored: str | None) -> tuple[bool, str | None]:
+    """Return whether the password has this hash, and a new hash when it should be replaced.
 
-    Takes as long without a hash as with one of argon2. Called in a `place`.
+    Without a hash, this takes as long as with one of argon2. Called within `place()`.
     """
     with _computing:
-        right = _is_right(password, kept)
+        right = _is_right(password, stored)
         old = (
             right
-            and kept is not None
-            and (not kept.startswith("$argon2") or HASHER.check_needs_rehash(kept))
+            and stored is not None
+            and (not stored.startswith("$argon2") or HASHER.check_needs_rehash(stored))
         )
         return right, HASHER.hash(_bytes(password)) if old else None
 
 
-def is_same_hash(given: str, kept: str | None) -> bool:
-    """Is the hash that was given the one that is kept?"""
+def is_same_hash(given: str, stored: str | None) -> bool:
+    """Return whether the hash from a client is the stored one."""
     return hmac.compare_digest(
-        given.encode("utf-8", "surrogatepass"), (kept or "").encode()
-    ) and bool(kept)
+        given.encode("utf-8", "surrogatepass"), (stored or "").encode()
+    ) and bool(stored)
 
 
-def _is_right(password: str, kept: str | None) -> bool:
-    if kept is not None and kept.startswith("pbkdf2_sha256$"):
-        return _is_pbkdf2(password, kept)
+def _is_right(password: str, stored: str | None) -> bool:
+    if stored is not None and stored.startswith("pbkdf2_sha256$"):
+        return _is_pbkdf2(password, stored)
     try:
-        return HASHER.verify(kept or _unknown(), _bytes(password)) and bool(kept)
+        return HASHER.verify(stored or _unknown(), _bytes(password)) and bool(stored)
     except (VerificationError, InvalidHashError):
         return False
 
 
-def _is_pbkdf2(password: str, kept: str) -> bool:
-    _, iterations, salt, told = kept.split("$")
-    made = hashlib.pbkdf2_hmac("sha256", _bytes(password), salt.encode(), int(iterations))
+def _is_pbkdf2(password: str, stored: str) -> bool:
+    _, iterations, salt, expected = stored.split("$")
+    computed = hashlib.pbkdf2_hmac("sha256", _bytes(password), salt.encode(), int(iterations))
     try:
-        return hmac.compare_digest(made, base64.b64decode(told, validate=True))
+        return hmac.compare_digest(computed, base64.b64decode(expected, validate=True))
     except binascii.Error:
         return False
 
 
 @functools.cache
 def _unknown() -> str:
-    """What a password is compared with where there is none, so that it takes as long."""
+    """Return a hash to compare with when a user has none, so that it takes as long."""
     return HASHER.hash(secrets.token_bytes(16))
 
 
 def _bytes(password: str) -> bytes:
-    """JSON may hold lone surrogates, which have no bytes of their own."""
+    """Encode the password; JSON may contain lone surrogates."""
     return password.encode("utf-8", "surrogatepass")
 
 
 @contextmanager
 def place() -> Iterator[None]:
-    """One of the places for those who compute a hash or wait to. Raises TooManyRequests when all
-    are taken.
+    """Take one of the slots for computing a hash or waiting for it.
+
+    Raises TooManyRequests when all are taken.
     """
     if not _places.acquire(blocking=False):
         raise TooManyRequests(1)

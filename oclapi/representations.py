@@ -1,8 +1,7 @@
-"""What the API shows of each item: stored documents in, JSON objects in the contract's key order
-out. Pure.
+"""How the API shows each item: stored documents in, JSON objects in the contract's key order out.
 
-The bodies of concepts and mappings are made here once, when a commit writes them; all later answers
-copy the bytes.
+Pure. The bodies of concepts and mappings are rendered here once, when a commit writes them; all
+later responses copy the bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,12 +98,12 @@ COPIED_TO_VERSION = (
 def concept_body(
     concept: Mapping[str, Any], repo_url: str, revision: int, at: datetime, by: str
 ) -> bytes:
-    """The published JSON of a concept as commit `revision` writes it.
+    """Return the published JSON of a concept that commit `revision` writes.
 
-    `concept` holds its own fields (contract 10.1), `uuid`, `created_on`, `created_by`, display name
-    and locale; see editing/concepts.py.
+    `concept` contains its own fields (contract 10.1), `uuid`, `created_on`, `created_by`, display
+    name and locale; see editing/concepts.py.
     """
-    source, moment = urls.parts(repo_url), times.show(at)
+    source, time = urls.parts(repo_url), times.show(at)
     url = urls.item_url(repo_url, "concept", concept["id"])
     return jsonio.dumps(
         {
@@ -125,11 +124,11 @@ def concept_body(
             "owner_type": source.owner_type,
             "owner_url": source.owner_url,
             "version": str(revision),
-            "created_on": concept["created_on"] or moment,
-            "updated_on": moment,
+            "created_on": concept["created_on"] or time,
+            "updated_on": time,
             "created_by": concept["created_by"] or by,
             "updated_by": by,
-            "version_created_on": moment,
+            "version_created_on": time,
             "version_created_by": by,
             "extras": concept["extras"],
             "mappings": [],
@@ -145,15 +144,13 @@ def concept_body(
 def mapping_body(
     mapping: Mapping[str, Any], repo_url: str, number: int, at: datetime, by: str
 ) -> bytes:
-    """The published JSON of a mapping's version `number`; `mapping` as editing/mappings.py makes
-    it.
-    """
-    source, moment = urls.parts(repo_url), times.show(at)
+    """Return the published JSON of a mapping's version `number`; see editing/mappings.py."""
+    source, time = urls.parts(repo_url), times.show(at)
     start = urls.item(mapping["from_concept_url"])
     assert start is not None  # editing/mappings.py has looked it up
     from_source, to_source = urls.parts(start.repo), urls.parts(mapping["to_source_url"])
     url = urls.item_url(repo_url, "mapping", mapping["id"])
-    created_on, created_by = mapping["created_on"] or moment, mapping["created_by"] or by
+    created_on, created_by = mapping["created_on"] or time, mapping["created_by"] or by
     return jsonio.dumps(
         {
             "type": "Mapping",
@@ -190,8 +187,8 @@ def mapping_body(
             "extras": mapping["extras"],
             "created_on": created_on,
             "created_at": created_on,
-            "updated_on": moment,
-            "updated_at": moment,
+            "updated_on": time,
+            "updated_at": time,
             "created_by": created_by,
             "updated_by": by,
         }
@@ -199,7 +196,7 @@ def mapping_body(
 
 
 def detail(body: bytes, *, latest: bool = True, mappings: Sequence[Json] | None = None) -> Json:
-    """The body with the two values that depend on where it is read."""
+    """Return the body with the two values that depend on where it is read."""
     shown: Json = jsonio.loads_own(body)
     shown["is_latest_version"] = latest
     if mappings is not None:
@@ -208,7 +205,7 @@ def detail(body: bytes, *, latest: bool = True, mappings: Sequence[Json] | None 
 
 
 def summary(kind: Kind, body: bytes, *, mappings: Sequence[Json] | None = None) -> Json:
-    """The fields of a listing."""
+    """Return the fields that a listing shows."""
     whole = jsonio.loads_own(body)
     shown = {name: whole[name] for name in SUMMARY[kind]}
     if mappings is not None:
@@ -217,15 +214,15 @@ def summary(kind: Kind, body: bytes, *, mappings: Sequence[Json] | None = None) 
 
 
 def detail_around(body: bytes, *, latest: bool) -> tuple[bytes, bytes]:
-    """The JSON of `detail` as it stands before and after the list of its mappings."""
+    """Return the JSON of `detail` before and after the list of its mappings."""
     shown = list(detail(body, latest=latest).items())
-    place = [name for name, _ in shown].index("mappings")
-    before, after = jsonio.dumps(dict(shown[:place])), jsonio.dumps(dict(shown[place + 1 :]))
+    index = [name for name, _ in shown].index("mappings")
+    before, after = jsonio.dumps(dict(shown[:index])), jsonio.dumps(dict(shown[index + 1 :]))
     return before[:-1] + b',"mappings":', b"," + after[1:]
 
 
 def concept_version(row: Row, before: Row | None, *, latest: bool) -> Json:
-    """An entry in the list of a concept's versions; `before`: the version that it replaced."""
+    """Return an entry of a concept's version list; `before` is the replaced version."""
     body = jsonio.loads_own(row.body)
     older = jsonio.loads_own(before.body) if before else None
     return {
@@ -251,7 +248,7 @@ def user_summary(user: Json) -> Json:
 def user_detail(
     user: Json, orgs: int, public_sources: int, public_collections: int, *, email: bool, roles: bool
 ) -> Json:
-    """`email` and `roles`: whether the reader may see them; the keys are left out where not."""
+    """Return the detail of a user. `email` and `roles` say whether to include these keys."""
     url = f"/users/{user['_id']}/"
     return {
         "type": "User",
@@ -325,7 +322,7 @@ def repo_summary(repo: Json) -> Json:
 
 
 def repo_detail(repo: Json) -> Json:
-    """The detail at HEAD."""
+    """Return the detail of a repository at HEAD."""
     owner, url = urls.parts(repo["url"]), repo["url"]
     return {
         "type": repo["kind"].capitalize(),
@@ -371,8 +368,9 @@ def version_summary(version: Json, repo: Json) -> Json:
 
 
 def version_detail(version: Json, repo: Json, *, is_processing: bool | None = None) -> Json:
-    """The detail of a version, or of HEAD made with `head_version`. `is_processing` None leaves
-    that key out: the head of `export.json`.
+    """Return the detail of a version, or of HEAD as returned by `head_version`.
+
+    Without `is_processing` the key is left out, as in `export.json`.
     """
     frozen = jsonio.loads_own(version["frozen"])
     kind, url = repo["kind"], repo["url"]
@@ -402,7 +400,7 @@ def version_detail(version: Json, repo: Json, *, is_processing: bool | None = No
 
 
 def head_version(repo: Json) -> Json:
-    """HEAD in the shape of a version document, with live values."""
+    """Return HEAD as a version document with current values."""
     return {
         "id": "HEAD",
         "repo": repo["_id"],
@@ -425,9 +423,9 @@ def head_version(repo: Json) -> Json:
 
 
 def extras(document: Json) -> Any:
-    """Stored extras as the object they are, None when there are none."""
-    kept = document["extras"]
-    return None if kept is None else jsonio.loads_own(kept)
+    """Return stored extras as an object, None when there are none."""
+    raw = document["extras"]
+    return None if raw is None else jsonio.loads_own(raw)
 
 
 def _version_url(repo: Json, version: str | None) -> str | None:

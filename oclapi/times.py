@@ -14,24 +14,24 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time that a client gave."""
+    """A time from a client."""
 
     at: datetime  # aware UTC
-    whole_seconds: bool  # given without a fraction: the client may have cut it
+    whole_seconds: bool  # without a fraction: the client may have truncated it
 
 
 @functools.lru_cache(maxsize=256)  # all rows of a commit share its time
-def show(moment: datetime) -> str:
-    """`2026-03-04T10:20:30.123Z` for an aware UTC time."""
-    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
+def show(time: datetime) -> str:
+    """Format an aware UTC time as `2026-03-04T10:20:30.123Z`."""
+    return f"{time.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def read(text: str) -> Moment:
-    """ISO 8601 with `Z`, an offset or none (UTC); `T` or a space; seconds and fraction optional;
-    date only; or epoch milliseconds.
+    """Read ISO 8601 or epoch milliseconds. Raises ValueError with a readable reason.
 
-    A `+` that arrived as a space before an offset is accepted. Fractions beyond microseconds are
-    cut. Raises ValueError with a readable reason.
+    ISO 8601 may have `Z`, an offset or none (UTC), and `T` or a space. Seconds, fraction and the
+    whole time are optional. A `+` of an offset that arrived as a space is accepted. Fractions are
+    truncated to microseconds.
     """
     if text.isascii() and text.isdigit():
         return Moment(_epoch(text), whole_seconds=False)
@@ -55,7 +55,7 @@ def read(text: str) -> Moment:
         )
         return Moment(local.astimezone(UTC), whole_seconds=fraction is None)
     except (ValueError, OverflowError) as error:
-        raise ValueError("not a date: there is no such day or time") from error
+        raise ValueError("not a date: this day or time does not exist") from error
 
 
 def _epoch(text: str) -> datetime:
@@ -73,6 +73,6 @@ def _zone(offset: str | None) -> timezone:
     assert offset is not None
     hours, minutes = int(offset[1:3]), int(offset[3:].lstrip(":") or 0)
     if hours > 23 or minutes > 59:
-        raise ValueError("an offset is less than a day")
+        raise ValueError("an offset must be less than a day")
     ahead = timedelta(hours=hours, minutes=minutes)
     return timezone(-ahead if offset[0] == "-" else ahead)

@@ -1,4 +1,4 @@
-"""Relative URLs of the API's items: taken apart and put together. Pure."""
+"""Parsing and building the relative URLs of items. Pure."""
 
 import functools
 import re
@@ -9,20 +9,20 @@ from oclapi.model import Kind
 
 ID = r"[A-Za-z0-9._@-]{1,255}"
 LONGEST = 4096
-"""Characters of an item's URL, server address included; its five ids have 255 at most."""
+"""Most characters of an item's URL with the server address; its five ids have at most 255."""
 _REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"
-_BELOW = "versions|concepts|mappings|references|extras|export"  # what stands there is no version
-_INSIDE = "versions|mappings|names|descriptions|extras"  # of an item: no version of it either
-_PLACE = rf"(?P<repo>{_REPO})(?:(?:versions/)?(?!(?:{_BELOW})/)(?P<version>{ID})/)?"
+_BELOW = "versions|concepts|mappings|references|extras|export"  # these words are no versions
+_INSIDE = "versions|mappings|names|descriptions|extras"  # below an item: no versions of it either
+_REPO_VERSION = rf"(?P<repo>{_REPO})(?:(?:versions/)?(?!(?:{_BELOW})/)(?P<version>{ID})/)?"
 _CONTENT = re.compile(
-    rf"{_PLACE}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?!(?:{_INSIDE})/)(?P<item_version>{ID})/)?"
+    rf"{_REPO_VERSION}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?!(?:{_INSIDE})/)(?P<item_version>{ID})/)?"
 )
-_REPO_ONLY = re.compile(_PLACE)
+_REPO_ONLY = re.compile(_REPO_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemUrl:
-    """The address of a concept or mapping."""
+    """The parsed URL of a concept or mapping."""
 
     repo: str  # URL of its repository
     kind: Kind
@@ -32,27 +32,28 @@ class ItemUrl:
 
     @property
     def stable(self) -> str:
-        """The item itself, whatever version was named."""
+        """The URL of the item without any version."""
         return item_url(self.repo, self.kind, self.id)
 
 
 def path_of(url: str) -> str:
-    """The path of a relative or absolute URL, with one slash at its end. ValueError where it has
-    none.
+    """Return the path of a relative or absolute URL, with one slash at its end.
+
+    Raises ValueError when the URL has no path.
     """
     parts = urlsplit(url)
-    # urlsplit leaves line breaks and tabs out without a word
+    # urlsplit drops line breaks and tabs silently
     if not parts.path.startswith("/") or min(url) <= " ":
         raise ValueError("not the path of an item")
     return parts.path if parts.path.endswith("/") else parts.path + "/"
 
 
 def item(url: str) -> ItemUrl | None:
-    """The concept or mapping that a URL names, None when it has not the form of one."""
+    """Parse the URL of a concept or mapping; None when it has another form."""
     return _item(url) if len(url) <= LONGEST else None
 
 
-# a bulk load asks for each URL several times within a few commits
+# a bulk load parses each URL several times within a few commits
 @functools.lru_cache(maxsize=8192)
 def _item(url: str) -> ItemUrl | None:
     found = _CONTENT.fullmatch(url) or _in_path(_CONTENT, url)
@@ -63,17 +64,13 @@ def _item(url: str) -> ItemUrl | None:
 
 
 def repo(url: str) -> str | None:
-    """The URL of the repository that a URL names (a version part is dropped), None when it has not
-    the form of one.
-    """
+    """Return the repository's URL without a version; None when the URL has another form."""
     found = _REPO_ONLY.fullmatch(url) or _in_path(_REPO_ONLY, url)
     return found["repo"] if found else None
 
 
 def _in_path(form: re.Pattern[str], url: str) -> re.Match[str] | None:
-    """For URLs that are absolute or lack the last slash: most have the form as they are, and taking
-    a URL apart is slow.
-    """
+    """Match an absolute URL, or one without the last slash. Slow, so tried last."""
     try:
         return form.fullmatch(path_of(url))
     except ValueError:
@@ -81,17 +78,18 @@ def _in_path(form: re.Pattern[str], url: str) -> re.Match[str] | None:
 
 
 def item_url(repo_url: str, kind: Kind, item_id: str) -> str:
+    """Return the URL of a concept or mapping."""
     return f"{repo_url}{kind}s/{item_id}/"
 
 
 def owner_url(owner_type: str, owner: str) -> str:
-    """`owner_type`: Organization or User."""
+    """Return the URL of an owner; `owner_type` is Organization or User."""
     return f"/{'users' if owner_type == 'User' else 'orgs'}/{owner}/"
 
 
 @dataclass(frozen=True, slots=True)
 class RepoParts:
-    """What the URL of a repository says of it."""
+    """The parts of a repository's URL."""
 
     url: str
     owner: str
@@ -102,7 +100,7 @@ class RepoParts:
 
 @functools.lru_cache(maxsize=1024)
 def parts(repo_url: str) -> RepoParts:
-    """Take the URL of a repository apart."""
+    """Parse the URL of a repository."""
     _, owners, owner, _, short_id, _ = repo_url.split("/")
     return RepoParts(
         repo_url,

@@ -97,7 +97,7 @@ class Attempts:
         self._begin([(SIGN_UPS, self._id(SIGN_UPS.kind, address))])
 
     def _begin(self, limits: Sequence[tuple[Limit, str]]) -> dict[str, datetime]:
-        """Count a failure for each limit; return the times until which others have to wait, by key."""
+        """Count a failure for each limit; return until when others have to wait, by key."""
         now, waits = now_ms(), dict[str, datetime]()
         waiting = self._attempts.find(
             {"_id": {"$in": [key for _, key in limits]}, "until": {"$gt": now}}, {"until": 1}

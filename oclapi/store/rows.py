@@ -203,7 +203,7 @@ class Rows:
         return [(key[0], found[key]) for key in keys if key in found]
 
     def removed(self, session: Session, revision: Revision, kind: Kind, since: int) -> list[str]:
-        """Return the URLs of entries before commit `since` that do not exist at `revision`, sorted."""
+        """Return URLs of entries before commit `since` that do not exist at `revision`, sorted."""
         ended = {
             "repo": revision.repo,
             "kind": kind,

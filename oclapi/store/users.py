@@ -276,8 +276,9 @@ class Users:
     # Tokens
 
     def new_token(self, username: str, life: int = 0, *, password: str | None = None) -> str:
-        """Add a token of 40 hex characters, valid for `life` seconds (0: until the password changes).
+        """Add a token of 40 hex characters, and return it.
 
+        It is valid for `life` seconds, or until the password changes. 0: no limit in time.
         `password`: only if this is the hash of the user's password. Raises NotFound.
         """
         token, now = secrets.token_hex(20), now_ms()

@@ -179,7 +179,10 @@ def test_a_version_may_not_have_a_reserved_word_for_its_id(word):
 
 
 def test_the_reserved_words_are_those_of_the_contract():
-    words = "HEAD latest versions concepts mappings references extras export processing children summary atom"
+    words = (
+        "HEAD latest versions concepts mappings references extras export processing "
+        "children summary atom"
+    )
     assert set(words.split()) == bodies.RESERVED_VERSIONS
 
 

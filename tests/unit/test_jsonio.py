@@ -68,7 +68,7 @@ def test_long_digits_of_a_decimal_number_are_no_integer(whole, fraction, exponen
 def test_a_text_is_refused_just_when_it_holds_nul(text):
     raw = json.dumps({"a": [text]}).encode()
     if "\0" in text:
-        assert refusal(raw) == ("a", "a text or key may not hold the NUL character")
+        assert refusal(raw) == ("a", "a text or key may not contain the NUL character")
     else:
         assert jsonio.loads(raw) == {"a": [text]}
 

@@ -62,15 +62,25 @@ MAPPING = {
 }
 
 # The tables of the contract, 10.2 and 12.2.
-CONCEPT_SUMMARY = """id concept_class datatype external_id display_name display_locale retired source owner owner_type owner_url version url
-    version_url is_latest_version locale mappings"""
-CONCEPT_DETAIL = f"""type uuid names descriptions source_url extras created_on created_by updated_on updated_by version_created_on
-    version_created_by update_comment {CONCEPT_SUMMARY}"""
-MAPPING_SUMMARY = """id uuid map_type source owner owner_type external_id to_concept_name update_comment retired is_latest_version
-    from_source_owner from_source_owner_type from_source_name from_concept_code from_concept_name from_source_url from_concept_url
-    to_source_owner to_source_owner_type to_source_name to_concept_code to_source_url to_concept_url url version_url version
-    versioned_object_id versioned_object_url"""
-MAPPING_DETAIL = f"type sort_weight extras created_on created_at updated_on updated_at created_by updated_by {MAPPING_SUMMARY}"
+CONCEPT_SUMMARY = """
+    id concept_class datatype external_id display_name display_locale retired source owner
+    owner_type owner_url version url version_url is_latest_version locale mappings
+"""
+CONCEPT_DETAIL = f"""
+    type uuid names descriptions source_url extras created_on created_by updated_on updated_by
+    version_created_on version_created_by update_comment {CONCEPT_SUMMARY}
+"""
+MAPPING_SUMMARY = """
+    id uuid map_type source owner owner_type external_id to_concept_name update_comment retired
+    is_latest_version from_source_owner from_source_owner_type from_source_name
+    from_concept_code from_concept_name from_source_url from_concept_url to_source_owner
+    to_source_owner_type to_source_name to_concept_code to_source_url to_concept_url url
+    version_url version versioned_object_id versioned_object_url
+"""
+MAPPING_DETAIL = f"""
+    type sort_weight extras created_on created_at updated_on updated_at created_by updated_by
+    {MAPPING_SUMMARY}
+"""
 
 
 def repo(**fields):
@@ -252,17 +262,29 @@ def test_the_versions_of_a_concept_are_linked_to_the_one_before():
     ) == (True, None, None)
 
 
-ORG_DETAIL = """type uuid id name company website location description public_access extras members public_collections public_sources url
-    members_url sources_url collections_url created_on updated_on created_by updated_by"""
+ORG_DETAIL = """
+    type uuid id name company website location description public_access extras members
+    public_collections public_sources url members_url sources_url collections_url created_on
+    updated_on created_by updated_by
+"""
 SOURCE_SUMMARY = "id short_code name url owner owner_type owner_url"
-SOURCE_DETAIL = """type uuid id short_code name full_name description website external_id source_type public_access default_locale
-    supported_locales custom_validation_schema extras url versions_url concepts_url mappings_url active_concepts active_mappings owner
-    owner_type owner_url versions created_on updated_on created_by updated_by"""
-VERSION_SUMMARY = """id released retired description url version_url previous_version_url owner owner_type owner_url created_on updated_on
-    created_by"""
-VERSION_DETAIL = f"""{VERSION_SUMMARY} type version_external_id external_id extras active_concepts active_mappings is_processing sourceUrl
-    source_url previousVersionUrl parentVersionUrl parent_version_url updated_by source uuid short_code name full_name source_type
-    public_access default_locale supported_locales website custom_validation_schema versions_url concepts_url mappings_url versions"""
+SOURCE_DETAIL = """
+    type uuid id short_code name full_name description website external_id source_type
+    public_access default_locale supported_locales custom_validation_schema extras url
+    versions_url concepts_url mappings_url active_concepts active_mappings owner owner_type
+    owner_url versions created_on updated_on created_by updated_by
+"""
+VERSION_SUMMARY = """
+    id released retired description url version_url previous_version_url owner owner_type
+    owner_url created_on updated_on created_by
+"""
+VERSION_DETAIL = f"""
+    {VERSION_SUMMARY} type version_external_id external_id extras active_concepts
+    active_mappings is_processing sourceUrl source_url previousVersionUrl parentVersionUrl
+    parent_version_url updated_by source uuid short_code name full_name source_type
+    public_access default_locale supported_locales website custom_validation_schema versions_url
+    concepts_url mappings_url versions
+"""
 
 
 def test_a_source_has_just_the_keys_of_the_contract():

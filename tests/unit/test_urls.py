@@ -125,7 +125,9 @@ def test_this_names_none(url):
     st.none() | ITEM_VERSIONS,
 )
 def test_what_is_put_together_is_taken_apart_again(repo, kind, item, version, item_version):
-    url = f"{repo}{f'{version}/' if version else ''}{kind}s/{item}/{f'{item_version}/' if item_version else ''}"
+    before = f"{version}/" if version else ""
+    after = f"{item_version}/" if item_version else ""
+    url = f"{repo}{before}{kind}s/{item}/{after}"
     found = urls.item(url)
     assert found == ItemUrl(repo, kind, item, version, item_version)
     assert found.stable == urls.item_url(repo, kind, item)
