@@ -26,8 +26,8 @@ def other(prepared_mongo_url):
 
 
 @pytest.fixture
-def held(other, repo):
-    """The session of a transaction in that process that holds the repository."""
+def locking(other, repo):
+    """The session of a transaction in that process that locks the repository."""
     with other.client.start_session() as session:
         session.start_transaction()
         other.repos.update_one({"_id": repo.number}, {"$inc": {"rev": 1}}, session=session)
@@ -43,15 +43,15 @@ def looks(abandoned, seconds):
     return ended
 
 
-def test_a_repository_that_a_dead_process_holds_is_free_soon(store, repo, held):
+def test_a_repository_that_a_dead_process_locks_is_free_soon(store, repo, locking):
     assert looks(Abandoned(store.database), 3 * IDLE) >= 1
     assert repo.commit("A") == Revision(repo.number, 1)
 
 
-def test_a_transaction_that_takes_steps_is_left_alone(store, repo, held, other):
+def test_a_transaction_that_takes_steps_is_left_alone(store, repo, locking, other):
     abandoned = Abandoned(store.database)
     for step in range(8):
-        other.rows.find_one({"repo": repo.number, "id": str(step)}, session=held)
+        other.rows.find_one({"repo": repo.number, "id": str(step)}, session=locking)
         assert looks(abandoned, IDLE / 2) == 0
-    held.commit_transaction()
+    locking.commit_transaction()
     assert repo.head().number == 1

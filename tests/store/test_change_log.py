@@ -15,21 +15,21 @@ pytestmark = pytest.mark.servers
 
 
 class Copy:
-    """What somebody holds who applied the news of a repository."""
+    """A copy of a repository that was built from its change log."""
 
     def __init__(self, store, number):
         self.store, self.number = store, number
         self.reached = 0
         self.rows = {}
-        self.told = 0
+        self.applied = 0
 
     def follow(self, upto=None):
         upto = upto if upto is not None else self.store.change_log.head(self.number).rev
-        news = list(self.store.change_log.news(self.number, self.reached, upto))
-        assert [one.rev for one in news] == sorted(one.rev for one in news)
-        for one in news:
+        changes = list(self.store.change_log.news(self.number, self.reached, upto))
+        assert [one.rev for one in changes] == sorted(one.rev for one in changes)
+        for one in changes:
             self.rows[(one.row.url, one.row.from_rev)] = one.row.to_rev
-        self.reached, self.told = upto, len(news)
+        self.reached, self.applied = upto, len(changes)
 
     def at(self, number):
         return sorted(
@@ -76,9 +76,9 @@ def test_news_tell_only_what_changed(store, repo):
     copy.follow()
     repo.commit("B")
     copy.follow()
-    assert copy.told == 2  # the old row's end, the new row
+    assert copy.applied == 2  # the old row's end, the new row
     copy.follow()
-    assert copy.told == 0
+    assert copy.applied == 0
 
 
 def test_a_long_read_goes_on_with_new_snapshots_and_misses_nothing(store, repo, monkeypatch):
@@ -88,10 +88,10 @@ def test_a_long_read_goes_on_with_new_snapshots_and_misses_nothing(store, repo, 
     monkeypatch.setattr(change_log, "SNAPSHOT_AGE", -1)
     copy = Copy(store, repo.number)
     copy.follow()
-    assert copy.told == 8
+    assert copy.applied == 8
     copy.reached = 1
     copy.follow()
-    assert copy.told == 8  # four begun, four ended
+    assert copy.applied == 8  # four begun, four ended
     assert copy.at(3) == truth(store, repo.number, 3)
 
 
@@ -115,7 +115,7 @@ def test_headers_are_every_row_up_to_a_revision_as_of_then(store, repo):
     assert store.change_log.count(repo.number, 4) == 5
 
 
-def test_following_a_repository_that_is_gone_says_so(store, repo):
+def test_following_a_deleted_repository_raises_not_found(store, repo):
     repo.commit("A")
     store.repos.delete(repo.number, lambda session, head: None)
     assert store.change_log.head(repo.number) is None
@@ -126,9 +126,9 @@ def test_following_a_repository_that_is_gone_says_so(store, repo):
 def test_repositories_changed_since_a_moment_are_found(store, repo):
     other = Repo(store, "REF")
     repo.commit("A")
-    moment = store.change_log.head(repo.number).updated_on
-    assert [head.repo for head in store.change_log.changed_since(moment)] == [repo.number]
-    assert store.change_log.changed_since(moment + timedelta(milliseconds=1)) == []
+    changed_on = store.change_log.head(repo.number).updated_on
+    assert [head.repo for head in store.change_log.changed_since(changed_on)] == [repo.number]
+    assert store.change_log.changed_since(changed_on + timedelta(milliseconds=1)) == []
     assert [(head.repo, head.rev) for head in store.change_log.heads()] == [
         (repo.number, 1),
         (other.number, 0),

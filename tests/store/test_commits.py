@@ -1,4 +1,4 @@
-"""What `commit` promises: one revision, all or nothing, in order, whoever writes beside it."""
+"""What `commit` promises: one revision, all or nothing, in order, with concurrent writers."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -49,9 +49,9 @@ def test_a_commit_without_changes_leaves_the_revision_and_the_clock_alone(store,
     repo.commit("A00")
     before = store.repos.by_number(repo.number)
 
-    made = store.commits.commit([repo.number], lambda session, heads: [], "amina")
+    revisions = store.commits.commit([repo.number], lambda session, heads: [], "amina")
 
-    assert made == {}
+    assert revisions == {}
     after = store.repos.by_number(repo.number)
     assert (after["rev"], after["at"], after["updated_on"]) == (
         before["rev"],
@@ -69,9 +69,11 @@ def test_a_commit_whose_only_trace_is_what_is_beside_it_leaves_the_repository_as
     def note(session):
         store.database.tasks.insert_one({"_id": "t"}, session=session)
 
-    made = store.commits.commit([repo.number], lambda session, heads: [], "bela", also_write=note)
+    revisions = store.commits.commit(
+        [repo.number], lambda session, heads: [], "bela", also_write=note
+    )
 
-    assert made == {}
+    assert revisions == {}
     assert store.database.tasks.find_one({"_id": "t"})
     assert {**store.repos.by_number(repo.number), "before": None} == {**before, "before": None}
 
@@ -95,9 +97,9 @@ def test_in_a_commit_over_two_repositories_only_the_one_that_changed_gets_a_revi
         assert set(heads) == {repo.number, other.number}
         return [concept_change(other.number, other.concept_url("X"))]
 
-    made = store.commits.commit([other.number, repo.number], build, "amina")
+    revisions = store.commits.commit([other.number, repo.number], build, "amina")
 
-    assert made == {other.number: Revision(other.number, 1)}
+    assert revisions == {other.number: Revision(other.number, 1)}
     assert repo.head().number == 0
 
 
@@ -207,7 +209,7 @@ def test_a_source_made_again_under_an_old_name_shares_nothing_with_the_old_one(s
     assert store.database.trash.count_documents({}) == 0
 
 
-def test_threads_of_one_process_take_turns_and_none_of_their_transactions_is_run_twice(store, repo):
+def test_threads_of_one_process_wait_for_each_other_and_run_no_transaction_twice(store, repo):
     other = Repo(store, "OTHER")
     runs = []
 
@@ -228,7 +230,7 @@ def test_threads_of_one_process_take_turns_and_none_of_their_transactions_is_run
     assert repo.head().number == other.head().number == 24
 
 
-def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(
+def test_a_writer_that_never_gets_the_lock_reports_that_the_repository_is_busy(
     store, repo, prepared_mongo_url
 ):
     hasty = Store(Database(prepared_mongo_url, patience=0.05, client=store.database.client), KEY)
@@ -250,7 +252,7 @@ def test_a_writer_whose_turn_does_not_come_is_told_that_the_repository_is_busy(
     assert hasty.commits.commit([repo.number], lambda session, heads: [], "ben") == {}
 
 
-def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(
+def test_waiting_for_threads_and_for_other_processes_shares_one_patience(
     store, repo, prepared_mongo_url
 ):
     patience = 2.0
@@ -271,26 +273,24 @@ def test_the_wait_for_a_turn_and_for_other_processes_is_one_patience(
         other.abort_transaction()
 
 
-# When the database's answer to a commit is lost
+# When the response to a commit is lost
 
 
 class Line:
-    """The connection over which commits go: each of the next answers is lost, before or after the
-    database has done the work.
-    """
+    """The connection for commits. Loses the next responses, before or after the commit is done."""
 
     def __init__(self, monkeypatch):
         self._real = ClientSession.commit_transaction
-        self.lost, self.does, self.asked = 0, True, 0
+        self.lost, self.does, self.commits = 0, True, 0
         monkeypatch.setattr(
             ClientSession, "commit_transaction", lambda session: self._commit(session)
         )
 
     def _commit(self, session):
-        self.asked += 1
+        self.commits += 1
         if self.does:
             self._real(session)
-        if self.asked <= self.lost:
+        if self.commits <= self.lost:
             error = AutoReconnect("connection closed")
             error._add_error_label("UnknownTransactionCommitResult")
             raise error
@@ -310,13 +310,13 @@ def line(monkeypatch, hasty):
     return Line(monkeypatch)
 
 
-def test_a_commit_whose_answer_was_lost_is_asked_for_again(hasty, line):
+def test_a_commit_whose_response_was_lost_is_retried(hasty, line):
     hasty.store.database.patience = 60
     line.lost = 2
 
     assert hasty.commit("A").number == 1
 
-    assert line.asked == 3
+    assert line.commits == 3
     assert (hasty.head().number, ids(hasty.store, hasty.head())) == (1, ["A"])
 
 
@@ -325,7 +325,7 @@ def test_a_commit_that_was_never_confirmed_is_looked_up(hasty, line):
 
     assert hasty.commit("A").number == 1
 
-    assert line.asked > 1
+    assert line.commits > 1
     assert (hasty.head().number, ids(hasty.store, hasty.head())) == (1, ["A"])
     line.lost = 0
     assert hasty.commit("B").number == 2
@@ -347,9 +347,9 @@ def test_a_commit_that_is_not_found_afterwards_is_of_unknown_outcome_and_not_cal
 def test_a_commit_that_can_not_even_be_looked_up_is_of_unknown_outcome(hasty, line, monkeypatch):
     line.lost = 10**6
 
-    def gone(collection, *asked, **how):
+    def unreachable(collection, *args, **kwargs):
         raise AutoReconnect("connection closed")
 
-    monkeypatch.setattr(Collection, "find_one", gone)
+    monkeypatch.setattr(Collection, "find_one", unreachable)
     with pytest.raises(OutcomeUnknown):
         hasty.commit("A")

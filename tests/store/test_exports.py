@@ -1,4 +1,4 @@
-"""The state of an export: who may move it, and what is left when someone dies on the way."""
+"""The state of an export: who may change it, and what happens when a process dies meanwhile."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -98,7 +98,7 @@ def start(store, version, now=NOW):
     return token
 
 
-def make(store, states, version, edition=1, now=NOW):
+def build(store, states, version, edition=1, now=NOW):
     """Ask for the export and finish it."""
     states.ask(version, now)
     token = start(store, version, now)
@@ -108,9 +108,9 @@ def make(store, states, version, edition=1, now=NOW):
 
 def test_an_export_goes_from_missing_over_processing_to_ready(store, states, version):
     assert states.of(version, NOW).status == "missing"
-    started, asked = states.ask(version, NOW)
+    started, state = states.ask(version, NOW)
     assert started
-    assert (asked.status, asked.processed, asked.total) == ("processing", 0, 1)
+    assert (state.status, state.processed, state.total) == ("processing", 0, 1)
     token = start(store, version)
     store.exports.beat(key(version), token, 1, NOW)
     assert states.of(version, NOW).processed == 1
@@ -163,14 +163,14 @@ def at_once(work, times=50):
 def test_fifty_clients_asking_at_once_start_one_job_and_one_of_them_is_told_so(
     states, queue, version
 ):
-    answers = at_once(lambda _: states.ask(version, NOW))
-    assert [state.status for _, state in answers] == ["processing"] * 50
-    assert sorted(started for started, _ in answers) == [False] * 49 + [True]
+    results = at_once(lambda _: states.ask(version, NOW))
+    assert [state.status for _, state in results] == ["processing"] * 50
+    assert sorted(started for started, _ in results) == [False] * 49 + [True]
     assert len(queue.waiting) == 1
 
 
 def test_fifty_clients_recreating_at_once_start_one_job(store, states, queue, version):
-    make(store, states, version)
+    build(store, states, version)
     queue.waiting.clear()
     assert True in [started for started, _ in at_once(lambda _: states.recreate(version, NOW))]
     assert len(queue.waiting) == 1
@@ -178,7 +178,7 @@ def test_fifty_clients_recreating_at_once_start_one_job(store, states, queue, ve
 
 
 def test_of_fifty_clients_deleting_at_once_one_did_it(store, states, version):
-    make(store, states, version)
+    build(store, states, version)
     assert sorted(at_once(lambda _: states.delete(version, NOW))) == [False] * 49 + [True]
     assert states.of(version, NOW).status == "missing"
 
@@ -250,7 +250,7 @@ def test_a_job_that_was_overtaken_changes_nothing(store, states, version, repo, 
     assert document(store, version) == before
 
 
-def test_a_failed_export_tells_why_and_can_be_asked_for_again(store, states, version):
+def test_a_failed_export_says_why_and_can_be_requested_again(store, states, version):
     states.ask(version, NOW)
     store.exports.fail(key(version), start(store, version), "no space", 1, NOW)
     failed = states.of(version, NOW)
@@ -299,7 +299,7 @@ def test_while_the_queue_is_down_trying_again_never_looks_like_processing(
 
 
 def test_with_the_queue_down_recreating_keeps_the_archive(store, states, queue, version):
-    make(store, states, version)
+    build(store, states, version)
     before = document(store, version)
     queue.down = True
     with pytest.raises(QueueUnavailable):
@@ -333,7 +333,7 @@ def test_a_version_is_read_together_with_its_repository_and_its_export(
     store, states, repo, version
 ):
     newer = released(store, repo, "v2")
-    make(store, states, version)
+    build(store, states, version)
     source = store.repos.by_number(repo.number)
 
     assert store.versions.with_export(repo.url, "v1") == (source, version, document(store, version))
@@ -360,10 +360,10 @@ def test_the_first_job_of_a_version_whose_maker_died_before_queueing_it_is_repla
     store, states, queue, repo
 ):
     version = released(store, repo, "v2", job="a" * 32)
-    made = version["created_on"]
-    states.heal(version, made + GRACE / 2)
+    created_on = version["created_on"]
+    states.heal(version, created_on + GRACE / 2)
     assert queue.waiting == []
-    states.heal(version, made + GRACE)
+    states.heal(version, created_on + GRACE)
     assert len(queue.waiting) == 1 and queue.waiting != ["a" * 32]
 
 
@@ -428,7 +428,7 @@ def edit(store, repo, text):
 def test_an_edit_has_the_export_made_anew_and_serves_the_old_one_meanwhile(
     store, states, repo, version
 ):
-    old = make(store, states, version)
+    old = build(store, states, version)
     edited = edit(store, repo, "second thoughts")
     states.heal(edited, NOW)
     during = states.of(edited, NOW)
@@ -445,7 +445,7 @@ def test_an_edit_while_a_job_runs_has_another_run_after_it(store, states, repo, 
     edited = edit(store, repo, "too late for that job")
     store.exports.publish(key(version), token, file(token, 1), NOW)
     between = states.of(edited, NOW)
-    # nobody shall take the old one for the newest
+    # the old file must not pass for the newest
     assert (between.file.edition, between.busy) == (1, True)
     assert [found for found, _ in store.exports.unsettled()] == [key(version)]
     states.heal(edited, NOW)
@@ -453,7 +453,7 @@ def test_an_edit_while_a_job_runs_has_another_run_after_it(store, states, repo, 
 
 
 def test_a_failed_rebuild_keeps_the_old_file_and_tells_why(store, states, repo, version):
-    make(store, states, version)
+    build(store, states, version)
     edited = edit(store, repo, "x")
     states.heal(edited, NOW)
     store.exports.fail(key(version), start(store, version), "no space", 2, NOW)
@@ -463,7 +463,7 @@ def test_a_failed_rebuild_keeps_the_old_file_and_tells_why(store, states, repo, 
 
 
 def test_an_edit_does_not_bring_back_an_export_that_was_deleted(store, states, repo, version):
-    make(store, states, version)
+    build(store, states, version)
     states.delete(version, NOW)
     edit(store, repo, "x")
     assert list(store.exports.unsettled()) == []
@@ -480,7 +480,7 @@ def test_deleting_a_version_has_its_followers_made_anew(store, states, repo, ver
             "parent_version": None,
         },
     )
-    make(store, states, second)
+    build(store, states, second)
     store.versions.delete(repo.number, "v1")
     assert [found for found, _ in store.exports.unsettled()] == [key(second)]
     with pytest.raises(NotFound):
@@ -509,7 +509,7 @@ def test_recreating_while_the_first_is_made_is_that_one(states, queue, version):
 
 
 def test_recreating_beside_a_rebuild_takes_the_old_file_away(store, states, queue, repo, version):
-    make(store, states, version)
+    build(store, states, version)
     edited = edit(store, repo, "x")
     states.heal(edited, NOW)
     queue.waiting[:] = queue.waiting[-1:]
@@ -520,7 +520,7 @@ def test_recreating_beside_a_rebuild_takes_the_old_file_away(store, states, queu
 def test_a_link_finds_the_file_it_was_given_out_for_until_it_is_forgotten(
     store, states, repo, version
 ):
-    old = make(store, states, version)
+    old = build(store, states, version)
     edited = edit(store, repo, "x")
     states.heal(edited, NOW)
     new = start(store, version)
@@ -537,7 +537,7 @@ def test_a_link_finds_the_file_it_was_given_out_for_until_it_is_forgotten(
 
 
 def test_a_link_to_a_deleted_export_finds_nothing(store, states, version):
-    token = make(store, states, version)
+    token = build(store, states, version)
     states.delete(version, NOW)
     with pytest.raises(NotFound):
         states.file(version, token)
@@ -549,7 +549,7 @@ def test_the_tokens_of_jobs_count_as_used(store, states, version):
 
 
 def test_a_file_that_the_cache_lost_is_missing(store, states, version):
-    make(store, states, version)
+    build(store, states, version)
     states.lost(version, states.of(version, NOW).file)
     assert states.of(version, NOW).status == "missing"
 

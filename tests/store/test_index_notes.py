@@ -18,12 +18,12 @@ def test_emptying_a_copy_ends_the_turn_of_those_who_write_to_it(store):
     assert notes.generation(2, NOW) == other
 
 
-def test_replacing_the_whole_index_ends_every_turn(store):
+def test_replacing_the_whole_index_ends_every_generation(store):
     before = [store.index_notes.generation(number, NOW) for number in (1, 2)]
     store.index_notes.next_generation(None)
     assert all(
-        store.index_notes.generation(number, NOW) != turn
-        for number, turn in zip((1, 2), before, strict=True)
+        store.index_notes.generation(number, NOW) != generation
+        for number, generation in zip((1, 2), before, strict=True)
     )
 
 

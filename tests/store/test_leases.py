@@ -33,14 +33,14 @@ def test_it_is_held_for_as_long_as_the_work_takes(store):
         first = store.database.leases.find_one({"_id": "work"})["until"]
         end = now() + timedelta(seconds=20)
         while store.database.leases.find_one({"_id": "work"})["until"] <= first + LIFE / 100:
-            assert now() < end, "nobody renews it"
+            assert now() < end, "it was not renewed"
             threading.Event().wait(0.02)
 
 
 def test_it_ends_some_time_after_its_holder_was_killed(store):
     store.leases.take("work", "killed", LIFE, now() - LIFE)
-    with store.leases.holding("work", LIFE) as ours:
-        assert ours
+    with store.leases.holding("work", LIFE) as taken:
+        assert taken
 
 
 def test_leases_are_found_by_the_beginning_of_their_names(store):

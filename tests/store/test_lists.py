@@ -1,4 +1,4 @@
-"""Long reads: what they hold in memory at once."""
+"""Long reads: how much they keep in memory at once."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""Random writers beside random readers pinned to old and new revisions: every read equals a model
-in memory, none is short by a row.
-"""
+"""Random writers and readers: every read at a revision equals a model in memory."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +20,7 @@ POOL = [f"C{number}" for number in range(60)]
 
 @dataclass
 class History:
-    """What the writers were told, and what the readers saw."""
+    """What the writers wrote, and what the readers saw."""
 
     # revision -> concept -> (body, retired)
     commits: dict[int, dict[str, tuple[bytes, bool]]] = field(default_factory=dict)

@@ -1,6 +1,4 @@
-"""How the server answers each kind of read: with the index that was meant, no scan of a collection,
-no sort in memory.
-"""
+"""Every read uses its intended index, without a collection scan and without a sort in memory."""
 
 import contextlib
 from datetime import UTC, datetime
@@ -20,12 +18,12 @@ from tests.store.conftest import KEY, Repo, mapping_change
 BOUNDS: CodecOptions[dict[str, Any]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
-"""The ends of a range in a plan may be moments that Python has no value for."""
+"""The ends of a range in a plan may be times that Python can't represent."""
 READS = ("find", "count", "aggregate", "findAndModify", "update")
 
 
 class Reads(monitoring.CommandListener):
-    """Keeps the commands that a piece of code sends."""
+    """Records the commands that a block of code sends."""
 
     def __init__(self) -> None:
         self.commands: list[dict[str, object]] = []
@@ -64,7 +62,7 @@ def source(store):
     repo = Repo(store)
     for commit in range(4):
         repo.commit(*{f"C{number}" for number in range(commit * 10, commit * 10 + 10)} | {"C0"})
-    made = [
+    changes = [
         mapping_change(
             repo.number,
             repo.url,
@@ -74,7 +72,7 @@ def source(store):
         )
         for number in range(2, 30)
     ]
-    made.append(
+    changes.append(
         mapping_change(
             repo.number,
             repo.url,
@@ -83,7 +81,7 @@ def source(store):
             "/orgs/RefOrg/sources/REFX/concepts/G/",
         )
     )
-    store.commits.commit([repo.number], lambda session, heads: made, "amina")
+    store.commits.commit([repo.number], lambda session, heads: changes, "amina")
     return repo
 
 
@@ -98,7 +96,7 @@ def plans(store, reads, read):
     found = set()
     with contextlib.closing(client):
         for command in sent:
-            asked = {
+            explained = {
                 name: value
                 for name, value in command.items()
                 if name
@@ -113,7 +111,7 @@ def plans(store, reads, read):
                 )
             }
             plan = client[store.database.rows.database.name].command(
-                "explain", asked, verbosity="queryPlanner", codec_options=BOUNDS
+                "explain", explained, verbosity="queryPlanner", codec_options=BOUNDS
             )
             found |= set(stages(plan))
     return found
@@ -273,11 +271,11 @@ CONTENT = {
             session, repo.number, [repo.concept_url("C5")]
         ),
     ),
-    "who claims a name": (
+    "rows that claim a name": (
         "claims",
         lambda store, repo, session: store.rows.claimants(session, repo.number, [5]),
     ),
-    "who leans on a source": (
+    "rows that refer to a source": (
         "uses",
         lambda store, repo, session: list(
             store.rows.leaning_on(session, "/orgs/RefOrg/sources/REFX/")
@@ -291,7 +289,7 @@ CONTENT = {
         "rev",
         lambda store, repo, session: store.rows.counts(session, repo.head()),
     ),
-    "the first revision since a moment": (
+    "the first revision since a time": (
         "at",
         lambda store, repo, session: store.rows.first_since(
             session, repo.number, MOMENT, whole_seconds=False
@@ -335,7 +333,7 @@ CONTENT = {
             skip=0,
         ),
     ),
-    "repositories changed since a moment": (
+    "repositories changed since a time": (
         "kind",
         lambda store, repo, session: store.repos.listing(
             {"kind": "source", "updated_on": {"$gte": MOMENT}}, limit=10, skip=0
@@ -418,13 +416,13 @@ def test_every_read_of_content_is_a_snapshot_read(store, reads, source, name):
     with store.snapshot() as session:
         CONTENT[name][1](store, source, session)
 
-    asked = [
+    commands = [
         command
         for command in reads.commands
         if command.get("find", command.get("aggregate")) == "rows"
     ]
-    assert asked
-    assert {command["readConcern"]["level"] for command in asked} == {"snapshot"}
+    assert commands
+    assert {command["readConcern"]["level"] for command in commands} == {"snapshot"}
 
 
 @pytest.mark.servers
@@ -457,8 +455,8 @@ def test_a_version_with_its_export_is_read_by_indexes_alone(
     store.versions.with_export(source.url, version)
     sent = reads.commands[-1]
 
-    asked = {name: sent[name] for name in ("aggregate", "pipeline", "cursor")}
-    plan = store.database.rows.database.command("explain", asked, verbosity="executionStats")
+    explained = {name: sent[name] for name in ("aggregate", "pipeline", "cursor")}
+    plan = store.database.rows.database.command("explain", explained, verbosity="executionStats")
 
     [joined] = [stage for stage in plan["stages"] if "$lookup" in stage]
     assert set(joined["indexesUsed"]) == {index, "_id_"}

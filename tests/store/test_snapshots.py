@@ -1,6 +1,4 @@
-"""A read whose answer comes in several parts, while somebody ends every row between the first part
-and the second.
-"""
+"""Reads of several batches, while another client ends every row between the first two batches."""
 
 import pytest
 from pymongo import MongoClient, monitoring
@@ -16,12 +14,12 @@ from tests.store.conftest import KEY, Repo, mapping_change
 
 pytestmark = pytest.mark.servers
 
-MANY = 150  # the first part of an answer has 101
+MANY = 150  # the first batch of a result has 101
 ALL = 1000
 
 
 class Between(monitoring.CommandListener):
-    """Does something once, before the second part of an answer is asked for."""
+    """Does something once, before the second batch of a result is requested."""
 
     def __init__(self):
         self.act = None
@@ -72,13 +70,13 @@ def sources(store):
     one, two = Repo(store, "ONE"), Repo(store, "TWO")
     for repo in (one, two, one, two):
         repo.commit(*(f"C{number}" for number in range(MANY)))
-    made = [
+    changes = [
         mapping_change(
             one.number, one.url, f"m{number}", one.concept_url("C0"), one.concept_url(f"C{number}")
         )
         for number in range(1, MANY)
     ]
-    store.commits.commit([one.number], lambda session, heads: made, "amina")
+    store.commits.commit([one.number], lambda session, heads: changes, "amina")
     for _ in range(MANY):
         one.commit("C0")
     return one, two
@@ -155,7 +153,7 @@ def test_the_parts_of_an_answer_are_of_one_moment(store, reader, between, source
     with reader.snapshot() as session:
         interrupted = read(reader, session, *sources)
 
-    assert between.act is None, "the answer came in one part"
+    assert between.act is None, "the result came in one batch"
     assert interrupted == quiet
 
 

@@ -91,11 +91,11 @@ def test_a_profile_is_the_users_own(action, who):
     assert allowed(action, {"_id": "amina"}) == who
 
 
-def test_an_import_is_seen_by_who_started_it():
+def test_an_import_is_seen_by_the_user_who_started_it():
     assert allowed("read task", {"username": "amina"}) == "ow st su"
 
 
-def test_who_may_not_is_told_why():
+def test_a_refusal_says_why():
     with pytest.raises(NotAuthenticated):
         need(ANYBODY, "write", repo("Edit"))
     with pytest.raises(Forbidden):
@@ -104,7 +104,7 @@ def test_who_may_not_is_told_why():
 
 
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
-def test_what_a_deactivated_user_owns_is_there_for_nobody(caller):
+def test_what_a_deactivated_user_owns_is_hidden_from_all(caller):
     hidden = repo(hidden=True)
     for action in ("read", "write", "own"):
         assert not may(caller, action, hidden)
@@ -140,13 +140,13 @@ def test_a_user_is_the_caller_of_that_name():
 
 def test_no_other_module_decides_on_roles():
     root = Path(access.__file__).parent
-    told = {
+    deciding = {
         path.relative_to(root).as_posix()
         for path in root.rglob("*.py")
         if "caller.is_s" in path.read_text()
     }
-    assert told == {"access.py"}
+    assert deciding == {"access.py"}
 
 
-def test_the_documentation_prints_the_table_as_it_is():
+def test_the_documentation_contains_the_table():
     assert access.table() in (Path(access.__file__).parents[1] / "docs" / "access.md").read_text()

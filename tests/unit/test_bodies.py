@@ -1,4 +1,4 @@
-"""What a body may hold, field by field."""
+"""What a body may contain, field by field."""
 
 import json
 

@@ -35,7 +35,7 @@ def refusal(raw, max_depth=64):
 
 
 def exactly(value):
-    """A text that tells 1 from 1.0 and true, and keeps the order of keys."""
+    """Return a text that differs for 1, 1.0 and true, and keeps the order of keys."""
     return repr(value)
 
 

@@ -1,4 +1,4 @@
-"""Mail on its way out."""
+"""Sending mail."""
 
 import email
 import socketserver
@@ -28,18 +28,18 @@ def test_a_mail_becomes_a_file_that_others_can_not_read(tmp_path):
     assert (file.suffix, stat.S_IMODE(file.stat().st_mode)) == (".eml", 0o600)
 
 
-def test_a_folder_that_can_not_be_written_is_told(tmp_path):
+def test_a_folder_that_can_not_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(MailError, match="folder"):
         FileSender(str(tmp_path / "file"), "x@example.org").send("a@b", "s", "t")
 
 
-def test_nobody_adds_a_header():
+def test_an_address_can_not_add_a_header():
     with pytest.raises(ValueError, match="linefeed"):
         message("x@example.org", "a@b\nBcc: c@d", "s", "t")
 
 
-def test_a_server_that_is_away_is_told_without_its_password():
+def test_an_unreachable_server_is_reported_without_its_password():
     sender = mail_sender(f"smtp://user:secret@127.0.0.1:{free_port()}", "x@example.org")
 
     assert isinstance(sender, SmtpSender)
@@ -50,8 +50,9 @@ def test_a_server_that_is_away_is_told_without_its_password():
 
 @contextmanager
 def mail_server(refused=()):
-    """An SMTP server without encryption, and the lines that it was sent; commands in `refused` are
-    answered with 550.
+    """Yield the port of an SMTP server without encryption, and the lines that it receives.
+
+    It responds with 550 to the commands in `refused`.
     """
     heard = []
 
@@ -110,14 +111,14 @@ def test_a_mail_reaches_a_server():
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
-def test_a_server_that_refuses_is_told(command):
+def test_a_server_that_refuses_is_reported(command):
     with mail_server({command}) as (port, _), pytest.raises(MailError, match="did not take"):
         mail_sender(f"smtp://127.0.0.1:{port}", "oclapi@example.org").send(
             "amina@example.org", "s", "t"
         )
 
 
-def test_a_password_is_not_sent_where_anybody_can_read_it():
+def test_a_password_is_not_sent_without_encryption():
     with mail_server() as (port, heard), pytest.raises(MailError):
         mail_sender(f"smtp://user:secret@127.0.0.1:{port}", "oclapi@example.org").send(
             "amina@example.org", "s", "t"

@@ -13,8 +13,8 @@ from oclapi.errors import TooManyRequests
 
 
 def pbkdf2(password, iterations=1000, salt="salt"):
-    made = hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), iterations)
-    return f"pbkdf2_sha256${iterations}${salt}${base64.b64encode(made).decode()}"
+    computed = hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), iterations)
+    return f"pbkdf2_sha256${iterations}${salt}${base64.b64encode(computed).decode()}"
 
 
 def test_a_password_is_known_again_by_its_hash():

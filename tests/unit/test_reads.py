@@ -1,5 +1,6 @@
-"""Reads at a revision, quickly: on mongomock, which knows no snapshots. Plans and reads beside
-writers are tested on the real server.
+"""Reads at a revision on mongomock, which is fast but knows no snapshots.
+
+Query plans and reads with concurrent writers are tested on the real server.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -163,7 +164,7 @@ def test_pages_that_follow_each_other_hold_each_row_once(store, log, paged, newe
         assert len(rows) <= limit
         seen += ids(rows)
         after = rows[-1].key
-        log.commit("A", "B", f"new{len(seen)}")  # somebody writes meanwhile
+        log.commit("A", "B", f"new{len(seen)}")  # a concurrent write
     assert seen == whole
     skipped = [
         store.rows.page(None, paged, wanted, limit=limit, skip=skip, newest_first=newest_first)
@@ -195,21 +196,22 @@ def test_what_left_since_a_commit_is_named(store, log):
 
 def test_what_left_is_asked_for_in_parts_that_a_command_can_hold(store, log, monkeypatch):
     log.commit(*"ABCDE")
-    for gone in "BD":
-        store.database.rows.update_one({"url": url_of(gone)}, {"$set": {"to_rev": 2}})
+    for ended in "BD":
+        store.database.rows.update_one({"url": url_of(ended)}, {"$set": {"to_rev": 2}})
     revision = log.commit("A", "C", "E")
-    asked, find = [], Collection.find
+    filters, find = [], Collection.find
     monkeypatch.setattr(rows, "LIST", 2)
     monkeypatch.setattr(
         Collection,
         "find",
-        lambda self, where, *how, **named: (asked.append(where), find(self, where, *how, **named))[
-            1
-        ],
+        lambda self, where, *how, **named: (
+            filters.append(where),
+            find(self, where, *how, **named),
+        )[1],
     )
 
     assert store.rows.removed(None, revision, "concept", 2) == [url_of("B"), url_of("D")]
-    assert [len(where["url"]["$in"]) for where in asked if "url" in where] == [2, 2, 1]
+    assert [len(where["url"]["$in"]) for where in filters if "url" in where] == [2, 2, 1]
 
 
 def test_counts_and_times_are_those_of_the_revision(store, log):
@@ -309,7 +311,7 @@ def test_the_mappings_of_a_concept_are_those_from_it_and_then_those_to_it(store,
 
 
 def test_versions_are_found_by_their_order_and_state(store):
-    for place, (version, released, retired) in enumerate(
+    for position, (version, released, retired) in enumerate(
         [("v1", True, False), ("v2", True, True), ("v3", False, False)]
     ):
         store.database.versions.insert_one(
@@ -318,7 +320,7 @@ def test_versions_are_found_by_their_order_and_state(store):
                 "id": version,
                 "released": released,
                 "retired": retired,
-                "at": START + timedelta(seconds=place),
+                "at": START + timedelta(seconds=position),
             }
         )
     store.database.versions.insert_one(

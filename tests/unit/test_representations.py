@@ -340,13 +340,13 @@ def test_head_is_a_version_with_live_values():
 
 
 def test_a_collections_version_speaks_of_its_collection():
-    made = repo(kind="collection", url="/orgs/NorthLab/collections/CORE/", id="CORE")
-    frozen = jsonio.dumps(representations.repo_detail(made))
-    shown = representations.version_detail(version(frozen=frozen), made)
+    collection = repo(kind="collection", url="/orgs/NorthLab/collections/CORE/", id="CORE")
+    frozen = jsonio.dumps(representations.repo_detail(collection))
+    shown = representations.version_detail(version(frozen=frozen), collection)
     assert (shown["type"], shown["collectionUrl"], shown["collection_url"]) == (
         "Collection Version",
-        made["url"],
-        made["url"],
+        collection["url"],
+        collection["url"],
     )
     assert "sourceUrl" not in shown
     assert shown["collection"]["type"] == "Collection"

@@ -1,4 +1,4 @@
-"""What `q` means, before any engine looks for it."""
+"""How `q` is parsed, before any engine searches for it."""
 
 import pytest
 
