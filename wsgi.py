@@ -1,6 +1,5 @@
 """Where a web server finds the application: gunicorn runs `wsgi:app`."""
 
-import os
 import sys
 
 from config.logging import configure
@@ -8,7 +7,7 @@ from config.settings import BadSetting, Settings
 from oclapi.app import build_services, create_app, prepare
 
 try:
-    settings = Settings.from_environ(os.environ)
+    settings = Settings.load()
     configure(settings.log_level)
     services = build_services(settings)
 except BadSetting as error:

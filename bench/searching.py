@@ -94,10 +94,11 @@ def searches(stage: Stage) -> list[Figure]:
             stage.tell(f"search is not measured: {error}")
             return []
         stack.callback(solr.stop)
-        settings = replace(
-            stage.settings,
-            solr_url=solr.url,
-            redis_url=stage.settings.redis_url.removesuffix("/0") + "/1",
+        settings = stage.settings.model_copy(
+            update={
+                "solr_url": solr.url,
+                "redis_url": stage.settings.redis_url.removesuffix("/0") + "/1",
+            }
         )
         figures = [indexing(replace(stage, settings=settings))]
         web = start_web(stage.folder / "searching", settings)

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
@@ -63,7 +63,7 @@ class Stage:
 
     def settings_of(self, database: str) -> Settings:
         """Return settings for another database on the same servers."""
-        return replace(self.settings, mongo_url=database_url(self.mongod, database))
+        return self.settings.model_copy(update={"mongo_url": database_url(self.mongod, database)})
 
     def connect(self) -> "Client":
         return Client(self.web.port, self.token)

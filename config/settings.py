@@ -1,251 +1,479 @@
-"""What an operator can set. Read once, by wsgi.py, jobs/worker.py and the command line; everyone
-else receives values.
+"""The settings of the server, read from environment variables, `.env` and secret files.
+
+wsgi.py, jobs/worker.py, config/gunicorn.py and the commands read them once, when they start.
+Everything else receives values. docs/settings.md describes each setting.
 """
 
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+ENV_FILE = ".env"
+"""Read from the working directory when it exists."""
+SECRETS_DIR = "OCL_SECRETS_DIR"
+"""The variable that names the folder of secret files."""
+DEFAULT_SECRETS_DIR = "/run/secrets"
+"""Where Docker puts secrets. Used when SECRETS_DIR is not set and the folder can be read."""
+
+LARGEST = 10**9
+"""The largest number: 31 years in seconds, a gigabyte in bytes."""
+LONGEST_WAIT = 3600
+"""The longest time, in seconds, that a request or a process waits for something."""
 
 
 class BadSetting(Exception):
-    """An environment variable has a value that can't be used; the text names the variable."""
+    """Settings can't be used. The text has one line for each problem, which names the variable.
 
-
-MOST = 10**9
-"""The largest number: as seconds 31 years, as bytes a gigabyte."""
-LONGEST_WAIT = 3600
-
-
-def _set(
-    variable: str, default: Any, help: str, *, low: int | None = None, high: int = MOST
-) -> Any:
-    return field(
-        default=default, metadata={"env": variable, "help": help, "low": low, "high": high}
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All settings with their defaults. Sizes are bytes, times are seconds unless the help says
-    otherwise.
+    It contains no value: the value may be a secret.
     """
 
-    mongo_url: str = _set(
-        "MONGO_URL",
-        "mongodb://127.0.0.1:27017/oclapi",
-        "MongoDB address (a replica set), database name included",
-    )
-    redis_url: str = _set("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis address of the job queue")
-    solr_url: str = _set(
-        "SOLR_URL", "", "Solr address; empty: the built-in search on MongoDB serves"
-    )
-    solr_core: str = _set(
-        "OCL_SOLR_CORE", "oclapi", "name of Solr's core, or of an alias on SolrCloud"
-    )
-    home: str = _set("OCL_HOME", "var", "folder of a local run: databases, logs, generated secrets")
-    export_cache: str = _set(
-        "OCL_EXPORT_CACHE", "var/exports", "folder or fsspec URL that holds the archives"
-    )
-    base_url: str = _set(
-        "OCL_BASE_URL", "", "address put before absolute links; empty: the one the request came to"
-    )
-    secret_key: str = _set(
-        "OCL_SECRET_KEY",
-        "",
-        "at least 32 characters; signs links and cursors and keys the hashes of tokens",
-    )
-    root_user: str = _set("OCL_ROOT_USER", "root", "username of the first superuser")
-    root_token: str = _set(
-        "OCL_ROOT_TOKEN", "", "fixed token of the first superuser, 40 hex characters"
-    )
-    log_level: str = _set("OCL_LOG_LEVEL", "INFO", "least severe level that is logged")
 
-    max_body: int = _set("OCL_MAX_BODY", 16 * 2**20, "largest request body", low=1024)
-    body_silence: int = _set(
-        "OCL_BODY_SILENCE",
-        20,
-        "how long the next bytes of a body may take to come",
-        low=1,
-        high=LONGEST_WAIT,
-    )
-    max_depth: int = _set("OCL_MAX_DEPTH", 64, "deepest nesting of a JSON body", low=40)
-    max_request_line: int = _set("OCL_MAX_REQUEST_LINE", 16384, "longest request line", low=1024)
-    rate_limit: int = _set(
-        "OCL_RATE_LIMIT",
-        0,
-        "requests a minute of one user, or of one address without a token; 0: any number",
-        low=0,
-    )
-    trusted_proxies: int = _set(
-        "OCL_TRUSTED_PROXIES",
-        0,
-        "proxies before the server that add to X-Forwarded-For; 0: it is not believed",
-        low=0,
-    )
-    hsts: int = _set(
-        "OCL_HSTS",
-        0,
-        "how long browsers shall insist on https once they came by it; 0: not told",
-        low=0,
-    )
-    signup_hosts: str = _set(
-        "OCL_SIGNUP_HOSTS",
-        "",
-        "hosts that those who sign up may be sent on to, with commas; empty: nobody can",
-    )
-    mail: str = _set(
-        "OCL_MAIL",
-        "var/mail",
-        "folder for outgoing mail, or smtp://user:password@host:port (smtps:// for TLS)",
-    )
-    mail_from: str = _set("OCL_MAIL_FROM", "oclapi@localhost", "sender of outgoing mail")
-    token_life: int = _set(
-        "OCL_TOKEN_LIFE",
-        0,
-        "how long the token of a log-in is good; 0: until the password changes",
-        low=0,
-    )
-    login_by_hash: int = _set(
-        "OCL_LOGIN_BY_HASH",
-        0,
-        "1: the hash that a user was made with is accepted instead of the password",
-        low=0,
-    )
-    password_length: int = _set(
-        "OCL_PASSWORD_LENGTH", 6, "characters that a password must have at least", low=1
-    )
-    page_default: int = _set(
-        "OCL_PAGE_DEFAULT", 10, "rows of a listing page when no limit is given", low=1
-    )
-    page_limit: int = _set("OCL_PAGE_LIMIT", 500, "most rows that one page may ask for", low=1)
-    cursor_life: int = _set(
-        "OCL_CURSOR_LIFE", 86400, "how long a paging cursor can be used", low=86400
-    )
-    whole_second_margin: int = _set(
-        "OCL_WHOLE_SECOND_MARGIN",
-        2,
-        "how much earlier an updatedSince in whole seconds is read",
-        low=0,
-    )
-    whole_second_reach: int = _set(
-        "OCL_WHOLE_SECOND_REACH",
-        100,
-        "how old the one commit before that may be to be repeated too",
-        low=0,
-    )
-    max_shown: int = _set(
-        "OCL_MAX_SHOWN",
-        10000,
-        "most mappings of its source that may show a concept's name if that shall change",
-        low=1,
-    )
-    commit_patience: int = _set(
-        "OCL_COMMIT_PATIENCE",
-        20,
-        "how long a write waits for other writers before it answers 503",
-        low=1,
-        high=LONGEST_WAIT,
-    )
-
-    search_patience: int = _set(
-        "OCL_SEARCH_PATIENCE",
-        2,
-        "how long a listing waits for Solr before MongoDB answers it",
-        low=1,
-        high=LONGEST_WAIT,
-    )
-    builtin_patience: int = _set(
-        "OCL_BUILTIN_PATIENCE",
-        10,
-        "how long the built-in search may read for one answer before it is 503",
-        low=1,
-        high=LONGEST_WAIT,
-    )
-    export_link_life: int = _set(
-        "OCL_EXPORT_LINK_LIFE", 3600, "how long an exportURL can be used", low=1
-    )
-    export_silence: int = _set(
-        "OCL_EXPORT_SILENCE", 60, "a running export job silent for longer counts as dead", low=1
-    )
-    export_failure_pause: int = _set(
-        "OCL_EXPORT_FAILURE_PAUSE",
-        300,
-        "how long GET tells of a failed export before it tries again",
-        low=0,
-    )
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read the variables; an empty one counts as unset. Raises BadSetting, which names the
-        variable.
-        """
-        values: dict[str, Any] = {}
-        for setting in fields(cls):
-            name, text = setting.metadata["env"], environ.get(setting.metadata["env"], "")
-            if not text:
-                continue
-            if setting.type is int or setting.type == "int":
-                low, high = setting.metadata["low"], setting.metadata["high"]
-                if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-                    raise BadSetting(f"{name} must be a whole number from {low} to {high}")
-                values[setting.name] = int(text)
-            else:
-                values[setting.name] = text
-        settings = cls(**values)
-        settings._check()
-        return settings
-
-    def _check(self) -> None:
-        if self.root_token and not re.fullmatch(r"[0-9a-fA-F]{40}", self.root_token):
-            raise BadSetting("OCL_ROOT_TOKEN must be 40 hex characters")
-        if self.secret_key and len(self.secret_key) < 32:
-            raise BadSetting("OCL_SECRET_KEY must have at least 32 characters")
-        if not re.fullmatch(r"[A-Za-z0-9._@-]{1,255}", self.root_user) or self.root_user in (
-            "login",
-            "signup",
-            ".",
-            "..",
-        ):
-            raise BadSetting("OCL_ROOT_USER must be a valid username")
-        if self.signup_hosts and not self.base_url:
-            raise BadSetting(
-                "OCL_BASE_URL is needed for sign-up: a link made of what the request says could lead anywhere"
-            )
-        if "://" in self.mail and not _names_hosts(self.mail, "smtp", "smtps"):
-            raise BadSetting("OCL_MAIL must be a folder, smtp://host:port or smtps://host:port")
-        if not _names_hosts(self.mongo_url, "mongodb", "mongodb+srv") or not urlsplit(
-            self.mongo_url
-        ).path.strip("/"):
-            raise BadSetting(
-                "MONGO_URL must be a mongodb:// address with a host and a database name, and ports from 1 to 65535"
-            )
-        if not self.redis_url.startswith("unix:///") and not _names_hosts(
-            self.redis_url, "redis", "rediss"
-        ):
-            raise BadSetting(
-                "REDIS_URL must be redis://host:port/number, rediss://... or unix:///..."
-            )
-        if self.solr_url and not _names_hosts(self.solr_url, "http", "https"):
-            raise BadSetting("SOLR_URL must be an http:// or https:// address")
-        if self.base_url and not _names_hosts(self.base_url, "http", "https"):
-            raise BadSetting("OCL_BASE_URL must be an http:// or https:// address")
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", self.solr_core):
-            raise BadSetting(
-                "OCL_SOLR_CORE must be a name of letters, digits, dots, hyphens and underscores"
-            )
-        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise BadSetting("OCL_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+# The addresses stay the strings that were given. The URL types of pydantic would refuse sockets and
+# lists of hosts, or rewrite an address.
 
 
-def _names_hosts(address: str, *schemes: str) -> bool:
-    """Is this an address of one of the schemes, with one host or several with commas, and ports
-    that can be?
+def _mongo_url(address: str) -> str:
+    if not _has_hosts(address, "mongodb", "mongodb+srv") or not urlsplit(address).path.strip("/"):
+        raise ValueError(
+            "must be a mongodb:// address with a host and a database name, and ports from 1 to"
+            " 65535"
+        )
+    return address
+
+
+def _redis_url(address: str) -> str:
+    if not address.startswith("unix:///") and not _has_hosts(address, "redis", "rediss"):
+        raise ValueError("must be redis://host:port/number, rediss://... or unix:///...")
+    return address
+
+
+def _http_url(address: str) -> str:
+    if address and not _has_hosts(address, "http", "https"):
+        raise ValueError("must be an http:// or https:// address")
+    return address
+
+
+def _mail_target(target: str) -> str:
+    if "://" in target and not _has_hosts(target, "smtp", "smtps"):
+        raise ValueError("must be a folder, smtp://host:port or smtps://host:port")
+    return target
+
+
+def _has_hosts(address: str, *schemes: str) -> bool:
+    """Return whether this is an address of one of the schemes with valid hosts and ports.
+
+    The hosts are separated by commas.
     """
     try:
         parts = urlsplit(address)
         hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
         return parts.scheme in schemes and all(host.hostname and host.port != 0 for host in hosts)
-    except ValueError:  # a port that is no number, or too large; half an IPv6 address
+    except ValueError:  # The port is no number or too large, or an IPv6 address has one bracket.
         return False
+
+
+def _solr_core(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+        raise ValueError("must be a name of letters, digits, dots, hyphens and underscores")
+    return name
+
+
+def _secret_key(key: str) -> str:
+    if key and len(key) < 32:
+        raise ValueError("must have at least 32 characters")
+    return key
+
+
+def _username(name: str) -> str:
+    reserved = ("login", "signup", ".", "..")
+    if not re.fullmatch(r"[A-Za-z0-9._@-]{1,255}", name) or name in reserved:
+        raise ValueError("must be a valid username")
+    return name
+
+
+def _token(token: str) -> str:
+    if token and not re.fullmatch(r"[0-9a-fA-F]{40}", token):
+        raise ValueError("must be 40 hex characters")
+    return token
+
+
+def _signup_hosts(hosts: str, info: ValidationInfo) -> str:
+    if hosts and info.data.get("base_url") == "":
+        raise ValueError(
+            "needs OCL_BASE_URL: a link made from the address in a request could lead anywhere"
+        )
+    return hosts
+
+
+def _digits(value: Any) -> Any:
+    """Refuse texts that pydantic accepts as whole numbers, such as `1_000`, `+5` and `3.0`."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,12}", value):
+        raise ValueError("must be a whole number")
+    return value
+
+
+MongoUrl = Annotated[str, AfterValidator(_mongo_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+MailTarget = Annotated[str, AfterValidator(_mail_target)]
+SolrCore = Annotated[str, AfterValidator(_solr_core)]
+SecretKey = Annotated[str, AfterValidator(_secret_key)]
+Username = Annotated[str, AfterValidator(_username)]
+Token = Annotated[str, AfterValidator(_token)]
+SignupHosts = Annotated[str, AfterValidator(_signup_hosts)]
+WholeNumber = Annotated[int, BeforeValidator(_digits)]
+
+
+def _number(
+    default: int,
+    description: str,
+    *,
+    unit: str = "",
+    low: int = 0,
+    high: int = LARGEST,
+    variable: str | None = None,
+) -> Any:
+    """Declare a number from `low` to `high`. `unit` is for the documentation."""
+    return Field(
+        default,
+        ge=low,
+        le=high,
+        description=description,
+        validation_alias=variable,
+        json_schema_extra={"low": low, "high": high, "unit": unit},
+    )
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults.
+
+    The variable of a setting is its name in capitals after `OCL_`, or its alias. `Settings(...)`
+    uses its arguments only: `load` and `from_environ` read variables. Fields that can contain a
+    password are not shown by `repr`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="OCL_",
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        dotenv_filtering="only_existing",
+        hide_input_in_errors=True,
+    )
+
+    # Servers
+    mongo_url: MongoUrl = Field(
+        default="mongodb://127.0.0.1:27017/oclapi",
+        validation_alias="MONGO_URL",
+        repr=False,
+        description="Address of MongoDB (a replica set), with the name of the database.",
+    )
+    redis_url: RedisUrl = Field(
+        default="redis://127.0.0.1:6379/0",
+        validation_alias="REDIS_URL",
+        repr=False,
+        description="Address of Redis, which keeps the job queue: `redis://host:port/number`,"
+        " `rediss://...` or `unix:///...`.",
+    )
+    solr_url: HttpUrl = Field(
+        default="",
+        validation_alias="SOLR_URL",
+        repr=False,
+        description="Address of Solr. Empty: the built-in search on MongoDB is used.",
+    )
+    solr_core: SolrCore = Field(
+        default="oclapi", description="Name of the Solr core, or of an alias on SolrCloud."
+    )
+    port: WholeNumber = _number(8000, "Port of the web server.", low=1, high=65535, variable="PORT")
+    web_concurrency: WholeNumber = _number(
+        2,
+        "Number of processes of the web server. Each has 8 threads.",
+        low=1,
+        high=999,
+        variable="WEB_CONCURRENCY",
+    )
+    base_url: HttpUrl = Field(
+        default="",
+        description="Address that absolute links start with. Empty: the address that the request"
+        " was sent to.",
+    )
+    trusted_proxies: WholeNumber = _number(
+        0,
+        "Number of proxies in front of the server that add to `X-Forwarded-For`. 0: the header is"
+        " ignored.",
+    )
+    hsts: WholeNumber = _number(
+        0,
+        "How long browsers must use HTTPS after they have used it once"
+        " (`Strict-Transport-Security`). 0: the header is not sent.",
+        unit="seconds",
+    )
+
+    # Files and logs
+    home: str = Field(
+        default="var", description="Folder of a local run: databases, logs, generated secrets."
+    )
+    export_cache: str = Field(
+        default="var/exports",
+        repr=False,
+        description="Folder, or URL for fsspec, where the export archives are stored.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO",
+        description="Lowest level that is logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`.",
+    )
+
+    # Secrets and the first superuser
+    secret_key: SecretKey = Field(
+        default="",
+        repr=False,
+        description="Key that signs links and cursors and hashes tokens: at least 32 characters."
+        " The web server and the worker need it, and it must be the same for both.",
+    )
+    root_user: Username = Field(default="root", description="Username of the first superuser.")
+    root_token: Token = Field(
+        default="",
+        repr=False,
+        description="Fixed token of the first superuser: 40 hex characters. Empty: none.",
+    )
+
+    # Users and mail
+    signup_hosts: SignupHosts = Field(
+        default="",
+        description="Hosts that users may be redirected to after sign-up, separated by commas."
+        " Needs `OCL_BASE_URL`. Empty: users cannot sign up.",
+    )
+    mail: MailTarget = Field(
+        default="var/mail",
+        repr=False,
+        description="Where mail is sent: a folder, or `smtp://user:password@host:port`"
+        " (`smtps://` for TLS).",
+    )
+    mail_from: str = Field(default="oclapi@localhost", description="Sender of the mail.")
+    token_life: WholeNumber = _number(
+        0,
+        "How long a token from a log-in is valid. 0: until the password changes.",
+        unit="seconds",
+    )
+    login_by_hash: WholeNumber = _number(
+        0,
+        "1: a log-in may send the password hash that the user was created with instead of the"
+        " password.",
+    )
+    password_length: WholeNumber = _number(
+        6, "Smallest length of a password.", unit="characters", low=1
+    )
+
+    # Requests
+    max_body: WholeNumber = _number(
+        16 * 2**20, "Largest size of a request body.", unit="bytes", low=1024
+    )
+    body_silence: WholeNumber = _number(
+        20,
+        "How long the server waits for the next bytes of a request body.",
+        unit="seconds",
+        low=1,
+        high=LONGEST_WAIT,
+    )
+    max_depth: WholeNumber = _number(64, "Deepest nesting of a JSON body.", unit="levels", low=40)
+    max_request_line: WholeNumber = _number(16384, "Longest request line.", unit="bytes", low=1024)
+    rate_limit: WholeNumber = _number(
+        0,
+        "Limit for one user, or for one address without a token. 0: no limit.",
+        unit="requests per minute",
+    )
+
+    # Listings and changes
+    page_default: WholeNumber = _number(
+        10, "Rows on a page when the request has no `limit`.", unit="rows", low=1
+    )
+    page_limit: WholeNumber = _number(500, "Largest `limit` of a request.", unit="rows", low=1)
+    cursor_life: WholeNumber = _number(
+        86400, "How long a paging cursor is valid.", unit="seconds", low=86400
+    )
+    whole_second_margin: WholeNumber = _number(
+        2,
+        "An `updatedSince` without fractions of a second is moved this far into the past.",
+        unit="seconds",
+    )
+    whole_second_reach: WholeNumber = _number(
+        100,
+        "The last commit before such an `updatedSince` is returned too, unless it is older than"
+        " this.",
+        unit="seconds",
+    )
+
+    # Edits
+    max_shown: WholeNumber = _number(
+        10000,
+        "Renaming a concept is refused when more mappings of its source display its name.",
+        unit="mappings",
+        low=1,
+    )
+    commit_patience: WholeNumber = _number(
+        20,
+        "How long a write waits for other writers before the response is 503.",
+        unit="seconds",
+        low=1,
+        high=LONGEST_WAIT,
+    )
+
+    # Search
+    search_patience: WholeNumber = _number(
+        2,
+        "How long a listing waits for Solr before MongoDB is used.",
+        unit="seconds",
+        low=1,
+        high=LONGEST_WAIT,
+    )
+    builtin_patience: WholeNumber = _number(
+        10,
+        "How long the built-in search may take before the response is 503.",
+        unit="seconds",
+        low=1,
+        high=LONGEST_WAIT,
+    )
+
+    # Exports
+    export_link_life: WholeNumber = _number(
+        3600, "How long an `exportURL` is valid.", unit="seconds", low=1
+    )
+    export_silence: WholeNumber = _number(
+        60,
+        "An export job that sends no heartbeat for this long is considered dead.",
+        unit="seconds",
+        low=1,
+    )
+    export_failure_pause: WholeNumber = _number(
+        300,
+        "How long GET reports a failed export before it starts the export again.",
+        unit="seconds",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let `Settings(...)` read nothing but its arguments."""
+        return (init_settings,)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings in these variables and read nothing else.
+
+        An empty variable counts as unset. Raises BadSetting.
+        """
+        return cls._read([_Environ(cls, environ)])
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Return the settings of this process.
+
+        The variables win over the file `.env` in the working directory, and this one wins over
+        secret files. An empty value counts as unset. Raises BadSetting.
+        """
+        return cls._read(cls._sources(environ))
+
+    @classmethod
+    def _sources(cls, environ: Mapping[str, str]) -> Iterator[PydanticBaseSettingsSource]:
+        yield _Environ(cls, environ)
+        yield DotEnvSettingsSource(cls, env_file=ENV_FILE)
+        folder = _secrets_folder(environ)
+        if folder:
+            yield SecretsSettingsSource(cls, folder)
+
+    @classmethod
+    def _read(cls, sources: Iterable[PydanticBaseSettingsSource]) -> Self:
+        """Return the settings from the sources. The first source with a value wins."""
+        values: dict[str, Any] = {}
+        try:
+            for source in sources:  # The file `.env` is read when its source is created.
+                for key, value in source().items():
+                    if value:
+                        values.setdefault(_field_name(key), value)
+        except (OSError, ValueError) as error:
+            raise BadSetting(_unreadable(error)) from None
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            # The validation error has the values in it, so it is not kept as the cause.
+            raise BadSetting("\n".join(map(_problem, error.errors()))) from None
+
+    def to_environ(self) -> dict[str, str]:
+        """Return the variables that `from_environ` reads these settings from, without defaults."""
+        return {variable(name): str(getattr(self, name)) for name in self.model_fields_set}
+
+
+class _Environ(EnvSettingsSource):
+    """Reads a mapping instead of the environment of the process."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        # Fields are looked up in lower case, but a variable such as `port` is not a setting.
+        names = map(variable, Settings.model_fields)
+        return {name.lower(): self._environ[name] for name in names if name in self._environ}
+
+
+def variable(name: str) -> str:
+    """Return the name of the environment variable of a field of Settings."""
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"OCL_{name.upper()}"
+
+
+def _field_name(key: str) -> str:
+    """Return the field of a key that a source or an error names, by its name or its alias."""
+    if key in Settings.model_fields:
+        return key
+    return next(name for name in Settings.model_fields if variable(name) == key)
+
+
+def _problem(error: ErrorDetails) -> str:
+    """Return a line that names the variable and says what it must be."""
+    name = _field_name(str(error["loc"][0]))
+    extra = Settings.model_fields[name].json_schema_extra
+    if isinstance(extra, dict):
+        return f"{variable(name)} must be a whole number from {extra['low']} to {extra['high']}"
+    reason = error.get("ctx", {}).get("error")
+    return f"{variable(name)} {reason or error['msg'].replace('Input should be', 'must be')}"
+
+
+def _unreadable(error: Exception) -> str:
+    """Describe why `.env` or a secret file can't be read."""
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError):
+        return f"{cause.filename} can't be read: {cause.strerror}"
+    return f"{'a secret file' if isinstance(error, SettingsError) else ENV_FILE} is not UTF-8"
+
+
+def _secrets_folder(environ: Mapping[str, str]) -> str | None:
+    """Return the folder of the secret files, if there is one. Raises BadSetting."""
+    named = environ.get(SECRETS_DIR)
+    if named and not Path(named).is_dir():
+        raise BadSetting(f"{SECRETS_DIR} must be a folder")
+    if named:
+        return named
+    readable = os.access(DEFAULT_SECRETS_DIR, os.R_OK | os.X_OK)
+    return DEFAULT_SECRETS_DIR if readable and Path(DEFAULT_SECRETS_DIR).is_dir() else None

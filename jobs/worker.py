@@ -79,7 +79,7 @@ class IndexWorker(Patient, SimpleWorker):
 def main() -> None:
     """Run until SIGTERM or SIGINT. A running job is finished first."""
     try:
-        settings = Settings.from_environ(os.environ)
+        settings = Settings.load()
         configure(settings.log_level)
         services = build_services(settings)
     except BadSetting as error:

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -72,7 +71,7 @@ def import_(
     """
     configure("WARNING")
     try:
-        settings = Settings.from_environ(os.environ)
+        settings = Settings.load()
         options = Options(not no_update, kind, _source_url(source), settings.password_length)
         with _open_input(file) as (stream, digest, total):
             _import(settings, stream, digest, total, options, report_file)

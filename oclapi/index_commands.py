@@ -1,7 +1,6 @@
 """The commands for the search index: `oclapi reindex`, `index-status` and `index-check`."""
 
 import itertools
-import os
 import signal
 import sys
 from collections import Counter
@@ -205,7 +204,7 @@ def _open_index() -> Iterator[tuple[Store, SolrIndex]]:
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        settings = Settings.from_environ(os.environ)
+        settings = Settings.load()
         if not settings.solr_url:
             raise click.ClickException(
                 "SOLR_URL is not set: this server searches in the database and has no search index"

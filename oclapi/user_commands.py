@@ -5,7 +5,6 @@ token. Passwords come from a prompt or from standard input, never from the comma
 user of the machine can see.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -240,7 +239,7 @@ def _site() -> Iterator[Site]:
     """
     configure("ERROR")
     try:
-        settings = Settings.from_environ(os.environ)
+        settings = Settings.load()
         store = Store(Database(settings.mongo_url), settings.secret_key)
         store.database.prepare()
         store.owners.ensure_first(settings.root_user)

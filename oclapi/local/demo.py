@@ -32,7 +32,7 @@ from oclapi.imports.run import run, task_key
 from oclapi.local import icd10cm
 from oclapi.local.icd10cm import RELEASE, SOURCE_URL, Code
 from oclapi.local.progress import progress
-from oclapi.local.run import LocalRun, local_servers, stop_on_signals
+from oclapi.local.run import LocalRun, local_servers, stop_on_signals, with_files
 from oclapi.local.servers import LocalError
 from oclapi.store.database import Database
 from oclapi.store.store import Store
@@ -396,7 +396,7 @@ def main(environ: Mapping[str, str]) -> int:
     stop_on_signals()
     try:
         tell("starting the servers")
-        with local_servers(environ, tell) as server:
+        with local_servers(with_files(environ), tell) as server:
             demo(server)
     except KeyboardInterrupt:
         print("stopped; the next make demo continues", flush=True)

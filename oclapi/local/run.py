@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -30,7 +30,7 @@ import redis
 import rq
 
 import config
-from config.settings import BadSetting, Settings
+from config.settings import BadSetting, Settings, variable
 from oclapi.local.servers import (
     HOST,
     FolderInUse,
@@ -111,8 +111,7 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
     can't run, after stopping those that did.
     """
     settings = Settings.from_environ(environ)
-    port = _number(environ, "PORT", 8000, 65535)
-    _number(environ, "WEB_CONCURRENCY", 2, 999)  # told before the databases start
+    port = settings.port
     home = Path(settings.home).resolve()
     with ExitStack() as stack:
         home.mkdir(0o700, parents=True, exist_ok=True)
@@ -168,6 +167,11 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
         )
         add(lambda at: _start_program("web", WEB, log, given, port, _serves))
         yield LocalRun(f"http://{HOST}:{port}", given["OCL_ROOT_TOKEN"], home, given, parts)
+
+
+def with_files(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with the settings in `.env` and in secret files. Raises BadSetting."""
+    return {**environ, **Settings.load(environ).to_environ()}
 
 
 def watch(run: LocalRun, tell: Tell = print) -> None:
@@ -245,19 +249,6 @@ def _works(server: Server, redis_url: str) -> bool:
         return False
 
 
-def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """A variable that is not the app's but of how it is run. Raises BadSetting."""
-    text = environ.get(name) or str(default)
-    if (
-        not text.isascii()
-        or not text.isdecimal()
-        or len(text) > len(str(most))
-        or not 0 < int(text) <= most
-    ):
-        raise BadSetting(f"{name} must be a number from 1 to {most}")
-    return int(text)
-
-
 @contextmanager
 def _only_run(home: Path) -> Iterator[None]:
     """Hold `home`/lock; it is free again when this process ends, however it ends."""
@@ -298,14 +289,12 @@ def _addresses(home: Path, given: Mapping[str, str]) -> Iterator[None]:
     """While the run lasts `home`/addresses.env tells a shell where its servers are and how they are
     set; what is set there already wins.
 
-    Not what no command needs and others must not have: the superuser's token, and the way out for
-    mail, which may hold a password.
+    Not what no command needs: the web server's port and processes, and what others must not have,
+    which is the superuser's token and the address for mail, with its password.
     """
     file = home / ADDRESSES
-    told = {setting.metadata["env"] for setting in fields(Settings)} - {
-        "OCL_ROOT_TOKEN",
-        "OCL_MAIL",
-    }
+    withheld = {"root_token", "mail", "port", "web_concurrency"}
+    told = {variable(name) for name in Settings.model_fields if name not in withheld}
     lines = (
         f'[ -n "${{{name}:-}}" ] || {name}={shlex.quote(value)}\n'
         for name, value in given.items()
@@ -354,7 +343,7 @@ def main(environ: Mapping[str, str]) -> int:
 
     try:
         tell("starting")
-        with local_servers(environ, tell) as run:
+        with local_servers(with_files(environ), tell) as run:
             tell(f"address  {run.url}/")
             tell(f"token    {run.token}  (superuser {run.settings.root_user})")
             tell(f"state    {run.home}, logs in {run.home / 'log'}")

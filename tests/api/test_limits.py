@@ -23,8 +23,8 @@ def limited(services, redis_url):
     """Create the application with other settings: three requests a minute by default."""
 
     def create(**settings):
-        changed = replace(
-            services.settings, **{"redis_url": redis_url, "rate_limit": 3, **settings}
+        changed = services.settings.model_copy(
+            update={"redis_url": redis_url, "rate_limit": 3, **settings}
         )
         return Api(create_app(replace(services, settings=changed)).test_client())
 
@@ -165,7 +165,9 @@ def test_every_request_passes_quickly_while_redis_hangs(limited):
 def test_no_rate_is_the_default(services, redis_url):
     api = Api(
         create_app(
-            replace(services, settings=replace(services.settings, redis_url=redis_url))
+            replace(
+                services, settings=services.settings.model_copy(update={"redis_url": redis_url})
+            )
         ).test_client()
     )
     assert {get(api).status_code for _ in range(20)} == {200}

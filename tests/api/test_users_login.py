@@ -191,7 +191,7 @@ def test_a_hash_is_no_password_unless_a_setting_allows_it(services, api, people)
 
     lenient = Api(
         create_app(
-            replace(services, settings=replace(services.settings, login_by_hash=1))
+            replace(services, settings=services.settings.model_copy(update={"login_by_hash": 1}))
         ).test_client()
     )
 
@@ -210,7 +210,7 @@ def test_a_hash_is_no_password_unless_a_setting_allows_it(services, api, people)
 def test_a_token_can_have_a_lifetime(services, api, amina):
     strict = Api(
         create_app(
-            replace(services, settings=replace(services.settings, token_life=60))
+            replace(services, settings=services.settings.model_copy(update={"token_life": 60}))
         ).test_client()
     )
     token = token_of(log_in(strict, amina.name))
@@ -399,7 +399,7 @@ def test_failures_are_deleted_by_the_database_itself(services, people):
 def restarted(services):
     """Restart the server with other settings, and at the end with the first settings again."""
     yield lambda **settings: prepare(
-        replace(services, settings=replace(services.settings, **settings))
+        replace(services, settings=services.settings.model_copy(update=settings))
     )
     prepare(services)
 

@@ -30,11 +30,12 @@ def mailbox(tmp_path):
 def open_services(services, mailbox):
     services.store.database.attempts.delete_many({})
     services.store.database.mails.delete_many({})
-    settings = replace(
-        services.settings,
-        signup_hosts="app.example.org, Other.example.org",
-        base_url=BASE,
-        mail=str(mailbox),
+    settings = services.settings.model_copy(
+        update={
+            "signup_hosts": "app.example.org, Other.example.org",
+            "base_url": BASE,
+            "mail": str(mailbox),
+        }
     )
     return replace(services, settings=settings)
 

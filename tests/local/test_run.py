@@ -340,8 +340,8 @@ def test_a_port_in_use_is_one_line_and_nothing_stays_behind(launched, environ):
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ({"PORT": "web"}, "PORT must be a number"),
-        ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY must be a number"),
+        ({"PORT": "web"}, "PORT must be a whole number from 1 to 65535"),
+        ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY must be a whole number from 1 to 999"),
         ({"REDIS_URL": "foo"}, "REDIS_URL must be"),
         ({"OCL_ROOT_TOKEN": "abc"}, "OCL_ROOT_TOKEN must be"),
         ({"OCL_HOME": "/proc/x"}, "/proc/x"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import oclapi
+from config.settings import LARGEST, Settings, variable
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -19,6 +20,23 @@ PAGES = sorted(
 
 def targets():
     return set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+
+
+def test_the_documentation_lists_every_setting_with_its_default_range_and_meaning():
+    text = (ROOT / "docs" / "settings.md").read_text()
+    assert f"at most {LARGEST}." in text
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) ?\| (.*?) ?\| (.*?) ?\| (.*) \|$", text, re.MULTILINE)
+    assert rows == [documented(name) for name in Settings.model_fields]
+
+
+def documented(name):
+    """The row of a setting in docs/settings.md."""
+    setting = Settings.model_fields[name]
+    default = f"`{setting.default}`" if setting.default != "" else ""
+    limits = setting.json_schema_extra or {"unit": "", "low": "", "high": ""}
+    low, high = limits["low"], limits["high"]
+    between = f"{low} or more" if high == LARGEST else f"{low} to {high}" if high else ""
+    return variable(name), default, limits["unit"], between, setting.description
 
 
 def test_make_alone_lists_every_target():
