@@ -1,10 +1,7 @@
-"""gunicorn's settings (it reads the module's names): threads, this machine only, request lines left
-to the app to judge.
-"""
+"""The settings of gunicorn, which reads the names of this module."""
 
 import json
 import os
-import re
 import sys
 import tempfile
 from contextlib import suppress
@@ -13,72 +10,84 @@ from typing import Any
 
 from gunicorn import util
 
-bind = f"127.0.0.1:{os.environ.get('PORT') or 8000}"
-_asked = os.environ.get("WEB_CONCURRENCY") or "2"
-if not re.fullmatch("[1-9][0-9]{0,2}", _asked):
-    sys.exit("oclapi: WEB_CONCURRENCY must be a number from 1 to 999")
-workers = int(_asked)
+from config.settings import BadSetting, Settings
+
+try:
+    _settings = Settings.load()
+except BadSetting as error:
+    sys.exit(f"oclapi: {error}")
+
+bind = f"127.0.0.1:{_settings.port}"
+workers = _settings.web_concurrency
 worker_class = "gthread"
 threads = 8
-# seconds without a sign of life from a worker process; a long download does not count, threads
-# serve it
+# Seconds without a heartbeat of a worker process. A long download does not count: a thread
+# serves it.
 timeout = 300
 graceful_timeout = 10
 keepalive = 5
-limit_request_line = 0  # gunicorn cuts at 1 MiB; below that the app answers 414 with a JSON body
-limit_request_fields = 100  # and of this many bytes each; more is 431
+# gunicorn refuses more than 1 MiB. Below that, the application responds with 414 and a JSON body.
+limit_request_line = 0
+# More headers, or longer ones, are refused with 431.
+limit_request_fields = 100
 limit_request_field_size = 16380
-control_socket_disable = True  # it would be a file in the home folder of whoever starts us
+# The control socket would be a file in the home folder of the user.
+control_socket_disable = True
 errorlog = "-"
-_told = os.environ.get("OCL_MAX_BODY", "")
-# a bad value is told by the app, which then does not start
-_MOST_READ = int(_told) if _told.isdecimal() else 16 * 2**20
 
 
-def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
-    """Answer a request that gunicorn refuses itself, such as one that is no HTTP, as the app
-    answers: with JSON.
-    """
-    body = json.dumps({"detail": message or reason}).encode()
-    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nDate: {util.http_date()}\r\nContent-Type: application/json\r\n"
-    util.write_nonblock(
-        sock,
-        f"{head}Access-Control-Allow-Origin: *\r\nContent-Length: {len(body)}\r\n\r\n".encode(
-            "latin-1"
-        )
-        + body,
-    )
+def _write_error(sock: Any, status_int: int, reason: str, mesg: str) -> None:
+    """Send the JSON error of a request that gunicorn refuses itself, such as invalid HTTP."""
+    body = json.dumps({"detail": mesg or reason}).encode()
+    headers = [
+        f"HTTP/1.1 {status_int} {reason}",
+        "Connection: close",
+        f"Date: {util.http_date()}",
+        "Content-Type: application/json",
+        "Access-Control-Allow-Origin: *",
+        f"Content-Length: {len(body)}",
+    ]
+    util.write_nonblock(sock, "\r\n".join([*headers, "", ""]).encode("latin-1") + body)
 
 
-util.write_error = _write_error  # there is no setting for it
+# gunicorn 27 has no setting or hook for the body of these responses, which is HTML. A worker class
+# of our own could override `handle_error`, but would have to repeat its table of exceptions and
+# statuses. tests/unit/test_gunicorn.py fails when gunicorn does not call this function any more.
+util.write_error = _write_error
 
 
 def pre_request(worker: Any, req: Any) -> None:
-    """Say `Connection: close` where the app may answer without reading the body to its end
-    (`body.discard_rest`).
+    """Close the connection after a request whose body may not be read to its end.
+
+    The response must say so (`Connection: close`), or the client sends its next request on a
+    connection that gunicorn closes (see `body.discard_rest`). gunicorn drops a `Connection` header
+    of the application, so this hook calls `Request.force_close`, which is not documented.
     """
-    sent = dict(req.headers)
-    length = sent.get("CONTENT-LENGTH", "0")
-    if "TRANSFER-ENCODING" in sent or (length.isdecimal() and int(length) > _MOST_READ):
+    headers = dict(req.headers)
+    length = headers.get("CONTENT-LENGTH", "0")
+    too_large = length.isdecimal() and int(length) > _settings.max_body
+    if "TRANSFER-ENCODING" in headers or too_large:
         req.force_close()
 
 
 def _metrics_folder() -> str:
-    """Where the processes of this server keep their counts (see oclapi/metrics.py): below OCL_HOME,
-    else a temporary folder.
+    """Return the folder where the processes keep their counts (see oclapi/metrics.py).
+
+    It is below OCL_HOME, or a temporary folder when OCL_HOME can't be written to.
     """
-    folder = Path(os.environ.get("OCL_HOME") or "var", "metrics", bind.rpartition(":")[2]).resolve()
-    with suppress(OSError):  # a file system that can't be written to
+    folder = Path(_settings.home, "metrics", str(_settings.port)).resolve()
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
     return tempfile.mkdtemp(prefix="oclapi-metrics-")
 
 
-if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # set already when the settings are read again
+# It is set already when gunicorn reloads its settings.
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder()
 
 
 def on_starting(server: Any) -> None:
-    """Counts begin at zero: what processes of an earlier run left is not ours."""
-    for left in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
-        left.unlink(missing_ok=True)
+    """Delete the counts of an earlier run."""
+    for file in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+        file.unlink(missing_ok=True)
