@@ -1,5 +1,6 @@
-"""Log lines: one JSON object each, on standard error, with the id of the request or job that they
-belong to.
+"""Log lines as JSON objects on standard error.
+
+Each line has the id of the request or job that it belongs to.
 """
 
 import logging
@@ -10,8 +11,9 @@ import structlog
 
 
 def configure(level: str) -> None:
-    """Send our lines and those of the libraries through one formatter. `level` is the least severe
-    one that is written.
+    """Format the lines of the server and of the libraries in the same way.
+
+    `level` is the lowest level that is written.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -34,11 +36,15 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("pymongo").setLevel(logging.WARNING)  # at DEBUG it writes whole documents
-    logging.getLogger("flask_cors").setLevel(logging.WARNING)  # at DEBUG it writes secret paths
+    # At DEBUG pymongo writes whole documents, and flask_cors paths that contain secrets.
+    for name in ("pymongo", "flask_cors"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def belongs_to(**ids: str) -> None:
-    """From here on the lines of this thread carry these ids (`request`, `job`) and no earlier ones."""
+    """Add these ids (`request`, `job`) to the following lines of this thread.
+
+    Ids of earlier calls are dropped.
+    """
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**ids)
