@@ -1,5 +1,6 @@
-"""What only a real web server can show: requests that are no HTTP, and answers that come before a
-large body was read.
+"""Behaviour that only a real web server has.
+
+Requests that are not valid HTTP, and responses that are sent before a large body has been read.
 """
 
 import json
@@ -22,10 +23,10 @@ pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).parents[2]
 MOST = 2**20
-"""Bytes that a body may have."""
+"""Largest size of a request body, in bytes."""
 
 
-def answers(server):
+def is_ready(server):
     try:
         urlopen(f"{server.url}/orgs/").close()
     except URLError:
@@ -53,7 +54,7 @@ def web(new_mongo_url, tmp_path_factory):
         process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log)
     server = Server("web", f"http://127.0.0.1:{port}", port, folder, process)
     try:
-        wait_until(server, answers, 60)
+        wait_until(server, is_ready, 60)
         yield server
     finally:
         server.stop()
@@ -61,9 +62,9 @@ def web(new_mongo_url, tmp_path_factory):
 
 @pytest.fixture
 def connection(web):
-    made = HTTPConnection("127.0.0.1", web.port, timeout=30)
-    yield made
-    made.close()
+    connection = HTTPConnection("127.0.0.1", web.port, timeout=30)
+    yield connection
+    connection.close()
 
 
 @pytest.mark.parametrize(
@@ -77,36 +78,36 @@ def connection(web):
         (b"GET /<script> HTTP/1.1 \"'\r\n\r\n", 400),
     ],
     ids=[
-        "no HTTP",
-        "a version that is none",
+        "not HTTP",
+        "an unknown version",
         "a name with a space",
         "a header too long",
         "too many headers",
         "quotation marks",
     ],
 )
-def test_what_the_web_server_refuses_itself_has_a_json_body_too(web, sent, status):
+def test_a_request_that_the_web_server_refuses_itself_has_a_json_response(web, sent, status):
     with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
         caller.sendall(sent)
-        answer = HTTPResponse(caller)
-        answer.begin()
-        body = json.loads(answer.read())
+        response = HTTPResponse(caller)
+        response.begin()
+        body = json.loads(response.read())
 
-    assert answer.status == status
-    assert (answer.headers["Content-Type"], answer.headers["Connection"]) == (
+    assert response.status == status
+    assert (response.headers["Content-Type"], response.headers["Connection"]) == (
         "application/json",
         "close",
     )
-    assert len(answer.headers.get_all("Date")) == 1
+    assert len(response.headers.get_all("Date")) == 1
     assert body["detail"]
 
 
 EARLY = {
     "no credentials": ("POST", "/orgs/", {}, 401),
     "a bad token": ("POST", "/orgs/", {"Authorization": "Token x"}, 401),
-    "no such address": ("POST", "/nowhere/", {}, 404),
-    "a method that is not offered": ("DELETE", "/orgs/", {}, 405),
-    "a type that is not accepted": (
+    "an unknown URL": ("POST", "/nowhere/", {}, 404),
+    "a method that is not allowed": ("DELETE", "/orgs/", {}, 405),
+    "an unsupported media type": (
         "POST",
         "/orgs/",
         {"Authorization": f"Token {TOKEN}", "Content-Type": "text/csv"},
@@ -116,21 +117,21 @@ EARLY = {
 
 
 @pytest.mark.parametrize("why", EARLY)
-def test_an_answer_that_needs_no_body_reaches_who_sends_a_large_one(connection, why):
+def test_a_client_that_sends_a_large_body_receives_an_early_response(connection, why):
     method, path, headers, status = EARLY[why]
     for _ in range(2):  # on the same connection
         connection.request(method, path, b"x" * (MOST - 1), headers)
         local = connection.sock.getsockname()
-        answer = connection.getresponse()
-        assert (answer.status, bool(json.loads(answer.read()))) == (status, True)
-        assert not answer.will_close
+        response = connection.getresponse()
+        assert (response.status, bool(json.loads(response.read()))) == (status, True)
+        assert not response.will_close
         assert connection.sock.getsockname() == local
 
 
 @pytest.mark.parametrize(
     "body", [b"x" * (MOST + 50_000), [b"x" * 1000] * 1000], ids=["large", "chunked"]
 )
-def test_a_body_over_the_limit_or_of_unknown_length_is_answered_and_the_connection_closed_as_told(
+def test_the_response_to_a_body_over_the_limit_or_of_unknown_length_closes_the_connection(
     connection, body
 ):
     connection.request(
@@ -139,14 +140,14 @@ def test_a_body_over_the_limit_or_of_unknown_length_is_answered_and_the_connecti
         body,
         {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"},
     )
-    answer = connection.getresponse()
-    assert answer.status == (413 if isinstance(body, bytes) else 400)
-    assert answer.will_close
-    assert json.loads(answer.read())["detail"]
+    response = connection.getresponse()
+    assert response.status == (413 if isinstance(body, bytes) else 400)
+    assert response.will_close
+    assert json.loads(response.read())["detail"]
 
 
-def begun(web, length=100, sent=b"{", token=TOKEN):
-    """A connection over which the beginning of a body has come."""
+def half_sent(web, length=100, sent=b"{", token=TOKEN):
+    """Return a connection that has sent only the beginning of a body."""
     caller = socket.create_connection(("127.0.0.1", web.port), timeout=30)
     head = (
         f"POST /orgs/ HTTP/1.1\r\nHost: x\r\nAuthorization: Token {token}\r\n"
@@ -156,29 +157,27 @@ def begun(web, length=100, sent=b"{", token=TOKEN):
     return caller
 
 
-def answer_to(caller):
+def response_to(caller):
     with caller:
-        answer = HTTPResponse(caller)
-        answer.begin()
-        return answer.status, json.loads(answer.read())
+        response = HTTPResponse(caller)
+        response.begin()
+        return response.status, json.loads(response.read())
 
 
 @pytest.mark.parametrize(("token", "status"), [(TOKEN, 400), ("x", 401)])
-def test_clients_that_never_finish_their_bodies_do_not_keep_others_out(
-    web, connection, token, status
-):
-    with ExitStack() as open_ones:
-        # as many as the server has threads
-        held = [open_ones.enter_context(begun(web, token=token)) for _ in range(8)]
+def test_clients_that_never_finish_their_bodies_do_not_block_others(web, connection, token, status):
+    with ExitStack() as connections:
+        # One for each thread of the server.
+        waiting = [connections.enter_context(half_sent(web, token=token)) for _ in range(8)]
         connection.request("GET", "/orgs/")
         assert connection.getresponse().status == 200
-        assert [answer_to(caller)[0] for caller in held] == [status] * 8
+        assert [response_to(caller)[0] for caller in waiting] == [status] * 8
 
 
-def test_a_body_that_is_cut_off_is_not_taken_for_a_whole_one(web, connection):
-    caller = begun(web, length=500, sent=b'{"id": "Cut", "name": "Cut"}')
+def test_a_truncated_body_is_refused(web, connection):
+    caller = half_sent(web, length=500, sent=b'{"id": "Cut", "name": "Cut"}')
     caller.shutdown(socket.SHUT_WR)
-    status, body = answer_to(caller)
+    status, body = response_to(caller)
     assert (status, list(body["errors"])) == (400, ["__all__"])
     connection.request("GET", "/orgs/Cut/")
     assert connection.getresponse().status == 404
@@ -187,5 +186,5 @@ def test_a_body_that_is_cut_off_is_not_taken_for_a_whole_one(web, connection):
 def test_the_first_superusers_token_may_be_written_in_capitals(connection):
     for token in (TOKEN, TOKEN.upper()):
         connection.request("GET", "/user/", headers={"Authorization": f"Token {token}"})
-        answer = connection.getresponse()
-        assert (answer.status, json.loads(answer.read())["username"]) == (200, "root")
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())["username"]) == (200, "root")
