@@ -397,6 +397,20 @@ def test_the_command_line_is_told_every_setting_as_it_is_and_keeps_its_own(tmp_p
     }
 
 
+def test_a_run_passes_the_settings_of_the_env_file_on_and_the_environment_wins(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("PORT=8100\nMONGO_URL=mongodb://h/db\nOCL_HSTS=1\n")
+    (tmp_path / "secrets").mkdir()
+    environ = {"PATH": "/bin", "PORT": "8200", "OCL_HSTS": "", "OCL_SECRETS_DIR": "secrets"}
+    assert run.with_files(environ) == {
+        **environ,
+        "MONGO_URL": "mongodb://h/db",
+        "OCL_HSTS": "1",
+    }
+
+
 def test_secrets_are_made_once_and_only_for_us(tmp_path):
     made = run._secrets(tmp_path, {})
     Settings.from_environ(made)
