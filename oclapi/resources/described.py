@@ -1,11 +1,10 @@
-"""What the API's document says of each resource beyond what its class and its addresses show
-(oclapi/resources/openapi.py).
+"""What the OpenAPI document (openapi.py) says about each resource, in addition to its routes.
 
-A new resource needs one entry of ENDPOINT_DOCS, under the name of its module and class. What an entry leaves
-out has a good default: the summary of a read is the first sentence of the class's docstring, that
-of a write comes from `noun` (or the method's docstring), the failures follow from the method and
-the address. tests/api/test_openapi.py names what is missing, and what the code reads and no entry
-tells.
+A new resource needs one entry in ENDPOINT_DOCS, named after its module and class. Fields that an
+entry leaves out have defaults. The summary of a read is the first sentence of the class's
+docstring. The summary of a write comes from the method's docstring or from `noun`. The error
+statuses follow from the method and the path. tests/api/test_openapi.py names missing entries, and
+query parameters that the code reads but no entry lists.
 """
 
 from collections.abc import Mapping
@@ -18,65 +17,90 @@ from oclapi.resources import examples, shapes
 from search.base import FILTERS
 
 TAGS = {
-    "Users": "Who asks: profiles, and the organisations that users belong to.",
-    "Organisations": "Who owns sources and collections together, and who belongs to them.",
-    "Sources": "Repositories of concepts and mappings. Every change is a revision; every page is read at one.",
-    "Versions": "Named revisions of a repository: making one takes milliseconds, and nothing changes it afterwards.",
-    "Exports": "A version as one archive, to be downloaded once; differences (`updatedSince`) take over from there.",
-    "Concepts": "The entries of a source, with their names and descriptions in all languages.",
-    "Mappings": "How a concept relates to another one, of the same source or elsewhere.",
-    "Extras": "Free data of repositories, versions and concepts, key by key.",
+    "Users": "User profiles, log-in, and the organisations that users belong to.",
+    "Organisations": "Groups of users that own sources and collections together.",
+    "Sources": (
+        "Repositories of concepts and mappings. Every change creates a revision, and every page "
+        "is read at one revision."
+    ),
+    "Versions": (
+        "Named revisions of a repository. Creating a version takes milliseconds, and its content "
+        "never changes afterwards."
+    ),
+    "Exports": (
+        "A version as one archive. Download it once, then use `updatedSince` to fetch only what "
+        "has changed."
+    ),
+    "Concepts": "The concepts of a source, with their names and descriptions in all languages.",
+    "Mappings": "How a concept relates to another concept, in the same source or elsewhere.",
+    "Extras": "Custom data of repositories, versions and concepts, by key.",
     "Server": "The server itself.",
 }
-"""The chapters of the document, in this order."""
+"""The tags of the document, in this order."""
 
 Schema = Mapping[str, Any]
 FLAG: Schema = {"type": "boolean"}
 TEXT: Schema = {"type": "string"}
-MOMENT: Schema = {"type": "string", "examples": ["2026-02-01T12:00:00.250Z", "2026-02-01"]}
+TIMESTAMP: Schema = {"type": "string", "examples": ["2026-02-01T12:00:00.250Z", "2026-02-01"]}
 
 QUERY: dict[str, tuple[Schema, str]] = {
     "limit": (
         {"type": "integer", "minimum": 0, "default": 10},
-        "Rows of a page; 0 is everything. Beyond the server's ceiling (500): 400.",
+        "Items per page. 0 returns everything. A value above the server's maximum (500) is a 400.",
     ),
     "page": (
         {"type": "integer", "minimum": 1, "default": 1},
-        "Which page. Past the end: an empty list.",
+        "Page number. A page past the end is an empty list.",
     ),
-    "offset": ({"type": "integer", "minimum": 0}, "Rows before the page; wins over `page`."),
+    "offset": (
+        {"type": "integer", "minimum": 0},
+        "Number of items to skip. Takes precedence over `page`.",
+    ),
     "cursor": (
         TEXT,
-        "From the `next` link: pins the revision, so that writes between two pages neither skip nor repeat a row.",
+        "The cursor from the `next` link. It pins the revision, so that no item is skipped or "
+        "repeated when the content changes between two pages.",
     ),
     "q": (
         TEXT,
-        'Words that must all match; `"a phrase"`; a trailing `*` is a prefix. Case and accents are ignored.',
+        'Search words, all of which must match. `"..."` searches for a phrase, a trailing `*` for '
+        "a prefix. Case and accents are ignored.",
     ),
-    "verbose": (FLAG, "Details instead of summaries."),
-    "sortAsc": (TEXT, "The field to sort by."),
-    "sortDesc": (TEXT, "The field to sort by, from the end. Wins over `sortAsc`."),
+    "verbose": (FLAG, "Return details instead of summaries."),
+    "sortAsc": (TEXT, "Sort by this field, ascending."),
+    "sortDesc": (TEXT, "Sort by this field, descending. Takes precedence over `sortAsc`."),
     "updatedSince": (
-        MOMENT,
-        "Only what changed at that moment or later: ISO 8601, or milliseconds since 1970.",
+        TIMESTAMP,
+        "Only what changed at this time or later. ISO 8601, or milliseconds since 1970.",
     ),
-    "includeRetired": (FLAG, "Retired ones too."),
-    "retired": (FLAG, "Only retired ones, or only others."),
+    "includeRetired": (FLAG, "Include retired items."),
+    "retired": (FLAG, "true: only retired items. false: only items that are not retired."),
     "released": (
         FLAG,
-        "Only released ones, or only others; of content: as it stands in the newest release, or changed since.",
+        "Of versions: only released ones, or only unreleased ones. Of concepts and mappings: as "
+        "they are in the latest release, or only those that changed since then.",
     ),
-    "processing": (FLAG, "Only those whose export is being made, or only others."),
-    "includeConcepts": (FLAG, "Add the concepts."),
-    "includeMappings": (FLAG, "Add the mappings. Of concepts: those that start from them."),
-    "includeInverseMappings": (FLAG, "Add the mappings in both directions."),
+    "processing": (
+        FLAG,
+        "true: only versions whose export is queued or running. false: only the others.",
+    ),
+    "includeConcepts": (FLAG, "Include the concepts."),
+    "includeMappings": (
+        FLAG,
+        "Include the mappings. For concepts: the mappings that start from them.",
+    ),
+    "includeInverseMappings": (
+        FLAG,
+        "Include the mappings that start from or point to the concept.",
+    ),
     "includeRemoved": (
         FLAG,
-        "With `updatedSince`, on the first page: add the URLs of what is no longer there.",
+        "With `updatedSince`, on the first page: include the URLs of entries that were removed "
+        "since then.",
     ),
-    "locale": (TEXT, "Only these locales: alternatives with commas between them."),
-    "name_type": (TEXT, "Only these types: alternatives with commas between them."),
-    "description_type": (TEXT, "Only these types: alternatives with commas between them."),
+    "locale": (TEXT, "Only these locales, separated by commas."),
+    "name_type": (TEXT, "Only these types, separated by commas."),
+    "description_type": (TEXT, "Only these types, separated by commas."),
     **dict.fromkeys(
         (
             "conceptClass",
@@ -96,16 +120,16 @@ QUERY: dict[str, tuple[Schema, str]] = {
         ),
         (
             TEXT,
-            "Only these: alternatives with commas between them, each a whole value, in any case.",
+            "Only these values, separated by commas. Whole values match, in upper or lower case.",
         ),
     ),
     **dict.fromkeys(
         ("ownerType", "conceptOwnerType", "fromConceptOwnerType", "toConceptOwnerType"),
-        (TEXT, "`Organization` or `User`: only these."),
+        (TEXT, "Only this type of owner: `Organization` or `User`."),
     ),
     **dict.fromkeys(
         ("concept", "fromConcept", "toConcept"),
-        (TEXT, "Only mappings of these concepts, by URL, code or name."),
+        (TEXT, "Only mappings of these concepts, given by URL, code or name."),
     ),
     **dict.fromkeys(
         (
@@ -118,26 +142,28 @@ QUERY: dict[str, tuple[Schema, str]] = {
         ),
         (
             TEXT,
-            "Only mappings whose concepts (both, or the one named) are of these: ids with commas between them.",
+            "Only mappings of concepts of these sources or owners: ids, separated by commas. "
+            "Either concept of a mapping may match, or only the one that the name gives.",
         ),
     ),
     "extras": (
         {"type": "object", "propertyNames": {"pattern": "^extras__"}, "additionalProperties": TEXT},
-        "Not a parameter of this name, but any number of these: `extras__a__b=value` for what `extras` hold at `a`, `b`; "
-        "alternatives with commas between them; `extras__a__b!=value` for none of them.",
+        "Not a parameter of this name, but any number of filters on extras. `extras__a__b=value` "
+        "matches the value of key `b` inside key `a`; separate alternatives with commas. "
+        "`extras__a__b!=value` matches all other items.",
     ),
     "format": (
         {"enum": ["zip", "tgz"]},
-        "The container; wins over `Accept`. Both hold one entry, `export.json`.",
+        "Archive format. Takes precedence over `Accept`. Both contain one file, `export.json`.",
     ),
 }
-"""Schema and meaning of every query parameter that is not a mere filter."""
+"""Schema and description of every query parameter."""
 
-PAGE = ("limit", "page", "offset")
-LISTING = (*PAGE, "verbose", "sortAsc", "sortDesc", "updatedSince")
-WORDS = ("q", *LISTING)
-OF_REPOSITORIES = (
-    *WORDS,
+PAGE_PARAMS = ("limit", "page", "offset")
+LIST_PARAMS = (*PAGE_PARAMS, "verbose", "sortAsc", "sortDesc", "updatedSince")
+SEARCH_PARAMS = ("q", *LIST_PARAMS)
+REPOSITORY_PARAMS = (
+    *SEARCH_PARAMS,
     "sourceType",
     "locale",
     "owner",
@@ -147,29 +173,29 @@ OF_REPOSITORIES = (
     "org",
     "extras",
 )
-OF_USERS = (*WORDS, "company", "location")
-OF_ORGS = (*OF_USERS, "extras")
-CONTENT = (
+USER_PARAMS = (*SEARCH_PARAMS, "company", "location")
+ORG_PARAMS = (*USER_PARAMS, "extras")
+CONTENT_PARAMS = (
     "includeConcepts",
     "includeMappings",
     "includeRetired",
     "updatedSince",
     "includeRemoved",
-    *PAGE,
+    *PAGE_PARAMS,
     "cursor",
 )
-ENTRIES: Mapping[Kind, tuple[str, ...]] = {
-    kind: (*WORDS, "includeRetired", "retired", "released", *filters, "extras")
+ENTRY_PARAMS: Mapping[Kind, tuple[str, ...]] = {
+    kind: (*SEARCH_PARAMS, "includeRetired", "retired", "released", *filters, "extras")
     for kind, filters in FILTERS.items()
 }
-CONCEPTS = (*ENTRIES["concept"], "dataType")
-MAPPINGS = ENTRIES["mapping"]
-OF_CONCEPTS = ("includeMappings", "includeInverseMappings")
+CONCEPT_PARAMS = (*ENTRY_PARAMS["concept"], "dataType")
+MAPPING_PARAMS = ENTRY_PARAMS["mapping"]
+MAPPING_FLAGS = ("includeMappings", "includeInverseMappings")
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """A list of summaries, or of details with `verbose`; with its counts in headers."""
+class ListResponse:
+    """A list of summaries, or of details with `verbose`. Its counts are in headers."""
 
     summary: Any
     detail: Any = None
@@ -177,40 +203,49 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDoc:
-    """One resource. Shapes are TypedDicts, Listings, or schemas as they are."""
+    """The documentation of one resource.
+
+    A response is a TypedDict, a ListResponse or a JSON schema; a request body is a type of
+    oclapi/bodies.py or a JSON schema.
+    """
 
     tag: str
     noun: str = "item"
-    # what GET answers; and PUT, PATCH and POST, but for a POST that makes something
-    gives: Any = None
-    makes: Any = None  # what POST adds and answers with 201
-    query: tuple[str, ...] = ()  # of GET
-    # bodies by method; "put" stands for PATCH and POST too
-    takes: Mapping[str, Any] = field(default_factory=dict)
-    forms: bool = False  # bodies may be forms
-    example: Mapping[str, Any] | None = None  # of a body; not that of a DELETE
-    # by method, in place of the usual good answers; None: no body
-    answers: Mapping[str, Mapping[int, Any]] = field(default_factory=dict)
-    # failures by method, beyond the usual ones
-    also: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    headers: tuple[str, ...] = ()  # of good answers to GET
-    # summaries by method, where the usual ones don't fit
-    does: Mapping[str, str] = field(default_factory=dict)
+    # The body of a 200: of GET, and of PUT, PATCH and POST unless POST creates something.
+    returns: Any = None
+    # The body of a 201, where POST creates something.
+    creates: Any = None
+    # The query parameters of GET.
+    query: tuple[str, ...] = ()
+    # Request bodies by method. "put" also covers PATCH and POST on the same resource.
+    accepts: Mapping[str, Any] = field(default_factory=dict)
+    # Whether bodies may be sent as HTML forms.
+    accepts_forms: bool = False
+    # An example of the request body, except for DELETE.
+    example: Mapping[str, Any] | None = None
+    # Successful responses by method, instead of the usual ones. None: no body.
+    responses: Mapping[str, Mapping[int, Any]] = field(default_factory=dict)
+    # Error statuses by method, in addition to the usual ones.
+    errors: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    # Headers of successful responses to GET.
+    headers: tuple[str, ...] = ()
+    # Summaries by method, instead of the usual ones.
+    summaries: Mapping[str, str] = field(default_factory=dict)
 
 
-UPDATED = ("lastUpdated",)
-ENGINE = ("search-engine", "search-behind")
-EXTRA = {
+UPDATED_HEADER = ("lastUpdated",)
+SEARCH_HEADERS = ("search-engine", "search-behind")
+ONE_EXTRA = {
     "type": "object",
-    "description": "One key and its value.",
+    "description": "A key and its value.",
     "examples": [examples.EXTRA],
     "minProperties": 1,
     "maxProperties": 1,
 }
-EXTRAS = {"type": "object", "examples": [examples.EXTRA]}
+ALL_EXTRAS = {"type": "object", "examples": [examples.EXTRA]}
 ARCHIVE: dict[str, Any] = {"application/zip": {}, "application/gzip": {}}
-"""An answer that is no JSON: by media type."""
-EXPORT = (
+"""A response that is not JSON, by media type."""
+EXPORT_HEADERS = (
     "exportStatus",
     "exportURL",
     "lastUpdated",
@@ -221,305 +256,322 @@ EXPORT = (
     "Last-Modified",
     "Cache-Control",
 )
-ON_ITS_WAY = {202: shapes.ExportState, 208: shapes.ExportState}
-BINARY = {200: ARCHIVE, 206: ARCHIVE, 304: None}
+EXPORT_STARTED = {202: shapes.ExportState, 208: shapes.ExportState}
+ARCHIVE_RESPONSES = {200: ARCHIVE, 206: ARCHIVE, 304: None}
 
 NAME: dict[str, Any] = {
     "tag": "Concepts",
     "noun": "name",
-    "gives": shapes.ConceptName,
+    "returns": shapes.ConceptName,
     "example": examples.NEW_NAME,
-    "does": {"get": "One name of a concept"},
+    "summaries": {"get": "A name of a concept"},
 }
 DESCRIPTION: dict[str, Any] = {
     "tag": "Concepts",
     "noun": "description",
-    "gives": shapes.ConceptDescription,
+    "returns": shapes.ConceptDescription,
     "example": examples.NEW_DESCRIPTION,
-    "does": {"get": "One description of a concept"},
+    "summaries": {"get": "A description of a concept"},
 }
 NAMES: dict[str, Any] = {
     **NAME,
-    "gives": {"type": "array", "items": shapes.ConceptName},
+    "returns": {"type": "array", "items": shapes.ConceptName},
     "query": ("q", "locale", "name_type"),
-    "does": {"get": "The names of a concept"},
+    "summaries": {"get": "The names of a concept"},
 }
 DESCRIPTIONS: dict[str, Any] = {
     **DESCRIPTION,
-    "gives": {"type": "array", "items": shapes.ConceptDescription},
+    "returns": {"type": "array", "items": shapes.ConceptDescription},
     "query": ("q", "locale", "description_type"),
-    "does": {"get": "The descriptions of a concept"},
+    "summaries": {"get": "The descriptions of a concept"},
 }
 ENDPOINT_DOCS: dict[str, EndpointDoc] = {
     "orgs.OrgList": EndpointDoc(
         tag="Organisations",
         noun="organisation",
-        gives=Listing(shapes.OrgSummary, shapes.Org),
-        makes=shapes.Org,
-        query=OF_ORGS,
-        takes={"post": bodies.Org},
+        returns=ListResponse(shapes.OrgSummary, shapes.Org),
+        creates=shapes.Org,
+        query=ORG_PARAMS,
+        accepts={"post": bodies.Org},
         example=examples.NEW_ORG,
     ),
     "orgs.Org": EndpointDoc(
         tag="Organisations",
         noun="organisation",
-        gives=shapes.Org,
-        takes={"put": bodies.OrgChange},
+        returns=shapes.Org,
+        accepts={"put": bodies.OrgChange},
         example=examples.CHANGED_ORG,
     ),
     "orgs.MemberList": EndpointDoc(
-        tag="Organisations", gives=Listing(shapes.UserSummary, shapes.User), query=OF_USERS
+        tag="Organisations",
+        returns=ListResponse(shapes.UserSummary, shapes.User),
+        query=USER_PARAMS,
     ),
     "orgs.Member": EndpointDoc(
         tag="Organisations",
         noun="member",
-        answers={"get": {204: None}, "put": {204: None}},
-        also={"delete": (400,)},
-        does={
-            "get": "Whether the user is a member",
-            "put": "Make the user a member",
-            "delete": "End the membership",
+        responses={"get": {204: None}, "put": {204: None}},
+        errors={"delete": (400,)},
+        summaries={
+            "get": "Check whether the user is a member",
+            "put": "Add the user as a member",
+            "delete": "Remove the member",
         },
     ),
     "users.UserList": EndpointDoc(
         tag="Users",
         noun="user",
-        gives=Listing(shapes.UserSummary, shapes.User),
-        makes=shapes.User,
-        query=OF_USERS,
-        takes={"post": bodies.User},
-        forms=True,
+        returns=ListResponse(shapes.UserSummary, shapes.User),
+        creates=shapes.User,
+        query=USER_PARAMS,
+        accepts={"post": bodies.User},
+        accepts_forms=True,
         example=examples.NEW_USER,
     ),
     "login.LogIn": EndpointDoc(
         tag="Users",
-        takes={"post": bodies.LogIn},
-        forms=True,
-        answers={"post": {200: shapes.Token}},
-        also={"post": (429,)},
-        does={"post": "Get a token for a name and a password"},
+        accepts={"post": bodies.LogIn},
+        accepts_forms=True,
+        responses={"post": {200: shapes.Token}},
+        errors={"post": (429,)},
+        summaries={"post": "Get a token for a username and password"},
     ),
     "login.SignUp": EndpointDoc(
         tag="Users",
         noun="user",
-        makes=shapes.User,
-        takes={"post": bodies.SignUp},
-        forms=True,
-        also={"post": (404, 429)},
-        does={"post": "Sign up; a mail with a link verifies the address"},
+        creates=shapes.User,
+        accepts={"post": bodies.SignUp},
+        accepts_forms=True,
+        errors={"post": (404, 429)},
+        summaries={"post": "Sign up. The server sends an e-mail with a verification link"},
     ),
     "login.EmailVerification": EndpointDoc(
-        tag="Users", answers={"get": {302: None}}, does={"get": "Verify the address of a new user"}
+        tag="Users",
+        responses={"get": {302: None}},
+        summaries={"get": "Verify the e-mail address of a new user"},
     ),
     "users.User": EndpointDoc(
         tag="Users",
         noun="user",
-        gives=shapes.User,
-        takes={"put": bodies.UserChange},
-        forms=True,
-        also={"delete": (400,)},
-        does={"delete": "Deactivate the user: hidden with all it owns, until it is reactivated"},
+        returns=shapes.User,
+        accepts={"put": bodies.UserChange},
+        accepts_forms=True,
+        errors={"delete": (400,)},
+        summaries={"delete": "Deactivate the user and hide everything that they own"},
     ),
     "users.Reactivation": EndpointDoc(
         tag="Users",
-        answers={"put": {204: None}},
-        does={"put": "Show a deactivated user again with all it owns"},
+        responses={"put": {204: None}},
+        summaries={"put": "Reactivate a user and show everything that they own"},
     ),
     "users.Self": EndpointDoc(
-        tag="Users", noun="profile", gives=shapes.User, takes={"put": bodies.UserChange}, forms=True
+        tag="Users",
+        noun="profile",
+        returns=shapes.User,
+        accepts={"put": bodies.UserChange},
+        accepts_forms=True,
     ),
     "orgs.OrgsOfUser": EndpointDoc(
-        tag="Users", gives=Listing(shapes.OrgSummary, shapes.Org), query=OF_ORGS
+        tag="Users", returns=ListResponse(shapes.OrgSummary, shapes.Org), query=ORG_PARAMS
     ),
     "users.SourcesOfUserOrgs": EndpointDoc(
-        tag="Users", gives=Listing(shapes.RepositorySummary, shapes.Source), query=OF_REPOSITORIES
+        tag="Users",
+        returns=ListResponse(shapes.RepositorySummary, shapes.Source),
+        query=REPOSITORY_PARAMS,
     ),
     "users.CollectionsOfUserOrgs": EndpointDoc(
-        tag="Users", gives=Listing(shapes.RepositorySummary), query=OF_REPOSITORIES
+        tag="Users", returns=ListResponse(shapes.RepositorySummary), query=REPOSITORY_PARAMS
     ),
     "repositories.AllSources": EndpointDoc(
-        tag="Sources", gives=Listing(shapes.RepositorySummary, shapes.Source), query=OF_REPOSITORIES
+        tag="Sources",
+        returns=ListResponse(shapes.RepositorySummary, shapes.Source),
+        query=REPOSITORY_PARAMS,
     ),
     "repositories.SourceList": EndpointDoc(
         tag="Sources",
         noun="source",
-        gives=Listing(shapes.RepositorySummary, shapes.Source),
-        makes=shapes.Source,
-        query=OF_REPOSITORIES,
-        takes={"post": bodies.Source},
+        returns=ListResponse(shapes.RepositorySummary, shapes.Source),
+        creates=shapes.Source,
+        query=REPOSITORY_PARAMS,
+        accepts={"post": bodies.Source},
         example=examples.NEW_SOURCE,
     ),
     "repositories.Repository": EndpointDoc(
         tag="Sources",
         noun="repository",
-        gives=shapes.SourceContent,
-        query=CONTENT,
-        takes={"put": bodies.SourceChange},
-        also={"delete": (400,)},
-        headers=UPDATED,
+        returns=shapes.SourceContent,
+        query=CONTENT_PARAMS,
+        accepts={"put": bodies.SourceChange},
+        errors={"delete": (400,)},
+        headers=UPDATED_HEADER,
         example=examples.CHANGED_SOURCE,
     ),
     "versions.VersionList": EndpointDoc(
         tag="Versions",
         noun="version",
-        gives=Listing(shapes.VersionSummary, shapes.SourceVersion),
-        makes=shapes.SourceVersion,
-        query=(*PAGE, "verbose", "updatedSince", "released", "retired", "processing"),
-        takes={"post": bodies.Version},
+        returns=ListResponse(shapes.VersionSummary, shapes.SourceVersion),
+        creates=shapes.SourceVersion,
+        query=(*PAGE_PARAMS, "verbose", "updatedSince", "released", "retired", "processing"),
+        accepts={"post": bodies.Version},
         example=examples.NEW_VERSION,
-        also={"post": (409,)},
+        errors={"post": (409,)},
     ),
     "versions.Version": EndpointDoc(
         tag="Versions",
         noun="version",
-        gives=shapes.SourceVersionContent,
-        query=CONTENT,
-        takes={"put": bodies.VersionChange},
+        returns=shapes.SourceVersionContent,
+        query=CONTENT_PARAMS,
+        accepts={"put": bodies.VersionChange},
         example=examples.CHANGED_VERSION,
-        headers=UPDATED,
-        also={"put": (405,), "patch": (405,), "post": (405,), "delete": (405,)},
+        headers=UPDATED_HEADER,
+        errors={"put": (405,), "patch": (405,), "post": (405,), "delete": (405,)},
     ),
     "versions.VersionChildren": EndpointDoc(
         tag="Versions",
-        gives=Listing(shapes.VersionSummary, shapes.SourceVersion),
-        query=(*PAGE, "verbose", "updatedSince"),
+        returns=ListResponse(shapes.VersionSummary, shapes.SourceVersion),
+        query=(*PAGE_PARAMS, "verbose", "updatedSince"),
     ),
     "versions.VersionProcessing": EndpointDoc(
         tag="Versions",
-        gives={"type": "boolean"},
-        answers={"post": {200: {"type": "boolean"}}},
-        does={"post": "Clear a flag that is stuck"},
+        returns={"type": "boolean"},
+        responses={"post": {200: {"type": "boolean"}}},
+        summaries={"post": "Clear a processing flag that is stuck"},
     ),
     "exports.VersionExport": EndpointDoc(
         tag="Exports",
         noun="export",
         query=("format",),
-        headers=EXPORT,
-        answers={
-            "get": {**BINARY, 208: shapes.ExportState},
+        headers=EXPORT_HEADERS,
+        responses={
+            "get": {**ARCHIVE_RESPONSES, 208: shapes.ExportState},
             "head": {200: None, 304: None, 208: None, 204: None},
-            "post": ON_ITS_WAY,
+            "post": EXPORT_STARTED,
             "delete": {204: None},
         },
-        also={"get": (405, 416), "head": (405,), "post": (405,), "delete": (405,)},
-        does={
-            "head": "Whether there is an export; starts none",
-            "post": "Make the export, anew where there is one",
+        errors={"get": (405, 416), "head": (405,), "post": (405,), "delete": (405,)},
+        summaries={
+            "head": "Check whether there is an export, without starting one",
+            "post": "Build the export, again if there is one",
         },
     ),
     "exports.ExportFile": EndpointDoc(
-        tag="Exports", headers=EXPORT, answers={"get": BINARY}, also={"get": (416,)}
+        tag="Exports",
+        headers=EXPORT_HEADERS,
+        responses={"get": ARCHIVE_RESPONSES},
+        errors={"get": (416,)},
     ),
     "concepts.AllConcepts": EndpointDoc(
         tag="Concepts",
-        gives=Listing(shapes.ConceptSummary, shapes.Concept),
-        query=(*CONCEPTS, *OF_CONCEPTS),
-        headers=ENGINE,
+        returns=ListResponse(shapes.ConceptSummary, shapes.Concept),
+        query=(*CONCEPT_PARAMS, *MAPPING_FLAGS),
+        headers=SEARCH_HEADERS,
     ),
     "concepts.ConceptList": EndpointDoc(
         tag="Concepts",
         noun="concept",
-        gives=Listing(shapes.ConceptSummary, shapes.Concept),
-        makes=shapes.Concept,
-        query=(*CONCEPTS, "cursor", *OF_CONCEPTS),
-        takes={"post": bodies.Concept},
+        returns=ListResponse(shapes.ConceptSummary, shapes.Concept),
+        creates=shapes.Concept,
+        query=(*CONCEPT_PARAMS, "cursor", *MAPPING_FLAGS),
+        accepts={"post": bodies.Concept},
         example=examples.NEW_CONCEPT,
-        headers=(*UPDATED, *ENGINE),
+        headers=(*UPDATED_HEADER, *SEARCH_HEADERS),
     ),
     "concepts.Concept": EndpointDoc(
         tag="Concepts",
         noun="concept",
-        gives=shapes.Concept,
-        query=(*OF_CONCEPTS, "includeRetired", "verbose"),
-        takes={"put": bodies.ConceptChange, "delete": bodies.Comment},
+        returns=shapes.Concept,
+        query=(*MAPPING_FLAGS, "includeRetired", "verbose"),
+        accepts={"put": bodies.ConceptChange, "delete": bodies.Comment},
         example=examples.CHANGED_CONCEPT,
-        does={"delete": "Retire the concept"},
+        summaries={"delete": "Retire the concept"},
     ),
     "concepts.ConceptState": EndpointDoc(
-        tag="Concepts", gives=shapes.Concept, query=(*OF_CONCEPTS, "includeRetired", "verbose")
+        tag="Concepts", returns=shapes.Concept, query=(*MAPPING_FLAGS, "includeRetired", "verbose")
     ),
     "concepts.ConceptVersions": EndpointDoc(
         tag="Concepts",
-        gives=Listing(shapes.ConceptVersion, shapes.Concept),
-        query=(*PAGE, "verbose"),
+        returns=ListResponse(shapes.ConceptVersion, shapes.Concept),
+        query=(*PAGE_PARAMS, "verbose"),
     ),
     "concepts.ConceptMappings": EndpointDoc(
         tag="Concepts",
-        gives=Listing(shapes.MappingSummary, shapes.Mapping),
-        query=(*PAGE, "verbose", "includeInverseMappings", "includeRetired"),
+        returns=ListResponse(shapes.MappingSummary, shapes.Mapping),
+        query=(*PAGE_PARAMS, "verbose", "includeInverseMappings", "includeRetired"),
     ),
     "concepts.NameList": EndpointDoc(
-        **NAMES, makes=shapes.ConceptName, takes={"post": bodies.Name}
+        **NAMES, creates=shapes.ConceptName, accepts={"post": bodies.Name}
     ),
-    "concepts.Name": EndpointDoc(**NAME, takes={"put": bodies.NameChange}, also={"delete": (400,)}),
+    "concepts.Name": EndpointDoc(
+        **NAME, accepts={"put": bodies.NameChange}, errors={"delete": (400,)}
+    ),
     "concepts.NameListOfState": EndpointDoc(
-        **{**NAMES, "does": {"get": "The names of a concept at one of its versions"}}
+        **{**NAMES, "summaries": {"get": "The names of a version of a concept"}}
     ),
     "concepts.NameOfState": EndpointDoc(
-        **{**NAME, "does": {"get": "One name of a concept at one of its versions"}}
+        **{**NAME, "summaries": {"get": "A name of a version of a concept"}}
     ),
     "concepts.DescriptionList": EndpointDoc(
-        **DESCRIPTIONS, makes=shapes.ConceptDescription, takes={"post": bodies.Description}
+        **DESCRIPTIONS, creates=shapes.ConceptDescription, accepts={"post": bodies.Description}
     ),
-    "concepts.Description": EndpointDoc(**DESCRIPTION, takes={"put": bodies.DescriptionChange}),
+    "concepts.Description": EndpointDoc(**DESCRIPTION, accepts={"put": bodies.DescriptionChange}),
     "concepts.DescriptionListOfState": EndpointDoc(
-        **{**DESCRIPTIONS, "does": {"get": "The descriptions of a concept at one of its versions"}}
+        **{**DESCRIPTIONS, "summaries": {"get": "The descriptions of a version of a concept"}}
     ),
     "concepts.DescriptionOfState": EndpointDoc(
-        **{**DESCRIPTION, "does": {"get": "One description of a concept at one of its versions"}}
+        **{**DESCRIPTION, "summaries": {"get": "A description of a version of a concept"}}
     ),
     "mappings.AllMappings": EndpointDoc(
         tag="Mappings",
-        gives=Listing(shapes.MappingSummary, shapes.Mapping),
-        query=(*MAPPINGS, *OF_CONCEPTS),
-        headers=ENGINE,
+        returns=ListResponse(shapes.MappingSummary, shapes.Mapping),
+        query=(*MAPPING_PARAMS, *MAPPING_FLAGS),
+        headers=SEARCH_HEADERS,
     ),
     "mappings.MappingList": EndpointDoc(
         tag="Mappings",
         noun="mapping",
-        gives=Listing(shapes.MappingSummary, shapes.Mapping),
-        makes=shapes.Mapping,
-        query=(*MAPPINGS, "cursor", *OF_CONCEPTS),
-        takes={"post": bodies.Mapping},
+        returns=ListResponse(shapes.MappingSummary, shapes.Mapping),
+        creates=shapes.Mapping,
+        query=(*MAPPING_PARAMS, "cursor", *MAPPING_FLAGS),
+        accepts={"post": bodies.Mapping},
         example=examples.NEW_MAPPING,
-        headers=(*UPDATED, *ENGINE),
+        headers=(*UPDATED_HEADER, *SEARCH_HEADERS),
     ),
     "mappings.Mapping": EndpointDoc(
         tag="Mappings",
         noun="mapping",
-        gives=shapes.Mapping,
-        takes={"put": bodies.MappingChange, "delete": bodies.Comment},
+        returns=shapes.Mapping,
+        accepts={"put": bodies.MappingChange, "delete": bodies.Comment},
         example=examples.CHANGED_MAPPING,
-        does={"delete": "Retire the mapping"},
+        summaries={"delete": "Retire the mapping"},
     ),
-    "mappings.MappingState": EndpointDoc(tag="Mappings", gives=shapes.Mapping),
+    "mappings.MappingState": EndpointDoc(tag="Mappings", returns=shapes.Mapping),
     "mappings.MappingVersions": EndpointDoc(
-        tag="Mappings", gives=Listing(shapes.Mapping), query=PAGE
+        tag="Mappings", returns=ListResponse(shapes.Mapping), query=PAGE_PARAMS
     ),
-    "extras.RepositoryExtras": EndpointDoc(tag="Extras", gives=EXTRAS),
+    "extras.RepositoryExtras": EndpointDoc(tag="Extras", returns=ALL_EXTRAS),
     "extras.RepositoryExtra": EndpointDoc(
         tag="Extras",
         noun="extra",
-        gives=EXTRA,
-        takes={"put": EXTRA},
+        returns=ONE_EXTRA,
+        accepts={"put": ONE_EXTRA},
         example=examples.EXTRA,
-        does={"get": "One extra of a repository or of a version's record"},
+        summaries={"get": "An extra of a repository or version"},
     ),
-    "extras.ConceptExtrasOfState": EndpointDoc(tag="Extras", gives=EXTRAS),
+    "extras.ConceptExtrasOfState": EndpointDoc(tag="Extras", returns=ALL_EXTRAS),
     "extras.ConceptExtraOfState": EndpointDoc(
-        tag="Extras", gives=EXTRA, does={"get": "One extra of one version of a concept"}
+        tag="Extras", returns=ONE_EXTRA, summaries={"get": "An extra of a version of a concept"}
     ),
     "extras.ConceptExtra": EndpointDoc(
         tag="Extras",
         noun="extra",
-        gives=EXTRA,
-        takes={"put": EXTRA},
+        returns=ONE_EXTRA,
+        accepts={"put": ONE_EXTRA},
         example=examples.EXTRA,
-        does={"get": "One extra of a concept"},
+        summaries={"get": "An extra of a concept"},
     ),
-    "openapi.Document": EndpointDoc(tag="Server", gives={"type": "object"}),
-    "docs.Reference": EndpointDoc(tag="Server", answers={"get": {200: {"text/html": {}}}}),
-    "metrics.Metrics": EndpointDoc(tag="Server", answers={"get": {200: {"text/plain": {}}}}),
-    "server.ServerVersion": EndpointDoc(tag="Server", gives=shapes.ServerVersion),
+    "openapi.Document": EndpointDoc(tag="Server", returns={"type": "object"}),
+    "docs.Reference": EndpointDoc(tag="Server", responses={"get": {200: {"text/html": {}}}}),
+    "metrics.Metrics": EndpointDoc(tag="Server", responses={"get": {200: {"text/plain": {}}}}),
+    "server.ServerVersion": EndpointDoc(tag="Server", returns=shapes.ServerVersion),
 }
-"""By endpoint: module and class of the resource. The order is that of the document."""
+"""The documentation by endpoint (module and class of the resource), in the document's order."""

@@ -1,4 +1,4 @@
-"""What every resource is given."""
+"""The base class of all resources."""
 
 import flask_restful
 
@@ -9,8 +9,9 @@ from oclapi.services import Services
 
 
 class Endpoint(flask_restful.Resource):
-    """A resource: reads the request, asks once, presents. `path` holds the steps of its address by
-    name.
+    """A resource. It reads the request, makes one call, and presents the result.
+
+    `path` contains the path parameters of the URL by name.
     """
 
     def __init__(self, services: Services) -> None:

@@ -1,5 +1,6 @@
-"""Examples of answers and bodies, from the contract. tests/api/test_openapi.py holds them to their
-shapes.
+"""Examples of request and response bodies, from the contract.
+
+tests/api/test_openapi.py validates them against their schemas.
 """
 
 from typing import Any

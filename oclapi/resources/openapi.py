@@ -1,9 +1,8 @@
-"""The API's own description: an OpenAPI 3.1 document, made from the application's routes and the
-bodies that it checks.
+"""The OpenAPI 3.1 document of the API, built from the application's routes.
 
-Addresses, methods and path parameters are those of the router; schemas of bodies come from
-oclapi/bodies.py; described.py adds the rest. apispec holds the parts together (it refuses what is
-given twice); pydantic writes the schemas.
+Paths, methods and path parameters come from the router, schemas of request bodies from
+oclapi/bodies.py, everything else from described.py. apispec assembles the document and refuses
+duplicates; pydantic writes the schemas.
 """
 
 import inspect
@@ -21,45 +20,47 @@ from oclapi import __version__
 from oclapi.bodies import RESERVED_VERSIONS
 from oclapi.model import Json
 from oclapi.resources import described, shapes
-from oclapi.resources.described import ENDPOINT_DOCS, QUERY, EndpointDoc, Listing
+from oclapi.resources.described import ENDPOINT_DOCS, QUERY, EndpointDoc, ListResponse
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import ok
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
-STEP = re.compile(r"<(?:\w+:)?(\w+)>")
+PATH_PARAM = re.compile(r"<(?:\w+:)?(\w+)>")
 
-ABOUT = """Terminologies in the dialect of Open Concept Lab: organisations and users own sources of concepts and mappings, release them as \
-versions, and hospital systems subscribe to those releases.
+ABOUT = """\
+A terminology server that speaks the API of Open Concept Lab. Organisations and users own sources \
+of concepts and mappings and release them as versions. Hospital systems subscribe to the releases.
 
-Every address also answers without its last slash, and HEAD wherever GET does. Unknown parameters and keys are ignored; a bad value of a \
-known one is refused with 400 and changes nothing. Ids have 1 to 255 letters, digits and `-._@`, and are not `.` or `..`, which clients \
-and proxies take out of an address. Every failure has the same shape. With the request header `Compress: true` an answer \
-comes whole, as a ZIP."""
+The trailing slash of a path is optional, and HEAD works wherever GET does. Unknown parameters and \
+keys are ignored. An invalid value of a known one is a 400 and changes nothing. Ids have 1 to 255 \
+letters, digits and `-._@`. They may not be `.` or `..`, which clients and proxies remove from \
+paths. All errors have the same format. With the request header `Compress: true`, the response \
+is the whole result as a ZIP."""
 
 ID: Json = {"type": "string", "pattern": r"^[A-Za-z0-9._@-]{1,255}$"}
 VERSION_ID: Json = {**ID, "not": {"enum": sorted(RESERVED_VERSIONS - {"HEAD", "latest"})}}
-STEPS: dict[str, tuple[Json, str, str]] = {
+PATH_PARAMS: dict[str, tuple[Json, str, str]] = {
     "org": (ID, "Id of the organisation", "NorthLab"),
     "user": (ID, "Username", "amina"),
     "source": (ID, "Id of the source, as its owner chose it", "LABX"),
     "collection": (ID, "Id of the collection, as its owner chose it", "CORE"),
     "version": (
         VERSION_ID,
-        "Id of a version; `latest`: the newest release; `HEAD`: the present state",
+        "Id of a version, `latest` for the latest release, or `HEAD` for the current state",
         "v1",
     ),
     "concept": (ID, "Id of the concept", "1007"),
     "mapping": (ID, "Id of the mapping", "m-17"),
-    "item_version": (ID, "One version of it, as its `version` tells", "4"),
-    "uuid": (ID, "The entry, as its `uuid` tells", "n1"),
+    "item_version": (ID, "Version of the concept or mapping: the value of its `version`", "4"),
+    "uuid": (ID, "The `uuid` of the name or description", "n1"),
     "key": (
         {"type": "string", "minLength": 1},
-        "A key, percent-encoded, an encoded slash included",
+        "A key of the extras, percent-encoded. It may contain an encoded slash",
         "units",
     ),
     "verification": (
         {"type": "string", "minLength": 1},
-        "Out of the link in the mail",
+        "Part of the link in the e-mail",
         "WyJhbWluYSJd.aXk",
     ),
     "version_id": (ID, "Part of the signed link", "42"),
@@ -67,37 +68,40 @@ STEPS: dict[str, tuple[Json, str, str]] = {
     "expires": (ID, "Part of the signed link", "1770000000"),
     "signature": (ID, "Part of the signed link", "c2ln"),
 }
-"""Schema, meaning and example of every step of an address."""
+"""Schema, description and example of every path parameter."""
 
-FAILURES: dict[int, tuple[str, str]] = {
+ERRORS: dict[int, tuple[str, str]] = {
     400: (
         "BadRequest",
-        "A bad body or parameter; `errors` says which and why. Nothing was changed.",
+        "A body or parameter is invalid. `errors` says which and why. Nothing was changed.",
     ),
-    401: ("NoCredentials", "Credentials are needed, or those given are not good."),
-    403: ("Forbidden", "The credentials are good, the right is missing."),
-    404: ("NotFound", "There is no such item."),
-    405: ("NotOffered", "Not offered there: a version is frozen, HEAD is no version."),
-    409: ("Conflict", "It exists already, or is under way."),
+    401: ("NoCredentials", "Credentials are missing or invalid."),
+    403: ("Forbidden", "The caller does not have permission."),
+    404: ("NotFound", "Not found."),
+    405: (
+        "MethodNotAllowed",
+        "The method is not allowed here. Versions are read-only, and HEAD is not a version.",
+    ),
+    409: ("Conflict", "The item exists already, or is being created."),
     413: ("TooLarge", "The body is too large."),
     414: ("LineTooLong", "The request line is too long."),
-    415: ("TypeRefused", "The body has a type that is not taken."),
+    415: ("UnsupportedMediaType", "The content type of the body is not supported."),
     416: ("OutOfRange", "The range is outside the archive."),
-    429: ("TooMany", "Asked too often; wait as long as `Retry-After` says."),
-    500: ("Fault", "A fault of the server."),
-    503: ("Unavailable", "A part of the server is down or busy; trying again helps."),
+    429: ("TooMany", "Too many requests. `Retry-After` says how long to wait."),
+    500: ("InternalError", "Internal server error."),
+    503: ("Unavailable", "A part of the server is down or busy. Try again later."),
 }
-MEANINGS = {
-    201: "Made.",
+STATUS_TEXTS = {
+    201: "Created.",
     202: "Started.",
     204: "Done.",
-    206: "A part.",
-    208: "Under way.",
-    304: "Still the same.",
+    206: "Part of the archive.",
+    208: "In progress.",
+    304: "Not modified.",
 }
-ALWAYS = (401, 414, 429, 500, 503)
-WITH_BODY = (400, 413, 415)
-FAILURE_HEADERS = {
+COMMON_ERRORS = (401, 414, 429, 500, 503)
+BODY_ERRORS = (400, 413, 415)
+ERROR_HEADERS = {
     401: ("WWW-Authenticate",),
     405: ("Allow",),
     416: ("Content-Range",),
@@ -109,40 +113,46 @@ COUNT: Json = {"type": "integer", "minimum": 0}
 LINK: Json = {"type": "string", "format": "uri"}
 HEADERS: dict[str, tuple[Json, str]] = {
     "num_found": (COUNT, "Items in the whole result"),
-    "num_returned": (COUNT, "Items in this answer"),
-    "num_found_concepts": (COUNT, "Concepts in the whole result, where both kinds are listed"),
-    "num_found_mappings": (COUNT, "Mappings in the whole result, where both kinds are listed"),
-    "offset": (COUNT, "Items before this answer"),
+    "num_returned": (COUNT, "Items in this response"),
+    "num_found_concepts": (
+        COUNT,
+        "Concepts in the whole result, when the content of a repository is included",
+    ),
+    "num_found_mappings": (
+        COUNT,
+        "Mappings in the whole result, when the content of a repository is included",
+    ),
+    "offset": (COUNT, "Items before this page"),
     "pages": (COUNT, "Pages in the whole result"),
-    "page_number": (COUNT, "Which of them this is"),
-    "next": (LINK, "The next page; absent on the last"),
-    "previous": (LINK, "The page before; absent on the first"),
-    "Link": ({"type": "string"}, 'The same, with rel="first", "last", "next", "prev"'),
+    "page_number": (COUNT, "Number of this page"),
+    "next": (LINK, "The next page. Absent on the last page"),
+    "previous": (LINK, "The previous page. Absent on the first page"),
+    "Link": ({"type": "string"}, 'The links to pages, with rel="first", "last", "next" and "prev"'),
     "lastUpdated": (
         {"type": "string"},
-        "Up to when the answer reflects its repository's content: the next `updatedSince`",
+        "Time of the newest change in the response. Use it as the next `updatedSince`",
     ),
-    "search-engine": ({"enum": ["solr", "mongodb"]}, "What found the entries"),
+    "search-engine": ({"enum": ["solr", "mongodb"]}, "The search engine that found the entries"),
     "search-behind": (
         COUNT,
-        "Revisions that the answer may miss: those that the search engine has still to learn",
+        "Number of revisions that the search engine has not indexed yet",
     ),
-    "Location": (LINK, "The new item"),
+    "Location": (LINK, "URL of the new item"),
     "Retry-After": ({"type": "integer", "minimum": 1}, "Seconds to wait"),
-    "WWW-Authenticate": ({"const": "Token"}, "How to authenticate"),
-    "Allow": ({"type": "string"}, "The methods that are offered"),
-    "Content-Disposition": ({"type": "string"}, "The file's name"),
-    "Content-Length": (COUNT, "Bytes"),
-    "Content-Range": ({"type": "string"}, "Which bytes of how many"),
-    "Accept-Ranges": ({"const": "bytes"}, "A download can be continued"),
+    "WWW-Authenticate": ({"const": "Token"}, "Authentication scheme"),
+    "Allow": ({"type": "string"}, "The allowed methods"),
+    "Content-Disposition": ({"type": "string"}, "File name"),
+    "Content-Length": (COUNT, "Size in bytes"),
+    "Content-Range": ({"type": "string"}, "Which bytes the response contains, and the total size"),
+    "Accept-Ranges": ({"const": "bytes"}, "Downloads can be resumed"),
     "ETag": ({"type": "string"}, "For If-None-Match and If-Range"),
-    "Last-Modified": ({"type": "string"}, "When the archive was made"),
-    "Cache-Control": ({"const": "private, no-cache"}, "Ask again before using a copy"),
+    "Last-Modified": ({"type": "string"}, "When the archive was built"),
+    "Cache-Control": ({"const": "private, no-cache"}, "Caches must revalidate their copy"),
     "exportStatus": (
         {"enum": ["ready", "processing", "missing", "failed"]},
         "State of the version's export",
     ),
-    "exportURL": (LINK, "The cached tarball: a signed link that needs no token and expires"),
+    "exportURL": (LINK, "Signed link to the tarball. It needs no token and expires"),
 }
 PAGING = ("num_found", "num_returned", "offset", "pages", "page_number", "next", "previous", "Link")
 CONTENT_COUNTS = ("num_found_concepts", "num_found_mappings")
@@ -151,41 +161,44 @@ COMPRESS: Json = {
     "name": "Compress",
     "in": "header",
     "schema": {"type": "boolean"},
-    "description": "true: the whole answer as a ZIP, whatever the page.",
+    "description": "true: the whole result as a ZIP. Paging is ignored.",
 }
 FACETS: Json = {
     "name": "includeFacets",
     "in": "header",
     "schema": {"type": "boolean"},
-    "description": "true: the body is an object, `results` with the list and `facets` with the numbers of each filter's values.",
+    "description": (
+        "true: the body is an object with the list in `results`, and in `facets` how often each "
+        "value of each filter occurs."
+    ),
 }
 CONDITIONS: tuple[tuple[str, str], ...] = (
-    ("Range", "One range of bytes, to continue a download."),
-    ("If-Range", "The ETag of what is there already."),
-    ("If-None-Match", "The ETag of what is there already: 304 when it is still so."),
-    ("If-Modified-Since", "As If-None-Match, by date."),
+    ("Range", "A range of bytes, to resume a download."),
+    ("If-Range", "The ETag of the part that the client has. The range applies only if it matches."),
+    ("If-None-Match", "The ETag of the client's copy. The response is 304 if it is unchanged."),
+    ("If-Modified-Since", "Like If-None-Match, with a date."),
 )
 
 
 class Document(Endpoint):
-    """This document."""
+    """The OpenAPI document."""
 
     def get(self) -> Response:
-        return ok(of(current_app))
+        return ok(document(current_app))
 
 
-def of(app: Flask) -> Json:
-    """The document of an application, made once: it changes with the code only."""
+def document(app: Flask) -> Json:
+    """Return the document of an application. It is built once, on the first request."""
     if "openapi" not in app.extensions:
         app.extensions["openapi"] = build(app)
     return cast(Json, app.extensions["openapi"])
 
 
 def build(app: Flask) -> Json:
-    """Every rule of the application with every method, but for OPTIONS and the HEAD that goes with
-    a GET.
+    """Build the document of an application.
 
-    Raises ValueError for a resource that described.py does not tell of.
+    It lists every method of every route, except OPTIONS, and except HEAD where HEAD is GET without
+    a body. Raises ValueError for a resource that has no entry in described.py.
     """
     spec = APISpec(
         "oclapi",
@@ -203,32 +216,30 @@ def build(app: Flask) -> Json:
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token` and the 40 hex characters that a log-in gives.",
+            "description": "`Token` and the 40 hex characters that log-in returns.",
         },
     )
     _add_headers(spec)
     schemas = Schemas()
-    _add_failures(spec, schemas)
-    for rule in sorted(app.url_map.iter_rules(), key=_place):
+    _add_errors(spec, schemas)
+    for rule in sorted(app.url_map.iter_rules(), key=_sort_key):
         resource = cast(Any, app.view_functions[rule.endpoint]).view_class
         operations = {
             method: _operation(schemas, rule, resource, method)
             for method in methods(rule, resource)
         }
         spec.path(
-            STEP.sub(r"{\1}", rule.rule),
+            PATH_PARAM.sub(r"{\1}", rule.rule),
             operations=operations,
-            parameters=[_step(name) for name in STEP.findall(rule.rule)],
+            parameters=[_path_param(name) for name in PATH_PARAM.findall(rule.rule)],
         )
     for name, schema in schemas.named.items():
         spec.components.schema(name, schema)
     return spec.to_dict()
 
 
-def _place(rule: Rule) -> tuple[int, bool, int, str]:
-    """Where a rule stands in the document: by resource, addresses below organisations first, short
-    ones first.
-    """
+def _sort_key(rule: Rule) -> tuple[int, bool, int, str]:
+    """Sort by resource, then paths below /orgs/ first, then short paths first."""
     return (
         list(ENDPOINT_DOCS).index(rule.endpoint),
         not rule.rule.startswith("/orgs/"),
@@ -238,7 +249,7 @@ def _place(rule: Rule) -> tuple[int, bool, int, str]:
 
 
 def methods(rule: Rule, resource: type[Endpoint]) -> list[str]:
-    """What the document tells of a rule: HEAD only where it is more than the GET without a body."""
+    """Return the documented methods of a route. HEAD only where the resource implements it."""
     offered = {method.lower() for method in rule.methods or ()}
     return [
         method
@@ -248,22 +259,22 @@ def methods(rule: Rule, resource: type[Endpoint]) -> list[str]:
 
 
 class Schemas:
-    """The schemas that the document refers to, each by its name."""
+    """The named schemas of the document."""
 
     def __init__(self) -> None:
         self.named: dict[str, Json] = {}
 
-    def of(self, form: Any) -> Json:
-        """The schema of a shape: a TypedDict, a Listing, or a schema as it is."""
-        if isinstance(form, Listing):
-            items = [self.of(one) for one in (form.summary, form.detail) if one is not None]
+    def of(self, shape: Any) -> Json:
+        """Return the schema of a TypedDict or ListResponse. A JSON schema is returned unchanged."""
+        if isinstance(shape, ListResponse):
+            items = [self.of(one) for one in (shape.summary, shape.detail) if one is not None]
             return {"type": "array", "items": items[0] if len(items) == 1 else {"anyOf": items}}
-        if isinstance(form, Mapping):
-            return {**form, "items": self.of(form["items"])} if "items" in form else dict(form)
-        return self._refer(form, form.__name__, "")
+        if isinstance(shape, Mapping):
+            return {**shape, "items": self.of(shape["items"])} if "items" in shape else dict(shape)
+        return self._refer(shape, shape.__name__, "")
 
-    def with_facets(self, listing: Listing) -> Json:
-        """A list, or an object with the list and its facets."""
+    def with_facets(self, listing: ListResponse) -> Json:
+        """Return the schema of a list, or of an object with the list and its facets."""
         both = {"results": self.of(listing), "facets": self.of(shapes.Facets)}
         return {
             "anyOf": [
@@ -272,28 +283,28 @@ class Schemas:
             ]
         }
 
-    def body(self, form: Any) -> Json:
-        """The schema of a body, named after what it makes or changes."""
-        if isinstance(form, Mapping):
-            return dict(form)
-        name = form.__name__
+    def body(self, shape: Any) -> Json:
+        """Return the schema of a request body, named after what it creates or changes."""
+        if isinstance(shape, Mapping):
+            return dict(shape)
+        name = shape.__name__
         return self._refer(
-            form, name if name.endswith(("Change", "Comment")) else f"New{name}", "New"
+            shape, name if name.endswith(("Change", "Comment")) else f"New{name}", "New"
         )
 
-    def _refer(self, form: Any, name: str, prefix: str) -> Json:
+    def _refer(self, shape: Any, name: str, prefix: str) -> Json:
         if name not in self.named:
-            made = TypeAdapter(form).json_schema(
+            schema = TypeAdapter(shape).json_schema(
                 ref_template=f"#/components/schemas/{prefix}{{model}}", schema_generator=_Plain
             )
-            parts = made.pop("$defs", {})
-            self.named |= {f"{prefix}{part}": _untitled(schema) for part, schema in parts.items()}
-            self.named[name] = _untitled(made)
+            parts = schema.pop("$defs", {})
+            self.named |= {f"{prefix}{part}": _untitled(found) for part, found in parts.items()}
+            self.named[name] = _untitled(schema)
         return {"$ref": f"#/components/schemas/{name}"}
 
 
 class _Plain(GenerateJsonSchema):
-    """Without a title for every field, which would only repeat its name."""
+    """Omits the titles of fields, which would only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -308,25 +319,23 @@ def _add_headers(spec: APISpec) -> None:
         spec.components.header(name, {"schema": schema, "description": text})
 
 
-def _add_failures(spec: APISpec, schemas: Schemas) -> None:
+def _add_errors(spec: APISpec, schemas: Schemas) -> None:
     content = {"application/json": {"schema": schemas.of(shapes.Error)}}
-    for status, (name, text) in FAILURES.items():
+    for status, (name, text) in ERRORS.items():
         spec.components.response(
             name,
-            {"description": text, "content": content, **_headers(FAILURE_HEADERS.get(status, ()))},
+            {"description": text, "content": content, **_headers(ERROR_HEADERS.get(status, ()))},
         )
 
 
 def _headers(names: tuple[str, ...]) -> Json:
-    return (
-        {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
-        if names
-        else {}
-    )
+    if not names:
+        return {}
+    return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
 
 
-def _step(name: str) -> Json:
-    schema, text, example = STEPS[name]
+def _path_param(name: str) -> Json:
+    schema, text, example = PATH_PARAMS[name]
     return {
         "name": name,
         "in": "path",
@@ -338,132 +347,130 @@ def _step(name: str) -> Json:
 
 
 def _operation(schemas: Schemas, rule: Rule, resource: type[Endpoint], method: str) -> Json:
-    told = ENDPOINT_DOCS[rule.endpoint]
-    same = getattr(resource, method) is getattr(resource, "put", None)
-    body = told.takes.get(method) or (told.takes.get("put") if same else None)
-    made: Json = {
-        "operationId": "_".join([method, *re.findall(r"\w+", STEP.sub(r"\1", rule.rule))]),
-        "tags": [told.tag],
-        "summary": _summary(told, resource, method, same),
+    doc = ENDPOINT_DOCS[rule.endpoint]
+    is_update = getattr(resource, method) is getattr(resource, "put", None)
+    body = doc.accepts.get(method) or (doc.accepts.get("put") if is_update else None)
+    operation: Json = {
+        "operationId": "_".join([method, *re.findall(r"\w+", PATH_PARAM.sub(r"\1", rule.rule))]),
+        "tags": [doc.tag],
+        "summary": _summary(doc, resource, method, is_update),
         "x-resource": rule.endpoint,
     }
-    if parameters := list(_parameters(told, method)):
-        made["parameters"] = parameters
+    if parameters := list(_parameters(doc, method)):
+        operation["parameters"] = parameters
     if body is not None:
-        made["requestBody"] = _body(schemas, told, body, method)
-    responses: Json = {str(status): one for status, one in _answers(schemas, told, method, same)}
-    for status in _failures(rule, told, method, bool(body) or bool(parameters), bool(body)):
-        responses[str(status)] = {"$ref": f"#/components/responses/{FAILURES[status][0]}"}
-    made["responses"] = dict(sorted(responses.items()))
-    return made
+        operation["requestBody"] = _body(schemas, doc, body, method)
+    responses: Json = {
+        str(status): response for status, response in _responses(schemas, doc, method, is_update)
+    }
+    for status in _error_statuses(rule, doc, method, bool(body) or bool(parameters), bool(body)):
+        responses[str(status)] = {"$ref": f"#/components/responses/{ERRORS[status][0]}"}
+    operation["responses"] = dict(sorted(responses.items()))
+    return operation
 
 
-def _summary(told: EndpointDoc, resource: type[Endpoint], method: str, same: bool) -> str:
-    if method in told.does:
-        return told.does[method]
+def _summary(doc: EndpointDoc, resource: type[Endpoint], method: str, is_update: bool) -> str:
+    if method in doc.summaries:
+        return doc.summaries[method]
     own = getattr(resource, method).__doc__
-    if own and not same:
+    if own and not is_update:
         return _first_sentence(own)
     if method in ("get", "head"):
-        return re.sub(
-            r"; (POST|a POST|GET|HEAD) .*", "", _first_sentence(inspect.getdoc(resource) or "")
-        )
-    verb = (
-        "Change" if same else {"post": "Add", "delete": "Delete"}.get(method, method.capitalize())
-    )
-    article = "the" if verb != "Add" else "an" if told.noun[0] in "aeiou" else "a"
-    return f"{verb} {article} {told.noun}"
+        return _first_sentence(inspect.getdoc(resource) or "")
+    if is_update:
+        return f"Change the {doc.noun}"
+    if method == "post":
+        article = "an" if doc.noun[0] in "aeio" else "a"
+        return f"Create {article} {doc.noun}"
+    return f"{method.capitalize()} the {doc.noun}"
 
 
 def _first_sentence(text: str) -> str:
     return re.split(r"\.(?:\s|$)", " ".join(text.split()), maxsplit=1)[0]
 
 
-def _parameters(told: EndpointDoc, method: str) -> Iterator[Json]:
+def _parameters(doc: EndpointDoc, method: str) -> Iterator[Json]:
     if method not in ("get", "head"):
         return
-    for name in told.query:
+    for name in doc.query:
         schema, text = QUERY[name]
         yield {"name": name, "in": "query", "schema": dict(schema), "description": text}
-    if _has_facets(told):
+    if _has_facets(doc):
         yield FACETS
-    if told.gives is not None:
+    if doc.returns is not None:
         yield COMPRESS
-    elif described.ARCHIVE in told.answers.get("get", {}).values():
+    elif described.ARCHIVE in doc.responses.get("get", {}).values():
         for name, text in CONDITIONS:
             yield {"name": name, "in": "header", "schema": {"type": "string"}, "description": text}
 
 
-def _has_facets(told: EndpointDoc) -> bool:
-    return isinstance(told.gives, Listing) and "q" in told.query
+def _has_facets(doc: EndpointDoc) -> bool:
+    return isinstance(doc.returns, ListResponse) and "q" in doc.query
 
 
-def _body(schemas: Schemas, told: EndpointDoc, form: Any, method: str) -> Json:
-    content: Json = {"schema": schemas.body(form)}
-    if told.example is not None and method != "delete":
-        content["example"] = dict(told.example)
-    kinds = (
-        ["application/json", "application/x-www-form-urlencoded"]
-        if told.forms
-        else ["application/json"]
-    )
-    return {"required": method != "delete", "content": dict.fromkeys(kinds, content)}
+def _body(schemas: Schemas, doc: EndpointDoc, shape: Any, method: str) -> Json:
+    content: Json = {"schema": schemas.body(shape)}
+    if doc.example is not None and method != "delete":
+        content["example"] = dict(doc.example)
+    media_types = ["application/json"]
+    if doc.accepts_forms:
+        media_types.append("application/x-www-form-urlencoded")
+    return {"required": method != "delete", "content": dict.fromkeys(media_types, content)}
 
 
-def _answers(
-    schemas: Schemas, told: EndpointDoc, method: str, same: bool
+def _responses(
+    schemas: Schemas, doc: EndpointDoc, method: str, is_update: bool
 ) -> Iterator[tuple[int, Json]]:
-    """The good answers of a method: status and response."""
-    if method in told.answers:
-        for status, form in told.answers[method].items():
+    """Yield the successful responses of a method, with their statuses."""
+    if method in doc.responses:
+        for status, shape in doc.responses[method].items():
             yield (
                 status,
-                _answer(schemas, status, form, told.headers if method in ("get", "head") else ()),
+                _response(schemas, status, shape, doc.headers if method in ("get", "head") else ()),
             )
     elif method == "delete":
         yield 204, {"description": "Done."}
-    elif method == "post" and not same:
-        yield 201, {**_answer(schemas, 201, told.makes), **_headers(("Location",))}
+    elif method == "post" and not is_update:
+        yield 201, {**_response(schemas, 201, doc.creates), **_headers(("Location",))}
     else:
-        headers = (
-            PAGING
-            if isinstance(told.gives, Listing)
-            else (*PAGING, *CONTENT_COUNTS)
-            if "includeRemoved" in told.query
-            else ()
+        headers: tuple[str, ...] = ()
+        if isinstance(doc.returns, ListResponse):
+            headers = PAGING
+        elif "includeRemoved" in doc.query:
+            headers = (*PAGING, *CONTENT_COUNTS)
+        response = _response(
+            schemas, 200, doc.returns, (*headers, *doc.headers) if method == "get" else ()
         )
-        made = _answer(
-            schemas, 200, told.gives, (*headers, *told.headers) if method == "get" else ()
-        )
-        if _has_facets(told):
-            made["content"]["application/json"]["schema"] = schemas.with_facets(told.gives)
+        if _has_facets(doc):
+            response["content"]["application/json"]["schema"] = schemas.with_facets(doc.returns)
         if method == "get":
-            made["content"]["application/zip"] = {}
-        yield 200, made
+            response["content"]["application/zip"] = {}
+        yield 200, response
 
 
-def _answer(schemas: Schemas, status: int, form: Any, headers: tuple[str, ...] = ()) -> Json:
-    text = MEANINGS.get(status, "As asked for.")
+def _response(schemas: Schemas, status: int, shape: Any, headers: tuple[str, ...] = ()) -> Json:
     if status in (202, 208):
         headers = ("exportStatus", "Retry-After")
-    made: Json = {"description": text, **_headers(headers)}
-    if form is None:
-        return made
-    if isinstance(form, Mapping) and all("/" in name for name in form):
-        return {**made, "content": dict(form)}
-    return {**made, "content": {"application/json": {"schema": schemas.of(form)}}}
+    response: Json = {"description": STATUS_TEXTS.get(status, "OK."), **_headers(headers)}
+    if shape is None:
+        return response
+    if isinstance(shape, Mapping) and all("/" in name for name in shape):
+        return {**response, "content": dict(shape)}
+    return {**response, "content": {"application/json": {"schema": schemas.of(shape)}}}
 
 
-def _failures(rule: Rule, told: EndpointDoc, method: str, asked: bool, body: bool) -> list[int]:
-    found = {*ALWAYS, *told.also.get(method, ())}
-    if asked:
-        found.add(400)
+def _error_statuses(
+    rule: Rule, doc: EndpointDoc, method: str, params: bool, body: bool
+) -> list[int]:
+    statuses = {*COMMON_ERRORS, *doc.errors.get(method, ())}
+    if params:
+        statuses.add(400)
     if body:
-        found |= {*WITH_BODY}
+        statuses.update(BODY_ERRORS)
     if rule.arguments or method not in ("get", "head"):
-        found |= {403}
+        statuses.add(403)
     if rule.arguments:
-        found |= {404}
+        statuses.add(404)
     if "version" in rule.arguments and method not in ("get", "head"):
-        found |= {405}
-    return sorted(found)
+        statuses.add(405)
+    return sorted(statuses)

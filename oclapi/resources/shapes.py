@@ -1,8 +1,7 @@
-"""The shapes of answers, for the API's document: what oclapi/representations.py makes, as the
-contract's tables list it.
+"""The types of response bodies, for the OpenAPI document.
 
-A TypedDict per table. No request passes through them; tests/api/test_fuzz.py holds real answers to
-them.
+They describe what oclapi/representations.py builds, with one TypedDict for each table of the
+contract. They are documentation only; tests/api/test_fuzz.py compares real responses with them.
 """
 
 from typing import Annotated, Any, Literal, NotRequired
@@ -13,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 from oclapi.bodies import Access
 from oclapi.resources import examples
 
-Url = Annotated[str, Field(pattern="^/", description="Path from the server's root.")]
+Url = Annotated[str, Field(pattern="^/", description="Path below the root of the server.")]
 Moment = Annotated[
     str,
     Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC, in milliseconds."),
@@ -39,7 +38,7 @@ class _Stamped(_Shape):
 
 
 class Error(TypedDict):
-    """Each key of `errors` is repeated at the top level."""
+    """An error. Each key of `errors` is repeated at the top level."""
 
     __pydantic_config__ = ConfigDict(  # type: ignore[misc]
         extra="allow", json_schema_extra={"examples": [examples.ERROR]}
@@ -48,11 +47,11 @@ class Error(TypedDict):
 
 
 class Facets(_Shape):
-    """How often each value of a filter occurs in the whole result, most frequent first."""
+    """How often each value of each filter occurs in the whole result, most frequent first."""
 
     fields: Annotated[
         dict[str, list[tuple[str, Count]]],
-        Field(description="By filter: pairs of a value and its number."),
+        Field(description="Pairs of value and count, by filter."),
     ]
     dates: dict[str, Any]
     queries: dict[str, Any]
@@ -79,14 +78,14 @@ class User(UserSummary, _Stamped):
     __pydantic_config__ = _like(examples.USER)  # type: ignore[misc]
     type: Literal["User"]
     uuid: str
-    email: NotRequired[Annotated[str, Field(description="Only for readers with credentials.")]]
+    email: NotRequired[Annotated[str, Field(description="Only shown to authenticated users.")]]
     company: str | None
     location: str | None
     preferred_locale: str | None
     website: str | None
     extras: Extras
-    is_staff: NotRequired[Annotated[bool, Field(description="Only for staff.")]]
-    is_superuser: NotRequired[Annotated[bool, Field(description="Only for staff.")]]
+    is_staff: NotRequired[Annotated[bool, Field(description="Only shown to staff.")]]
+    is_superuser: NotRequired[Annotated[bool, Field(description="Only shown to staff.")]]
     orgs: Count
     public_collections: Count
     public_sources: Count
@@ -151,7 +150,7 @@ class _Repository(RepositorySummary, _Stamped):
     mappings_url: Url
     active_concepts: Count
     active_mappings: Count
-    versions: Annotated[int, Field(ge=1, description="HEAD included.")]
+    versions: Annotated[int, Field(ge=1, description="Number of versions, including HEAD.")]
     extras: Extras
 
 
@@ -166,7 +165,7 @@ class VersionSummary(_Owned):
     released: bool
     retired: bool
     description: str | None
-    url: Annotated[Url, Field(description="The repository.")]
+    url: Annotated[Url, Field(description="URL of the repository.")]
     version_url: Url
     previous_version_url: Url | None
     created_on: Moment
@@ -180,7 +179,7 @@ class SourceVersion(VersionSummary):
     version_external_id: str | None
     external_id: str | None
     extras: Extras
-    is_processing: Annotated[bool, Field(description="Its export is queued or being made.")]
+    is_processing: Annotated[bool, Field(description="Whether its export is queued or running.")]
     sourceUrl: Url
     source_url: Url
     previousVersionUrl: Url | None
@@ -203,7 +202,7 @@ class SourceVersion(VersionSummary):
     versions: Annotated[int, Field(ge=1)]
     active_concepts: Count
     active_mappings: Count
-    source: Annotated[Source, Field(description="The source as it was when the version was made.")]
+    source: Annotated[Source, Field(description="The source when the version was created.")]
 
 
 # Content
@@ -313,7 +312,7 @@ class ConceptVersion(_Shape):
 
 
 class _Content(_Shape):
-    """What `includeConcepts`, `includeMappings` and `includeRemoved` add."""
+    """The keys that `includeConcepts`, `includeMappings` and `includeRemoved` add."""
 
     concepts: NotRequired[list[Concept]]
     mappings: NotRequired[list[Mapping]]

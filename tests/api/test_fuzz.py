@@ -1,8 +1,7 @@
-"""Requests that the API's own description allows, and ones that it does not: every answer is one
-that it tells of.
+"""Valid and invalid requests, generated from the OpenAPI document: it describes every response.
 
-Made by schemathesis, the same at each run. Each resource is asked at its shortest address and,
-where it has one, at that of a version.
+schemathesis generates the same requests at each run. Each resource is tested at its shortest path
+and, if it has one, at the path of a version.
 """
 
 import os
@@ -33,11 +32,11 @@ CHECKS = (
     response_schema_conformance,
 )
 EXAMPLES = int(os.environ.get("OCL_TEST_EXAMPLES") or 6)
-"""Requests to each method of each address. More find more: making them costs most of the time."""
+"""Requests per method and path. More find more, but generating them takes most of the time."""
 NEEDS_SOLR = "need the search engine"
-"""What 503 may say here, where there is none."""
+"""The only 503 that is expected, because these tests have no search engine."""
 PATIENCE = 5
-"""Seconds that an answer may take."""
+"""Seconds that a response may take."""
 GUESSES = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -50,26 +49,26 @@ GUESSES = settings(
 
 @pytest.fixture(scope="module")
 def operations(app):
-    """resource -> its operations at one or two addresses"""
+    """The operations of each resource, at one or two of its paths."""
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     found = defaultdict(dict)
     for result in schema.get_all_operations():
         operation = result.ok()
-        told = operation.definition.raw
-        # PUT, PATCH and POST of an item are the same
-        kind = ("{version}" in operation.path, told["summary"])
-        found[told["x-resource"]].setdefault(kind, operation)
+        definition = operation.definition.raw
+        # PUT, PATCH and POST of an item have the same summary. One of them is enough.
+        kind = ("{version}" in operation.path, definition["summary"])
+        found[definition["x-resource"]].setdefault(kind, operation)
     return found
 
 
 class Items:
-    """Things that are there: the steps of addresses, made anew after something was deleted."""
+    """Existing items for path parameters. They are created again after a successful DELETE."""
 
     def __init__(self, app):
         self.api = Api(app.test_client())
-        self.make()
+        self.create()
 
-    def make(self):
+    def create(self):
         source = new_source(self.api, new_org(self.api))
         concept = source.concept(
             "A", descriptions=[{"description": "First", "locale": "en"}], extras={"x": 1}
@@ -78,7 +77,7 @@ class Items:
         source.mapping("m", "A", "B")
         source.release("v1", extras={"x": 1})
         _, _, org, _, short, _ = source.url.split("/")
-        self.steps = {
+        self.values = {
             "org": org,
             "user": "root",
             "source": short,
@@ -91,8 +90,8 @@ class Items:
             "descriptions": concept["descriptions"][0]["uuid"],
         }
 
-    def step(self, name, path):
-        return self.steps.get(
+    def value(self, name, path):
+        return self.values.get(
             name if name != "uuid" else "names" if "names" in path else "descriptions"
         )
 
@@ -103,41 +102,46 @@ def items(app):
 
 
 @pytest.mark.parametrize("resource", ENDPOINT_DOCS)
-def test_every_answer_is_one_that_the_description_tells_of(operations, items, resource):
+def test_every_response_is_documented(operations, items, resource):
     for operation in operations[resource].values():
-        ask(operation, items)
+        send_requests(operation, items)
 
 
-def ask(operation, items):
-    """Ask for an operation in many ways."""
+def send_requests(operation, items):
+    """Send valid and invalid requests to an operation."""
     good, bad = (
         operation.as_strategy(generation_mode=mode)
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     )
-    takes = any(
-        list(part)
-        for part in (operation.path_parameters, operation.query, operation.headers, operation.body)
+    has_parameters = any(
+        list(parameters)
+        for parameters in (
+            operation.path_parameters,
+            operation.query,
+            operation.headers,
+            operation.body,
+        )
     )
 
     @seed(1)
     @GUESSES
     @given(
-        case=st.one_of(good, bad) if takes else good,
+        case=st.one_of(good, bad) if has_parameters else good,
         real=st.integers(0, 3),
         known=st.integers(0, 9),
     )
     def one(case, real, known):
         for name in case.path_parameters:
-            if real and items.step(name, case.path):
-                case.path_parameters[name] = items.step(name, case.path)
-        begun = time.monotonic()
+            if real and items.value(name, case.path):
+                case.path_parameters[name] = items.value(name, case.path)
+        started = time.monotonic()
         credentials = {"Authorization": f"Token {TOKEN}"} if known else {}
-        # the test client unpacks nothing
+        # The test client does not decompress.
         response = case.call(headers={"Accept-Encoding": "identity", **credentials})
-        assert time.monotonic() - begun < PATIENCE
+        assert time.monotonic() - started < PATIENCE
         assert response.status_code < 500 or NEEDS_SOLR in response.text, response.text
         case.validate_response(response, checks=CHECKS)
         if case.method == "DELETE" and response.status_code < 300:
-            items.make()
+            items.create()
 
     one()

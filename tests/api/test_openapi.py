@@ -1,5 +1,6 @@
-"""The API's own description says what is so: every address, nothing else, and what requests may say
-(oclapi/resources/described.py).
+"""The OpenAPI document lists every path, method and parameter, and nothing else.
+
+Its texts are in oclapi/resources/described.py.
 """
 
 import base64
@@ -23,14 +24,14 @@ def document(app):
 
 def operations(document):
     return {
-        (address, method): operation
-        for address, item in document["paths"].items()
+        (path, method): operation
+        for path, item in document["paths"].items()
         for method, operation in item.items()
         if method in openapi.METHODS
     }
 
 
-def test_every_resource_is_described_and_nothing_else_is(app):
+def test_every_resource_is_documented_and_nothing_else_is(app):
     served = {rule.endpoint for rule in app.url_map.iter_rules()}
 
     assert served - described.ENDPOINT_DOCS.keys() == set(), (
@@ -43,7 +44,7 @@ def test_every_resource_is_described_and_nothing_else_is(app):
 
 def test_every_rule_and_method_is_in_the_document_and_nothing_else(app, document):
     served = {
-        (openapi.STEP.sub(r"{\1}", rule.rule), method)
+        (openapi.PATH_PARAM.sub(r"{\1}", rule.rule), method)
         for rule in app.url_map.iter_rules()
         for method in openapi.methods(rule, app.view_functions[rule.endpoint].view_class)
     }
@@ -63,33 +64,33 @@ def test_the_document_is_valid(document):
     assert document["openapi"] == "3.1.0"
 
 
-def test_every_reference_leads_somewhere(document):
+def test_every_reference_can_be_resolved(document):
     def references(value):
         if isinstance(value, dict):
             yield from ([value["$ref"]] if isinstance(value.get("$ref"), str) else [])
-            for part in value.values():
-                yield from references(part)
+            for child in value.values():
+                yield from references(child)
         elif isinstance(value, list):
-            for part in value:
-                yield from references(part)
+            for child in value:
+                yield from references(child)
 
     for reference in set(references(document)):
         found = document
-        for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
+        for key in reference.removeprefix("#/").split("/"):
+            found = found[key]
 
 
-def test_every_operation_has_a_name_of_its_own_and_says_what_it_does(document):
-    names = [operation["operationId"] for operation in operations(document).values()]
+def test_every_operation_has_a_unique_id_and_a_summary(document):
+    ids = [operation["operationId"] for operation in operations(document).values()]
 
-    assert len(names) == len(set(names))
-    for place, operation in operations(document).items():
-        assert re.fullmatch(r"[A-Z`].*[^.]", operation["summary"]), place
-        assert operation["tags"][0] in described.TAGS, place
-        assert any(int(status) < 400 for status in operation["responses"]), place
+    assert len(ids) == len(set(ids))
+    for key, operation in operations(document).items():
+        assert re.fullmatch(r"[A-Z`].*[^.]", operation["summary"]), key
+        assert operation["tags"][0] in described.TAGS, key
+        assert any(int(status) < 400 for status in operation["responses"]), key
 
 
-def test_every_write_tells_its_body_or_that_it_has_none(document):
+def test_every_write_documents_its_body_unless_it_has_none(document):
     without = {
         operation["x-resource"]
         for (_, method), operation in operations(document).items()
@@ -103,11 +104,10 @@ def test_every_write_tells_its_body_or_that_it_has_none(document):
     }
 
 
-def test_the_steps_of_every_address_are_told(document):
-    for address, item in document["paths"].items():
-        assert [step["name"] for step in item.get("parameters", [])] == re.findall(
-            r"{(\w+)}", address
-        )
+def test_the_parameters_of_every_path_are_documented(document):
+    for path, item in document["paths"].items():
+        names = [parameter["name"] for parameter in item.get("parameters", [])]
+        assert names == re.findall(r"{(\w+)}", path)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_steps_of_every_address_are_told(document):
         (shapes.Error, examples.ERROR),
     ],
 )
-def test_an_example_of_an_answer_has_its_shape(document, shape, example):
+def test_an_example_of_a_response_matches_its_schema(document, shape, example):
     schema = {
         "$ref": f"#/components/schemas/{shape.__name__}",
         "components": document["components"],
@@ -132,38 +132,35 @@ def test_an_example_of_an_answer_has_its_shape(document, shape, example):
     ] == []
 
 
-def test_an_example_of_a_body_has_its_shape(document):
+def test_an_example_of_a_request_body_matches_its_schema(document):
     checked = 0
-    for place, operation in operations(document).items():
+    for key, operation in operations(document).items():
         for content in operation.get("requestBody", {"content": {}})["content"].values():
             if "example" in content:
                 schema = {**content["schema"], "components": document["components"]}
-                assert jsonschema_rs.Draft202012Validator(schema).is_valid(content["example"]), (
-                    place
-                )
+                assert jsonschema_rs.Draft202012Validator(schema).is_valid(content["example"]), key
                 checked += 1
     assert checked
 
 
-# What the code reads is what the document tells
+# Query parameters: those that the code reads are those in the document
 
 
 @pytest.fixture
 def read(monkeypatch, app):
-    """endpoint -> the query parameters that its code asked for"""
+    """The query parameters that the code has read, by endpoint."""
     found = defaultdict(set)
-    plain = params.text
+    read_text, read_extras = params.text, queries.extras
 
     def text(name):
         if params.request.method in ("GET", "HEAD"):
             found[params.request.url_rule.endpoint].add(name)
-        return plain(name)
+        return read_text(name)
 
     def extras():
         found[params.request.url_rule.endpoint].add("extras")
-        return plain_extras()
+        return read_extras()
 
-    plain_extras = queries.extras
     monkeypatch.setattr(params, "text", text)
     monkeypatch.setattr(queries, "extras", extras)
     return found
@@ -171,7 +168,7 @@ def read(monkeypatch, app):
 
 @pytest.fixture
 def filled(api, source):
-    """The steps of an address -> ids of things that are there."""
+    """Path parameters with ids of existing items."""
     source.concept("A", descriptions=[{"description": "First", "locale": "en"}])
     source.concept("B")
     source.mapping("m", "A", "B")
@@ -192,38 +189,38 @@ def filled(api, source):
     }
 
 
-def test_the_document_tells_every_query_parameter_that_the_code_reads_and_no_other(
+def test_every_query_parameter_that_the_code_reads_is_documented_and_no_other(
     api, document, read, filled
 ):
-    for address, item in document["paths"].items():
-        steps = {name: filled.get(name, "1") for name in re.findall(r"{(\w+)}", address)}
-        if "item_version" in steps and "mapping" in steps:
-            steps["item_version"] = "1"
-        if "uuid" in steps:
-            steps["uuid"] = filled["names" if "names" in address else "descriptions"]
-        told = {
+    for path, item in document["paths"].items():
+        values = {name: filled.get(name, "1") for name in re.findall(r"{(\w+)}", path)}
+        if "item_version" in values and "mapping" in values:
+            values["item_version"] = "1"
+        if "uuid" in values:
+            values["uuid"] = filled["names" if "names" in path else "descriptions"]
+        documented = {
             one["name"] for one in item.get("get", {}).get("parameters", []) if one["in"] == "query"
         }
-        url = address.format(**steps)
+        url = path.format(**values)
         flags = "&".join(
             f"{name}=true"
-            for name in sorted(told)
+            for name in sorted(documented)
             if name.startswith("include") or name == "verbose"
         )
         for query in ("", f"?{flags}", f"?{flags}&updatedSince=2020-01-01", "?includeConcepts=1"):
             if "get" in item:
                 api.get(url + query)
-    for endpoint, told in described.ENDPOINT_DOCS.items():
-        assert read[endpoint] - {*told.query} == set(), (
-            f"{endpoint} reads these, and its entry in described.py does not tell of them"
+    for endpoint, doc in described.ENDPOINT_DOCS.items():
+        assert read[endpoint] - {*doc.query} == set(), (
+            f"{endpoint} reads these parameters, but its entry in described.py does not list them"
         )
-        assert {*told.query} - read[endpoint] == set(), (
-            f"{endpoint} does not read these, which its entry in described.py tells of"
+        assert {*doc.query} - read[endpoint] == set(), (
+            f"{endpoint} does not read these parameters, but its entry in described.py lists them"
         )
 
 
-def test_every_described_parameter_is_somebodys():
-    used = {name for told in described.ENDPOINT_DOCS.values() for name in told.query}
+def test_every_described_parameter_belongs_to_a_resource():
+    used = {name for doc in described.ENDPOINT_DOCS.values() for name in doc.query}
     assert described.QUERY.keys() == used
 
 
@@ -231,7 +228,7 @@ def test_every_described_parameter_is_somebodys():
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """The elements of an HTML page."""
 
     def __init__(self, text):
         super().__init__()
@@ -256,20 +253,20 @@ def page(app):
     return good(app.test_client().get("/docs"))
 
 
-def test_the_page_tells_of_every_address_parameter_and_shape(page, document):
+def test_the_page_shows_every_path_parameter_and_schema(page, document):
     text = page.get_data(as_text=True)
-    for address, item in document["paths"].items():
-        assert f">{address}<" in text
+    for path, item in document["paths"].items():
+        assert f">{path}<" in text
         for operation in item.values():
             if isinstance(operation, dict):
                 assert all(
                     f"<code>{one['name']}</code>" in text for one in operation.get("parameters", [])
                 )
     for name in document["components"]["schemas"]:
-        assert f'id="shape-{name}"' in text
+        assert f'id="schema-{name}"' in text
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_no_script(page):
+def test_the_page_loads_nothing_and_has_no_script(page):
     found = Page(page.get_data(as_text=True))
 
     assert found.open == []
@@ -280,7 +277,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_no_script(page):
     assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
 
 
-def test_the_page_may_show_only_itself(page):
+def test_the_content_security_policy_allows_only_the_style_of_the_page(page):
     policy = page.headers["Content-Security-Policy"]
     style = re.search(r"<style>(.*?)</style>", page.get_data(as_text=True), re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.group(1).encode()).digest()).decode()
@@ -290,7 +287,9 @@ def test_the_page_may_show_only_itself(page):
     assert "http" not in policy
 
 
-def test_a_strange_host_is_shown_as_text(api):
-    answer = api.open("GET", "/docs/", environ_overrides={"HTTP_HOST": "<script>alert(1)</script>"})
+def test_a_host_header_with_markup_is_escaped(api):
+    response = api.open(
+        "GET", "/docs/", environ_overrides={"HTTP_HOST": "<script>alert(1)</script>"}
+    )
 
-    assert "<script" not in answer.get_data(as_text=True)
+    assert "<script" not in response.get_data(as_text=True)
