@@ -19,18 +19,18 @@ from search.matching import Matcher, Texts
 from search.words import terms
 
 MOST_AT_ONCE = 500
-"""Mappings of a concept that are put into its detail at once; more of them are streamed."""
+"""A detail with more mappings than this is streamed."""
 
 
 class ConceptList(ItemList):
-    """The concepts of a repository; POST adds one."""
+    """The concepts of a repository. POST creates one."""
 
     kind = "concept"
 
     def post(self, **path: str) -> Response:
         repo = resolve.writable(self.store, path, self.caller)
         fields = bodies.concept_create(body.read(self.settings))
-        item, _ = self.write(repo, lambda draft, here: concepts.create(draft, here, fields))
+        item, _ = self.write(repo, lambda draft, current: concepts.create(draft, current, fields))
         return created(item.body, item.url, self.settings)
 
 
@@ -41,12 +41,12 @@ class AllConcepts(AllItems):
 
 
 class ConceptState(ItemEndpoint):
-    """One version of a concept."""
+    """A version of a concept."""
 
     kind = "concept"
 
     def get(self, **path: str) -> Response:
-        mappings = MappingsOf.asked_for(self.kind)
+        mappings = MappingsOf.from_params(self.kind)
         with self.store.snapshot() as session:
             place, row, latest = self.state(path, session)
             if mappings:
@@ -54,9 +54,9 @@ class ConceptState(ItemEndpoint):
                     self, place.revision, row.url, session, limit=MOST_AT_ONCE
                 )
         if mappings is None:
-            return (
-                ok_bytes(row.body) if latest else ok(representations.detail(row.body, latest=False))
-            )
+            if latest:
+                return ok_bytes(row.body)
+            return ok(representations.detail(row.body, latest=False))
         if total <= MOST_AT_ONCE:
             return ok(representations.detail(row.body, latest=latest, mappings=found))
         before, after = representations.detail_around(row.body, latest=latest)
@@ -66,13 +66,13 @@ class ConceptState(ItemEndpoint):
 
 
 class Concept(ConceptState):
-    """One concept at its newest version."""
+    """A concept at its latest version."""
 
     def put(self, **path: str) -> Response:
         repo = self.target(path)
         fields = bodies.concept_update(body.read(self.settings))
         item, _ = self.write(
-            repo, lambda draft, here: concepts.update(draft, here, path["concept"], fields)
+            repo, lambda draft, current: concepts.update(draft, current, path["concept"], fields)
         )
         return ok_bytes(item.body)
 
@@ -81,12 +81,14 @@ class Concept(ConceptState):
     def delete(self, **path: str) -> Response:
         repo = self.target(path)
         comment = bodies.comment(body.read_optional(self.settings)).get("update_comment")
-        self.write(repo, lambda draft, here: concepts.retire(draft, here, path["concept"], comment))
+        self.write(
+            repo, lambda draft, current: concepts.retire(draft, current, path["concept"], comment)
+        )
         return nothing()
 
 
 class ConceptVersions(ItemVersions):
-    """The versions of a concept, as entries of a list or (`verbose`) in full."""
+    """The versions of a concept, as summaries, or as details with `verbose`."""
 
     kind = "concept"
 
@@ -95,14 +97,16 @@ class ConceptVersions(ItemVersions):
             return super().entries(rows, newest)
         pairs = itertools.pairwise(itertools.chain(rows, [None]))
         return (
-            representations.concept_version(row, before, latest=row.from_rev == newest.from_rev)
-            for row, before in pairs
+            representations.concept_version(row, previous, latest=row.from_rev == newest.from_rev)
+            for row, previous in pairs
             if row
         )
 
 
 class ConceptMappings(ItemEndpoint):
-    """The mappings of the same source that start from the concept, and with
+    """The mappings of a concept.
+
+    These are the mappings of the same source that start from the concept, and with
     `includeInverseMappings` those that point to it.
     """
 
@@ -110,35 +114,35 @@ class ConceptMappings(ItemEndpoint):
 
     def get(self, **path: str) -> Response:
         params.no_order()
-        pages, wanted = paging.paging(self.settings), MappingsOf()
+        pages, mappings = paging.paging(self.settings), MappingsOf()
         with self.store.snapshot() as session:
             place, row = self.row(path, session)
             skip = min(pages.offset, listings.FAR)
-            total, part = wanted.page(
+            total, found = mappings.page(
                 self, place.revision, row.url, session, limit=pages.limit, skip=skip
             )
         if pages.everything:
             return ok_bytes(
-                wanted.stream(self, place.revision, row.url),
+                mappings.stream(self, place.revision, row.url),
                 paging.headers(self.settings, pages, total, total),
             )
-        return ok(part, paging.headers(self.settings, pages, total, len(part)))
+        return ok(found, paging.headers(self.settings, pages, total, len(found)))
 
 
 # Names and descriptions
 
 
 class EntriesOfState(ItemEndpoint):
-    """The names or descriptions of one version of a concept."""
+    """The names or descriptions of a version of a concept."""
 
     kind = "concept"
     part: ClassVar[str]
     text: ClassVar[str]
 
     def get(self, **path: str) -> Response:
-        wanted = terms(params.text("q") or "")
-        matcher = Matcher(wanted) if wanted else None
-        return ok([entry for entry in self.entries(path) if self._chosen(entry, matcher)])
+        words = terms(params.text("q") or "")
+        matcher = Matcher(words) if words else None
+        return ok([entry for entry in self.entries(path) if self._matches(entry, matcher)])
 
     def entries(self, path: resolve.Path) -> Sequence[Json]:
         with self.store.snapshot() as session:
@@ -146,17 +150,17 @@ class EntriesOfState(ItemEndpoint):
         found: Sequence[Json] = jsonio.loads_own(row.body)[self.part]
         return found
 
-    def _chosen(self, entry: Json, matcher: Matcher | None) -> bool:
-        chosen = matcher is None or matcher.rank(Texts([], [entry[self.text]], [])) is not None
+    def _matches(self, entry: Json, matcher: Matcher | None) -> bool:
+        matches = matcher is None or matcher.rank(Texts([], [entry[self.text]], [])) is not None
         for field in ("locale", f"{self.text}_type"):
-            wanted = params.alternatives(field)
-            if wanted is not None:
-                chosen = chosen and fields.fold(entry[field] or "") in map(fields.fold, wanted)
-        return chosen
+            values = params.alternatives(field)
+            if values is not None:
+                matches = matches and fields.fold(entry[field] or "") in map(fields.fold, values)
+        return matches
 
 
 class EntryOfState(EntriesOfState):
-    """One name or description of one version of a concept."""
+    """A name or description of a version of a concept."""
 
     def get(self, **path: str) -> Response:
         return ok(self.entry(path))
@@ -165,22 +169,24 @@ class EntryOfState(EntriesOfState):
         for entry in self.entries(path):
             if entry["uuid"] == path["uuid"]:
                 return entry
-        raise NotFound(f"this concept has no such entry in its {self.part}")
+        raise NotFound(f"the concept has no {self.text} {path['uuid']}")
 
 
 class Entries(EntriesOfState, ABC):
-    """The names or descriptions of a concept; POST adds one."""
+    """The names or descriptions of a concept. POST adds one."""
 
     @abstractmethod
-    def checked(self, fields: Json) -> Json:
-        """The body of one entry."""
+    def validated(self, fields: Json) -> Json:
+        """Return the validated body of a new entry. Raises Invalid."""
 
     def post(self, **path: str) -> Response:
         repo = self.target(path)
-        fields = self.checked(body.read(self.settings))
+        fields = self.validated(body.read(self.settings))
         (item, _), entry = self.write(
             repo,
-            lambda draft, here: concepts.add_entry(draft, here, path["concept"], self.part, fields),
+            lambda draft, current: concepts.add_entry(
+                draft, current, path["concept"], self.part, fields
+            ),
         )
         return created(
             jsonio.dumps(entry), f"{item.url}{self.part}/{entry['uuid']}/", self.settings
@@ -188,19 +194,19 @@ class Entries(EntriesOfState, ABC):
 
 
 class Entry(EntryOfState, ABC):
-    """One name or description of a concept."""
+    """A name or description of a concept."""
 
     @abstractmethod
-    def checked(self, fields: Json) -> Json:
-        """The body of one entry's change."""
+    def validated(self, fields: Json) -> Json:
+        """Return the validated body of an update. Raises Invalid."""
 
     def put(self, **path: str) -> Response:
         repo = self._target(path)
-        fields = self.checked(body.read(self.settings))
+        fields = self.validated(body.read(self.settings))
         _, entry = self.write(
             repo,
-            lambda draft, here: concepts.update_entry(
-                draft, here, path["concept"], self.part, path["uuid"], fields
+            lambda draft, current: concepts.update_entry(
+                draft, current, path["concept"], self.part, path["uuid"], fields
             ),
         )
         return ok(entry)
@@ -211,8 +217,8 @@ class Entry(EntryOfState, ABC):
         repo = self._target(path)
         self.write(
             repo,
-            lambda draft, here: concepts.delete_entry(
-                draft, here, path["concept"], self.part, path["uuid"]
+            lambda draft, current: concepts.delete_entry(
+                draft, current, path["concept"], self.part, path["uuid"]
             ),
         )
         return nothing()
@@ -233,14 +239,14 @@ class NameOfState(EntryOfState):
 class NameList(Entries):
     part, text = "names", "name"
 
-    def checked(self, fields: Json) -> Json:
+    def validated(self, fields: Json) -> Json:
         return bodies.name_create(fields)
 
 
 class Name(Entry):
     part, text = "names", "name"
 
-    def checked(self, fields: Json) -> Json:
+    def validated(self, fields: Json) -> Json:
         return bodies.name_update(fields)
 
 
@@ -255,12 +261,12 @@ class DescriptionOfState(EntryOfState):
 class DescriptionList(Entries):
     part, text = "descriptions", "description"
 
-    def checked(self, fields: Json) -> Json:
+    def validated(self, fields: Json) -> Json:
         return bodies.description_create(fields)
 
 
 class Description(Entry):
     part, text = "descriptions", "description"
 
-    def checked(self, fields: Json) -> Json:
+    def validated(self, fields: Json) -> Json:
         return bodies.description_update(fields)

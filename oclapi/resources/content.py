@@ -1,6 +1,4 @@
-"""Concepts and mappings at one revision: as a list of their own, or inside the detail of their
-repository (contract 5.1, 5.2).
-"""
+"""Concepts and mappings inside the detail of their repository (contract 5.1, 5.2)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +20,14 @@ from oclapi.store.rows import Rows, Slice
 from oclapi.store.store import Store
 from search.base import Position
 
-Present = Callable[[Session, Sequence[bytes]], Sequence[bytes]]
-"""Stored bodies in, entries as the answer shows them out."""
-
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a list of one repository shows, the same on each of its pages."""
+    """The content of a repository that a request selects. It is the same on each page."""
 
     revision: Revision
     slices: Mapping[Kind, Slice]
-    filters: str  # the request's parameters that chose the slices
+    filters: str  # the query parameters that selected the slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +39,8 @@ class Part:
     cursor: Cursor | None
 
 
-def answer(endpoint: Endpoint, path: resolve.Path, detail: Callable[[Place], Json]) -> Response:
-    """The detail of a repository or version, with the content that the request includes."""
+def respond(endpoint: Endpoint, path: resolve.Path, detail: Callable[[Place], Json]) -> Response:
+    """Return the detail of a repository or version, with the content that the request includes."""
     kinds = included()
     with endpoint.store.snapshot() as session:
         place = resolve.place(endpoint.store, path, endpoint.caller, session)
@@ -57,7 +52,7 @@ def answer(endpoint: Endpoint, path: resolve.Path, detail: Callable[[Place], Jso
 
 
 def included() -> list[Kind]:
-    """The kinds of entries that the request wants inside a repository's detail."""
+    """Return the kinds of entries that the request includes in the detail of a repository."""
     kinds: list[Kind] = []
     if params.flag("includeConcepts"):
         kinds.append("concept")
@@ -89,7 +84,7 @@ def _with_content(
         totals = count(store, session, view, place)
         headers = paging.headers(settings, pages, sum(totals.values()), sum(totals.values()))
         return ok_bytes(
-            _stream(store.rows, view, head), {**headers, **_each(totals, kinds), **updated}
+            _stream(store.rows, view, head), {**headers, **_count_headers(totals, kinds), **updated}
         )
     part = page(store, session, place, view, pages, given, listing)
     document = _document(
@@ -97,15 +92,22 @@ def _with_content(
     )
     returned = sum(len(rows) for rows in part.rows.values())
     headers = paging.headers(
-        settings, pages, sum(part.totals.values()), returned, part.cursor, max(part.totals.values())
+        settings,
+        pages,
+        total=sum(part.totals.values()),
+        returned=returned,
+        cursor=part.cursor,
+        longest=max(part.totals.values()),
     )
-    return ok_bytes(b"".join(document), {**headers, **_each(part.totals, kinds), **updated})
+    return ok_bytes(
+        b"".join(document), {**headers, **_count_headers(part.totals, kinds), **updated}
+    )
 
 
 def content_view(
     endpoint: Endpoint, session: Session, place: Place, kinds: Sequence[Kind], given: Cursor | None
 ) -> View:
-    """The entries that the request's `updatedSince`, `includeRetired` choose, in commit order."""
+    """Return the view that `updatedSince` and `includeRetired` select, in commit order."""
     retired = None if params.flag("includeRetired") else False
     filters = f"{params.text('updatedSince')} {retired} {' '.join(kinds)}"
     revision = Revision(place.revision.repo, given.rev) if given else place.revision
@@ -117,16 +119,16 @@ def content_view(
 
 
 def first_since(endpoint: Endpoint, session: Session, repo: int) -> int:
-    """The first revision that `updatedSince` shows; 0 without it."""
-    moment = params.moment("updatedSince")
-    if moment is None:
+    """Return the first revision that `updatedSince` includes, 0 without that parameter."""
+    since = params.moment("updatedSince")
+    if since is None:
         return 0
     settings = endpoint.settings
     return endpoint.store.rows.first_since(
         session,
         repo,
-        moment.at,
-        whole_seconds=moment.whole_seconds,
+        since.at,
+        whole_seconds=since.whole_seconds,
         margin=settings.whole_second_margin,
         reach=settings.whole_second_reach,
     )
@@ -141,19 +143,19 @@ def page(
     given: Cursor | None,
     listing: str,
 ) -> Part:
-    """One page of each of the view's lists. Continues where the cursor points when that is the page
-    asked for; else it counts.
+    """Return one page of each list of the view.
+
+    The page starts where the cursor points if the request continues from there. Otherwise the
+    entries before it are skipped, which costs a walk over their index keys.
     """
-    seek = (
-        given
-        if given and given.filters == view.filters and given.offset == pages.offset and given.after
-        else None
-    )
+    seek = None
+    if given and given.filters == view.filters and given.offset == pages.offset:
+        seek = given.after
     totals = count(store, session, view, place)
     rows: dict[Kind, Sequence[Row]] = {}
     after: dict[str, Position] = {}
     for kind, wanted in view.slices.items():
-        last = seek.after.get(kind) if seek and seek.after else None
+        last = seek.get(kind) if seek else None
         found: list[Row] = []
         if pages.offset < totals[kind]:
             found = store.rows.page(
@@ -176,54 +178,53 @@ def page(
 
 
 def count(store: Store, session: Session, view: View, place: Place) -> dict[Kind, int]:
-    """How many entries each list of the view has. Whole revisions are counted already; slices cost
-    a walk over index keys.
+    """Return the number of entries in each list of the view.
+
+    The counts of whole revisions are stored. Counting a slice costs a walk over its index keys.
     """
-    counts = (
-        counts_of(place.record)
-        if view.revision == place.revision
-        else store.rows.counts(session, view.revision)
-    )
-    return {
-        kind: 0
-        if wanted.since == LIVE
-        else store.rows.count(session, view.revision, wanted)
-        if wanted.since
-        else _counted(counts, wanted)
-        for kind, wanted in view.slices.items()
-    }
+    if view.revision == place.revision:
+        counts = counts_of(place.record)
+    else:
+        counts = store.rows.counts(session, view.revision)
+    totals: dict[Kind, int] = {}
+    for kind, wanted in view.slices.items():
+        if wanted.since == LIVE:
+            totals[kind] = 0
+        elif wanted.since:
+            totals[kind] = store.rows.count(session, view.revision, wanted)
+        else:
+            totals[kind] = _stored_count(counts, wanted)
+    return totals
 
 
-def _counted(counts: Counts, wanted: Slice) -> int:
+def _stored_count(counts: Counts, wanted: Slice) -> int:
     everything, active = counts.of(wanted.kind), counts.of(wanted.kind, active=True)
-    return (
-        everything if wanted.retired is None else everything - active if wanted.retired else active
-    )
+    if wanted.retired is None:
+        return everything
+    return everything - active if wanted.retired else active
 
 
 def removals(store: Store, session: Session, view: View) -> Json:
-    """The entries of both kinds that were there when the difference begins and are no longer;
-    nothing where no difference is asked for.
+    """Return the URLs of the entries of both kinds that were removed since `updatedSince`.
+
+    The result is empty without `updatedSince`.
     """
     since = max(wanted.since for wanted in view.slices.values())
     if since == 0:
         return {}
-    kinds = representations.SUMMARY
     return {
         f"removed_{kind}s": store.rows.removed(session, view.revision, kind, since)
         if since < LIVE
         else []
-        for kind in kinds
+        for kind in representations.SUMMARY
     }
 
 
 def content_at(store: Store, session: Session, revision: Revision, place: Place) -> datetime:
-    """When the newest commit that the answer reflects was made; the repository's creation before
-    the first.
-    """
+    """Return the time of the newest commit up to the revision, or of the repository's creation."""
     if revision == place.revision:
-        found: datetime = place.record["content_at"]
-        return found
+        stored: datetime = place.record["content_at"]
+        return stored
     return store.rows.content_at(session, revision) or place.repo["created_on"]
 
 
@@ -233,7 +234,7 @@ def _stream(rows: Rows, view: View, head: Json) -> Iterator[bytes]:
 
 
 def _document(head: Json, lists: Mapping[Kind, Iterator[Sequence[bytes]]]) -> Iterator[bytes]:
-    """The JSON object of `head` with the lists as its last keys."""
+    """Yield the JSON object of `head` with the lists as its last keys."""
     yield jsonio.dumps(head)[:-1]
     for kind, batches in lists.items():
         yield b',"%ss":' % kind.encode()
@@ -242,18 +243,18 @@ def _document(head: Json, lists: Mapping[Kind, Iterator[Sequence[bytes]]]) -> It
 
 
 def array(batches: Iterator[Sequence[bytes]]) -> Iterator[bytes]:
-    """A JSON list of encoded entries that come in batches."""
-    between = b"["
+    """Yield a JSON array of entries that are already encoded."""
+    separator = b"["
     for batch in batches:
         if batch:
-            yield between + b",".join(batch)
-            between = b","
-    yield b"]" if between == b"," else b"[]"
+            yield separator + b",".join(batch)
+            separator = b","
+    yield b"]" if separator == b"," else b"[]"
 
 
 def _head(shown: Json) -> Json:
     return {name: value for name, value in shown.items() if name not in ("concepts", "mappings")}
 
 
-def _each(totals: Mapping[Kind, int], kinds: Sequence[Kind]) -> dict[str, str]:
+def _count_headers(totals: Mapping[Kind, int], kinds: Sequence[Kind]) -> dict[str, str]:
     return {f"num_found_{kind}s": str(totals[kind]) for kind in kinds}

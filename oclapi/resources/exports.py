@@ -30,40 +30,39 @@ log = logging.getLogger(__name__)
 FORMATS: dict[str, Format] = {"zip": "zip", "tgz": "tgz"}
 MEDIA_TYPES: dict[Format, str] = {"zip": "application/zip", "tgz": "application/gzip"}
 GZIP_NAMES = ("application/gzip", "application/x-gzip")
-ENTRIES_PER_SECOND = 20_000  # a modest guess, for Retry-After only
+ENTRIES_PER_SECOND = 20_000
+"""A low estimate of the speed of an export, for Retry-After."""
 
 
 class ArchiveEndpoint(Endpoint):
-    """What serves archives."""
+    """A resource that sends archives."""
 
     @property
     def links(self) -> ExportLinks:
         return ExportLinks(self.settings.secret_key, self.settings.export_link_life)
 
     def serve(self, file: File, form: Format, name: str, url: str) -> Response | None:
-        """The archive, or the part of it that the request asks for; None when the cache lost it.
-        `name`: without its ending.
+        """Return the archive or the requested range of it, or None if it is not in the cache.
 
-        Raises StoreUnavailable where the cache can't tell.
+        `name` is the file name without its extension. Raises StoreUnavailable if the cache can't
+        be read.
         """
         content = layout(file.archive, form)
         etag = f'"{file.archive.sha256[:32]}-{form}{LAYOUT}"'
         selected = select(request.method, dict(request.headers), content.size, etag, file.made_at)
         try:
-            there = (
-                self.services.cache.holds(file.name)
-                if request.method == "HEAD" or selected.status == 304
-                else None
-            )
-            stream = self.services.cache.open(file.name) if there is None else None
-        except OSError as error:  # it may well be there: nothing is made again for that
+            without_body = request.method == "HEAD" or selected.status == 304
+            stream = None if without_body else self.services.cache.open(file.name)
+            found = self.services.cache.holds(file.name) if without_body else stream is not None
+        except OSError as error:
+            # The archive may still exist, so it is not built again.
             log.error(
                 "the export cache can't be read", extra={"archive": file.name, "reason": str(error)}
             )
             raise StoreUnavailable("the archives can't be read at the moment") from error
-        if not (there or stream):
+        if not found:
             return None
-        answer = respond(
+        response = respond(
             request.method,
             selected,
             content,
@@ -74,74 +73,81 @@ class ArchiveEndpoint(Endpoint):
             f"{name}.{form}",
         )
         updated = times.show(file.content_at)
-        answer.headers.update({"exportURL": url, "lastUpdated": updated, "Last-Updated": updated})
-        return answer
+        response.headers.update({"exportURL": url, "lastUpdated": updated, "Last-Updated": updated})
+        return response
 
 
 class VersionExport(ArchiveEndpoint):
-    """The export of one version. GET has it made where it is missing, HEAD only looks."""
+    """The export of a version. GET starts the export if it is missing, HEAD does not."""
 
     def get(self, **path: str) -> Response:
-        with telling() as told:
+        with reported_state() as report:
             now = datetime.now(UTC)
-            place, version, state = self._place(path, told, now)
-            form = wanted_format()
-            if state.file and (answer := self._archive(place.repo, version, state.file, form, now)):
-                return answer
+            place, version, state = self._resolve(path, report, now)
+            form = requested_format()
+            if state.file:
+                response = self._archive(place.repo, version, state.file, form, now)
+                if response:
+                    return response
             pause = timedelta(seconds=self.settings.export_failure_pause)
             if state.status == "failed" and state.failed_at and now - state.failed_at < pause:
                 raise _failed(state)
-            return _on_its_way(208, told(self.exports.ask(version, now)[1]))
+            return _pending(208, report(self.exports.ask(version, now)[1]))
 
     def head(self, **path: str) -> Response:
-        with telling() as told:
+        with reported_state() as report:
             now = datetime.now(UTC)
-            place, version, state = self._place(path, told, now)
-            form = wanted_format()
+            place, version, state = self._resolve(path, report, now)
+            form = requested_format()
             if state.file:
-                if answer := self._archive(place.repo, version, state.file, form, now):
-                    return answer
-                state = told(self.exports.of(version, now))
-            return _on_its_way(208, state) if state.status == "processing" else nothing()
+                response = self._archive(place.repo, version, state.file, form, now)
+                if response:
+                    return response
+                state = report(self.exports.of(version, now))
+            return _pending(208, state) if state.status == "processing" else nothing()
 
     def post(self, **path: str) -> Response:
-        with telling() as told:
+        with reported_state() as report:
             now = datetime.now(UTC)
-            place, version, before = self._place(path, told, now, "start export")
+            place, version, before = self._resolve(path, report, now, "start export")
             if before.status == "ready":
                 access.need(self.caller, "own", place.repo)
                 started, state = self.exports.recreate(version, now)
             else:
                 started, state = self.exports.ask(version, now)
-            return _on_its_way(202 if started else 208, told(state))
+            return _pending(202 if started else 208, report(state))
 
     def delete(self, **path: str) -> Response:
-        with telling() as told:
+        with reported_state() as report:
             now = datetime.now(UTC)
-            _, version, _ = self._place(path, told, now, "own")
+            _, version, _ = self._resolve(path, report, now, "own")
             deleted = self.exports.delete(version, now)
-            told(self.exports.of(version, now))
+            report(self.exports.of(version, now))
             if not deleted:
                 raise NotFound("this version has no export")
             return nothing()
 
-    def _place(
-        self, path: resolve.Path, told: "Telling", now: datetime, action: access.Action = "read"
+    def _resolve(
+        self,
+        path: resolve.Path,
+        report: "StateReport",
+        now: datetime,
+        action: access.Action = "read",
     ) -> tuple[resolve.Place, Json, ExportState]:
-        """The version that the path names, its document, and how its export stands, which `told`
-        puts on the answer.
+        """Return the version that the path names, its document and the state of its export.
 
-        Who may read the version is told that also where they lack the right to act.
-        Raises as resolve.place, access.need; MethodNotOffered for HEAD.
+        The state is reported in the response, even if the caller may read the version but may not
+        perform the action. Raises what resolve.place and access.need raise, and MethodNotOffered
+        for HEAD.
         """
         place, document = resolve.exported(self.store, path, self.caller)
         if place.version is None:
             access.need(self.caller, action, place.repo)
             raise MethodNotOffered(
-                "HEAD has no export, since it changes with every commit: export a version",
+                "HEAD has no export, because it changes with every commit. Export a version",
                 ["OPTIONS"],
             )
-        state = told(self.exports.of(place.version, now, document))
+        state = report(self.exports.of(place.version, now, document))
         access.need(self.caller, action, place.repo)
         return place, place.version, state
 
@@ -150,62 +156,56 @@ class VersionExport(ArchiveEndpoint):
     ) -> Response | None:
         name = f"{repo['id']}_{version['id']}.{file.content_at:%Y%m%d%H%M%S}"
         link = self.links.sign(str(version["_id"]), file.token, f"{name}.tgz", now)
-        answer = self.serve(file, form, name, absolute(f"/exports/{link}", self.settings))
-        if answer is None:
+        response = self.serve(file, form, name, absolute(f"/exports/{link}", self.settings))
+        if response is None:
             self.exports.lost(version, file)
-        return answer
+        return response
 
 
 class ExportFile(ArchiveEndpoint):
-    """The cached tarball behind a signed link; the signature is the credential."""
+    """The tarball of an export, at its signed link. The signature replaces the token."""
 
     def get(self, version_id: str, token: str, expires: str, signature: str, key: str) -> Response:
-        with telling() as told:
+        with reported_state() as report:
             now = datetime.now(UTC)
             self.links.check(version_id, token, expires, signature, key, now)
             version = self.store.versions.by_key(version_id)
             repo = self.store.repos.by_number(version["repo"]) if version else None
             if version is None or repo is None or repo.get("hidden"):
-                raise NotFound("this archive is gone with its version")
-            told(self.exports.of(version, now))
+                raise NotFound("the archive was deleted with its version")
+            report(self.exports.of(version, now))
             file = self.exports.file(version, token)
-            answer = self.serve(
+            response = self.serve(
                 file, "tgz", key.removesuffix(".tgz"), absolute(request.path, self.settings)
             )
-            if answer is None:
+            if response is None:
                 self.exports.lost(version, file)
-                raise NotFound("this archive is gone; ask for the export again")
-            return answer
+                raise NotFound("the archive no longer exists. Request the export again")
+            return response
 
 
-def wanted_format() -> Format:
-    """What the request asks for by `format`, else by Accept: the tarball only where it is named and
-    the ZIP is not liked as much.
+def requested_format() -> Format:
+    """Return the archive format that the request selects by `format` or else by Accept.
 
-    Raises Invalid.
+    Accept selects the tarball only if it names it and prefers it to the ZIP. Raises Invalid.
     """
     given = params.text("format")
     if given is not None:
         if given not in FORMATS:
             raise Invalid.field("format", "must be zip or tgz")
         return FORMATS[given]
-    liked = {"zip": 0.0, "tgz": 0.0}
+    qualities = {"zip": 0.0, "tgz": 0.0}
     for value, quality in request.accept_mimetypes:
         media_type = value.partition(";")[0].strip().lower()
-        form = (
-            "tgz"
-            if media_type in GZIP_NAMES
-            else "zip"
-            if media_type == "application/zip"
-            else None
-        )
-        if form:
-            liked[form] = max(liked[form], float(quality))
-    return "tgz" if liked["tgz"] > liked["zip"] else "zip"
+        if media_type in GZIP_NAMES:
+            qualities["tgz"] = max(qualities["tgz"], float(quality))
+        elif media_type == "application/zip":
+            qualities["zip"] = max(qualities["zip"], float(quality))
+    return "tgz" if qualities["tgz"] > qualities["zip"] else "zip"
 
 
-class Telling:
-    """Puts the state last told on the answer, whatever it will be."""
+class StateReport:
+    """Adds the state of the export that was reported last to the headers of the response."""
 
     def __init__(self) -> None:
         self.state: ExportState | None = None
@@ -214,7 +214,7 @@ class Telling:
         self.state = state
         return state
 
-    def show(self, response: Response) -> Response:
+    def add_headers(self, response: Response) -> Response:
         response.headers["Cache-Control"] = "private, no-cache"
         response.vary.add("Accept")
         if self.state:
@@ -225,20 +225,20 @@ class Telling:
 
 
 @contextmanager
-def telling() -> Iterator[Telling]:
-    """Have this request's answer tell the export's state, a refusal too."""
-    told = Telling()
-    after_this_request(told.show)
+def reported_state() -> Iterator[StateReport]:
+    """Report the state of the export in the response to this request, even if it is an error."""
+    report = StateReport()
+    after_this_request(report.add_headers)
     try:
-        yield told
+        yield report
     except OclError as error:
-        if told.state:
-            error.extra.setdefault("exportStatus", told.state.status)
+        if report.state:
+            error.extra.setdefault("exportStatus", report.state.status)
         raise
 
 
-def _on_its_way(status: int, state: ExportState) -> Response:
-    """The answer while there is no archive. Raises ExportFailed when there will be none."""
+def _pending(status: int, state: ExportState) -> Response:
+    """Return the response while there is no archive. Raises ExportFailed if the job failed."""
     if state.status == "failed":
         raise _failed(state)
     detail = "The export is ready." if state.status == "ready" else "The export is being prepared."
@@ -248,8 +248,8 @@ def _on_its_way(status: int, state: ExportState) -> Response:
         "processed": state.processed,
         "total": state.total,
     }
-    left = (state.total or 0) - (state.processed or 0)
-    wait = max(1, min(60, left // ENTRIES_PER_SECOND))
+    remaining = (state.total or 0) - (state.processed or 0)
+    wait = max(1, min(60, remaining // ENTRIES_PER_SECOND))
     return Response(
         jsonio.dumps(body), status, {"Retry-After": str(wait)}, mimetype="application/json"
     )
@@ -260,5 +260,5 @@ def _failed(state: ExportState) -> ExportFailed:
 
 
 def _one_line(text: str) -> str:
-    """As a header may hold it."""
+    """Return the text as one line of Latin-1, as headers require."""
     return " ".join(text.split()).encode("latin-1", "replace").decode("latin-1")

@@ -1,4 +1,4 @@
-"""The extras of repositories, versions and concepts, whole and key by key (contract section 11)."""
+"""The extras of repositories, versions and concepts, as a whole or by key (contract section 11)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from oclapi.resources.responses import nothing, ok
 
 
 class RepositoryExtras(Endpoint):
-    """All extras of a repository or of a version's record."""
+    """The extras of a repository or version."""
 
     def get(self, **path: str) -> Response:
         return ok(self.extras(path))
@@ -27,14 +27,14 @@ class RepositoryExtras(Endpoint):
 
 
 class RepositoryExtra(RepositoryExtras):
-    """One key of them."""
+    """An extra of a repository or version."""
 
     def get(self, **path: str) -> Response:
-        return ok(_one(self.extras(path), path["key"]))
+        return ok(_extra(self.extras(path), path["key"]))
 
     def put(self, **path: str) -> Response:
         place, key = self._writable(path), path["key"]
-        value = _given(body.read(self.settings), key)
+        value = _value(body.read(self.settings), key)
         if place.version:
             self._rebuild(
                 *repositories.set_version_extra(
@@ -70,7 +70,7 @@ class RepositoryExtra(RepositoryExtras):
 
 
 class ConceptExtrasOfState(ItemEndpoint):
-    """All extras of one version of a concept."""
+    """The extras of a version of a concept."""
 
     kind = "concept"
 
@@ -84,20 +84,21 @@ class ConceptExtrasOfState(ItemEndpoint):
 
 
 class ConceptExtraOfState(ConceptExtrasOfState):
-    """One key of them."""
+    """An extra of a version of a concept."""
 
     def get(self, **path: str) -> Response:
-        return ok(_one(self.extras(path), path["key"]))
+        return ok(_extra(self.extras(path), path["key"]))
 
 
 class ConceptExtra(ConceptExtraOfState):
-    """One key of a concept's extras; each write makes a version of the concept."""
+    """An extra of a concept. Each write creates a version of the concept."""
 
     def put(self, **path: str) -> Response:
         repo, key = self.target(path), path["key"]
-        value = _given(body.read(self.settings), key)
+        value = _value(body.read(self.settings), key)
         self.write(
-            repo, lambda draft, here: concepts.set_extra(draft, here, path["concept"], key, value)
+            repo,
+            lambda draft, current: concepts.set_extra(draft, current, path["concept"], key, value),
         )
         return ok({key: value})
 
@@ -106,18 +107,18 @@ class ConceptExtra(ConceptExtraOfState):
     def delete(self, **path: str) -> Response:
         repo, key = self.target(path), path["key"]
         self.write(
-            repo, lambda draft, here: concepts.delete_extra(draft, here, path["concept"], key)
+            repo, lambda draft, current: concepts.delete_extra(draft, current, path["concept"], key)
         )
         return nothing()
 
 
-def _one(extras: Json, key: str) -> Json:
+def _extra(extras: Json, key: str) -> Json:
     if key not in extras:
-        raise NotFound(f"there is no extra {key}")
+        raise NotFound(f"extra {key} not found")
     return {key: extras[key]}
 
 
-def _given(body: Json, key: str) -> Any:
+def _value(body: Json, key: str) -> Any:
     if key not in body:
-        raise Invalid.field(key, f"the body must hold a value for the key {key}")
+        raise Invalid.field(key, f"the body must contain the key {key}")
     return body[key]

@@ -1,6 +1,4 @@
-"""What concepts and mappings have in common: lists, details, histories (contract sections 10 and
-12).
-"""
+"""Base classes for concepts and mappings: lists, details, versions (contract sections 10, 12)."""
 
 import itertools
 import re
@@ -28,80 +26,87 @@ from search.choice import Answer
 Result = TypeVar("Result")
 
 VERSION = re.compile("[1-9][0-9]{0,9}", re.ASCII)
-"""The version of a concept or mapping."""
+"""The format of the version of a concept or mapping."""
 
 
 class ItemEndpoint(Endpoint):
-    """What the resources of concepts and mappings share."""
+    """The base class of the resources of concepts and mappings."""
 
     kind: ClassVar[Kind]
 
     def write(self, repo: Json, edit: Callable[[Draft, Json], Result]) -> Result:
-        """Commit one edit, which is given the repository as the transaction sees it. Raises as
-        access.need when it was closed by then.
+        """Commit one edit and return its result.
+
+        The edit gets the repository as it is in the transaction. Raises what access.need raises if
+        the caller has lost the permission in the meantime.
         """
 
-        def locked(draft: Draft) -> Result:
-            there = draft.repo(repo["url"])
-            if there is None:
+        def checked_edit(draft: Draft) -> Result:
+            current = draft.repo(repo["url"])
+            if current is None:
                 raise access.refusal(self.caller)
-            access.need(draft.caller, "write", there)
-            return edit(draft, there)
+            access.need(draft.caller, "write", current)
+            return edit(draft, current)
 
-        return write.write(self.store, self.caller, [repo], locked)
+        return write.write(self.store, self.caller, [repo], checked_edit)
 
     def target(self, path: resolve.Path) -> Json:
-        """The repository of the item that the path names, to write to it. Raises as
-        resolve.writable.
+        """Return the repository of the item that the path names, for a write.
+
+        Raises what resolve.writable raises.
         """
         return resolve.writable(self.store, path, self.caller, self.kind)
 
     def row(self, path: resolve.Path, session: Session) -> tuple[Place, Row]:
-        """The item that the path names, as it stands there. Raises NotFound and what reading the
-        repository raises.
+        """Return the item that the path names, at the latest version there.
+
+        Raises NotFound, and what resolve.place raises.
         """
         place = resolve.place(self.store, path, self.caller, session)
         return place, resolve.item(self.store, place, self.kind, path[self.kind], session)
 
     def state(self, path: resolve.Path, session: Session) -> tuple[Place, Row, bool]:
-        """One state of the item that the path names, and whether it is the newest there. Raises as
-        `row`.
+        """Return the version of the item that the path names, and whether it is the latest there.
+
+        Raises what `row` raises.
         """
         place, newest = self.row(path, session)
-        wanted = path.get("item_version")
-        if wanted is None:
+        version = path.get("item_version")
+        if version is None:
             return place, newest, True
         row = None
-        if VERSION.fullmatch(wanted):
-            row = self.store.rows.state(session, place.revision, self.kind, newest.url, int(wanted))
+        if VERSION.fullmatch(version):
+            row = self.store.rows.state(
+                session, place.revision, self.kind, newest.url, int(version)
+            )
         if row is None:
-            raise NotFound(f"this {self.kind} has no version {wanted} here")
+            raise NotFound(f"this {self.kind} has no version {version}")
         return place, row, row.from_rev == newest.from_rev
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a list shows, the same on each of its pages."""
+    """The entries that a list contains. It is the same on each page."""
 
     scope: Scope
     query: Query
-    # of the repositories listed, by number: what the mappings of their concepts are read at
+    # By repository number: the revision at which the mappings of its concepts are read.
     revisions: Mapping[int, Revision]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How entries are shown. Read from the request once, since a stream outlives it."""
+    """How entries are presented. It is read from the request in advance; streams outlive that."""
 
     verbose: bool
     mappings: "MappingsOf | None"
 
 
 class EntryList(ItemEndpoint):
-    """A list of concepts or mappings: the search names them, the store shows them."""
+    """A list of concepts or mappings. The search returns keys, the store returns their bodies."""
 
     def shape(self) -> Shape:
-        return Shape(bool(params.flag("verbose")), MappingsOf.asked_for(self.kind))
+        return Shape(bool(params.flag("verbose")), MappingsOf.from_params(self.kind))
 
     def page(
         self,
@@ -111,7 +116,7 @@ class EntryList(ItemEndpoint):
         pages: paging.Paging,
         after: Position | None,
     ) -> tuple[Answer, bytes, int]:
-        """One page: what was found, the body, and the number of entries in it."""
+        """Return one page: the answer of the search, the body, and the number of entries in it."""
         skip = 0 if after else min(pages.offset, listings.FAR)
         answer = self.services.search.find(
             session, listing.scope, listing.query, limit=pages.limit, skip=skip, after=after
@@ -122,7 +127,7 @@ class EntryList(ItemEndpoint):
     def everything(
         self, session: Session, listing: Listing, shape: Shape
     ) -> tuple[Answer, Iterator[bytes]]:
-        """All entries as a stream, which needs neither the session nor the request any more."""
+        """Return all entries as a stream, which needs neither the session nor the request."""
         scope, query = listing.scope, listing.query
         if queries.is_plain(query) and len(scope.parts) == 1 and not scope.heads:
             answer = self.services.search.built_in(session, scope, query, limit=0)
@@ -132,7 +137,7 @@ class EntryList(ItemEndpoint):
                 part.revision, wanted, newest_first=query.descending
             )
             batches = (
-                self._shown(shape, [(part.revision, body) for body in batch]) for batch in bodies
+                self._present(shape, [(part.revision, body) for body in batch]) for batch in bodies
             )
         else:
             answer, keys = self.services.search.everything(session, scope, query)
@@ -142,10 +147,10 @@ class EntryList(ItemEndpoint):
     def headers(
         self, pages: paging.Paging, answer: Answer, returned: int, cursor: Cursor | None = None
     ) -> dict[str, str]:
-        engine = {"search-engine": answer.engine, "search-behind": str(answer.behind)}
         return {
             **paging.headers(self.settings, pages, answer.hits.total, returned, cursor),
-            **engine,
+            "search-engine": answer.engine,
+            "search-behind": str(answer.behind),
         }
 
     def _entries(
@@ -154,30 +159,30 @@ class EntryList(ItemEndpoint):
         bodies = self.store.rows.bodies_of(
             session, [(key.repo, key.url, key.from_rev) for key in keys]
         )
-        return self._shown(
+        return self._present(
             shape, [(listing.revisions[repo], body) for repo, body in bodies], session
         )
 
-    def _shown(
+    def _present(
         self, shape: Shape, entries: Sequence[tuple[Revision, bytes]], session: Session = None
     ) -> Sequence[bytes]:
-        """Stored bodies as the list shows them, each with the revision it is shown at: a detail
-        without mappings is the body itself.
+        """Return the entries in the format of the list.
+
+        Each stored body comes with the revision at which its mappings are read. A detail without
+        mappings is the stored body itself.
         """
         bodies = [body for _, body in entries]
         if shape.mappings is None:
-            return (
-                bodies
-                if shape.verbose
-                else [jsonio.dumps(representations.summary(self.kind, body)) for body in bodies]
-            )
-        addresses: list[str] = [jsonio.loads_own(body)["url"] for body in bodies]
+            if shape.verbose:
+                return bodies
+            return [jsonio.dumps(representations.summary(self.kind, body)) for body in bodies]
+        urls: list[str] = [jsonio.loads_own(body)["url"] for body in bodies]
         by_revision: dict[Revision, list[str]] = {}
-        for (revision, _), url in zip(entries, addresses, strict=True):
+        for (revision, _), url in zip(entries, urls, strict=True):
             by_revision.setdefault(revision, []).append(url)
-        found = {
-            revision: shape.mappings.of(self, revision, urls, session)
-            for revision, urls in by_revision.items()
+        mappings = {
+            revision: shape.mappings.of(self, revision, concepts, session)
+            for revision, concepts in by_revision.items()
         }
         present = (
             representations.detail
@@ -185,8 +190,8 @@ class EntryList(ItemEndpoint):
             else lambda body, mappings: representations.summary(self.kind, body, mappings=mappings)
         )
         return [
-            jsonio.dumps(present(body, mappings=found[revision][url]))
-            for (revision, body), url in zip(entries, addresses, strict=True)
+            jsonio.dumps(present(body, mappings=mappings[revision][url]))
+            for (revision, body), url in zip(entries, urls, strict=True)
         ]
 
 
@@ -194,16 +199,16 @@ class ItemList(EntryList):
     """The concepts or mappings of a repository, newest commit first."""
 
     def get(self, **path: str) -> Response:
-        wanted, shape, pages = queries.query(self.kind), self.shape(), paging.paging(self.settings)
-        # all that chooses a revision
+        query, shape, pages = queries.query(self.kind), self.shape(), paging.paging(self.settings)
+        # Everything that selects the revision is part of the name.
         name = f"{self.kind}:{path.get('version', 'HEAD')}:{params.flag('released')}"
         with self.store.snapshot() as session:
             place = resolve.place(self.store, path, self.caller, session)
             given = Cursors(self.settings).given(name, place.repo["_id"])
-            part, mark = self._part(session, place, wanted, given)
+            part, filters = self._part(session, place, query, given)
             listing = Listing(
-                _narrowed(place, part, wanted),
-                queries.without_source(wanted),
+                _scope(place, part, query),
+                queries.without_source(query),
                 {part.revision.repo: part.revision},
             )
             updated = last_updated(content.content_at(self.store, session, part.revision, place))
@@ -212,11 +217,9 @@ class ItemList(EntryList):
                 return ok_bytes(
                     stream, {**self.headers(pages, answer, answer.hits.total), **updated}
                 )
-            seek = (
-                given.after
-                if given and given.filters == mark and given.offset == pages.offset
-                else None
-            )
+            seek = None
+            if given and given.filters == filters and given.offset == pages.offset:
+                seek = given.after
             answer, body, returned = self.page(
                 session, listing, shape, pages, seek.get(self.kind) if seek else None
             )
@@ -228,25 +231,25 @@ class ItemList(EntryList):
             part.revision.repo,
             part.revision.number,
             {self.kind: part.since},
-            mark,
+            filters,
             pages.offset + pages.limit,
             after,
         )
         return ok_bytes(body, {**self.headers(pages, answer, returned, cursor), **updated})
 
     def _part(
-        self, session: Session, place: Place, wanted: Query, given: Cursor | None
+        self, session: Session, place: Place, query: Query, given: Cursor | None
     ) -> tuple[Part, str]:
-        """The rows that the cursor, `updatedSince` and `released` choose, and the mark of the
-        request's parameters.
+        """Return the rows that the cursor, `updatedSince` and `released` select.
 
-        `released` speaks of HEAD; a version stands as it is.
+        The second value is the digest of the query parameters. `released` applies only to HEAD; it
+        is ignored for versions.
         """
         released = params.flag("released")
-        mark = queries.mark(wanted, params.text("updatedSince"), released)
+        filters = queries.digest(query, params.text("updatedSince"), released)
         revision = Revision(given.repo, given.rev) if given else place.revision
-        if given and given.filters == mark:
-            return Part(revision, given.since[self.kind]), mark
+        if given and given.filters == filters:
+            return Part(revision, given.since[self.kind]), filters
         since = content.first_since(self, session, revision.repo)
         if released is not None and place.version is None:
             release = self.store.versions.latest(place.repo["_id"], session)
@@ -255,69 +258,66 @@ class ItemList(EntryList):
                 since = max(since, number + 1)
             elif not given:
                 revision = Revision(revision.repo, number)
-        return Part(revision, since), mark
+        return Part(revision, since), filters
 
 
-def _narrowed(place: Place, part: Part, wanted: Query) -> Scope:
-    """The part, or nowhere when nothing of it can be meant."""
-    nothing = part.since > part.revision.number or not queries.in_source(wanted, place.repo["url"])
-    return Scope() if nothing else Scope((part,))
+def _scope(place: Place, part: Part, query: Query) -> Scope:
+    """Return the scope of the part, which is empty if no entry of it can match the query."""
+    empty = part.since > part.revision.number or not queries.in_source(query, place.repo["url"])
+    return Scope() if empty else Scope((part,))
 
 
 class AllItems(EntryList):
-    """The concepts or mappings of all public sources, newest first; for every caller the same."""
+    """The concepts or mappings of all public sources, newest first, the same for every caller."""
 
     def get(self) -> Response:
-        wanted, shape, pages = queries.query(self.kind), self.shape(), paging.paging(self.settings)
+        query, shape, pages = queries.query(self.kind), self.shape(), paging.paging(self.settings)
         with self.store.snapshot() as session:
-            listing = self._everywhere(session, wanted)
+            listing = self._listing(session, query)
             if pages.everything:
                 answer, stream = self.everything(session, listing, shape)
                 return ok_bytes(stream, self.headers(pages, answer, answer.hits.total))
             answer, body, returned = self.page(session, listing, shape, pages, None)
         return ok_bytes(body, self.headers(pages, answer, returned))
 
-    def _everywhere(self, session: Session, wanted: Query) -> Listing:
-        """The living rows of all public sources; with `released` those of their newest releases, or
-        what came after.
+    def _listing(self, session: Session, query: Query) -> Listing:
+        """Return the current entries of all public sources.
+
+        With `released=true`, the entries of their latest releases; with `released=false`, the
+        entries that changed since then.
         """
         heads = self.store.repos.heads(
             {"kind": "source", **access.readable(access.ANYBODY)}, session
         )
-        there = {
+        revisions = {
             repo["_id"]: Revision(repo["_id"], repo["rev"])
             for repo in heads
-            if queries.in_source(wanted, repo["url"])
+            if queries.in_source(query, repo["url"])
         }
-        query, released, moment = (
-            queries.without_source(wanted),
-            params.flag("released"),
-            params.moment("updatedSince"),
-        )
+        query = queries.without_source(query)
+        released, updated_since = params.flag("released"), params.moment("updatedSince")
         if released is None:
-            return Listing(
-                Scope(heads=tuple(sorted(there)), since=moment.at if moment else None), query, there
-            )
-        releases = self.store.versions.latest_of(list(there), session)
+            time = updated_since.at if updated_since else None
+            return Listing(Scope(heads=tuple(sorted(revisions)), since=time), query, revisions)
+        releases = self.store.versions.latest_of(list(revisions), session)
         if released:
-            there = {number: Revision(number, rev) for number, rev in releases.items()}
+            revisions = {number: Revision(number, rev) for number, rev in releases.items()}
         parts = []
-        for number, revision in sorted(there.items()):
-            since = (
-                self.store.rows.first_since(session, number, moment.at, whole_seconds=False)
-                if moment
-                else 0
-            )
-            parts.append(
-                Part(revision, since if released else max(since, releases.get(number, 0) + 1))
-            )
-        return Listing(
-            Scope(tuple(part for part in parts if part.since <= part.revision.number)), query, there
-        )
+        for number, revision in sorted(revisions.items()):
+            since = 0
+            if updated_since:
+                since = self.store.rows.first_since(
+                    session, number, updated_since.at, whole_seconds=False
+                )
+            if not released:
+                since = max(since, releases.get(number, 0) + 1)
+            if since <= revision.number:
+                parts.append(Part(revision, since))
+        return Listing(Scope(tuple(parts)), query, revisions)
 
 
 def _body(batches: Iterator[Sequence[bytes]], listing: Listing, answer: Answer) -> Iterator[bytes]:
-    """The JSON list of the entries; beside its facets where they are asked for."""
+    """Return the JSON list of the entries, or an object with the list and its facets."""
     if not listing.query.facets:
         return content.array(batches)
     facets = jsonio.dumps(queries.shown_facets(answer.hits.facets))
@@ -325,7 +325,7 @@ def _body(batches: Iterator[Sequence[bytes]], listing: Listing, answer: Answer) 
 
 
 class ItemVersions(ItemEndpoint):
-    """Every state of one item, newest first."""
+    """The versions of an item, newest first."""
 
     def get(self, **path: str) -> Response:
         params.no_order()
@@ -333,7 +333,8 @@ class ItemVersions(ItemEndpoint):
         with self.store.snapshot() as session:
             place, newest = self.row(path, session)
             total = self.store.rows.history_count(session, place.revision, newest.url)
-            if not pages.everything:  # and one more: an entry may tell of the version before it
+            if not pages.everything:
+                # One more row: a summary names the version before it.
                 skip = min(pages.offset, listings.FAR)
                 rows = self.store.rows.history(
                     session, place.revision, newest.url, limit=pages.limit + 1, skip=skip
@@ -345,18 +346,18 @@ class ItemVersions(ItemEndpoint):
                 content.array([jsonio.dumps(entry)] for entry in stream),
                 paging.headers(self.settings, pages, total, total),
             )
-        part = list(itertools.islice(self.entries(rows, newest), pages.limit))
-        return ok(part, paging.headers(self.settings, pages, total, len(part)))
+        found = list(itertools.islice(self.entries(rows, newest), pages.limit))
+        return ok(found, paging.headers(self.settings, pages, total, len(found)))
 
     def entries(self, rows: Iterable[Row], newest: Row) -> Iterator[Json]:
-        """The entries of these states, which are newest first."""
+        """Return the entries of the list for these rows, which are sorted newest first."""
         return (
             representations.detail(row.body, latest=row.from_rev == newest.from_rev) for row in rows
         )
 
 
 class MappingsOf:
-    """What the request wants to see of concepts' mappings inside their details and summaries."""
+    """The mappings that the request includes in the details and summaries of concepts."""
 
     def __init__(self) -> None:
         self.inverse = bool(params.flag("includeInverseMappings"))
@@ -364,11 +365,11 @@ class MappingsOf:
         self.verbose = bool(params.flag("verbose"))
 
     @classmethod
-    def asked_for(cls, kind: Kind) -> "MappingsOf | None":
-        """None where none are wanted."""
-        # a bad value is told also where no mappings are wanted
-        wanted, found = params.flag("includeMappings"), cls()
-        return found if kind == "concept" and (wanted or found.inverse) else None
+    def from_params(cls, kind: Kind) -> "MappingsOf | None":
+        """Return None if the request includes no mappings. Raises Invalid."""
+        # The other parameters are read in any case, so that invalid values are reported.
+        included, mappings = params.flag("includeMappings"), cls()
+        return mappings if kind == "concept" and (included or mappings.inverse) else None
 
     def of(
         self,
@@ -377,7 +378,7 @@ class MappingsOf:
         concepts: Sequence[str],
         session: Session = None,
     ) -> dict[str, list[Json]]:
-        """The mappings of each of these concepts as they stood at `revision`, by URL."""
+        """Return the mappings of each of these concepts at the revision, by concept URL."""
         if session is None:
             with endpoint.store.snapshot() as own:
                 return self.of(endpoint, revision, concepts, own)
@@ -396,7 +397,7 @@ class MappingsOf:
         limit: int,
         skip: int = 0,
     ) -> tuple[int, list[Json]]:
-        """How many mappings one concept has, and a part of them."""
+        """Return the number of mappings of a concept, and one page of them."""
         total, rows = endpoint.store.rows.of_concept(
             session,
             revision,
@@ -409,8 +410,9 @@ class MappingsOf:
         return total, [self.present(row) for row in rows]
 
     def stream(self, endpoint: Endpoint, revision: Revision, concept: str) -> Iterator[bytes]:
-        """All mappings of one concept as a JSON list. Needs neither a session nor the request any
-        more.
+        """Yield all mappings of a concept as a JSON array.
+
+        The stream needs neither a session nor the request.
         """
         batches = endpoint.store.rows.of_concept_batches(
             revision, concept, inverse=self.inverse, retired=self.retired

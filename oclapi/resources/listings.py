@@ -1,5 +1,6 @@
-"""Lists of owners, repositories and versions: few documents, answered from the store always
-(contract 5.4).
+"""Lists of users, organisations and repositories (contract 5.4).
+
+They are short enough to be searched and sorted here, without the search engine.
 """
 
 from collections import Counter
@@ -20,41 +21,48 @@ from search.base import FACET_VALUES, Filter
 from search.matching import Matcher, Texts
 from search.words import terms
 
-Listing = Callable[..., tuple[int, list[Json]]]
-"""A store function: how many documents match a filter, and one page of them (`limit`, 0 for all,
-and `skip`) in the list's own order.
+ListFunction = Callable[..., tuple[int, list[Json]]]
+"""A function of the store that returns how many documents match a filter, and one page of them.
 
-`oldest_first` gives the direction, and is left out where the list has only one.
+`limit` (0 for all) and `skip` select the page, in the default order of the list. `oldest_first`
+reverses the order; lists with only one order do not have it.
 """
 
 FAR = 2**31 - 1
-"""An offset beyond every list."""
+"""The largest offset. It is past the end of every list, and MongoDB accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What a list can be asked for. Values are those of one stored document."""
+class ListOptions:
+    """The search, filters and sorts of a list. The functions get one stored document."""
 
-    texts: Callable[[Json], Texts]  # what `q` looks at
-    sorts: Mapping[str, str]  # spelling -> stored field; `bestMatch` comes with every list
-    order: tuple[str, bool]  # the list's own order: a spelling, and whether the largest come first
+    # Returns the texts that `q` searches.
+    texts: Callable[[Json], Texts]
+    # Stored fields to sort by, by the values of `sortAsc`. Every list also has `bestMatch`.
+    sorts: Mapping[str, str]
+    # The default order: a key of `sorts`, and whether it is descending.
+    order: tuple[str, bool]
+    # Functions that return the values of a document, by filter.
     filters: Mapping[str, Callable[[Json], Iterable[str | None]]]
-    facets: tuple[str, ...] = ()  # of the filters
-    aliases: Mapping[str, str] | None = None  # further names of filters
-    extras: bool = True  # `extras__...` filters
+    # The filters that are counted as facets.
+    facets: tuple[str, ...] = ()
+    # Further names of filters.
+    aliases: Mapping[str, str] | None = None
+    # Whether the list has `extras__...` filters.
+    extras: bool = True
 
 
 LAST_UPDATE = dict.fromkeys(params.LAST_UPDATE, "updated_on")
 
-ORGS = About(
-    texts=lambda org: Texts([org["_id"]], [org["name"]], _there(org["company"], org["location"])),
+ORGS = ListOptions(
+    texts=lambda org: Texts([org["_id"]], [org["name"]], _texts(org["company"], org["location"])),
     sorts={"name": "name", **LAST_UPDATE},
     order=("lastUpdate", True),
     filters={"company": lambda org: [org["company"]], "location": lambda org: [org["location"]]},
 )
-USERS = About(
+USERS = ListOptions(
     texts=lambda user: Texts(
-        [user["_id"]], [user["name"]], _there(user["company"], user["location"])
+        [user["_id"]], [user["name"]], _texts(user["company"], user["location"])
     ),
     sorts={"username": "_id", "dateJoined": "created_on"},
     order=("dateJoined", False),
@@ -72,9 +80,9 @@ _REPOSITORY: Mapping[str, Callable[[Json], Iterable[str | None]]] = {
     "user": lambda repo: _owners(repo, "User"),
     "org": lambda repo: _owners(repo, "Organization"),
 }
-SOURCES = About(
+SOURCES = ListOptions(
     texts=lambda repo: Texts(
-        [repo["id"]], _there(repo["name"], repo["full_name"]), _there(repo["description"])
+        [repo["id"]], _texts(repo["name"], repo["full_name"]), _texts(repo["description"])
     ),
     sorts={"name": "name", **LAST_UPDATE},
     order=("lastUpdate", True),
@@ -83,7 +91,7 @@ SOURCES = About(
 )
 
 
-def _there(*texts: str | None) -> list[str]:
+def _texts(*texts: str | None) -> list[str]:
     return [text for text in texts if text]
 
 
@@ -93,8 +101,8 @@ def _owners(repo: Json, kind: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request to a list."""
+class _ListQuery:
+    """The query parameters of a request for a list."""
 
     matcher: Matcher | None
     filters: list[Filter]
@@ -103,71 +111,72 @@ class _Asked:
     facets: bool
 
     @classmethod
-    def of(cls, about: About) -> "_Asked":
-        """Raises Invalid."""
-        wanted = terms(params.text("q") or "")
-        spellings = {name: name for name in (*about.sorts, *params.BEST_MATCH)}
-        sort, descending = params.order(spellings, ("bestMatch", True) if wanted else about.order)
-        names = [*about.filters, *(about.aliases or {})]
+    def from_params(cls, options: ListOptions) -> "_ListQuery":
+        """Read the parameters of the request. Raises Invalid."""
+        words = terms(params.text("q") or "")
+        spellings = {name: name for name in (*options.sorts, *params.BEST_MATCH)}
+        sort, descending = params.order(spellings, ("bestMatch", True) if words else options.order)
+        names = [*options.filters, *(options.aliases or {})]
         found = [
             Filter(name, tuple(values))
             for name in names
             if (values := params.alternatives(name)) is not None
         ]
-        found += queries.extras() if about.extras else []
+        found += queries.extras() if options.extras else []
         return cls(
-            Matcher(wanted) if wanted else None, found, sort, descending, params.wants_facets()
+            Matcher(words) if words else None, found, sort, descending, params.wants_facets()
         )
 
-    def is_plain(self, about: About) -> bool:
-        """Does the store's own order with its own paging do?"""
+    def is_plain(self, options: ListOptions) -> bool:
+        """Return whether the store can sort and page the list."""
         return (
             not (self.matcher or self.filters or self.facets)
-            and about.sorts.get(self.sort) == about.sorts[about.order[0]]
+            and options.sorts.get(self.sort) == options.sorts[options.order[0]]
         )
 
 
 Present = Callable[[Sequence[Json]], list[Any]]
-"""How the documents of a page are shown, all at once: what is counted for them takes one query."""
+"""Returns the documents of a page in the format of the response.
+
+It gets all of them at once, so that counting what belongs to each costs one query.
+"""
 
 
 def each(present: Callable[[Json], Any]) -> Present:
-    """Each shown by itself."""
+    """Apply a function to each document of a page."""
     return lambda documents: [present(document) for document in documents]
 
 
-def answer(
-    settings: Settings, listing: Listing, where: Json, present: Present, about: About
+def respond(
+    settings: Settings, find: ListFunction, where: Json, present: Present, options: ListOptions
 ) -> Response:
-    """One page of the documents that match `where` and the request's parameters, with facets where
-    they are asked for.
+    """Return one page of the documents that match `where` and the query parameters.
 
-    Cost: one index range for the list's own order; words, filters, facets and other sorts read all
-    documents that match `where`.
+    The response contains facets if the request asks for them. The default order costs one index
+    range. Words, filters, facets and other sorts read all documents that match `where`.
     """
-    pages, wanted, where = paging.paging(settings), _Asked.of(about), {**where, **updated_since()}
+    pages, query = paging.paging(settings), _ListQuery.from_params(options)
+    where = {**where, **updated_since()}
     skip = min(pages.offset, FAR)
-    if wanted.is_plain(about):
-        total, found = listing(
-            where, limit=pages.limit, skip=skip, oldest_first=not wanted.descending
-        )
+    if query.is_plain(options):
+        total, found = find(where, limit=pages.limit, skip=skip, oldest_first=not query.descending)
         return ok(present(found), paging.headers(settings, pages, total, len(found)))
-    _, everything = listing(where, limit=0, skip=0)
-    chosen = _chosen(everything, wanted, about)
-    part = chosen if pages.everything else chosen[skip : skip + pages.limit]
-    shown: Any = present(part)
-    if wanted.facets:
-        shown = {"results": shown, "facets": queries.shown_facets(_facets(chosen, about))}
-    return ok(shown, paging.headers(settings, pages, len(chosen), len(part)))
+    _, everything = find(where, limit=0, skip=0)
+    matches = _matches(everything, query, options)
+    page = matches if pages.everything else matches[skip : skip + pages.limit]
+    shown: Any = present(page)
+    if query.facets:
+        shown = {"results": shown, "facets": queries.shown_facets(_facets(matches, options))}
+    return ok(shown, paging.headers(settings, pages, len(matches), len(page)))
 
 
-def _chosen(documents: Iterable[Json], wanted: _Asked, about: About) -> list[Json]:
-    """Those that match, in order."""
+def _matches(documents: Iterable[Json], query: _ListQuery, options: ListOptions) -> list[Json]:
+    """Return the documents that match, sorted."""
     ranked = []
     for document in documents:
-        rank = wanted.matcher.rank(about.texts(document)) if wanted.matcher else 0
-        if rank is not None and all(_meets(document, one, about) for one in wanted.filters):
-            value = rank if wanted.sort in params.BEST_MATCH else document[about.sorts[wanted.sort]]
+        rank = query.matcher.rank(options.texts(document)) if query.matcher else 0
+        if rank is not None and all(_passes(document, one, options) for one in query.filters):
+            value = rank if query.sort in params.BEST_MATCH else document[options.sorts[query.sort]]
             ranked.append(
                 (
                     fields.token(value) if isinstance(value, str) else value,
@@ -175,37 +184,37 @@ def _chosen(documents: Iterable[Json], wanted: _Asked, about: About) -> list[Jso
                     document,
                 )
             )
-    ranked.sort(key=lambda one: one[:2], reverse=wanted.descending)
+    ranked.sort(key=lambda one: one[:2], reverse=query.descending)
     return [document for _, _, document in ranked]
 
 
-def _meets(document: Json, wanted: Filter, about: About) -> bool:
-    if wanted.name == "extras":
-        there = set(fields.extras_tokens(extras_of(document)))
-        return wanted.negated == there.isdisjoint(
-            fields.extras_token(wanted.path, value) for value in wanted.values
+def _passes(document: Json, condition: Filter, options: ListOptions) -> bool:
+    if condition.name == "extras":
+        tokens = set(fields.extras_tokens(extras_of(document)))
+        return condition.negated == tokens.isdisjoint(
+            fields.extras_token(condition.path, value) for value in condition.values
         )
-    values = about.filters[(about.aliases or {}).get(wanted.name, wanted.name)](document)
+    values = options.filters[(options.aliases or {}).get(condition.name, condition.name)](document)
     return not {fields.fold(value) for value in values if value}.isdisjoint(
-        map(fields.fold, wanted.values)
+        map(fields.fold, condition.values)
     )
 
 
-def _facets(documents: Iterable[Json], about: About) -> dict[str, list[tuple[str, int]]]:
-    """Every facet's values with their numbers, most frequent first, then by value."""
-    counted: dict[str, Counter[str]] = {name: Counter() for name in about.facets}
+def _facets(documents: Iterable[Json], options: ListOptions) -> dict[str, list[tuple[str, int]]]:
+    """Return the values of each facet with their counts, most frequent first, then by value."""
+    counters: dict[str, Counter[str]] = {name: Counter() for name in options.facets}
     for document in documents:
-        for name in about.facets:
-            counted[name].update(
-                {fields.shown(value) for value in about.filters[name](document) if value}
+        for name in options.facets:
+            counters[name].update(
+                {fields.shown(value) for value in options.filters[name](document) if value}
             )
     return {
         name: sorted(values.items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES]
-        for name, values in counted.items()
+        for name, values in counters.items()
     }
 
 
 def updated_since() -> Json:
-    """The filter that `updatedSince` means for documents."""
-    moment = params.moment("updatedSince")
-    return {"updated_on": {"$gte": moment.at}} if moment else {}
+    """Return the filter on stored documents for `updatedSince`."""
+    since = params.moment("updatedSince")
+    return {"updated_on": {"$gte": since.at}} if since else {}

@@ -10,14 +10,14 @@ from oclapi.resources.responses import created, nothing, ok, ok_bytes
 
 
 class MappingList(ItemList):
-    """The mappings of a repository; POST adds one."""
+    """The mappings of a repository. POST creates one."""
 
     kind = "mapping"
 
     def post(self, **path: str) -> Response:
         repo = resolve.writable(self.store, path, self.caller)
         fields = bodies.mapping_create(body.read(self.settings))
-        item, _ = self.write(repo, lambda draft, here: mappings.create(draft, here, fields))
+        item, _ = self.write(repo, lambda draft, current: mappings.create(draft, current, fields))
         return created(item.body, item.url, self.settings)
 
 
@@ -28,24 +28,26 @@ class AllMappings(AllItems):
 
 
 class MappingState(ItemEndpoint):
-    """One version of a mapping."""
+    """A version of a mapping."""
 
     kind = "mapping"
 
     def get(self, **path: str) -> Response:
         with self.store.snapshot() as session:
             _, row, latest = self.state(path, session)
-        return ok_bytes(row.body) if latest else ok(representations.detail(row.body, latest=False))
+        if latest:
+            return ok_bytes(row.body)
+        return ok(representations.detail(row.body, latest=False))
 
 
 class Mapping(MappingState):
-    """One mapping at its newest version."""
+    """A mapping at its latest version."""
 
     def put(self, **path: str) -> Response:
         repo = self.target(path)
         fields = bodies.mapping_update(body.read(self.settings))
         item, _ = self.write(
-            repo, lambda draft, here: mappings.update(draft, here, path["mapping"], fields)
+            repo, lambda draft, current: mappings.update(draft, current, path["mapping"], fields)
         )
         return ok_bytes(item.body)
 
@@ -54,11 +56,13 @@ class Mapping(MappingState):
     def delete(self, **path: str) -> Response:
         repo = self.target(path)
         comment = bodies.comment(body.read_optional(self.settings)).get("update_comment")
-        self.write(repo, lambda draft, here: mappings.retire(draft, here, path["mapping"], comment))
+        self.write(
+            repo, lambda draft, current: mappings.retire(draft, current, path["mapping"], comment)
+        )
         return nothing()
 
 
 class MappingVersions(ItemVersions):
-    """The versions of a mapping, in full."""
+    """The versions of a mapping, as details."""
 
     kind = "mapping"

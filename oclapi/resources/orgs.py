@@ -15,7 +15,7 @@ from oclapi.resources.responses import created, nothing, ok
 
 
 class OrgsOfUser(Endpoint):
-    """The organisations that a user is a member of, as far as the caller may read them."""
+    """The organisations of a user that the caller may read."""
 
     def get(self, **path: str) -> Response:
         where = {**self.where(path), **access.readable_orgs(self.caller)}
@@ -24,15 +24,17 @@ class OrgsOfUser(Endpoint):
             if params.flag("verbose")
             else listings.each(representations.org_summary)
         )
-        return listings.answer(self.settings, self.store.owners.orgs, where, present, listings.ORGS)
+        return listings.respond(
+            self.settings, self.store.owners.orgs, where, present, listings.ORGS
+        )
 
     def where(self, path: resolve.Path) -> Json:
-        """The filter that the path adds."""
+        """Return the filter that the path adds."""
         return {"members": resolve.user(self.store, path, self.caller)["_id"]}
 
 
 class OrgList(OrgsOfUser):
-    """All organisations that the caller may read."""
+    """All organisations that the caller may read. POST creates one."""
 
     def where(self, path: resolve.Path) -> Json:
         return {}
@@ -40,27 +42,22 @@ class OrgList(OrgsOfUser):
     def post(self) -> Response:
         access.need(self.caller, "create org")
         fields = bodies.org_create(body.read(self.settings))
-        made = owners.create_org(self.store, fields, self.caller)
-        return created(
-            jsonio.dumps(details(self, [made])[0]), f"/orgs/{made['_id']}/", self.settings
-        )
+        org = owners.create_org(self.store, fields, self.caller)
+        return created(jsonio.dumps(details(self, [org])[0]), f"/orgs/{org['_id']}/", self.settings)
 
 
 class Org(Endpoint):
-    """One organisation."""
+    """An organisation."""
 
     def get(self, **path: str) -> Response:
         org = resolve.org(self.store, path)
         access.need(self.caller, "read org", org)
-        return self._shown(org)
+        return self._response(org)
 
     def put(self, **path: str) -> Response:
         access.need(self.caller, "edit org", resolve.org(self.store, path))
-        return self._shown(
-            owners.update_org(
-                self.store, path["org"], bodies.org_update(body.read(self.settings)), self.caller
-            )
-        )
+        fields = bodies.org_update(body.read(self.settings))
+        return self._response(owners.update_org(self.store, path["org"], fields, self.caller))
 
     post = patch = put
 
@@ -69,7 +66,7 @@ class Org(Endpoint):
         owners.delete_org(self.store, path["org"], self.caller)
         return nothing()
 
-    def _shown(self, org: Json) -> Response:
+    def _response(self, org: Json) -> Response:
         return ok(details(self, [org])[0])
 
 
@@ -79,11 +76,11 @@ class MemberList(Endpoint):
     def get(self, **path: str) -> Response:
         org = resolve.org(self.store, path)
         access.need(self.caller, "read org", org)
-        return users.answer_list(self, {"_id": {"$in": org["members"]}})
+        return users.respond_with_list(self, {"_id": {"$in": org["members"]}})
 
 
 class Member(Endpoint):
-    """One user's membership in an organisation."""
+    """The membership of a user in an organisation."""
 
     def get(self, **path: str) -> Response:
         org = self._org(path)
@@ -102,8 +99,9 @@ class Member(Endpoint):
         return nothing()
 
     def _org(self, path: resolve.Path) -> Json:
-        """The organisation, whose members the caller may manage. Raises NotFound, and as
-        access.need.
+        """Return the organisation, of which the caller may manage the members.
+
+        Raises NotFound, and what access.need raises.
         """
         org = resolve.org(self.store, path)
         access.need(self.caller, "members", org)
@@ -111,7 +109,7 @@ class Member(Endpoint):
 
 
 def details(endpoint: Endpoint, orgs: Sequence[Json]) -> list[Json]:
-    """The organisations with the numbers of their public repositories."""
+    """Return the organisations in detail, with the number of their public repositories."""
     repos = users.public_repos(endpoint, [f"/orgs/{org['_id']}/" for org in orgs])
     return [
         representations.org_detail(org, *counts) for org, counts in zip(orgs, repos, strict=True)

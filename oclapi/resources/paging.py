@@ -1,6 +1,4 @@
-"""Pages: what the request asks for, the cursor that pins a revision, and the headers that lead on
-(contract 5.1).
-"""
+"""Paging: the parameters, the cursor that pins a revision, and the headers (contract 5.1)."""
 
 import functools
 from collections.abc import Mapping
@@ -21,11 +19,11 @@ from search.base import Position
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which part of a list is asked for."""
+    """The page of a list that a request selects."""
 
     limit: int  # 0: everything
     offset: int = 0
-    by_offset: bool = False  # the request counts in items, not in pages
+    by_offset: bool = False  # whether the request gives `offset` instead of `page`
 
     @property
     def everything(self) -> bool:
@@ -38,21 +36,27 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """What one page tells the next."""
+    """The state that one page passes to the next."""
 
-    listing: str  # which listing of which version this is: a cursor fits no other
+    # Identifies the list, with its version. A cursor is only valid for this list.
+    listing: str
     repo: int
-    rev: int  # the revision that every page is read at
-    since: Mapping[str, int]  # first revision shown, by kind of entry, as the first page found it
-    filters: str  # the parameters that `since` and `after` belong to
-    offset: int = 0  # where `after` lies
-    # where the page before ended, by kind; None: the page is found by counting
+    # The revision at which every page is read.
+    rev: int
+    # The first revision that is shown, by kind of entry, as the first page found it.
+    since: Mapping[str, int]
+    # The query parameters that `since` and `after` belong to.
+    filters: str
+    # The number of items up to `after`.
+    offset: int = 0
+    # The key of the last item of the previous page, by kind. None: items are skipped by count.
     after: Mapping[str, Position] | None = None
 
 
 def paging(settings: Settings) -> Paging:
-    """The request's limit and page or offset. Everything for `Compress: true`, which ignores them.
-    Raises Invalid.
+    """Return the page that the request selects by limit and page or offset. Raises Invalid.
+
+    A request with `Compress: true` gets everything; the parameters are ignored.
     """
     if wants_zip():
         return Paging(0)
@@ -70,7 +74,7 @@ def paging(settings: Settings) -> Paging:
 
 @functools.lru_cache(maxsize=4)
 def _signer(secret_key: str) -> URLSafeTimedSerializer:
-    """Kept, because deriving its key costs more than signing."""
+    """Return the signer. It is cached because deriving its key costs more than signing."""
     return URLSafeTimedSerializer(secret_key, salt="cursor")
 
 
@@ -82,23 +86,23 @@ class Cursors:
         self._life = settings.cursor_life
 
     def given(self, listing: str, repo: int) -> Cursor | None:
-        """The request's cursor; None without one, and for an answer that is complete anyway. Raises
-        Invalid.
+        """Return the cursor of the request, or None if it has none or asks for a ZIP.
 
-        It must be ours, young enough, and of this listing of this repository.
+        Raises Invalid if the cursor was not issued by this server, is too old, or belongs to
+        another list or repository.
         """
         text = params.text("cursor")
         if text is None or wants_zip():
             return None
         try:
-            found = _unpacked(self._signer.loads(text, max_age=self._life))
+            found = _decode(self._signer.loads(text, max_age=self._life))
         except BadSignature as error:
-            raise _unknown() from error
+            raise _invalid_cursor() from error
         if (found.listing, found.repo) != (listing, repo):
-            raise _unknown()
+            raise _invalid_cursor()
         return found
 
-    def text(self, cursor: Cursor) -> str:
+    def encode(self, cursor: Cursor) -> str:
         after = {kind: list(key) for kind, key in cursor.after.items()} if cursor.after else None
         parts = [
             cursor.listing,
@@ -114,54 +118,60 @@ class Cursors:
 
 def headers(
     settings: Settings,
-    asked_for: Paging,
+    requested: Paging,
     total: int,
     returned: int,
     cursor: Cursor | None = None,
     longest: int | None = None,
 ) -> dict[str, str]:
-    """The paging headers. `total`: items in the whole result; `longest`: where lists are cut side
-    by side, the length of the longest.
+    """Return the paging headers.
 
-    `cursor`, of the next page, goes into every link; only the next page continues where it points.
+    `total` is the number of items in the whole result. If several lists are paged together,
+    `longest` is the length of the longest. `cursor` is the cursor for the next page. Every link
+    contains it, so that all pages are read at the same revision, but only the link to the next
+    page contains the position.
     """
     length = total if longest is None else longest
-    made = {"num_found": str(total), "num_returned": str(returned), "offset": str(asked_for.offset)}
-    if asked_for.everything:
-        return {**made, "pages": "1", "page_number": "1"}
-    limit, offset = asked_for.limit, asked_for.offset
+    fields = {
+        "num_found": str(total),
+        "num_returned": str(returned),
+        "offset": str(requested.offset),
+    }
+    if requested.everything:
+        return {**fields, "pages": "1", "page_number": "1"}
+    limit, offset = requested.limit, requested.offset
     pages = max(1, -(-length // limit))
-    made |= {"pages": str(pages), "page_number": str(asked_for.page)}
-    signer = Cursors(settings) if cursor else None
-    jump = signer.text(replace(cursor, after=None, offset=0)) if signer and cursor else None
+    fields |= {"pages": str(pages), "page_number": str(requested.page)}
+    cursors = Cursors(settings)
+    pinned = cursors.encode(replace(cursor, after=None, offset=0)) if cursor else None
     last = (pages - 1) * limit
     links = {
-        "first": _link(settings, asked_for, 0, jump),
-        "last": _link(settings, asked_for, last, jump),
+        "first": _link(settings, requested, 0, pinned),
+        "last": _link(settings, requested, last, pinned),
     }
     if offset + limit < length:
-        step = signer.text(cursor) if signer and cursor else None
-        links["next"] = made["next"] = _link(settings, asked_for, offset + limit, step)
+        following = cursors.encode(cursor) if cursor else None
+        links["next"] = fields["next"] = _link(settings, requested, offset + limit, following)
     if offset > 0:
-        links["prev"] = made["previous"] = _link(
-            settings, asked_for, min(max(0, offset - limit), last), jump
+        links["prev"] = fields["previous"] = _link(
+            settings, requested, min(max(0, offset - limit), last), pinned
         )
-    made["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())
-    return made
+    fields["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())
+    return fields
 
 
-def _link(settings: Settings, asked_for: Paging, offset: int, cursor: str | None) -> str:
-    place = ("offset", offset) if asked_for.by_offset else ("page", offset // asked_for.limit + 1)
+def _link(settings: Settings, requested: Paging, offset: int, cursor: str | None) -> str:
+    page = ("offset", offset) if requested.by_offset else ("page", offset // requested.limit + 1)
     kept: list[tuple[str, Any]] = [
         pair
         for pair in request.args.items(multi=True)
         if pair[0] not in ("page", "offset", "cursor")
     ]
     pinned = [("cursor", cursor)] if cursor else []
-    return f"{absolute(shown(request.path), settings)}?{urlencode([*kept, place, *pinned])}"
+    return f"{absolute(shown(request.path), settings)}?{urlencode([*kept, page, *pinned])}"
 
 
-def _unpacked(parts: Any) -> Cursor:
+def _decode(parts: Any) -> Cursor:
     listing, repo, rev, since, filters, offset, after = parts
     return Cursor(
         listing,
@@ -174,7 +184,7 @@ def _unpacked(parts: Any) -> Cursor:
     )
 
 
-def _unknown() -> Invalid:
+def _invalid_cursor() -> Invalid:
     return Invalid.field(
-        "cursor", "this cursor is not known here or has expired; start again without it"
+        "cursor", "the cursor is not valid for this list or has expired; start again without it"
     )

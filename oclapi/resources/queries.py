@@ -1,6 +1,4 @@
-"""What a listing of concepts or mappings is asked for: the request's parameters as a Query
-(contract 5.4).
-"""
+"""The query parameters of lists of concepts and mappings, as a Query (contract 5.4)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,15 +24,15 @@ SORTS: Mapping[Kind, Mapping[str, Sort]] = {
     },
     "mapping": {"mapType": "mapType", **params.LAST_UPDATE, **params.BEST_MATCH},
 }
-"""The spellings of each sort."""
+"""Fields to sort by, by the spellings that clients may use."""
 ALIASES = {"datatype": ("datatype", "dataType")}
-"""Filters with more than one spelling."""
-OF_SOURCE = ("source", "owner", "ownerType", "user", "org", "collection")
-"""Filters that all entries of a source meet, or none."""
+"""The spellings of filters that have more than one."""
+SOURCE_FILTERS = ("source", "owner", "ownerType", "user", "org", "collection")
+"""Filters on the source. All entries of a source match them, or none."""
 
 
 def query(kind: Kind) -> Query:
-    """The request's query. Raises Invalid."""
+    """Return the query of the request. Raises Invalid."""
     text = params.text("q") or ""
     text = text if terms(text) else ""
     sort, descending = params.order(
@@ -54,25 +52,23 @@ def _filters(kind: Kind) -> list[Filter]:
         for spelling in ALIASES.get(name, (name,)):
             values = params.alternatives(spelling)
             if values is not None:
-                values = (
-                    [_stable(value) for value in values]
-                    if name in ("concept", "fromConcept", "toConcept")
-                    else values
-                )
+                if name in ("concept", "fromConcept", "toConcept"):
+                    values = [_stable(value) for value in values]
                 found.append(Filter(name, tuple(values)))
     return found
 
 
 def _stable(value: str) -> str:
-    """A concept's URL as mappings hold it: relative, without a version, with its last slash. Codes
-    and names stay what they are.
+    """Return a concept URL as mappings store it: relative, without version, with trailing slash.
+
+    Codes and names are returned unchanged.
     """
     found = urls.item(value) if "/" in value else None
     return found.stable if found else value
 
 
 def extras() -> list[Filter]:
-    """The filters `extras__a__b=value`; a name that ends with `!` negates."""
+    """Return the filters `extras__a__b=value`. A name that ends with `!` negates the filter."""
     found = []
     for name in dict.fromkeys(request.args):
         if name.startswith("extras__"):
@@ -83,42 +79,42 @@ def extras() -> list[Filter]:
     return found
 
 
-def without_source(wanted: Query) -> Query:
-    """The query without the filters that `in_source` decides."""
+def without_source(query: Query) -> Query:
+    """Return the query without the filters that `in_source` checks."""
     return replace(
-        wanted, filters=tuple(one for one in wanted.filters if one.name not in OF_SOURCE)
+        query, filters=tuple(one for one in query.filters if one.name not in SOURCE_FILTERS)
     )
 
 
-def in_source(wanted: Query, url: str) -> bool:
-    """Do the entries of the source at this URL meet the filters of OF_SOURCE?"""
-    there = urls.parts(url)
+def in_source(query: Query, url: str) -> bool:
+    """Return whether the entries of the source at this URL match the SOURCE_FILTERS."""
+    source = urls.parts(url)
     owners = {"Organization": "org", "User": "user"}
     values = {
-        "source": there.id,
-        "owner": there.owner,
-        "ownerType": there.owner_type,
-        owners[there.owner_type]: there.owner,
+        "source": source.id,
+        "owner": source.owner,
+        "ownerType": source.owner_type,
+        owners[source.owner_type]: source.owner,
     }
-    asked_for = (one for one in wanted.filters if one.name in OF_SOURCE)
     return all(
         one.name in values and fields.fold(values[one.name]) in map(fields.fold, one.values)
-        for one in asked_for
+        for one in query.filters
+        if one.name in SOURCE_FILTERS
     )
 
 
-def is_plain(wanted: Query) -> bool:
-    """Is the whole content asked for, in its own order?"""
-    return not (wanted.text or wanted.filters or wanted.facets) and wanted.sort == "lastUpdate"
+def is_plain(query: Query) -> bool:
+    """Return whether the query selects everything in the order of commits."""
+    return not (query.text or query.filters or query.facets) and query.sort == "lastUpdate"
 
 
-def mark(wanted: Query, *more: object) -> str:
-    """What a cursor keeps to know the query again: short, and different for different ones."""
-    return blake2b(repr((wanted, more)).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
+def digest(query: Query, *more: object) -> str:
+    """Return a digest of the query and further parameters, by which a cursor recognizes them."""
+    return blake2b(repr((query, more)).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
 
 
 def shown_facets(facets: Mapping[str, Sequence[tuple[str, int]]]) -> Mapping[str, object]:
-    """Facets as an answer holds them."""
+    """Return facets in the format of the response."""
     return {
         "fields": {name: [list(value) for value in values] for name, values in facets.items()},
         "dates": {},

@@ -1,4 +1,4 @@
-"""Repositories: their lists, and one of them with its content (contract sections 8 and 5.2)."""
+"""Repositories: lists, and one repository with its content (contract sections 8 and 5.2)."""
 
 from flask import Response
 
@@ -11,7 +11,7 @@ from oclapi.resources.responses import created, nothing, ok
 
 
 class AllSources(Endpoint):
-    """The sources of every owner that the caller may read."""
+    """The sources of all owners that the caller may read."""
 
     kind = "source"
 
@@ -20,17 +20,17 @@ class AllSources(Endpoint):
         present = listings.each(
             representations.repo_detail if params.flag("verbose") else representations.repo_summary
         )
-        return listings.answer(
+        return listings.respond(
             self.settings, self.store.repos.listing, where, present, listings.SOURCES
         )
 
     def of_owner(self, path: resolve.Path) -> Json:
-        """The filter that the path adds."""
+        """Return the filter that the path adds."""
         return {}
 
 
 class SourceList(AllSources):
-    """The sources of one owner."""
+    """The sources of an owner. POST creates one."""
 
     def of_owner(self, path: resolve.Path) -> Json:
         url = resolve.owner_url(path, self.caller)
@@ -42,15 +42,15 @@ class SourceList(AllSources):
         owner_url = resolve.owner_url(path, self.caller)
         access.need(self.caller, "create repository", {"owner_url": owner_url})
         fields = bodies.source_create(body.read(self.settings))
-        made = repositories.create(self.store, self.kind, owner_url, fields, self.caller)
-        return created(jsonio.dumps(representations.repo_detail(made)), made["url"], self.settings)
+        repo = repositories.create(self.store, self.kind, owner_url, fields, self.caller)
+        return created(jsonio.dumps(representations.repo_detail(repo)), repo["url"], self.settings)
 
 
 class Repository(Endpoint):
-    """One repository: its metadata, and HEAD's content where asked for."""
+    """A repository, with its current content if the request includes it."""
 
     def get(self, **path: str) -> Response:
-        return content.answer(self, path, lambda place: representations.repo_detail(place.repo))
+        return content.respond(self, path, lambda place: representations.repo_detail(place.repo))
 
     def put(self, **path: str) -> Response:
         repo = resolve.repo(self.store, path, self.caller)
@@ -58,9 +58,8 @@ class Repository(Endpoint):
         fields = bodies.source_update(body.read(self.settings))
         if fields.get("public_access", repo["public_access"]) != repo["public_access"]:
             access.need(self.caller, "own", repo)
-        return ok(
-            representations.repo_detail(repositories.update(self.store, repo, fields, self.caller))
-        )
+        updated = repositories.update(self.store, repo, fields, self.caller)
+        return ok(representations.repo_detail(updated))
 
     post = patch = put
 

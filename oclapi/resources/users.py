@@ -14,16 +14,16 @@ from oclapi.resources.responses import created, nothing, ok
 
 
 class UserList(Endpoint):
-    """All users who are not deactivated."""
+    """All users except deactivated ones. POST creates one."""
 
     def get(self) -> Response:
-        return answer_list(self, {})
+        return respond_with_list(self, {})
 
     def post(self) -> Response:
         access.need(self.caller, "manage users")
         fields = bodies.user_create(body.read_flat(self.settings))
-        made = users.create(self.store, fields, self.caller, shortest=self.settings.password_length)
-        return created(jsonio.dumps(detail(self, made)), f"/users/{made['_id']}/", self.settings)
+        user = users.create(self.store, fields, self.caller, shortest=self.settings.password_length)
+        return created(jsonio.dumps(detail(self, user)), f"/users/{user['_id']}/", self.settings)
 
 
 class Self(Endpoint):
@@ -38,24 +38,15 @@ class Self(Endpoint):
         user = resolve.user(self.store, path, self.caller, deactivated=True)
         access.need(self.caller, "edit user", user)
         fields = bodies.user_update(body.read_flat(self.settings))
-        return ok(
-            detail(
-                self,
-                users.update(
-                    self.store,
-                    user["_id"],
-                    fields,
-                    self.caller,
-                    shortest=self.settings.password_length,
-                ),
-            )
-        )
+        shortest = self.settings.password_length
+        updated = users.update(self.store, user["_id"], fields, self.caller, shortest=shortest)
+        return ok(detail(self, updated))
 
     post = patch = put
 
 
 class User(Self):
-    """One user."""
+    """A user."""
 
     def delete(self, **path: str) -> Response:
         resolve.user(self.store, path, self.caller, deactivated=True)
@@ -65,7 +56,7 @@ class User(Self):
 
 
 class Reactivation(Endpoint):
-    """Shows a deactivated user again with all it owns."""
+    """The reactivation of a deactivated user."""
 
     def put(self, **path: str) -> Response:
         access.need(self.caller, "manage users")
@@ -74,9 +65,7 @@ class Reactivation(Endpoint):
 
 
 class SourcesOfUserOrgs(repositories.AllSources):
-    """The sources of the organisations that a user is a member of, as far as the caller may read
-    both.
-    """
+    """The sources of the organisations of a user that the caller may read."""
 
     def of_owner(self, path: resolve.Path) -> Json:
         user = resolve.user(self.store, path, self.caller)
@@ -85,21 +74,19 @@ class SourcesOfUserOrgs(repositories.AllSources):
 
 
 class CollectionsOfUserOrgs(SourcesOfUserOrgs):
-    """The collections of the organisations that a user is a member of, as far as the caller may
-    read both.
-    """
+    """The collections of the organisations of a user that the caller may read."""
 
     kind = "collection"
 
 
-def answer_list(endpoint: Endpoint, where: Json) -> Response:
-    """The users that match and are not deactivated."""
+def respond_with_list(endpoint: Endpoint, where: Json) -> Response:
+    """Return a page of the users that match and are not deactivated."""
     present = (
         partial(details, endpoint)
         if params.flag("verbose")
         else listings.each(representations.user_summary)
     )
-    return listings.answer(
+    return listings.respond(
         endpoint.settings,
         endpoint.store.users.listing,
         {"active": True, **where},
@@ -109,12 +96,12 @@ def answer_list(endpoint: Endpoint, where: Json) -> Response:
 
 
 def detail(endpoint: Endpoint, user: Json) -> Json:
-    """The user as the caller may see it."""
+    """Return the user in detail, with the fields that the caller may see."""
     return details(endpoint, [user])[0]
 
 
 def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
-    """The same of several. Cost: two queries for all of them."""
+    """Return several users in detail. Costs two queries for all of them."""
     caller, roles = endpoint.caller, access.may(endpoint.caller, "read roles")
     orgs = endpoint.store.owners.memberships(
         [user["_id"] for user in users], access.readable_orgs(caller)
@@ -133,7 +120,7 @@ def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
 
 
 def public_repos(endpoint: Endpoint, owner_urls: Sequence[str]) -> list[tuple[int, int]]:
-    """How many public sources and collections each of these owners has. Cost: one query."""
+    """Return the number of public sources and collections of each owner. Costs one query."""
     found = endpoint.store.repos.counts(owner_urls, access.readable(access.ANYBODY))
     return [
         (found[owner_url, "source"], found[owner_url, "collection"]) for owner_url in owner_urls

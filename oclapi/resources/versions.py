@@ -17,18 +17,19 @@ from oclapi.store.exports import new_token
 
 
 class VersionEndpoint(Endpoint):
-    """What the resources of versions share."""
+    """The base class of the resources of versions."""
 
     def detail(self, version: Json, repo: Json) -> Json:
         return representations.version_detail(version, repo, is_processing=self.busy(version))
 
     def busy(self, version: Json) -> bool:
-        """Is its export queued or running? HEAD has none."""
+        """Return whether the export of the version is queued or running. HEAD has no export."""
         return version["id"] != "HEAD" and self.exports.of(version, datetime.now(UTC)).busy
 
     def editable(self, path: resolve.Path, action: access.Action) -> Place:
-        """The version that the path names, which the caller may change. Raises as resolve.place;
-        Frozen for HEAD.
+        """Return the version that the path names, which the caller may change.
+
+        Raises what resolve.place and access.need raise, and Frozen for HEAD.
         """
         place = resolve.place(self.store, path, self.caller)
         access.need(self.caller, action, place.repo)
@@ -38,22 +39,18 @@ class VersionEndpoint(Endpoint):
 
 
 class VersionList(VersionEndpoint):
-    """HEAD, then the versions, newest first."""
+    """The versions of a repository, newest first after HEAD. POST creates one."""
 
     def get(self, **path: str) -> Response:
         params.no_order()
-        pages, where, processing, verbose = (
-            paging.paging(self.settings),
-            _where(),
-            params.flag("processing"),
-            params.flag("verbose"),
-        )
+        pages, where = paging.paging(self.settings), _where()
+        processing, verbose = params.flag("processing"), params.flag("verbose")
         with self.store.snapshot() as session:
             repo = resolve.repo(self.store, path, self.caller, session)
             if processing is None:
-                total, found = self._counted(repo, where, pages, session)
+                total, found = self._page(repo, where, pages, session)
             else:
-                total, found = self._filtered(repo, where, processing, pages, session)
+                total, found = self._page_by_state(repo, where, processing, pages, session)
         present = self.detail if verbose else representations.version_summary
         return ok(
             [present(version, repo) for version in found],
@@ -64,54 +61,57 @@ class VersionList(VersionEndpoint):
         repo = resolve.repo(self.store, path, self.caller)
         access.need(self.caller, "write", repo)
         fields, job = bodies.version_create(body.read(self.settings)), new_token()
-        made = repositories.create_version(self.store, repo, fields, self.caller, job)
-        shown = representations.version_detail(
-            made, repo, is_processing=self.exports.begin_first(made, job)
+        version = repositories.create_version(self.store, repo, fields, self.caller, job)
+        detail = representations.version_detail(
+            version, repo, is_processing=self.exports.begin_first(version, job)
         )
-        return created(jsonio.dumps(shown), f"{repo['url']}{made['id']}/", self.settings)
+        return created(jsonio.dumps(detail), f"{repo['url']}{version['id']}/", self.settings)
 
-    def _counted(
+    def _page(
         self, repo: Json, where: Json, pages: paging.Paging, session: Session
     ) -> tuple[int, list[Json]]:
-        """How many versions match, and one page of them."""
-        head = [] if _leaves_head_out(where, repo) else [representations.head_version(repo)]
+        """Return the number of versions that match, and one page of them."""
+        head = [] if _excludes_head(where, repo) else [representations.head_version(repo)]
         first = head if pages.offset == 0 else []
-        rest = pages.limit - len(first)
+        remaining = pages.limit - len(first)
         skip = min(max(0, pages.offset - len(head)), listings.FAR)
-        most = 0 if pages.everything else max(1, rest)
+        limit = 0 if pages.everything else max(1, remaining)
         total, found = self.store.versions.listing(
-            repo["_id"], where, limit=most, skip=skip, session=session
+            repo["_id"], where, limit=limit, skip=skip, session=session
         )
-        return total + len(head), [*first, *(found if pages.everything else found[:rest])]
+        return total + len(head), [*first, *(found if pages.everything else found[:remaining])]
 
-    def _filtered(
+    def _page_by_state(
         self, repo: Json, where: Json, processing: bool, pages: paging.Paging, session: Session
     ) -> tuple[int, list[Json]]:
-        """The same where each version's export must be looked at."""
-        _, found = self._counted(repo, where, paging.Paging(0), session)
-        kept = [version for version in found if self.busy(version) == processing]
-        return len(kept), kept if pages.everything else kept[
-            pages.offset : pages.offset + pages.limit
-        ]
+        """Like `_page`, but only with versions whose exports are (or are not) processing.
+
+        Costs a read of the export of each version.
+        """
+        _, found = self._page(repo, where, paging.Paging(0), session)
+        matches = [version for version in found if self.busy(version) == processing]
+        if pages.everything:
+            return len(matches), matches
+        return len(matches), matches[pages.offset : pages.offset + pages.limit]
 
 
 class Version(VersionEndpoint):
-    """One version: its record, and its content where asked for."""
+    """A version, with its content if the request includes it."""
 
     def get(self, **path: str) -> Response:
-        return content.answer(
+        return content.respond(
             self, path, lambda place: self.detail(place.shown_version, place.repo)
         )
 
     def put(self, **path: str) -> Response:
         place = self.editable(path, "write")
         version, fields = place.shown_version["id"], bodies.version_update(body.read(self.settings))
-        edited, stale = repositories.update_version(
+        updated, stale = repositories.update_version(
             self.store, place.repo, version, fields, self.caller
         )
         if stale:
-            self.exports.begin(edited, datetime.now(UTC))
-        return ok(self.detail(edited, place.repo))
+            self.exports.begin(updated, datetime.now(UTC))
+        return ok(self.detail(updated, place.repo))
 
     post = patch = put
 
@@ -125,7 +125,7 @@ class Version(VersionEndpoint):
 
 
 class VersionChildren(VersionEndpoint):
-    """The versions whose parent this one is (deprecated)."""
+    """The versions that have this version as their parent (deprecated)."""
 
     def get(self, **path: str) -> Response:
         params.no_order()
@@ -148,7 +148,7 @@ class VersionChildren(VersionEndpoint):
 
 
 class VersionProcessing(VersionEndpoint):
-    """Whether the version's export is queued or running; a POST clears a flag that is stuck."""
+    """Whether the export of the version is queued or running. POST clears a flag that is stuck."""
 
     def get(self, **path: str) -> Response:
         place = resolve.place(self.store, path, self.caller)
@@ -163,19 +163,19 @@ class VersionProcessing(VersionEndpoint):
 
 
 def _where() -> Json:
-    """The filter on stored versions that the request means: of released ones those that are retired
-    only when asked for.
+    """Return the filter on stored versions for the query parameters.
+
+    With `released=true`, retired versions are left out unless the request asks for them.
     """
     released, retired = params.flag("released"), params.flag("retired")
     if retired is None and released:
         retired = False
-    chosen = {"released": released, "retired": retired}
-    return {
-        name: value for name, value in chosen.items() if value is not None
-    } | listings.updated_since()
+    flags = {"released": released, "retired": retired}
+    given = {name: value for name, value in flags.items() if value is not None}
+    return given | listings.updated_since()
 
 
-def _leaves_head_out(where: Json, repo: Json) -> bool:
-    """HEAD is neither released nor retired."""
+def _excludes_head(where: Json, repo: Json) -> bool:
+    """Return whether the filter excludes HEAD, which is neither released nor retired."""
     since = where.get("updated_on", {"$gte": repo["updated_on"]})["$gte"]
     return bool(where.get("released") or where.get("retired") or repo["updated_on"] < since)
