@@ -1,8 +1,7 @@
-"""Every address, method, role and visibility against section 4 of the contract, as it is written
-here a second time.
+"""Permissions: every path, method, role and visibility, compared with section 4 of the contract.
 
-While the walk goes on nothing is stored: a write that gets past the rights ends in 400 for its
-body, which is not JSON, or in 503.
+EXPECTED repeats that section. Nothing is stored during the test: a permitted write ends with 400,
+because its body is not JSON, or with 503.
 """
 
 from collections.abc import Iterator
@@ -25,11 +24,11 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CHANGES = ("PUT", "POST", "PATCH")
 
 USERS = {"anonymous": "owner", "owner": "owner", "staff": "staff", "superuser": "root"}
-"""Whose own repositories are asked for below `/user/`."""
+"""The user whose repositories are below `/user/`, by role."""
 
 OK, READY = 200, 200
-BODY = 400  # allowed: the body was looked at
-DEED = 503  # allowed: the deed was about to be done
+BODY = 400  # permitted: the body was read
+DEED = 503  # permitted: the write was attempted
 FROZEN = 405
 
 
@@ -83,7 +82,7 @@ EXPECTED: dict[str, dict[str, tuple[str, int]]] = {
         "POST": ("own", DEED),
         "DELETE": ("own", DEED),
     },
-    # the signature is the credential, and this one is wrong
+    # The signature is the credential. This one is wrong.
     "/exports/:version_id/:token/:expires/:signature/:key": reads("all", 403),
     "{A}/extras/": reads(),
     "{A}/extras/:key/": ENTRY,
@@ -109,13 +108,14 @@ EXPECTED: dict[str, dict[str, tuple[str, int]]] = {
     "{A}/concepts/:concept/:item_version/extras/": reads(),
     "{A}/concepts/:concept/:item_version/extras/:key/": reads(),
 }
-"""The right that each method of a route needs, and the status of a caller who has it (of HEAD and
-v1, where they differ: see `status`).
+"""The permission that each method of a route needs, and the status for a caller who has it.
+
+`status` has the exceptions for HEAD and for versions.
 """
 
 
 def refusal(right: str, role: str, visibility: str) -> int | None:
-    """Section 4: 401 or 403 for a caller without the right, None for one with it."""
+    """Return 401 or 403 for a caller without the permission, None for a caller with it."""
     needs_name = right in ("user", "write", "own", "staff", "superuser", "ask") or (
         right == "read" and visibility == "None"
     )
@@ -135,10 +135,11 @@ def refusal(right: str, role: str, visibility: str) -> int | None:
 
 
 def status(pattern: str, address: str, method: str, allowed: int) -> int:
-    """What a caller with the right is answered: HEAD is no version, and content below a version is
-    frozen.
+    """Return the status for a caller with the permission.
+
+    HEAD can't be changed as a version, and the content of a version is read-only.
     """
-    # the walk names HEAD by the longer spelling, v1 by the shorter one
+    # In this test, the long form of the path names HEAD, the short form v1.
     head = "/versions/:version" in address
     if (
         "{V}" in pattern
@@ -147,7 +148,7 @@ def status(pattern: str, address: str, method: str, allowed: int) -> int:
     ):
         return 405
     if pattern == "{V}/processing/" and head and method == "POST":
-        return OK  # no flag of HEAD is ever stuck
+        return OK  # HEAD has no flag that could be stuck
     frozen = "/:version/" in address and not head and "{A}/extras" not in pattern
     return (
         FROZEN
@@ -158,27 +159,27 @@ def status(pattern: str, address: str, method: str, allowed: int) -> int:
 
 @dataclass
 class World:
-    """Callers by role, and what each kind of address stands for."""
+    """The callers by role, the existing items, and the results."""
 
     callers: dict[str, Api]
-    gone: Api  # whose user is deactivated
-    # of a repository, by its URL: what the further steps of an address are
+    deactivated: Api
+    # Further path parameters by the URL of the repository.
     steps: dict[str, dict[str, str]]
     cells: int = 0
     wrong: list[str] = field(default_factory=list)
 
-    def ask(self, caller: Api, method: str, url: str) -> int:
+    def send(self, caller: Api, method: str, url: str) -> int:
         body: dict[str, Any] = {"data": "{"} if method not in ("GET", "HEAD") else {}
         return caller.open(method, url, **body).status_code
 
-    def check(self, told: str, expected: int, found: int) -> None:
+    def check(self, request: str, expected: int, found: int) -> None:
         self.cells += 1
         if expected != found:
-            self.wrong.append(f"{told}: {found} instead of {expected}")
+            self.wrong.append(f"{request}: {found} instead of {expected}")
 
 
 def fill(api: Api, owner: str, visibility: str) -> Source:
-    """A source of this visibility with one of everything, released as v1."""
+    """Create a source of this visibility with one item of each kind, released as v1."""
     good(
         api.post(
             f"{owner}sources/",
@@ -197,10 +198,10 @@ def fill(api: Api, owner: str, visibility: str) -> Source:
 def world(app, services):
     root = Api(app.test_client())
     people = People(services, root)
-    owner, other, gone = (
+    owner, other, deactivated = (
         people.new(username="owner"),
         people.new(username="other"),
-        people.new(username="gone"),
+        people.new(username="deactivated"),
     )
     staff = people.new(username="staff", is_staff=True)
     people.new(username="member")
@@ -231,8 +232,8 @@ def world(app, services):
             }
             steps[source.url] = {"concept": concept["version"], "mapping": "1", **names}
     make_exports(app, services)
-    good(root.delete("/users/gone/"))
-    return World(callers, gone.api, steps)
+    good(root.delete("/users/deactivated/"))
+    return World(callers, deactivated.api, steps)
 
 
 def make_exports(app, services) -> None:
@@ -243,7 +244,7 @@ def make_exports(app, services) -> None:
 
 @pytest.fixture
 def nothing_is_stored(monkeypatch, caplog, services):
-    # each deed that is prevented is a failure to it
+    # Each prevented write is logged as a failed request.
     caplog.set_level("ERROR", logger="oclapi.resources.errors")
 
     def refuse(*args, **kwargs):
@@ -255,8 +256,9 @@ def nothing_is_stored(monkeypatch, caplog, services):
 
 
 def filled(pattern: str, address: str, owner: str, visibility: str, role: str, world: World) -> str:
-    """An address with ids in the place of its steps. `owner`: URL of the owner, `/user/` for the
-    caller's own.
+    """Return a path with its parameters filled in.
+
+    `owner` is the URL of the owner, or `/user/` for the caller.
     """
     mine = f"/users/{USERS[role]}/" if owner == "/user/" else owner
     known = world.steps[f"{mine}sources/{visibility}/"]
@@ -281,14 +283,15 @@ def filled(pattern: str, address: str, owner: str, visibility: str, role: str, w
     )
 
 
-def places(pattern: str, address: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Where the walk goes for an address: owner, visibility (of the repository, or of the
-    organisation), roles.
+def targets(pattern: str, address: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield the owners, visibilities and roles with which a path is tested.
+
+    The visibility is that of the repository, or of the organisation if there is no repository.
     """
     of_repo = ":source" in address
     if address.startswith("/orgs/:org"):
-        # the organisation's own visibility says nothing about its repositories: each meets another
-        # one
+        # The visibility of an organisation does not affect its repositories. So each repository
+        # has another visibility than its organisation.
         if of_repo:
             pairs = zip(("None", "View", "Edit"), VISIBILITIES, strict=True)
             yield from ((f"/orgs/{org}/", visibility, ROLES) for org, visibility in pairs)
@@ -305,10 +308,10 @@ def places(pattern: str, address: str) -> Iterator[tuple[str, str, tuple[str, ..
 
 def walk(world: World, pattern: str, methods: dict[str, tuple[str, int]]) -> None:
     for address in expand(pattern):
-        for owner, visibility, roles in places(pattern, address):
+        for owner, visibility, roles in targets(pattern, address):
             of_caller = address.startswith("/user/")
             for method, (right, allowed) in methods.items():
-                # as GET, which is asked everywhere
+                # HEAD is like GET, which is tested everywhere.
                 if method == "HEAD" and ":source" in address and visibility != "None":
                     continue
                 if (
@@ -316,7 +319,7 @@ def walk(world: World, pattern: str, methods: dict[str, tuple[str, int]]) -> Non
                     and "/versions/:version" in address
                     and method == "POST"
                 ):
-                    right = "ask"  # HEAD has no export yet
+                    right = "ask"  # HEAD has no export
                 for role in roles:
                     url = filled(pattern, address, owner, visibility, role, world)
                     expected = (
@@ -325,41 +328,43 @@ def walk(world: World, pattern: str, methods: dict[str, tuple[str, int]]) -> Non
                         else refusal(right, role, visibility)
                     )
                     expected = expected or status(pattern, address, method, allowed)
-                    found = world.ask(world.callers[role], method, url)
+                    found = world.send(world.callers[role], method, url)
                     world.check(f"{role} {method} {url}", expected, found)
-        url = filled(pattern, address, *next(places(pattern, address))[:2], "owner", world)
+        url = filled(pattern, address, *next(targets(pattern, address))[:2], "owner", world)
         for method in METHODS:
-            # a signed link reads no token
+            # Signed links ignore tokens.
             refused = (
                 401 if not pattern.startswith("/exports/") else 403 if method in methods else 405
             )
-            world.check(f"deactivated {method} {url}", refused, world.ask(world.gone, method, url))
+            world.check(
+                f"deactivated {method} {url}", refused, world.send(world.deactivated, method, url)
+            )
             if method not in methods and not (method == "HEAD" and "GET" in methods):
                 world.check(
                     f"superuser {method} {url}",
                     405,
-                    world.ask(world.callers["superuser"], method, url),
+                    world.send(world.callers["superuser"], method, url),
                 )
                 world.check(
                     f"anonymous {method} {url}",
                     405,
-                    world.ask(world.callers["anonymous"], method, url),
+                    world.send(world.callers["anonymous"], method, url),
                 )
 
 
 def with_head(methods: dict[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
-    """HEAD is answered as GET is."""
+    """Expect the same of HEAD as of GET."""
     return {**({"HEAD": methods["GET"]} if "GET" in methods else {}), **methods}
 
 
-def test_every_route_is_expected_here():
+def test_every_route_has_an_expectation():
     assert [pattern for pattern, _ in ROUTES if pattern not in EXPECTED] == []
     assert EXPECTED.keys() == {pattern for pattern, _ in ROUTES}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_every_cell_of_the_table_holds_at_every_address(
+def test_every_role_has_exactly_its_permissions_at_every_path(
     world, nothing_is_stored, record_property, capsys
 ):
     for pattern, _ in ROUTES:
@@ -368,24 +373,24 @@ def test_every_cell_of_the_table_holds_at_every_address(
     assert world.wrong == []
     record_property("cells", world.cells)
     with capsys.disabled():
-        print(f"\naccess walk: {world.cells} cells of route, role and visibility")
+        print(f"\naccess walk: {world.cells} combinations of route, role and visibility")
 
 
-def test_whoever_may_read_may_have_a_missing_export_made(world, services, queue):
+def test_a_caller_who_may_read_a_version_may_start_its_missing_export(world, services, queue):
     for visibility in VISIBILITIES:
         url = f"/users/owner/sources/{visibility}/v1/export/"
         for method, right in (("GET", "read"), ("POST", "ask")):
             for role in ROLES:
                 assert world.callers["superuser"].delete(url).status_code in (204, 404)
-                found = world.ask(world.callers[role], method, url)
+                found = world.send(world.callers[role], method, url)
                 assert found == (
                     refusal(right, role, visibility) or (208 if method == "GET" else 202)
                 ), (role, method, visibility)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_lists_and_their_counts_hold_what_may_be_read(world, role):
-    caller, url = world.callers[role], urlsplit
+def test_lists_and_counts_contain_exactly_what_the_caller_may_read(world, role):
+    caller = world.callers[role]
     readable = {
         repo
         for repo in world.steps
@@ -393,10 +398,10 @@ def test_lists_and_their_counts_hold_what_may_be_read(world, role):
     }
     public = {repo for repo in world.steps if not repo.endswith("/None/")}
 
-    def listed(place: str) -> set[str]:
-        answer = good(caller.get(f"{place}?limit=0"))
-        assert int(answer.headers["num_found"]) == len(answer.get_json())
-        return {url(found["url"]).path for found in answer.get_json()}
+    def listed(path: str) -> set[str]:
+        response = good(caller.get(f"{path}?limit=0"))
+        assert int(response.headers["num_found"]) == len(response.get_json())
+        return {urlsplit(found["url"]).path for found in response.get_json()}
 
     assert listed("/sources/") == readable
     for owner in ("/users/owner/", "/orgs/None/"):
@@ -421,7 +426,7 @@ def test_lists_and_their_counts_hold_what_may_be_read(world, role):
 
 
 def _role(role: str, repo: str) -> str:
-    """What the owner is to the repositories of others."""
+    """Return the role of a caller for a repository: the owner is `other` for those of others."""
     return (
         "other" if role == "owner" and repo.startswith(("/users/staff/", "/users/root/")) else role
     )
@@ -451,15 +456,15 @@ def _role(role: str, repo: str) -> str:
         "None/?x=/View/",
     ],
 )
-def test_no_spelling_of_an_address_opens_what_is_private(world, role, rest):
+def test_no_spelling_of_a_path_gives_access_to_a_private_source(world, role, rest):
     url = f"/users/owner/sources/{rest}"
-    answer = world.callers[role].open("GET", url, environ_overrides={"RAW_URI": url})
+    response = world.callers[role].open("GET", url, environ_overrides={"RAW_URI": url})
 
-    assert answer.status_code in (401, 403, 404)
-    assert "Name of C" not in answer.get_data(as_text=True)
+    assert response.status_code in (401, 403, 404)
+    assert "Name of C" not in response.get_data(as_text=True)
 
 
-def test_what_may_not_be_read_is_unknown_in_bodies(world, services):
+def test_a_body_that_names_a_private_concept_gets_the_error_for_a_missing_one(world, services):
     other = world.callers["other"]
     good(world.callers["superuser"].post("/users/other/sources/", {"id": "Mine", "name": "Mine"}))
     good(

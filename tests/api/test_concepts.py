@@ -11,8 +11,8 @@ def shown(source, rest):
     return good(source.api.get(f"{source.url}{rest}")).get_json()
 
 
-def test_a_created_concept_is_answered_as_it_is_read(api, source):
-    made = source.concept(
+def test_a_created_concept_is_returned_as_it_is_read(api, source):
+    created = source.concept(
         "1007",
         datatype="Numeric",
         extras={"units": "mmol/L"},
@@ -20,10 +20,10 @@ def test_a_created_concept_is_answered_as_it_is_read(api, source):
         update_comment="first",
     )
 
-    assert made.status_code == 201
-    assert made.headers["Location"] == f"http://localhost{source.url}concepts/1007/"
-    assert shown(source, "concepts/1007/") == made.get_json()
-    concept = made.get_json()
+    assert created.status_code == 201
+    assert created.headers["Location"] == f"http://localhost{source.url}concepts/1007/"
+    assert shown(source, "concepts/1007/") == created.get_json()
+    concept = created.get_json()
     assert concept["source_url"] == source.url
     assert concept["version_url"] == f"{source.url}concepts/1007/{concept['version']}/"
     assert (concept["extras"], concept["mappings"], concept["is_latest_version"]) == (
@@ -35,7 +35,7 @@ def test_a_created_concept_is_answered_as_it_is_read(api, source):
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH"])
-def test_an_update_changes_only_what_it_names_and_makes_a_version(api, source, method):
+def test_an_update_changes_only_the_given_fields_and_creates_a_version(api, source, method):
     before = source.concept("A", datatype="Text").get_json()
 
     after = good(
@@ -58,7 +58,7 @@ def test_an_update_changes_only_what_it_names_and_makes_a_version(api, source, m
     assert shown(source, "concepts/A/") == after
 
 
-def test_an_update_that_changes_nothing_makes_no_version(api, source):
+def test_an_update_that_changes_nothing_creates_no_version(api, source):
     before = source.concept("A").get_json()
 
     after = good(
@@ -75,10 +75,10 @@ def test_an_update_that_changes_nothing_makes_no_version(api, source):
 def test_a_retired_concept_stays_readable_and_can_be_brought_back(api, source):
     source.concepts("A", "B")
 
-    answer = api.delete(f"{source.url}concepts/A/", {"update_comment": "obsolete"})
+    response = api.delete(f"{source.url}concepts/A/", {"update_comment": "obsolete"})
 
-    assert (answer.status_code, answer.data) == (204, b"")
-    assert "Content-Type" not in answer.headers
+    assert (response.status_code, response.data) == (204, b"")
+    assert "Content-Type" not in response.headers
     concept = shown(source, "concepts/A/")
     assert (concept["retired"], concept["update_comment"]) == (True, "obsolete")
     assert source.ids() == ["B"]
@@ -143,15 +143,17 @@ WRITES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("PUT", "mappings/az/", {"map_type": "NARROWER-THAN"}),
     ("DELETE", "mappings/az/", {}),
 )
-"""What changes content: bodies that HEAD takes. `:name` and `:description` stand for uuids."""
+"""Writes that HEAD accepts. `:name` and `:description` stand for uuids."""
 
 
 @pytest.mark.parametrize(
     ("method", "rest", "body"), WRITES, ids=[f"{method} {rest}" for method, rest, _ in WRITES]
 )
-def test_a_version_is_frozen_and_its_head_is_not(api, source, services, method, rest, body):
+def test_the_content_of_a_version_is_read_only_and_that_of_head_is_not(
+    api, source, services, method, rest, body
+):
     source.concept("Z")
-    made = source.concept(
+    created = source.concept(
         "A",
         extras={"k": 1},
         names=[NEW_NAME, {"name": "A", "locale": "en"}],
@@ -159,8 +161,8 @@ def test_a_version_is_frozen_and_its_head_is_not(api, source, services, method, 
     ).get_json()
     source.mapping("az", "A", "Z")
     source.release("v1")
-    rest = rest.replace(":name", made["names"][1]["uuid"]).replace(
-        ":description", made["descriptions"][0]["uuid"]
+    rest = rest.replace(":name", created["names"][1]["uuid"]).replace(
+        ":description", created["descriptions"][0]["uuid"]
     )
     if rest == "mappings/":
         body = source.mapping_body("za", "Z", "A")
@@ -178,13 +180,13 @@ def test_a_version_is_frozen_and_its_head_is_not(api, source, services, method, 
 
 
 def stored(store, source):
-    """The source, its rows and versions, as the database holds them."""
+    """Return the source, its rows and its versions as stored."""
     repo = store.repos.by_url(source.url)
     rows = list(store.database.rows.find({"repo": repo["_id"]}).sort([("url", 1), ("from_rev", 1)]))
     return repo, rows, list(store.database.versions.find({"repo": repo["_id"]}).sort("id", 1))
 
 
-def test_mappings_are_shown_inside_concepts_when_asked_for(api, source):
+def test_mappings_are_included_in_concepts_on_request(api, source):
     source.concepts("A", "B", "C")
     source.mapping("ab", "A", "B")
     source.mapping("ca", "C", "A")
@@ -216,7 +218,7 @@ def test_mappings_are_shown_inside_concepts_when_asked_for(api, source):
 
 @pytest.mark.parametrize("limit", [0, 100])
 @pytest.mark.parametrize("verbose", ["true", "false"])
-def test_mappings_are_shown_inside_listed_concepts_when_asked_for(api, source, limit, verbose):
+def test_mappings_are_included_in_listed_concepts_on_request(api, source, limit, verbose):
     source.concepts("A", "B")
     source.mapping("ab", "A", "B")
 
@@ -236,30 +238,30 @@ def test_an_entry_is_added_changed_and_removed(api, source, part, text):
     source.concept("A", descriptions=[{"description": "old", "locale": "en"}])
     url = f"{source.url}concepts/A/{part}/"
 
-    made = api.post(url, {text: "Neu", "locale": "de", f"{text}_type": "SHORT"})
-    assert made.status_code == 201
-    entry = made.get_json()
-    assert made.headers["Location"] == f"http://localhost{url}{entry['uuid']}/"
+    created = api.post(url, {text: "Neu", "locale": "de", f"{text}_type": "SHORT"})
+    assert created.status_code == 201
+    entry = created.get_json()
+    assert created.headers["Location"] == f"http://localhost{url}{entry['uuid']}/"
     assert good(api.get(f"{url}{entry['uuid']}/")).get_json() == entry
 
     changed = good(api.put(f"{url}{entry['uuid']}/", {text: "Neuer"})).get_json()
     assert changed == {**entry, text: "Neuer"}
     assert shown(source, f"concepts/A/{part}/")[1] == changed
 
-    gone = api.delete(f"{url}{entry['uuid']}/")
-    assert gone.status_code == 204
+    deleted = api.delete(f"{url}{entry['uuid']}/")
+    assert deleted.status_code == 204
     assert api.get(f"{url}{entry['uuid']}/").status_code == 404
     assert api.put(f"{url}{entry['uuid']}/", {text: "x"}).status_code == 404
     assert len(shown(source, "concepts/A/versions/")) == 4
 
 
-def test_the_last_name_stays(api, source):
+def test_the_last_name_can_not_be_deleted(api, source):
     concept = source.concept("A").get_json()
 
-    answer = api.delete(f"{source.url}concepts/A/names/{concept['names'][0]['uuid']}/")
+    response = api.delete(f"{source.url}concepts/A/names/{concept['names'][0]['uuid']}/")
 
-    assert answer.status_code == 400
-    assert "names" in answer.get_json()["errors"]
+    assert response.status_code == 400
+    assert "names" in response.get_json()["errors"]
 
 
 @pytest.mark.parametrize(
@@ -301,16 +303,14 @@ def test_names_are_filtered(api, source, query, found):
     ],
 )
 @pytest.mark.parametrize(("part", "text"), [("names", "name"), ("descriptions", "description")])
-def test_words_mean_the_same_for_the_entries_of_a_concept_as_for_lists(
-    api, source, part, text, query, found
-):
-    entries = [{text: told, "locale": "en"} for told in ("Fièvre jaune", "X-ray of chest")]
+def test_names_and_descriptions_are_searched_like_lists(api, source, part, text, query, found):
+    entries = [{text: value, "locale": "en"} for value in ("Fièvre jaune", "X-ray of chest")]
     source.concept("A", **{part: entries})
-    answer = good(api.open("GET", f"{source.url}concepts/A/{part}/", query_string={"q": query}))
-    assert [entry[text] for entry in answer.get_json()] == found
+    response = good(api.open("GET", f"{source.url}concepts/A/{part}/", query_string={"q": query}))
+    assert [entry[text] for entry in response.get_json()] == found
 
 
-def test_entries_of_older_states_are_read_only(api, source):
+def test_names_and_descriptions_of_old_versions_are_read_only(api, source):
     first = source.concept("A").get_json()
     source.release("v1")
     good(api.put(f"{source.url}concepts/A/", {"names": [{"name": "New", "locale": "en"}]}))
@@ -344,7 +344,7 @@ KEYS = {
     "%2F": "/",
     "%2525": "%25",
 }
-"""Keys by the way they stand in an address."""
+"""Keys by their spelling in a path."""
 
 
 @pytest.mark.parametrize(
@@ -375,21 +375,21 @@ def test_an_extra_has_any_key(api, source, raw, key):
 def test_a_body_without_the_key_is_refused(api, source):
     source.concept("A")
     for base in (f"{source.url}concepts/A/", source.url):
-        answer = api.put(f"{base}extras/key/", {"other": 1})
-        assert answer.status_code == 400
-        assert "key" in answer.get_json()["errors"]
+        response = api.put(f"{base}extras/key/", {"other": 1})
+        assert response.status_code == 400
+        assert "key" in response.get_json()["errors"]
 
 
-def test_the_limits_of_extras_hold_for_one_key_too(api, source):
+def test_the_size_limit_of_extras_applies_to_writes_of_one_key(api, source):
     source.concept("A", extras={"first": "x" * 700_000})
     good(api.put(f"{source.url}extras/first/", {"first": "x" * 700_000}))
     for base in (f"{source.url}concepts/A/", source.url):
-        answer = api.put(f"{base}extras/second/", {"second": "x" * 700_000})
-        assert (answer.status_code, list(answer.get_json()["errors"])) == (400, ["extras"])
+        response = api.put(f"{base}extras/second/", {"second": "x" * 700_000})
+        assert (response.status_code, list(response.get_json()["errors"])) == (400, ["extras"])
         assert api.get(f"{base}extras/second/").status_code == 404
 
 
-def test_each_extra_written_on_a_concept_makes_a_version_unless_it_is_there(api, source):
+def test_each_changed_extra_of_a_concept_creates_a_version(api, source):
     source.concept("A")
     for value in (1, 1, 1.0):
         good(api.put(f"{source.url}concepts/A/extras/n/", {"n": value}))

@@ -1,6 +1,4 @@
-"""Exports over HTTP: each cell of the contract's table, headers, formats, conditions, links
-(contract 14 and 15).
-"""
+"""Exports over HTTP: states, headers, formats, conditional requests, links (contract 14, 15)."""
 
 import gzip
 import hashlib
@@ -28,8 +26,9 @@ NAMES = ("ready", "processing", "missing", "failed")
 
 
 class Export:
-    """The export of version v1 of a source with two concepts and a mapping, and the means to bring
-    it into each state.
+    """The export of version v1 of a source with two concepts and a mapping.
+
+    Its methods bring the export into each state.
     """
 
     def __init__(self, api, app, services, source):
@@ -54,7 +53,7 @@ class Export:
         return str(self.services.store.versions.by_id(repo["_id"], "v1")["_id"])
 
     def run(self):
-        """Do the job that waits."""
+        """Run the queued job."""
         token = self.document["job"]["token"]
         self.services.queue.jobs.pop(token, None)
         with self.app.app_context():
@@ -81,7 +80,7 @@ class Export:
         return self.api.head(self.url).headers["exportStatus"]
 
     def age(self, seconds):
-        """Let a failure have happened longer ago."""
+        """Move a failure into the past."""
         exports = self.services.store.database.exports
         (found,) = exports.find({"error": {"$exists": True}})
         exports.update_one(
@@ -108,7 +107,7 @@ def ready(export, monkeypatch):
 
 @pytest.fixture
 def reader(api, services):
-    """Somebody with credentials and no rights."""
+    """A user without any permissions."""
     services.store.database.users.update_one(
         {"_id": "reader"},
         {
@@ -126,7 +125,7 @@ def reader(api, services):
     return api.by(READER)
 
 
-# The table: status and exportStatus of each answer, and whether a job waits afterwards
+# The table of the contract: status, exportStatus and the number of queued jobs afterwards
 
 
 @pytest.mark.parametrize(
@@ -150,59 +149,61 @@ def reader(api, services):
         ("DELETE", "failed", 404, "failed", 0),
     ],
 )
-def test_the_table(export, monkeypatch, method, before, status, after, waiting):
+def test_each_method_in_each_state_of_the_export(
+    export, monkeypatch, method, before, status, after, waiting
+):
     export.bring(before, monkeypatch)
-    answer = export.api.open(method, export.url)
-    assert (answer.status_code, answer.headers["exportStatus"], export.jobs) == (
+    response = export.api.open(method, export.url)
+    assert (response.status_code, response.headers["exportStatus"], export.jobs) == (
         status,
         after,
         waiting,
     )
-    assert answer.headers["Cache-Control"] == "private, no-cache"
-    assert answer.headers["Vary"] == "Authorization, Accept-Encoding, Accept"
-    assert ("exportError" in answer.headers) == (after == "failed")
-    assert ("Retry-After" in answer.headers) == (status in (202, 208) or status == 500)
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    assert response.headers["Vary"] == "Authorization, Accept-Encoding, Accept"
+    assert ("exportError" in response.headers) == (after == "failed")
+    assert ("Retry-After" in response.headers) == (status in (202, 208) or status == 500)
     if status in (202, 208) and method != "HEAD":
-        assert answer.get_json() == {
+        assert response.get_json() == {
             "detail": "The export is being prepared.",
             "exportStatus": "processing",
             "processed": 0,
             "total": 3,
         }
-        assert 1 <= int(answer.headers["Retry-After"]) <= 60
+        assert 1 <= int(response.headers["Retry-After"]) <= 60
     elif status >= 400:
-        assert answer.get_json()["exportStatus"] == after
+        assert response.get_json()["exportStatus"] == after
     elif method == "HEAD" or status == 204:
-        assert answer.data == b""
-        assert status == 200 or "Content-Type" not in answer.headers or status == 208
+        assert response.data == b""
+        assert status == 200 or "Content-Type" not in response.headers or status == 208
 
 
-def test_a_failure_that_is_long_ago_is_tried_again_by_get(export, monkeypatch):
+def test_get_retries_a_failure_that_is_long_ago(export, monkeypatch):
     export.bring("failed", monkeypatch)
     export.age(export.services.settings.export_failure_pause + 1)
-    answer = export.api.get(export.url)
-    assert (answer.status_code, answer.headers["exportStatus"], export.jobs) == (
+    response = export.api.get(export.url)
+    assert (response.status_code, response.headers["exportStatus"], export.jobs) == (
         208,
         "processing",
         1,
     )
-    assert "exportError" not in answer.headers
+    assert "exportError" not in response.headers
 
 
-def test_a_failure_tells_why(export, monkeypatch):
+def test_a_failure_reports_its_reason(export, monkeypatch):
     export.bring("failed", monkeypatch)
-    answer = export.api.get(export.url)
-    assert answer.headers["exportError"] == "internal server error (ZeroDivisionError)"
-    assert answer.get_json()["detail"].endswith("(ZeroDivisionError)")
+    response = export.api.get(export.url)
+    assert response.headers["exportError"] == "internal server error (ZeroDivisionError)"
+    assert response.get_json()["detail"].endswith("(ZeroDivisionError)")
 
 
 @pytest.mark.parametrize("state", NAMES)
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_anonymous_callers_start_and_delete_nothing(export, monkeypatch, state, method):
     export.bring(state, monkeypatch)
-    answer = export.api.anonymous.open(method, export.url)
-    assert (answer.status_code, export.status) == (401, state)
-    assert answer.headers["exportStatus"] == state
+    response = export.api.anonymous.open(method, export.url)
+    assert (response.status_code, export.status) == (401, state)
+    assert response.headers["exportStatus"] == state
 
 
 @pytest.mark.parametrize(
@@ -220,45 +221,47 @@ def test_anonymous_callers_start_and_delete_nothing(export, monkeypatch, state, 
         ("GET", "missing", 208, "processing"),
     ],
 )
-def test_what_a_reader_may_do(export, reader, monkeypatch, method, state, status, after):
+def test_what_a_caller_without_permissions_may_do(
+    export, reader, monkeypatch, method, state, status, after
+):
     export.bring(state, monkeypatch)
-    answer = reader.open(method, export.url)
-    assert (answer.status_code, answer.headers["exportStatus"]) == (status, after)
+    response = reader.open(method, export.url)
+    assert (response.status_code, response.headers["exportStatus"]) == (status, after)
     assert export.status == after
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_everybody_may_read_a_public_export(ready, method):
+def test_anonymous_callers_may_read_a_public_export(ready, method):
     assert ready.api.anonymous.open(method, ready.url).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
-def test_what_is_not_there_is_not_found(export, method):
+def test_the_export_of_a_missing_version_is_not_found(export, method):
     for url in (f"{export.source.url}v9/export/", "/orgs/Nobody/sources/None/v1/export/"):
-        answer = export.api.open(method, url)
-        assert (answer.status_code, "exportStatus" in answer.headers) == (404, False)
-        assert answer.headers["Cache-Control"] == "private, no-cache"
+        response = export.api.open(method, url)
+        assert (response.status_code, "exportStatus" in response.headers) == (404, False)
+        assert response.headers["Cache-Control"] == "private, no-cache"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 def test_head_has_no_export(export, method):
-    answer = export.api.open(method, f"{export.source.url}HEAD/export/")
-    assert (answer.status_code, "exportStatus" in answer.headers) == (405, False)
+    response = export.api.open(method, f"{export.source.url}HEAD/export/")
+    assert (response.status_code, "exportStatus" in response.headers) == (405, False)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_other_methods_are_not_offered(export, method):
-    answer = export.api.open(method, export.url, json={})
-    assert answer.status_code == 405
-    assert {"GET", "HEAD", "POST", "DELETE"} <= set(answer.headers["Allow"].split(", "))
+def test_other_methods_are_not_allowed(export, method):
+    response = export.api.open(method, export.url, json={})
+    assert response.status_code == 405
+    assert {"GET", "HEAD", "POST", "DELETE"} <= set(response.headers["Allow"].split(", "))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 def test_a_private_export_is_for_those_who_may_read(ready, reader, method):
     good(ready.api.put(ready.source.url, {"public_access": "None"}))
     for caller, status in ((ready.api.anonymous, 401), (reader, 403)):
-        answer = caller.open(method, ready.url)
-        assert (answer.status_code, "exportStatus" in answer.headers) == (status, False)
+        response = caller.open(method, ready.url)
+        assert (response.status_code, "exportStatus" in response.headers) == (status, False)
     assert ready.status == "ready"
 
 
@@ -282,15 +285,15 @@ def test_with_the_queue_down_only_what_needs_it_fails(
 ):
     export.bring(state, monkeypatch)
     queue.down = True
-    answer = export.api.open(method, export.url)
-    assert answer.status_code == status
+    response = export.api.open(method, export.url)
+    assert response.status_code == status
     if status == 503:
-        assert int(answer.headers["Retry-After"]) > 0
-        assert answer.headers["exportStatus"] == state
+        assert int(response.headers["Retry-After"]) > 0
+        assert response.headers["exportStatus"] == state
         assert export.status == state
 
 
-def test_a_version_made_with_the_queue_down_has_its_export_made_when_it_is_back(export, queue):
+def test_a_version_created_while_the_queue_is_down_is_exported_later(export, queue):
     queue.down = True
     good(export.source.release("v2"))
     url = f"{export.source.url}v2/export/"
@@ -303,14 +306,14 @@ def test_a_version_made_with_the_queue_down_has_its_export_made_when_it_is_back(
 # What is sent
 
 
-def unzipped(answer):
-    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+def unzipped(response):
+    with zipfile.ZipFile(io.BytesIO(response.data)) as archive:
         assert archive.namelist() == ["export.json"]
         return archive.read("export.json")
 
 
-def untarred(answer):
-    with tarfile.open(fileobj=io.BytesIO(answer.data), mode="r:gz") as archive:
+def untarred(response):
+    with tarfile.open(fileobj=io.BytesIO(response.data), mode="r:gz") as archive:
         (entry,) = archive.getmembers()
         file = archive.extractfile(entry)
         assert (entry.name, file is None) == ("export.json", False)
@@ -323,7 +326,7 @@ def test_a_new_version_is_processing_and_then_ready(export):
     assert export.api.head(export.url).status_code == 200
 
 
-def test_both_containers_hold_the_same_document(ready):
+def test_both_formats_contain_the_same_document(ready):
     zipped, tarball = ready.api.get(ready.url), ready.api.get(f"{ready.url}?format=tgz")
     document = json.loads(unzipped(zipped))
     assert unzipped(zipped) == untarred(tarball)
@@ -335,21 +338,21 @@ def test_both_containers_hold_the_same_document(ready):
 
 
 def test_the_document_is_that_of_the_version_with_all_its_content(ready):
-    asked = f"{ready.source.url}v1/?includeConcepts=true&includeMappings=true&includeRetired=true&limit=0"
-    shown = good(ready.api.get(asked)).get_json()
+    query = "includeConcepts=true&includeMappings=true&includeRetired=true&limit=0"
+    shown = good(ready.api.get(f"{ready.source.url}v1/?{query}")).get_json()
     del shown["is_processing"]
     assert list(json.loads(unzipped(ready.api.get(ready.url))).items()) == list(shown.items())
 
 
 def test_the_headers_of_an_archive(ready):
-    answer = ready.api.get(ready.url)
+    response = ready.api.get(ready.url)
     source = ready.source.url.split("/")[-2]
     updated = ready.api.get(f"{ready.source.url}v1/").headers["lastUpdated"]
     stamp = updated[:19].translate(str.maketrans("", "", "-:T"))
-    headers = answer.headers
+    headers = response.headers
     assert headers["Content-Type"] == "application/zip"
     assert headers["Content-Disposition"] == f'attachment; filename="{source}_v1.{stamp}.zip"'
-    assert int(headers["Content-Length"]) == len(answer.data)
+    assert int(headers["Content-Length"]) == len(response.data)
     assert headers["Accept-Ranges"] == "bytes"
     assert (headers["lastUpdated"], headers["Last-Updated"]) == (updated, updated)
     assert headers["Last-Modified"].endswith(" GMT")
@@ -360,24 +363,24 @@ def test_the_headers_of_an_archive(ready):
 
 
 def test_head_has_the_headers_of_get(ready):
-    told = [dict(ready.api.open(method, ready.url).headers) for method in ("GET", "HEAD")]
-    for headers in told:
+    both = [dict(ready.api.open(method, ready.url).headers) for method in ("GET", "HEAD")]
+    for headers in both:
         headers.pop("Date", None)
-        # it may have been signed a second later
+        # The link may have been signed a second later.
         headers["exportURL"] = headers["exportURL"].split("/")[-1]
-    assert told[0] == told[1]
+    assert both[0] == both[1]
 
 
 def test_the_newest_release_is_named_by_its_own_id(ready):
-    answer = ready.api.get(f"{ready.source.url}latest/export/")
-    assert "_v1." in answer.headers["Content-Disposition"]
-    assert answer.data == ready.api.get(ready.url).data
+    response = ready.api.get(f"{ready.source.url}latest/export/")
+    assert "_v1." in response.headers["Content-Disposition"]
+    assert response.data == ready.api.get(ready.url).data
 
 
 @pytest.mark.parametrize(
     "form", ["{source}versions/v1/export/", "{source}v1/export", "{source}versions/latest/export"]
 )
-def test_every_spelling_answers_in_place(ready, form):
+def test_every_spelling_of_the_path_works_without_a_redirect(ready, form):
     assert ready.api.get(form.format(source=ready.source.url)).status_code == 200
 
 
@@ -404,9 +407,12 @@ def test_every_spelling_answers_in_place(ready, form):
     ],
 )
 def test_the_format_is_chosen_by_parameter_then_by_accept(ready, query, accept, expected):
-    answer = ready.api.get(ready.url + query, **({"Accept": accept} if accept else {}))
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, f"application/{expected}")
-    assert answer.headers["Content-Disposition"].endswith(
+    response = ready.api.get(ready.url + query, **({"Accept": accept} if accept else {}))
+    assert (response.status_code, response.headers["Content-Type"]) == (
+        200,
+        f"application/{expected}",
+    )
+    assert response.headers["Content-Disposition"].endswith(
         '.tgz"' if expected == "gzip" else '.zip"'
     )
 
@@ -415,9 +421,9 @@ def test_the_format_is_chosen_by_parameter_then_by_accept(ready, query, accept, 
 @pytest.mark.parametrize("state", ["ready", "missing"])
 def test_an_unknown_format_is_refused_and_starts_nothing(export, monkeypatch, method, state):
     export.bring(state, monkeypatch)
-    answer = export.api.open(method, f"{export.url}?format=rar")
-    assert (answer.status_code, answer.headers["exportStatus"], export.jobs) == (400, state, 0)
-    assert method == "HEAD" or "format" in answer.get_json()["errors"]
+    response = export.api.open(method, f"{export.url}?format=rar")
+    assert (response.status_code, response.headers["exportStatus"], export.jobs) == (400, state, 0)
+    assert method == "HEAD" or "format" in response.get_json()["errors"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -427,16 +433,16 @@ def test_an_unchanged_archive_is_not_sent_again(ready, method):
         {"If-None-Match": first.headers["ETag"]},
         {"If-Modified-Since": first.headers["Last-Modified"]},
     ):
-        answer = ready.api.open(method, ready.url, headers=condition)
-        assert (answer.status_code, answer.data) == (304, b"")
+        response = ready.api.open(method, ready.url, headers=condition)
+        assert (response.status_code, response.data) == (304, b"")
         for name in ("ETag", "Last-Modified", "lastUpdated", "Last-Updated"):
-            assert answer.headers[name] == first.headers[name]
-        assert answer.headers["exportStatus"] == "ready"
-        assert "exportURL" in answer.headers
-        assert "Content-Type" not in answer.headers
+            assert response.headers[name] == first.headers[name]
+        assert response.headers["exportStatus"] == "ready"
+        assert "exportURL" in response.headers
+        assert "Content-Type" not in response.headers
 
 
-def test_the_two_formats_have_tags_of_their_own(ready):
+def test_the_two_formats_have_different_etags(ready):
     tags = [ready.api.head(f"{ready.url}?format={form}").headers["ETag"] for form in ("zip", "tgz")]
     assert tags[0] != tags[1]
     assert not any(tag.startswith("W/") for tag in tags)
@@ -465,13 +471,13 @@ def test_a_download_is_resumed(ready, form):
 
 def test_a_range_outside_is_refused(ready):
     size = len(ready.api.get(ready.url).data)
-    answer = ready.api.get(ready.url, Range=f"bytes={size}-")
+    response = ready.api.get(ready.url, Range=f"bytes={size}-")
     assert (
-        answer.status_code,
-        answer.headers["Content-Range"],
-        answer.headers["exportStatus"],
+        response.status_code,
+        response.headers["Content-Range"],
+        response.headers["exportStatus"],
     ) == (416, f"bytes */{size}", "ready")
-    assert answer.get_json()["exportStatus"] == "ready"
+    assert response.get_json()["exportStatus"] == "ready"
 
 
 def test_a_recreated_archive_has_the_same_bytes(ready):
@@ -492,7 +498,7 @@ def test_writes_to_head_change_no_export(ready):
     )
 
 
-def test_an_edited_version_serves_the_old_archive_until_the_new_one_is_there(ready):
+def test_an_edited_version_serves_the_old_archive_until_the_new_one_is_built(ready):
     url = f"{ready.source.url}v1/"
     edited = good(ready.api.put(url, {"description": "second thoughts"})).get_json()
     assert edited["is_processing"] is True
@@ -503,44 +509,48 @@ def test_an_edited_version_serves_the_old_archive_until_the_new_one_is_there(rea
     assert ready.api.get(url).get_json()["is_processing"] is False
 
 
-def test_a_rebuild_that_fails_keeps_the_old_archive_and_tells_why(ready, monkeypatch):
+def test_a_failed_rebuild_keeps_the_old_archive_and_reports_the_reason(ready, monkeypatch):
     before = ready.api.get(ready.url).data
     good(ready.api.put(f"{ready.source.url}v1/", {"description": "second thoughts"}))
     ready.fail(monkeypatch)
-    answer = ready.api.get(ready.url)
-    assert (answer.status_code, answer.data, answer.headers["exportStatus"]) == (
+    response = ready.api.get(ready.url)
+    assert (response.status_code, response.data, response.headers["exportStatus"]) == (
         200,
         before,
         "ready",
     )
-    assert "ZeroDivisionError" in answer.headers["exportError"]
+    assert "ZeroDivisionError" in response.headers["exportError"]
 
 
-def test_an_archive_that_vanished_from_the_cache_is_made_again(ready):
+def test_an_archive_that_is_missing_from_the_cache_is_built_again(ready):
     for name in list(ready.services.store.exports.names_in_use()[0]):
         ready.services.cache.delete(name)
-    answer = ready.api.get(ready.url)
-    assert (answer.status_code, answer.headers["exportStatus"], ready.jobs) == (
+    response = ready.api.get(ready.url)
+    assert (response.status_code, response.headers["exportStatus"], ready.jobs) == (
         208,
         "processing",
         1,
     )
 
 
-def test_looking_at_an_archive_that_vanished_starts_nothing(ready):
+def test_head_of_an_archive_that_is_missing_from_the_cache_starts_nothing(ready):
     for name in list(ready.services.store.exports.names_in_use()[0]):
         ready.services.cache.delete(name)
-    answer = ready.api.head(ready.url)
-    assert (answer.status_code, answer.headers["exportStatus"], ready.jobs) == (204, "missing", 0)
+    response = ready.api.head(ready.url)
+    assert (response.status_code, response.headers["exportStatus"], ready.jobs) == (
+        204,
+        "missing",
+        0,
+    )
 
 
 @pytest.mark.parametrize("method", ["get", "head"])
-def test_archives_that_can_not_be_read_for_now_are_503_and_not_made_again(ready, method):
+def test_while_the_cache_can_not_be_read_archives_are_503_and_not_built_again(ready, method):
     folder = Path(ready.services.cache._root)
     aside = folder.rename(folder.with_name("aside"))
     folder.touch()
-    answer = getattr(ready.api, method)(ready.url)
-    assert (answer.status_code, answer.headers["Retry-After"], ready.jobs) == (503, "5", 0)
+    response = getattr(ready.api, method)(ready.url)
+    assert (response.status_code, response.headers["Retry-After"], ready.jobs) == (503, "5", 0)
     folder.unlink()
     aside.rename(folder)
     assert getattr(ready.api, method)(ready.url).status_code == 200
@@ -553,22 +563,22 @@ def link(export):
     return urlsplit(export.api.get(export.url).headers["exportURL"]).path
 
 
-def test_a_link_with_a_slash_at_its_end_still_tells_the_one_without(ready):
+def test_a_link_with_a_trailing_slash_reports_the_link_without_it(ready):
     path = link(ready)
     assert ready.api.anonymous.get(path + "/").headers["exportURL"] == f"http://localhost{path}"
 
 
 @pytest.mark.parametrize("header", ["Token", "Token x", f"Token {'f' * 40}", "Bearer x"])
 def test_a_link_serves_whatever_the_authorization_header_says(ready, header):
-    answer = ready.api.anonymous.get(link(ready), Authorization=header)
-    assert (answer.status_code, answer.data[:2]) == (200, b"\x1f\x8b")
+    response = ready.api.anonymous.get(link(ready), Authorization=header)
+    assert (response.status_code, response.data[:2]) == (200, b"\x1f\x8b")
 
 
 def test_a_link_needs_no_token(ready):
     path = link(ready)
-    answer = ready.api.anonymous.get(path)
+    response = ready.api.anonymous.get(path)
     direct = ready.api.get(f"{ready.url}?format=tgz")
-    assert (answer.status_code, answer.data) == (200, direct.data)
+    assert (response.status_code, response.data) == (200, direct.data)
     names = (
         "ETag",
         "Last-Modified",
@@ -579,10 +589,10 @@ def test_a_link_needs_no_token(ready):
         "Content-Length",
         "exportStatus",
     )
-    assert [answer.headers[name] for name in names] == [direct.headers[name] for name in names]
-    assert answer.headers["exportURL"] == f"http://localhost{path}"
-    assert answer.headers["Cache-Control"] == "private, no-cache"
-    assert gzip.decompress(answer.data)[:11] == b"export.json"
+    assert [response.headers[name] for name in names] == [direct.headers[name] for name in names]
+    assert response.headers["exportURL"] == f"http://localhost{path}"
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    assert gzip.decompress(response.data)[:11] == b"export.json"
 
 
 def test_a_link_answers_head_conditions_and_ranges(ready):
@@ -609,13 +619,13 @@ def test_a_link_is_always_the_tarball(ready):
     )
 
 
-@pytest.mark.parametrize("step", range(2, 7))
-def test_a_changed_link_is_refused(ready, step):
-    steps = link(ready).split("/")
-    steps[step] = ("1" if steps[step][0] == "0" else "0") + steps[step][1:]
-    answer = ready.api.anonymous.get("/".join(steps))
-    assert answer.status_code == 403
-    assert "signature" in answer.get_json()["detail"]
+@pytest.mark.parametrize("index", range(2, 7))
+def test_a_changed_link_is_refused(ready, index):
+    parts = link(ready).split("/")
+    parts[index] = ("1" if parts[index][0] == "0" else "0") + parts[index][1:]
+    response = ready.api.anonymous.get("/".join(parts))
+    assert response.status_code == 403
+    assert "signature" in response.get_json()["detail"]
 
 
 def test_an_expired_link_is_refused(ready, monkeypatch):
@@ -629,31 +639,31 @@ def test_an_expired_link_is_refused(ready, monkeypatch):
             )
 
     monkeypatch.setattr(exports, "datetime", Later)
-    answer = ready.api.anonymous.get(path)
-    assert answer.status_code == 403
-    assert "expired" in answer.get_json()["detail"]
+    response = ready.api.anonymous.get(path)
+    assert response.status_code == 403
+    assert "expired" in response.get_json()["detail"]
 
 
-def test_a_link_to_a_deleted_archive_is_gone(ready):
+def test_a_link_to_a_deleted_archive_is_not_found(ready):
     path = link(ready)
     good(ready.api.delete(ready.url))
     assert ready.api.anonymous.get(path).status_code == 404
 
 
-def test_a_link_dies_with_its_version_and_with_its_source(ready):
+def test_a_link_is_not_found_after_its_source_is_deleted(ready):
     path = link(ready)
     good(ready.api.delete(ready.source.url))
     assert ready.api.anonymous.get(path).status_code == 404
 
 
-def test_a_link_to_a_vanished_file_is_gone(ready):
+def test_a_link_to_a_file_missing_from_the_cache_is_not_found(ready):
     path = link(ready)
     for name in list(ready.services.store.exports.names_in_use()[0]):
         ready.services.cache.delete(name)
     assert ready.api.anonymous.get(path).status_code == 404
 
 
-def test_a_link_given_out_before_a_rebuild_gives_the_file_it_was_given_for(ready):
+def test_a_link_signed_before_a_rebuild_serves_the_old_file(ready):
     path = link(ready)
     before = ready.api.anonymous.get(path).data
     good(ready.api.put(f"{ready.source.url}v1/", {"description": "second thoughts"}))
@@ -662,7 +672,7 @@ def test_a_link_given_out_before_a_rebuild_gives_the_file_it_was_given_for(ready
     assert ready.api.anonymous.get(path).data == before
 
 
-def test_a_deleted_version_has_no_export_any_more(ready):
+def test_a_deleted_version_has_no_export(ready):
     good(ready.api.delete(f"{ready.source.url}v1/"))
     assert ready.api.get(ready.url).status_code == 404
     tick.heal_exports(ready.services, datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""What lists of concepts and mappings can be asked for, over HTTP (contract 5.4 and 13.3)."""
+"""Search, filters, sorts and facets of lists over HTTP (contract 5.4 and 13.3)."""
 
 import io
 import itertools
@@ -14,8 +14,8 @@ from tests.builders import Api, good, new_org, new_source
 numbers = itertools.count(1)
 
 
-def ids_of(answer):
-    return [item["id"] for item in good(answer).get_json()]
+def ids_of(response):
+    return [item["id"] for item in good(response).get_json()]
 
 
 def rest_of(url):
@@ -23,18 +23,18 @@ def rest_of(url):
 
 
 def walk(api, url):
-    """The ids of each page from `url` on, by their `next` links."""
+    """Follow the `next` links and return the ids of each page."""
     pages = []
     while url:
-        answer = api.get(rest_of(url))
-        pages.append(ids_of(answer))
-        url = answer.headers.get("next")
+        response = api.get(rest_of(url))
+        pages.append(ids_of(response))
+        url = response.headers.get("next")
     return pages
 
 
 @pytest.fixture(scope="module")
 def filled(app):
-    """Concepts A to F and mappings between them; nobody writes to it."""
+    """A source with concepts A to F and mappings between them. No test changes it."""
     source = new_source(Api(app.test_client()))
     source.concept(
         "A", concept_class="Test", datatype="Numeric", extras={"units": "mmol/L", "a": {"b": 1}}
@@ -107,22 +107,25 @@ CONCEPTS = {
 }
 
 
-def asked(source, rest, query):
+def list_url(source, rest, query):
     _, _, owner, _, short, _ = source.url.split("/")
     return f"{source.url}{rest}?{query.format(owner=owner, source=short)}"
 
 
 @pytest.mark.parametrize(("query", "ids"), CONCEPTS.values(), ids=CONCEPTS)
-def test_concepts_are_chosen_and_sorted(api, filled, query, ids):
-    answer = api.get(asked(filled, "concepts/", query))
-    assert ids_of(answer) == list(ids)
-    assert answer.headers["num_found"] == str(len(ids))
-    assert (answer.headers["search-engine"], answer.headers["search-behind"]) == ("mongodb", "0")
+def test_concepts_are_filtered_and_sorted(api, filled, query, ids):
+    response = api.get(list_url(filled, "concepts/", query))
+    assert ids_of(response) == list(ids)
+    assert response.headers["num_found"] == str(len(ids))
+    assert (response.headers["search-engine"], response.headers["search-behind"]) == (
+        "mongodb",
+        "0",
+    )
 
 
 @pytest.mark.parametrize(("query", "ids"), CONCEPTS.values(), ids=CONCEPTS)
-def test_pages_and_streams_of_a_choice_hold_the_same(api, filled, query, ids):
-    url = asked(filled, "concepts/", query)
+def test_pages_and_streams_contain_the_same_entries(api, filled, query, ids):
+    url = list_url(filled, "concepts/", query)
     assert [one for page in walk(api, f"{url}&limit=2") for one in page] == list(ids)
     whole = api.get(f"{url}&limit=0")
     assert ids_of(whole) == list(ids)
@@ -161,13 +164,13 @@ MAPPINGS = {
 
 
 @pytest.mark.parametrize(("query", "ids"), MAPPINGS.values(), ids=MAPPINGS)
-def test_mappings_are_chosen_and_sorted(api, filled, query, ids):
-    url = asked(filled, "mappings/", query.replace("{url}", filled.url))
+def test_mappings_are_filtered_and_sorted(api, filled, query, ids):
+    url = list_url(filled, "mappings/", query.replace("{url}", filled.url))
     assert ids_of(api.get(url)) == ids
     assert ids_of(api.get(f"{url}&limit=0")) == ids
 
 
-def test_a_version_is_listed_as_it_stands(api, filled):
+def test_the_content_of_a_version_is_listed(api, filled):
     assert ids_of(api.get(f"{filled.url}v1/concepts/?q=fever&sortAsc=id&released=false")) == [
         "B",
         "C",
@@ -190,9 +193,9 @@ def test_a_version_is_listed_as_it_stands(api, filled):
     ],
 )
 @pytest.mark.parametrize("rest", ["{source}concepts/", "{source}v1/concepts/", "/concepts/"])
-def test_a_bad_value_is_named(api, filled, rest, query, field):
-    answer = api.get(f"{rest.replace('{source}', filled.url)}?{query}")
-    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [field])
+def test_the_error_for_a_bad_value_names_the_parameter(api, filled, rest, query, field):
+    response = api.get(f"{rest.replace('{source}', filled.url)}?{query}")
+    assert (response.status_code, list(response.get_json()["errors"])) == (400, [field])
 
 
 LISTS_OF_ONE_ORDER = [
@@ -206,9 +209,12 @@ LISTS_OF_ONE_ORDER = [
 
 @pytest.mark.parametrize("query", ["sortAsc=foo", "sortDesc=lastUpdate"])
 @pytest.mark.parametrize("rest", LISTS_OF_ONE_ORDER)
-def test_a_list_of_one_order_takes_no_field_to_sort_by(api, filled, rest, query):
-    answer = api.get(f"{filled.url}{rest}?{query}")
-    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [query.split("=")[0]])
+def test_a_list_with_one_order_refuses_a_field_to_sort_by(api, filled, rest, query):
+    response = api.get(f"{filled.url}{rest}?{query}")
+    assert (response.status_code, list(response.get_json()["errors"])) == (
+        400,
+        [query.split("=")[0]],
+    )
     assert api.get(f"{filled.url}{rest}?sortAsc=").status_code == 200
 
 
@@ -216,10 +222,13 @@ def test_a_list_of_one_order_takes_no_field_to_sort_by(api, filled, rest, query)
     "query", ["verbose=x", "includeMappings=2", "includeInverseMappings=no", "includeRetired=maybe"]
 )
 @pytest.mark.parametrize("rest", ["concepts/A/", "v1/concepts/A/", "concepts/A/{version}/"])
-def test_a_bad_value_is_named_for_one_concept_too(api, filled, rest, query):
+def test_the_error_for_a_bad_value_names_the_parameter_of_one_concept(api, filled, rest, query):
     version = good(api.get(f"{filled.url}concepts/A/")).get_json()["version"]
-    answer = api.get(f"{filled.url}{rest.replace('{version}', version)}?{query}")
-    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [query.split("=")[0]])
+    response = api.get(f"{filled.url}{rest.replace('{version}', version)}?{query}")
+    assert (response.status_code, list(response.get_json()["errors"])) == (
+        400,
+        [query.split("=")[0]],
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,8 +236,8 @@ def test_a_bad_value_is_named_for_one_concept_too(api, filled, rest, query):
     ["*:*", "{!term f=repo}1", '"', "a\x00b", "((", "x" * 9000, "fever OR repo:1", "ف", "\\", "%"],
 )
 def test_any_text_is_safe(api, filled, text):
-    answer = api.open("GET", f"{filled.url}concepts/", query_string={"q": text})
-    assert answer.status_code == 200
+    response = api.open("GET", f"{filled.url}concepts/", query_string={"q": text})
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -240,12 +249,12 @@ def test_any_value_of_a_filter_is_safe(api, filled, name, value):
         assert api.open("GET", f"{filled.url}{rest}", query_string={name: value}).status_code == 200
 
 
-def test_facets_come_beside_the_results(api, filled):
-    answer = good(
+def test_facets_are_returned_with_the_results(api, filled):
+    response = good(
         api.get(f"{filled.url}concepts/?limit=1&conceptClass=diagnosis,test", includeFacets="true")
     )
 
-    body = answer.get_json()
+    body = response.get_json()
     assert list(body) == ["results", "facets"]
     assert [concept["id"] for concept in body["results"]] == ["F"]
     assert (body["facets"]["dates"], body["facets"]["queries"]) == ({}, {})
@@ -255,7 +264,7 @@ def test_facets_come_beside_the_results(api, filled):
     assert counted["locale"] == [["en", 4], ["fr", 1]]
     assert counted["retired"] == [["false", 4]]
     assert counted["ownerType"] == [["Organization", 4]]
-    assert answer.headers["num_found"] == "4"
+    assert response.headers["num_found"] == "4"
     whole = good(
         api.get(f"{filled.url}concepts/?limit=0&conceptClass=diagnosis,test", includeFacets="1")
     ).get_json()
@@ -272,7 +281,7 @@ def test_facets_come_beside_the_results(api, filled):
     )
 
 
-def test_facets_of_mappings_name_both_ends(api, filled):
+def test_facets_of_mappings_count_both_ends(api, filled):
     counted = good(
         api.get(f"{filled.url}mappings/?includeRetired=true", includeFacets="true")
     ).get_json()["facets"]["fields"]
@@ -281,13 +290,13 @@ def test_facets_of_mappings_name_both_ends(api, filled):
     assert counted["toConceptSource"] == [[filled.url.split("/")[4], 3]]
 
 
-def test_a_zip_holds_the_whole_choice(api, filled):
-    answer = good(api.get(f"{filled.url}concepts/?conceptClass=test&limit=1", Compress="true"))
-    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+def test_a_zip_contains_all_matching_entries(api, filled):
+    response = good(api.get(f"{filled.url}concepts/?conceptClass=test&limit=1", Compress="true"))
+    with zipfile.ZipFile(io.BytesIO(response.data)) as archive:
         assert [concept["id"] for concept in json.loads(archive.read("export.json"))] == ["F", "A"]
 
 
-def test_details_and_mappings_are_shown_in_any_choice(api, filled):
+def test_details_and_mappings_are_included_in_filtered_lists(api, filled):
     for limit in (10, 0):
         found = good(
             api.get(f"{filled.url}concepts/?q=fever&sortAsc=id&includeMappings=true&limit={limit}")
@@ -320,10 +329,10 @@ def test_pages_by_cursor_neither_skip_nor_repeat_while_others_write(api, source,
     before = ids_of(api.get(f"{url}&limit=0"))
     seen, following = [], f"{url}&limit=2"
     while following:
-        answer = api.get(rest_of(following))
-        seen += ids_of(answer)
-        assert answer.headers["num_found"] == "7"
-        following = answer.headers.get("next")
+        response = api.get(rest_of(following))
+        seen += ids_of(response)
+        assert response.headers["num_found"] == "7"
+        following = response.headers.get("next")
         good(
             api.put(
                 f"{source.url}concepts/D/",
@@ -346,7 +355,7 @@ def test_a_cursor_with_another_page_or_other_parameters_jumps(api, filled):
     assert ids_of(api.get(following.replace("limit=2", "limit=1"))) == ["B"]
 
 
-def test_filters_see_what_was_written_a_moment_ago(api, source):
+def test_filters_find_a_write_at_once(api, source):
     for number in range(5):
         source.concept(f"C{number}", concept_class=f"K{number}")
         assert ids_of(api.get(f"{source.url}concepts/?conceptClass=k{number}")) == [f"C{number}"]
@@ -356,10 +365,10 @@ def test_filters_see_what_was_written_a_moment_ago(api, source):
 
 def test_a_difference_can_be_filtered(api, source):
     source.concepts("A", "B")
-    moment = source.concept("C", datatype="Text").get_json()["updated_on"]
+    since = source.concept("C", datatype="Text").get_json()["updated_on"]
     source.concept("D")
-    assert ids_of(api.get(f"{source.url}concepts/?updatedSince={moment}&datatype=text")) == ["C"]
-    assert ids_of(api.get(f"{source.url}concepts/?updatedSince={moment}&sortAsc=id")) == ["C", "D"]
+    assert ids_of(api.get(f"{source.url}concepts/?updatedSince={since}&datatype=text")) == ["C"]
+    assert ids_of(api.get(f"{source.url}concepts/?updatedSince={since}&sortAsc=id")) == ["C", "D"]
     assert (
         ids_of(api.get(f"{source.url}concepts/?updatedSince=2999-01-01T00:00:00.000Z&sortAsc=id"))
         == []
@@ -371,8 +380,9 @@ def test_a_difference_can_be_filtered(api, source):
 
 @pytest.fixture
 def tag(api):
-    """A class of concepts that no other test has, with one in each of two public sources and one in
-    a private one.
+    """A concept class that no other test uses.
+
+    Two public sources and a private one have two concepts of it and a mapping each.
     """
     name = f"Tag{next(numbers)}"
     for access in ("View", "Edit", "None"):
@@ -385,10 +395,10 @@ def tag(api):
 
 def test_public_sources_are_listed_together_newest_first_for_every_caller(api, tag):
     for caller in (api, api.anonymous):
-        answer = caller.get(f"/concepts/?conceptClass={tag}")
-        assert ids_of(answer) == ["YEdit", "XEdit", "YView", "XView"]
-        assert answer.headers["num_found"] == "4"
-        assert "lastUpdated" not in answer.headers
+        response = caller.get(f"/concepts/?conceptClass={tag}")
+        assert ids_of(response) == ["YEdit", "XEdit", "YView", "XView"]
+        assert response.headers["num_found"] == "4"
+        assert "lastUpdated" not in response.headers
         assert ids_of(caller.get(f"/mappings/?mapType={tag}")) == ["mEdit", "mView"]
         assert not {"XNone", "YNone"} & set(ids_of(caller.get("/concepts/?limit=500")))
 
@@ -399,8 +409,8 @@ def test_the_number_of_all_public_entries_is_exact(api, tag):
     other = new_source(api)
     other.concept("Z1")
     other.concept("Z2", retired=True)
-    answer = good(api.get("/concepts/?limit=500"))
-    assert int(answer.headers["num_found"]) == found + 1 == len(answer.get_json())
+    response = good(api.get("/concepts/?limit=500"))
+    assert int(response.headers["num_found"]) == found + 1 == len(response.get_json())
     assert (
         int(good(api.get("/concepts/?includeRetired=true&limit=1")).headers["num_found"])
         >= found + 2
@@ -455,9 +465,9 @@ def test_releases_of_all_sources_are_listed_together(api):
 
 def test_words_and_facets_over_all_sources_need_the_search_engine(api, filled):
     new_source(api).concept("A")
-    for answer in (api.get("/concepts/?q=fever"), api.get("/mappings/", includeFacets="true")):
-        assert answer.status_code == 503
-        assert answer.headers["Retry-After"]
+    for response in (api.get("/concepts/?q=fever"), api.get("/mappings/", includeFacets="true")):
+        assert response.status_code == 503
+        assert response.headers["Retry-After"]
     _, _, owner, _, short, _ = filled.url.split("/")
     assert ids_of(api.get(f"/concepts/?q=fever&sortAsc=id&source={short}&owner={owner}")) == [
         "B",
@@ -466,7 +476,7 @@ def test_words_and_facets_over_all_sources_need_the_search_engine(api, filled):
     ]
 
 
-def test_a_deleted_source_leaves_the_lists_at_once(api, tag):
+def test_the_entries_of_a_deleted_source_leave_the_lists_at_once(api, tag):
     [found] = good(api.get(f"/concepts/?conceptClass={tag}&limit=1")).get_json()
     good(api.delete(found["url"].split("concepts/")[0]))
     assert ids_of(api.get(f"/concepts/?conceptClass={tag}")) == ["YView", "XView"]
@@ -539,12 +549,12 @@ SOURCES = {
     "a user": ("user={owner}", []),
     "an extra": ("extras__region=4", ["ICD"]),
     "not an extra": ("extras__region!=4", ["CIEL", "LOINC"]),
-    "a later moment": ("updatedSince=2999-01-01", []),
+    "a later time": ("updatedSince=2999-01-01", []),
 }
 
 
 @pytest.mark.parametrize(("query", "ids"), SOURCES.values(), ids=SOURCES)
-def test_sources_are_chosen_and_sorted(api, owner, query, ids):
+def test_sources_are_filtered_and_sorted(api, owner, query, ids):
     short = owner.split("/")[2]
     url = f"{owner}sources/?{query.format(owner=short)}"
     assert ids_of(api.anonymous.get(url)) == ids
@@ -553,9 +563,9 @@ def test_sources_are_chosen_and_sorted(api, owner, query, ids):
 
 
 def test_facets_of_sources_count_what_the_caller_may_read(api, owner):
-    answer = good(api.anonymous.get(f"{owner}sources/?limit=1", includeFacets="true"))
-    body = answer.get_json()
-    assert (len(body["results"]), answer.headers["num_found"]) == (1, "3")
+    response = good(api.anonymous.get(f"{owner}sources/?limit=1", includeFacets="true"))
+    body = response.get_json()
+    assert (len(body["results"]), response.headers["num_found"]) == (1, "3")
     assert body["facets"] == {
         "fields": {
             "sourceType": [["Dictionary", 1], ["dictionary", 1]],
@@ -578,7 +588,7 @@ def test_a_private_source_is_never_found(api, owner):
     assert ids_of(api.get(f"{owner}sources/?q=secret")) == ["SECRET"]
 
 
-def test_organisations_are_chosen_and_sorted(api, owner):
+def test_organisations_are_filtered_and_sorted(api, owner):
     org = owner.split("/")[2]
     assert ids_of(api.get("/orgs/?company=%22acme,%20inc.%22")) == [org]
     assert ids_of(api.get(f"/orgs/?location=kisumu&q={org}")) == [org]
@@ -593,6 +603,11 @@ def test_organisations_are_chosen_and_sorted(api, owner):
 
 @pytest.mark.parametrize("url", ["/sources/", "/orgs/", "{owner}sources/"])
 @pytest.mark.parametrize("query", ["sortAsc=id", "sortDesc=nonsense", "updatedSince=x", "limit=x"])
-def test_a_bad_value_of_a_list_of_documents_is_named(api, owner, url, query):
-    answer = api.get(f"{url.replace('{owner}', owner)}?{query}")
-    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [query.split("=")[0]])
+def test_the_error_for_a_bad_value_names_the_parameter_of_a_list_of_owners_or_sources(
+    api, owner, url, query
+):
+    response = api.get(f"{url.replace('{owner}', owner)}?{query}")
+    assert (response.status_code, list(response.get_json()["errors"])) == (
+        400,
+        [query.split("=")[0]],
+    )

@@ -1,6 +1,4 @@
-"""Lists that belong to one item: however long they are, a page reads a page, and the whole is a
-stream.
-"""
+"""Lists of one item's mappings or versions: a page reads one page, everything is streamed."""
 
 import pytest
 
@@ -13,7 +11,7 @@ MAPPINGS = [f"m{number}" for number in range(6)]
 
 @pytest.fixture
 def hub(source):
-    """The concept A with six mappings from it and one to it, and with five versions."""
+    """A source with a concept A that has six mappings from it, one to it, and five versions."""
     source.concepts("A", "B", "C", "D", "E", "F", "G")
     for mapping, end in zip(MAPPINGS, "BCDEFG", strict=True):
         source.mapping(mapping, "A", end)
@@ -25,7 +23,7 @@ def hub(source):
 
 @pytest.fixture
 def read(monkeypatch):
-    """What was read of the store: a list that grows by each row."""
+    """The ids of the rows that were read from the store, in order."""
     found = []
     real = rows.row_of
     monkeypatch.setattr(
@@ -35,15 +33,15 @@ def read(monkeypatch):
 
 
 def test_a_page_of_a_concepts_mappings_reads_no_other_mappings(hub, read):
-    answer = good(
+    response = good(
         hub.api.get(f"{hub.url}concepts/A/mappings/?includeInverseMappings=true&limit=2&page=2")
     )
 
-    assert [mapping["id"] for mapping in answer.get_json()] == ["m2", "m3"]
+    assert [mapping["id"] for mapping in response.get_json()] == ["m2", "m3"]
     assert (
-        answer.headers["num_found"],
-        answer.headers["num_returned"],
-        answer.headers["pages"],
+        response.headers["num_found"],
+        response.headers["num_returned"],
+        response.headers["pages"],
     ) == ("7", "2", "4")
     assert read == ["A", "m2", "m3"]
 
@@ -55,17 +53,17 @@ def test_all_mappings_of_a_concept_are_those_of_its_pages(hub):
     ]
     assert [hub.ids(page) for page in pages] == [MAPPINGS[:3], MAPPINGS[3:], ["back"], []]
 
-    answer = good(hub.api.get(f"{hub.url}concepts/A/mappings/?includeInverseMappings=true&limit=0"))
-    assert [mapping["id"] for mapping in answer.get_json()] == [*MAPPINGS, "back"]
-    assert answer.headers["num_found"] == "7"
+    response = good(
+        hub.api.get(f"{hub.url}concepts/A/mappings/?includeInverseMappings=true&limit=0")
+    )
+    assert [mapping["id"] for mapping in response.get_json()] == [*MAPPINGS, "back"]
+    assert response.headers["num_found"] == "7"
 
 
 @pytest.mark.parametrize(
     "query", ["includeMappings=true", "includeInverseMappings=true&verbose=true"]
 )
-def test_a_detail_with_more_mappings_than_are_put_in_at_once_is_streamed_and_the_same(
-    hub, query, monkeypatch
-):
+def test_a_detail_with_many_mappings_is_streamed_with_the_same_content(hub, query, monkeypatch):
     url = f"{hub.url}concepts/A/?{query}"
     at_once = good(hub.api.get(url))
 
@@ -94,7 +92,7 @@ def test_one_version_of_an_item_is_read_without_the_others(hub, read):
 
 
 @pytest.mark.parametrize("version", ["0", "6", "01", "x", "99999999999", "2147483648"])
-def test_a_version_that_the_item_never_had_is_not_there(hub, version):
+def test_a_version_that_the_item_never_had_is_not_found(hub, version):
     assert hub.api.get(f"{hub.url}mappings/m0/{version}/").status_code == 404
     assert hub.api.get(f"{hub.url}concepts/A/{version}/").status_code == 404
 
@@ -103,18 +101,18 @@ def test_a_page_of_an_items_versions_reads_that_page(hub, read):
     whole = good(hub.api.get(f"{hub.url}concepts/A/versions/?limit=0")).get_json()
     read.clear()
 
-    answer = good(hub.api.get(f"{hub.url}concepts/A/versions/?limit=2&page=2"))
+    response = good(hub.api.get(f"{hub.url}concepts/A/versions/?limit=2&page=2"))
 
-    assert answer.get_json() == whole[2:4]
+    assert response.get_json() == whole[2:4]
     assert len(whole) == 5
-    assert (answer.headers["num_found"], answer.headers["num_returned"]) == ("5", "2")
-    # the newest, the page, and the one before, which the last entry tells of
+    assert (response.headers["num_found"], response.headers["num_returned"]) == ("5", "2")
+    # The latest version, the page, and the version before it, which the last entry names.
     assert len(read) == 1 + 2 + 1
     assert [entry["is_root_concept_version"] for entry in whole] == [False] * 4 + [True]
     assert [entry["is_latest_concept_version"] for entry in whole] == [True] + [False] * 4
 
 
-def test_the_versions_in_full_are_the_same_on_pages_and_in_one(hub):
+def test_verbose_versions_are_the_same_in_pages_and_in_one_response(hub):
     whole = good(hub.api.get(f"{hub.url}concepts/A/versions/?limit=0&verbose=true")).get_json()
     pages = [
         good(

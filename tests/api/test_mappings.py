@@ -11,13 +11,13 @@ def filled(source):
     return source
 
 
-def test_a_created_mapping_is_answered_as_it_is_read(api, filled):
-    made = filled.mapping("m", "A", "B", sort_weight=1.5)
+def test_a_created_mapping_is_returned_as_it_is_read(api, filled):
+    created = filled.mapping("m", "A", "B", sort_weight=1.5)
 
-    assert made.status_code == 201
-    assert made.headers["Location"] == f"http://localhost{filled.url}mappings/m/"
+    assert created.status_code == 201
+    assert created.headers["Location"] == f"http://localhost{filled.url}mappings/m/"
     mapping = good(api.get(f"{filled.url}mappings/m/")).get_json()
-    assert mapping == made.get_json()
+    assert mapping == created.get_json()
     assert (mapping["from_concept_name"], mapping["to_concept_name"], mapping["version"]) == (
         "Name of A",
         "Name of B",
@@ -38,11 +38,11 @@ def test_a_mapping_without_an_id_gets_one(api, filled):
         name: value for name, value in filled.mapping_body("", "A", "B").items() if name != "id"
     }
 
-    made = good(api.post(f"{filled.url}mappings/", body))
+    created = good(api.post(f"{filled.url}mappings/", body))
 
     assert (
-        good(api.get(f"{filled.url}mappings/{made.get_json()['id']}/")).get_json()
-        == made.get_json()
+        good(api.get(f"{filled.url}mappings/{created.get_json()['id']}/")).get_json()
+        == created.get_json()
     )
 
 
@@ -101,12 +101,12 @@ def test_a_mapping_that_was_read_can_be_sent_back(api, filled):
 def test_retiring_a_mapping_twice_is_no_error(api, filled):
     filled.mapping("m", "A", "B")
 
-    answers = [
+    responses = [
         api.delete(f"{filled.url}mappings/m/", {"update_comment": "old"}).status_code
         for _ in range(2)
     ]
 
-    assert answers == [204, 204]
+    assert responses == [204, 204]
     mapping = good(api.get(f"{filled.url}mappings/m/")).get_json()
     assert (mapping["retired"], mapping["version"], mapping["update_comment"]) == (True, "2", "old")
     assert filled.ids("mappings/") == []
@@ -168,21 +168,21 @@ def test_a_mapping_that_breaks_a_rule_is_refused(api, filled, change, field):
         for name, value in change.items()
     }
 
-    answer = api.post(f"{filled.url}mappings/", filled.mapping_body("m", "A", "B", **given))
+    response = api.post(f"{filled.url}mappings/", filled.mapping_body("m", "A", "B", **given))
 
-    assert answer.status_code == 400
-    assert field in answer.get_json()["errors"]
-    assert answer.get_json()[field] == answer.get_json()["errors"][field]
+    assert response.status_code == 400
+    assert field in response.get_json()["errors"]
+    assert response.get_json()[field] == response.get_json()["errors"][field]
     assert filled.ids("mappings/") == ["taken"]
 
 
-def test_a_refused_update_leaves_the_mapping_alone(api, filled):
+def test_a_refused_update_changes_nothing(api, filled):
     before = filled.mapping("m", "A", "B").get_json()
 
-    answer = api.put(
+    response = api.put(
         f"{filled.url}mappings/m/",
         {"map_type": "X", "to_concept_url": f"{filled.url}concepts/none/"},
     )
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
     assert good(api.get(f"{filled.url}mappings/m/")).get_json() == before

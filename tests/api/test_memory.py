@@ -1,4 +1,4 @@
-"""Answers without a limit: their memory is that of a batch, however much they hold."""
+"""Responses without a limit need the memory of one batch, whatever their size."""
 
 import tracemalloc
 
@@ -15,7 +15,7 @@ ROOT = Caller("root", is_staff=True, is_superuser=True)
 CONCEPTS = 10_000
 TEXT = "Described at length. " * 140
 MOST = 14 * 2**20
-"""Bytes that an answer may hold at once here; the content has twice as many."""
+"""The most bytes that a response may keep in memory. The content is more than twice as large."""
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +53,20 @@ def large(app, services):
 def test_everything_is_sent_with_the_memory_of_a_batch(app, large, monkeypatch, rest, compress):
     monkeypatch.setattr(rows, "LIST", 100)
     headers = {"Authorization": f"Token {TOKEN}", "Compress": compress}
-    app.test_client().get(f"{large.url}versions/", headers=headers)  # what is made once is made now
+    app.test_client().get(f"{large.url}versions/", headers=headers)  # warm the caches
 
     tracemalloc.start()
     try:
-        answer = app.test_client().get(f"{large.url}{rest}", headers=headers, buffered=False)
+        response = app.test_client().get(f"{large.url}{rest}", headers=headers, buffered=False)
         sent, tail = 0, b""
-        for piece in answer.iter_encoded():
-            sent += len(piece)
-            tail = (tail + piece)[-200:]
+        for chunk in response.iter_encoded():
+            sent += len(chunk)
+            tail = (tail + chunk)[-200:]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-        answer.close()
+        response.close()
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert compress == "true" or (sent > 2 * MOST and tail.endswith((b"}]", b"}]}")))
     assert peak < MOST, f"{peak / 2**20:.1f} MiB"

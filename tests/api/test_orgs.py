@@ -17,7 +17,7 @@ def members(api, org):
     return [found["username"] for found in good(api.get(f"{org}members/")).get_json()]
 
 
-def test_who_creates_an_organisation_becomes_its_member(api, amina, org):
+def test_the_creator_of_an_organisation_becomes_its_member(api, amina, org):
     shown = good(api.anonymous.get(org)).get_json()
 
     assert (shown["members"], shown["created_by"]) == (1, amina.name)
@@ -25,7 +25,7 @@ def test_who_creates_an_organisation_becomes_its_member(api, amina, org):
     assert api.anonymous.post("/orgs/", {"id": "x", "name": "x"}).status_code == 401
 
 
-def test_who_is_deactivated_while_it_makes_an_organisation_makes_none(
+def test_a_user_who_is_deactivated_during_the_request_creates_no_organisation(
     services, api, amina, monkeypatch
 ):
     read = body.read
@@ -41,14 +41,14 @@ def test_who_is_deactivated_while_it_makes_an_organisation_makes_none(
     assert api.get("/orgs/Orphan/").status_code == 404
 
 
-def test_a_taken_id_is_told_under_both_of_its_names(amina, org):
-    answer = amina.api.post("/orgs/", {"id": org.split("/")[2], "name": "x"})
+def test_the_error_for_a_taken_id_is_under_both_of_its_keys(amina, org):
+    response = amina.api.post("/orgs/", {"id": org.split("/")[2], "name": "x"})
 
-    assert answer.status_code == 400
-    assert set(answer.get_json()["errors"]) == {"mnemonic", "id"}
+    assert response.status_code == 400
+    assert set(response.get_json()["errors"]) == {"mnemonic", "id"}
 
 
-def test_an_organisation_is_edited_by_its_members_and_opened_to_others_by_edit(
+def test_an_organisation_is_edited_by_members_and_with_public_access_edit_by_others(
     api, amina, other, staff, org
 ):
     assert good(amina.api.put(org, {"company": "a"})).get_json()["updated_by"] == amina.name
@@ -69,7 +69,7 @@ def test_a_closed_organisation_is_read_by_members_and_staff(api, amina, other, s
         assert other.api.get(org + rest).status_code == 403
         good(amina.api.get(org + rest))
         good(staff.api.get(org + rest))
-    for caller, there in (
+    for caller, listed in (
         (api.anonymous, False),
         (other.api, False),
         (amina.api, True),
@@ -77,37 +77,37 @@ def test_a_closed_organisation_is_read_by_members_and_staff(api, amina, other, s
     ):
         assert (
             org in [found["url"] for found in good(caller.get("/orgs/?limit=0")).get_json()]
-        ) is there
+        ) is listed
 
 
 def test_members_are_added_checked_and_removed(api, amina, other, org):
-    place = f"{org}members/{other.name}/"
-    assert amina.api.get(place).status_code == 404
+    url = f"{org}members/{other.name}/"
+    assert amina.api.get(url).status_code == 404
     for _ in range(2):
-        assert amina.api.open("PUT", place).status_code == 204
-    assert amina.api.get(place).status_code == 204
+        assert amina.api.open("PUT", url).status_code == 204
+    assert amina.api.get(url).status_code == 204
     assert sorted(members(api, org)) == sorted([amina.name, other.name])
     assert good(api.get(org)).get_json()["members"] == 2
 
-    assert other.api.delete(place).status_code == 204
+    assert other.api.delete(url).status_code == 204
 
-    assert amina.api.delete(place).status_code == 404
+    assert amina.api.delete(url).status_code == 404
     assert members(api, org) == [amina.name]
-    assert other.api.get(place).status_code == 403
+    assert other.api.get(url).status_code == 403
 
 
-def test_who_is_no_member_manages_no_members(api, amina, other, org):
-    place = f"{org}members/{other.name}/"
+def test_a_caller_who_is_not_a_member_can_not_manage_members(api, amina, other, org):
+    url = f"{org}members/{other.name}/"
     for method in ("GET", "PUT", "DELETE"):
-        assert other.api.open(method, place).status_code == 403
-        assert api.anonymous.open(method, place).status_code == 401
+        assert other.api.open(method, url).status_code == 403
+        assert api.anonymous.open(method, url).status_code == 401
     assert amina.api.open("PUT", f"{org}members/nobody/").status_code == 404
     assert amina.api.delete(f"{org}members/nobody/").status_code == 404
     assert amina.api.open("PUT", "/orgs/nowhere/members/x/").status_code == 404
     assert members(api, org) == [amina.name]
 
 
-def test_an_empty_body_with_a_json_content_type_is_fine(amina, other, org):
+def test_an_empty_body_with_a_json_content_type_is_accepted(amina, other, org):
     assert (
         amina.api.open(
             "PUT", f"{org}members/{other.name}/", headers={"Content-Type": "application/json"}
@@ -116,10 +116,10 @@ def test_an_empty_body_with_a_json_content_type_is_fine(amina, other, org):
     )
 
 
-def test_the_last_member_stays_unless_staff_says_otherwise(api, amina, staff, org):
-    place = f"{org}members/{amina.name}/"
-    assert amina.api.delete(place).status_code == 400
-    assert staff.api.delete(place).status_code == 204
+def test_the_last_member_can_only_be_removed_by_staff(api, amina, staff, org):
+    url = f"{org}members/{amina.name}/"
+    assert amina.api.delete(url).status_code == 400
+    assert staff.api.delete(url).status_code == 204
     assert members(api, org) == []
 
 
@@ -128,18 +128,18 @@ def test_of_two_last_members_who_remove_each_other_at_once_one_stays(app, api, a
     callers = [Api(app.test_client(), {**one.api._headers}) for one in (amina, other)]
 
     with ThreadPoolExecutor(2) as threads:
-        answers = list(
+        responses = list(
             threads.map(
-                lambda place: callers[place[0]].delete(f"{org}members/{place[1]}/"),
+                lambda pair: callers[pair[0]].delete(f"{org}members/{pair[1]}/"),
                 [(0, other.name), (1, amina.name)],
             )
         )
 
-    assert sorted(answer.status_code for answer in answers) in ([204, 400], [204, 403])
+    assert sorted(response.status_code for response in responses) in ([204, 400], [204, 403])
     assert len(members(api, org)) == 1
 
 
-def test_a_right_comes_and_goes_with_the_membership(amina, other, org):
+def test_permissions_begin_and_end_with_the_membership(amina, other, org):
     source = new_source(amina.api, org, public_access="None")
     assert other.api.get(source.url).status_code == 403
 
@@ -185,7 +185,7 @@ def test_an_organisation_is_deleted_by_a_superuser_with_all_that_it_owns(
     assert good(amina.api.get(f"{org}sources/")).get_json() == []
 
 
-def test_an_organisation_whose_source_is_used_by_others_stays_whole(api, amina, other, org):
+def test_an_organisation_whose_source_is_used_by_others_is_not_deleted(api, amina, other, org):
     used, unused = new_source(amina.api, org), new_source(amina.api, org)
     used.concept("A")
     private = new_source(other.api, other.url, public_access="None")
@@ -197,21 +197,21 @@ def test_an_organisation_whose_source_is_used_by_others_stays_whole(api, amina, 
         )
     )
 
-    answer = api.delete(org)
+    response = api.delete(org)
 
-    assert answer.status_code == 400
-    assert answer.get_json()["usage"]["mappings"] == [f"{private.url}mappings/m/"]
+    assert response.status_code == 400
+    assert response.get_json()["usage"]["mappings"] == [f"{private.url}mappings/m/"]
     for url in (org, used.url, unused.url):
         good(api.get(url))
-    told = amina.api.delete(used.url)
-    assert (told.status_code, told.get_json()["usage"]) == (
+    refused = amina.api.delete(used.url)
+    assert (refused.status_code, refused.get_json()["usage"]) == (
         400,
         {"collections": [], "mappings": []},
     )
-    assert private.url not in told.get_data(as_text=True)
+    assert private.url not in refused.get_data(as_text=True)
 
 
-def test_no_source_outlives_an_organisation_that_is_deleted_beside_its_creation(
+def test_no_source_outlives_an_organisation_that_is_deleted_at_the_same_time(
     services, app, api, amina
 ):
     for _ in range(5):
@@ -219,12 +219,12 @@ def test_no_source_outlives_an_organisation_that_is_deleted_beside_its_creation(
         callers = [Api(app.test_client(), dict(api._headers)) for _ in range(3)]
 
         with ThreadPoolExecutor(3) as threads:
-            made = [
+            created = [
                 threads.submit(callers[n].post, f"{org}sources/", {"id": f"S{n}", "name": "x"})
                 for n in range(2)
             ]
-            gone = threads.submit(callers[2].delete, org)
+            deleted = threads.submit(callers[2].delete, org)
 
-        assert gone.result().status_code == 204
-        assert {one.result().status_code for one in made} <= {201, 404}
+        assert deleted.result().status_code == 204
+        assert {one.result().status_code for one in created} <= {201, 404}
         assert not services.store.repos.counts([org], {})

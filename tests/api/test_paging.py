@@ -1,4 +1,4 @@
-"""Pages, cursors, differences and content inside details over HTTP (contract 5)."""
+"""Pages, cursors, differences and included content over HTTP (contract 5)."""
 
 import time
 from datetime import datetime, timedelta
@@ -10,23 +10,23 @@ from oclapi.store import rows
 from tests.builders import good, new_source
 
 
-def ids_of(answer):
-    return [item["id"] for item in good(answer).get_json()]
+def ids_of(response):
+    return [item["id"] for item in good(response).get_json()]
 
 
 def rest_of(url):
-    """A link without the server's address."""
+    """Return a link without the address of the server."""
     return url.removeprefix("http://localhost")
 
 
 def walk(api, url, between=lambda: None):
-    """All pages from `url` on, by their `next` links; `between` happens after each page."""
+    """Follow the `next` links and return all pages. `between` is called after each page."""
     pages = []
     while url:
-        answer = good(api.get(rest_of(url)))
-        pages.append(answer)
+        response = good(api.get(rest_of(url)))
+        pages.append(response)
         between()
-        url = answer.headers.get("next")
+        url = response.headers.get("next")
     return pages
 
 
@@ -39,10 +39,10 @@ def seven(source):
 def test_a_list_is_newest_first_in_pages_of_ten(api, source):
     source.concepts(*"ABCDEFGHIJKL")
 
-    answer = api.get(f"{source.url}concepts/")
+    response = api.get(f"{source.url}concepts/")
 
-    assert ids_of(answer) == list("LKJIHGFEDC")
-    headers = answer.headers
+    assert ids_of(response) == list("LKJIHGFEDC")
+    headers = response.headers
     assert (headers["num_found"], headers["num_returned"], headers["offset"]) == ("12", "10", "0")
     assert (headers["pages"], headers["page_number"]) == ("2", "1")
     assert "previous" not in headers
@@ -72,14 +72,14 @@ def test_the_links_of_a_page_lead_on_and_back(api, seven):
     assert "next" not in last.headers
 
 
-def test_an_offset_wins_over_a_page_and_is_kept_in_the_links(api, seven):
-    answer = good(api.get(f"{seven.url}concepts/?limit=3&offset=2&page=3"))
+def test_an_offset_takes_precedence_over_a_page_and_is_kept_in_the_links(api, seven):
+    response = good(api.get(f"{seven.url}concepts/?limit=3&offset=2&page=3"))
 
-    assert ids_of(answer) == list("EDC")
-    assert "offset=5" in answer.headers["next"]
-    assert "page=" not in answer.headers["next"]
-    assert ids_of(api.get(rest_of(answer.headers["next"]))) == list("BA")
-    assert ids_of(api.get(rest_of(answer.headers["previous"]))) == list("GFE")
+    assert ids_of(response) == list("EDC")
+    assert "offset=5" in response.headers["next"]
+    assert "page=" not in response.headers["next"]
+    assert ids_of(api.get(rest_of(response.headers["next"]))) == list("BA")
+    assert ids_of(api.get(rest_of(response.headers["previous"]))) == list("GFE")
 
 
 @pytest.mark.parametrize("query", ["page=9", "offset=7", f"offset={10**30}", f"page={10**30}"])
@@ -100,12 +100,12 @@ def test_a_page_past_the_end_is_empty(api, seven, query, listing):
         if url.startswith(seven.url)
         else query.replace("=7", "=70000").replace("=9", "=90000")
     )
-    answer = good(api.get(f"{url}?{far}"))
+    response = good(api.get(f"{url}?{far}"))
 
-    assert answer.get_json() == []
-    assert "next" not in answer.headers
-    assert answer.headers["num_returned"] == "0"
-    assert good(api.get(rest_of(answer.headers["previous"]))).get_json() != []
+    assert response.get_json() == []
+    assert "next" not in response.headers
+    assert response.headers["num_returned"] == "0"
+    assert good(api.get(rest_of(response.headers["previous"]))).get_json() != []
 
 
 @pytest.mark.parametrize("verbose", ["true", "false"])
@@ -116,28 +116,28 @@ def test_a_page_past_the_end_is_empty(api, seven, query, listing):
 def test_everything_comes_in_one_stream_in_the_same_order(
     api, seven, monkeypatch, verbose, sort, expected
 ):
-    # several snapshots within seven rows
+    # Batches of two rows, so that seven rows need several snapshots.
     monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (2,))
-    answer = good(api.get(f"{seven.url}concepts/?limit=0&verbose={verbose}{sort}"))
+    response = good(api.get(f"{seven.url}concepts/?limit=0&verbose={verbose}{sort}"))
 
-    assert ids_of(answer) == list(expected)
+    assert ids_of(response) == list(expected)
     assert (
-        answer.get_json()
+        response.get_json()
         == good(api.get(f"{seven.url}concepts/?limit=100&verbose={verbose}{sort}")).get_json()
     )
     assert (
-        answer.headers["num_found"],
-        answer.headers["num_returned"],
-        answer.headers["pages"],
-        answer.headers["page_number"],
+        response.headers["num_found"],
+        response.headers["num_returned"],
+        response.headers["pages"],
+        response.headers["page_number"],
     ) == (
         "7",
         "7",
         "1",
         "1",
     )
-    assert "next" not in answer.headers
-    assert "Content-Length" not in answer.headers
+    assert "next" not in response.headers
+    assert "Content-Length" not in response.headers
 
 
 @pytest.mark.parametrize("sort", ["", "&sortAsc=lastUpdate"])
@@ -170,19 +170,19 @@ def test_a_cursor_with_another_page_jumps_at_its_revision(api, seven):
     assert ids_of(api.get(next_url + "&sortAsc=lastUpdate")) == ["C", "D"]
 
 
-def test_a_cursor_of_what_is_not_released_stays_there_when_it_is_sorted_anew(api, source):
+def test_a_cursor_of_unreleased_entries_keeps_to_them_when_the_sort_changes(api, source):
     source.concepts(*"ABC")
     source.release("v1", released=True)
     source.concepts(*"DEF")
     next_url = good(api.get(f"{source.url}concepts/?released=false&limit=1")).headers["next"]
     for more in ("&sortAsc=id", "&includeRetired=true"):
-        answer = good(
+        response = good(
             api.get(next_url.replace("limit=1", "limit=9").replace("page=2", "page=1") + more)
         )
-        assert sorted(ids_of(answer)) == ["D", "E", "F"]
+        assert sorted(ids_of(response)) == ["D", "E", "F"]
 
 
-def test_a_cursor_fits_no_other_list(api, seven):
+def test_a_cursor_is_refused_by_other_lists(api, seven):
     cursor = good(api.get(f"{seven.url}concepts/?limit=2")).headers["next"].split("cursor=")[1]
     seven.release("v1")
     other = new_source(api)
@@ -194,55 +194,55 @@ def test_a_cursor_fits_no_other_list(api, seven):
         "concepts/?released=false&",
     )
     for url in (*(f"{seven.url}{url}" for url in urls), f"{other.url}concepts/?"):
-        answer = api.get(f"{url}cursor={cursor}")
-        assert answer.status_code == 400
-        assert "cursor" in answer.get_json()["errors"]
+        response = api.get(f"{url}cursor={cursor}")
+        assert response.status_code == 400
+        assert "cursor" in response.get_json()["errors"]
     assert api.get(f"/orgs/?cursor={cursor}").status_code == 200
     assert api.get(f"{seven.url}versions/?cursor=nonsense").status_code == 200
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(86_300, 200), (86_500, 400)])
-def test_a_cursor_is_good_for_a_day(api, seven, monkeypatch, seconds, status):
+def test_a_cursor_is_valid_for_a_day(api, seven, monkeypatch, seconds, status):
     following = good(api.get(f"{seven.url}concepts/?limit=2")).headers["next"]
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda signer: int(time.time()) + seconds)
 
-    answer = api.get(following)
+    response = api.get(following)
 
-    assert answer.status_code == status
-    assert status == 200 or list(answer.get_json()["errors"]) == ["cursor"]
+    assert response.status_code == status
+    assert status == 200 or list(response.get_json()["errors"]) == ["cursor"]
 
 
 # Which entries
 
 
-def test_a_difference_holds_what_changed_since_a_moment(api, seven):
-    moment = good(api.get(f"{seven.url}concepts/D/")).get_json()["updated_on"]
+def test_updated_since_selects_what_changed_since_a_time(api, seven):
+    since = good(api.get(f"{seven.url}concepts/D/")).get_json()["updated_on"]
     good(api.put(f"{seven.url}concepts/B/", {"datatype": "Text"}))
     good(api.delete(f"{seven.url}concepts/C/"))
 
-    assert seven.ids(f"concepts/?sortAsc=lastUpdate&updatedSince={moment}") == list("DEFGB")
+    assert seven.ids(f"concepts/?sortAsc=lastUpdate&updatedSince={since}") == list("DEFGB")
     assert seven.ids(
-        f"concepts/?sortAsc=lastUpdate&updatedSince={moment}&includeRetired=true"
+        f"concepts/?sortAsc=lastUpdate&updatedSince={since}&includeRetired=true"
     ) == list("DEFGBC")
-    answer = good(api.get(f"{seven.url}concepts/?updatedSince={moment}&limit=2"))
-    assert answer.headers["num_found"] == "5"
-    pages = walk(api, f"{seven.url}concepts/?updatedSince={moment}&limit=2")
+    response = good(api.get(f"{seven.url}concepts/?updatedSince={since}&limit=2"))
+    assert response.headers["num_found"] == "5"
+    pages = walk(api, f"{seven.url}concepts/?updatedSince={since}&limit=2")
     assert [concept for page in pages for concept in ids_of(page)] == list("BGFED")
     assert seven.ids("concepts/?updatedSince=2999-01-01T00:00:00.000Z") == []
     assert len(seven.ids("concepts/?limit=0&updatedSince=0001-01-01")) == 6
 
 
-def test_a_moment_in_whole_seconds_is_read_so_that_nothing_is_missed(api, seven):
-    moment = datetime.fromisoformat(
+def test_a_time_in_whole_seconds_includes_the_commit_before_it(api, seven):
+    time_of_commit = datetime.fromisoformat(
         good(api.get(f"{seven.url}concepts/G/")).get_json()["updated_on"]
     )
-    later = moment + timedelta(seconds=50)
+    later = time_of_commit + timedelta(seconds=50)
 
     assert seven.ids(f"concepts/?updatedSince={later:%Y-%m-%dT%H:%M:%SZ}") == ["G"]
     assert seven.ids(f"concepts/?updatedSince={later:%Y-%m-%dT%H:%M:%S}.001Z") == []
 
 
-def test_released_shows_the_newest_release_and_its_opposite_what_came_after(api, seven):
+def test_released_selects_the_latest_release_or_what_changed_since_then(api, seven):
     assert seven.ids("concepts/?released=true") == []
     assert len(seven.ids("concepts/?released=false")) == 7
     released = seven.release("v1")
@@ -259,7 +259,7 @@ def test_released_shows_the_newest_release_and_its_opposite_what_came_after(api,
 def test_last_updated_is_the_newest_content_commit_shown(api, source):
     created = good(api.get(source.url)).get_json()["created_on"]
     assert good(api.get(source.url)).headers["lastUpdated"] == created
-    moment = source.concept("A").get_json()["updated_on"]
+    updated = source.concept("A").get_json()["updated_on"]
     source.release("v1")
     good(api.put(source.url, {"description": "not content"}))
     newer = source.concept("B").get_json()["updated_on"]
@@ -271,7 +271,7 @@ def test_last_updated_is_the_newest_content_commit_shown(api, source):
         "v1/?includeConcepts=true",
         "latest/concepts/?limit=0",
     ):
-        assert good(api.get(source.url + rest)).headers["lastUpdated"] == moment
+        assert good(api.get(source.url + rest)).headers["lastUpdated"] == updated
     for rest in ("", "HEAD/", "concepts/", "mappings/", "?includeConcepts=true&limit=0"):
         assert good(api.get(source.url + rest)).headers["lastUpdated"] == newer
 
@@ -290,7 +290,7 @@ def filled(source):
 CONTENT = "?includeConcepts=true&includeMappings=true"
 
 
-def test_a_detail_holds_its_content_in_commit_order_as_its_last_keys(api, filled):
+def test_a_detail_includes_its_content_in_commit_order_as_its_last_keys(api, filled):
     plain = good(api.get(filled.url)).get_json()
 
     shown = good(api.get(f"{filled.url}{CONTENT}&limit=0"))
@@ -311,7 +311,7 @@ def test_a_detail_holds_its_content_in_commit_order_as_its_last_keys(api, filled
     assert "mappings" not in good(api.get(f"{filled.url}?includeConcepts=true")).get_json()
 
 
-def test_a_slice_cuts_both_lists_and_leads_on_while_either_has_more(api, filled):
+def test_paging_applies_to_both_included_lists_until_both_end(api, filled):
     fresh = iter(range(100))
     pages = walk(
         api,
@@ -349,22 +349,21 @@ def test_a_version_shows_the_difference_to_an_older_one(api, filled):
     )
 
     assert [concept["id"] for concept in difference.get_json()["concepts"]] == ["B", "C"]
-    # its commit is `old` itself
+    # Its commit has the time `old` itself.
     assert [mapping["id"] for mapping in difference.get_json()["mappings"]] == ["m2"]
     assert difference.get_json()["type"] == "Source Version"
 
 
-def test_removed_entries_are_told_with_a_difference_only(api, filled):
-    moment = good(api.get(filled.url)).headers["lastUpdated"]
-    asked = f"{filled.url}{CONTENT}&includeRemoved=true&limit=1"
+def test_removed_entries_are_only_listed_with_updated_since(api, filled):
+    updated = good(api.get(filled.url)).headers["lastUpdated"]
+    url = f"{filled.url}{CONTENT}&includeRemoved=true&limit=1"
 
-    assert "removed_concepts" not in good(api.get(asked)).get_json()
-    for since in ("2015-01-01", moment, "2999-01-01T00:00:00.000Z"):
-        first = good(api.get(f"{asked}&updatedSince={since}")).get_json()
+    assert "removed_concepts" not in good(api.get(url)).get_json()
+    for since in ("2015-01-01", updated, "2999-01-01T00:00:00.000Z"):
+        first = good(api.get(f"{url}&updatedSince={since}")).get_json()
         assert (first["removed_concepts"], first["removed_mappings"]) == ([], [])
     assert (
-        "removed_concepts"
-        not in good(api.get(f"{asked}&updatedSince=2015-01-01&page=2")).get_json()
+        "removed_concepts" not in good(api.get(f"{url}&updatedSince=2015-01-01&page=2")).get_json()
     )
 
 
@@ -394,7 +393,7 @@ def test_the_counts_of_a_source_are_exact(api, filled):
         assert good(api.get(f"{filled.url}concepts/?{query}")).headers["num_found"] == found
 
 
-def test_mappings_that_are_wanted_from_the_second_page_on_keep_to_the_same_difference(api, source):
+def test_mappings_included_from_the_second_page_on_keep_to_the_same_updated_since(api, source):
     source.concepts("A", "B")
     source.mapping("old", "A", "B")
     source.concepts("C", "D")

@@ -8,14 +8,14 @@ from tests.builders import concept_body, good, new_org, new_source
 
 
 def test_an_organisation_is_created_and_read(api):
-    made = api.post(
+    created = api.post(
         "/orgs/", {"id": "NorthLab", "name": "North Laboratory", "extras": {"region": 4}}
     )
 
-    assert made.status_code == 201
-    assert made.headers["Location"] == "http://localhost/orgs/NorthLab/"
+    assert created.status_code == 201
+    assert created.headers["Location"] == "http://localhost/orgs/NorthLab/"
     shown = good(api.get("/orgs/NorthLab/")).get_json()
-    assert shown == made.get_json()
+    assert shown == created.get_json()
     assert (shown["type"], shown["name"], shown["extras"], shown["members"]) == (
         "Organization",
         "North Laboratory",
@@ -27,19 +27,19 @@ def test_an_organisation_is_created_and_read(api):
 
 def test_a_source_is_created_and_read(api):
     owner = new_org(api)
-    made = api.post(
+    created = api.post(
         f"{owner}sources/", {"id": "LABX", "name": "Lab X codes", "supported_locales": "en, sw"}
     )
 
-    assert made.status_code == 201
-    assert made.headers["Location"] == f"http://localhost{owner}sources/LABX/"
+    assert created.status_code == 201
+    assert created.headers["Location"] == f"http://localhost{owner}sources/LABX/"
     shown = good(api.get(f"{owner}sources/LABX/"))
-    assert shown.get_json() == made.get_json()
+    assert shown.get_json() == created.get_json()
     assert shown.get_json()["supported_locales"] == ["en", "sw"]
-    assert shown.headers["lastUpdated"] == made.get_json()["created_on"]
+    assert shown.headers["lastUpdated"] == created.get_json()["created_on"]
 
 
-def test_an_organisation_changes_only_what_is_named(api):
+def test_an_update_of_an_organisation_changes_only_the_given_fields(api):
     url = new_org(api, company="Old")
     before = good(api.get(url)).get_json()
 
@@ -55,7 +55,7 @@ def test_an_organisation_changes_only_what_is_named(api):
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH"])
-def test_a_source_changes_only_what_is_named(api, source, method):
+def test_an_update_of_a_source_changes_only_the_given_fields(api, source, method):
     before = good(api.get(source.url)).get_json()
 
     after = good(
@@ -80,16 +80,16 @@ def test_a_source_that_was_read_can_be_sent_back(api, source):
     ("fields", "field"),
     [({"id": "other"}, "id"), ({"name": ""}, "name"), ({"public_access": "x"}, "public_access")],
 )
-def test_a_refused_change_leaves_the_source_alone(api, source, fields, field):
+def test_a_refused_update_of_a_source_changes_nothing(api, source, fields, field):
     before = good(api.get(source.url)).get_json()
 
-    answer = api.put(source.url, {"description": "new", **fields})
+    response = api.put(source.url, {"description": "new", **fields})
 
-    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [field])
+    assert (response.status_code, list(response.get_json()["errors"])) == (400, [field])
     assert good(api.get(source.url)).get_json() == before
 
 
-def test_a_deleted_source_is_gone_with_all_it_held_and_its_id_is_free(api, source):
+def test_a_source_is_deleted_with_its_content_and_its_id_can_be_reused(api, source):
     source.concept("A")
     source.release("v1")
 
@@ -103,7 +103,7 @@ def test_a_deleted_source_is_gone_with_all_it_held_and_its_id_is_free(api, sourc
     assert good(api.get(source.url)).get_json()["versions"] == 1
 
 
-def test_a_source_in_use_stays(api, source):
+def test_a_source_in_use_is_not_deleted(api, source):
     source.concept("A")
     other = new_source(api)
     other.concept("B")
@@ -114,11 +114,11 @@ def test_a_source_in_use_stays(api, source):
         )
     )
 
-    answer = api.delete(source.url)
+    response = api.delete(source.url)
 
-    assert answer.status_code == 400
-    assert list(answer.get_json()["errors"]) == ["__all__"]
-    assert answer.get_json()["usage"] == {
+    assert response.status_code == 400
+    assert list(response.get_json()["errors"]) == ["__all__"]
+    assert response.get_json()["usage"] == {
         "collections": [],
         "mappings": [mapping.get_json()["url"]],
     }
@@ -158,14 +158,14 @@ def test_sources_are_listed_newest_change_first_as_summaries_or_details(api):
 def test_a_user_owns_sources_too(api, owner):
     short = f"of-{owner.count('/')}{len(owner)}"
 
-    made = good(api.post(f"{owner}sources/", {"id": short, "name": "Mine"})).get_json()
+    created = good(api.post(f"{owner}sources/", {"id": short, "name": "Mine"})).get_json()
 
-    assert (made["url"], made["owner"], made["owner_type"]) == (
+    assert (created["url"], created["owner"], created["owner_type"]) == (
         f"/users/root/sources/{short}/",
         "root",
         "User",
     )
-    assert good(api.get(f"/user/sources/{short}/")).get_json() == made
+    assert good(api.get(f"/user/sources/{short}/")).get_json() == created
     good(api.post(f"/user/sources/{short}/concepts/", concept_body("A")))
     assert (
         good(api.get(f"/users/root/sources/{short}/concepts/A/")).get_json()["owner_url"]
@@ -174,7 +174,7 @@ def test_a_user_owns_sources_too(api, owner):
     assert short in [found["id"] for found in good(api.get("/user/sources/?limit=0")).get_json()]
 
 
-def test_what_belongs_to_the_caller_needs_one(api):
+def test_paths_below_user_need_credentials(api):
     for rest in ("sources/", "sources/x/", "sources/x/concepts/"):
         assert api.anonymous.get(f"/user/{rest}").status_code == 401
     assert api.get("/users/nobody/sources/").status_code == 404
@@ -209,8 +209,9 @@ def test_closing_a_source_closes_its_versions(api, source):
 
 @pytest.fixture
 def closing(services, api, monkeypatch):
-    """An open source that its owner closes when a stranger's request has been let in and is being
-    read; the stranger's API beside it.
+    """A user, and the URL of an editable source that is made private during the user's request.
+
+    The change happens after the permission check, while the body is read.
     """
     people = People(services, api)
     stranger, source = people.new(), new_source(api, public_access="Edit").url
@@ -228,7 +229,7 @@ def closing(services, api, monkeypatch):
     return stranger.api, source
 
 
-def test_who_was_let_in_before_a_source_is_closed_does_not_open_it_again(api, closing):
+def test_a_request_that_began_before_a_source_became_private_does_not_open_it(api, closing):
     stranger, source = closing
 
     assert stranger.put(source, {"public_access": "Edit", "name": "taken"}).status_code == 403
@@ -236,14 +237,14 @@ def test_who_was_let_in_before_a_source_is_closed_does_not_open_it_again(api, cl
     assert (shown["public_access"], shown["name"] == "taken") == ("None", False)
 
 
-def test_who_was_let_in_before_a_source_is_closed_writes_nothing_into_it(api, closing):
+def test_a_request_that_began_before_a_source_became_private_writes_nothing(api, closing):
     stranger, source = closing
 
     assert stranger.post(f"{source}concepts/", concept_body("A")).status_code == 403
     assert api.get(f"{source}concepts/").get_json() == []
 
 
-def test_a_source_is_private_whose_organisation_is_closed_while_it_is_made(
+def test_a_source_is_private_if_its_organisation_becomes_private_during_its_creation(
     services, api, monkeypatch
 ):
     org, read = new_org(api), body.read
@@ -256,6 +257,6 @@ def test_a_source_is_private_whose_organisation_is_closed_while_it_is_made(
         return found
 
     monkeypatch.setattr(body, "read", read_and_interfere)
-    made = good(api.post(f"{org}sources/", {"id": "NEW", "name": "x"})).get_json()
+    created = good(api.post(f"{org}sources/", {"id": "NEW", "name": "x"})).get_json()
 
-    assert made["public_access"] == "None"
+    assert created["public_access"] == "None"

@@ -1,4 +1,4 @@
-"""Two clients at once (contract 17): each answer is true, and nothing is lost between them."""
+"""Two clients at once (contract 17): responses are correct and no write is lost."""
 
 import io
 import json
@@ -20,15 +20,15 @@ def pool():
         yield threads
 
 
-def at_once(pool, *acts):
-    """The results of these calls (function, arguments), begun in the same moment."""
-    barrier = Barrier(len(acts))
+def at_once(pool, *calls):
+    """Run calls (function, arguments) at the same time and return their results."""
+    barrier = Barrier(len(calls))
 
-    def run(act, *arguments):
+    def run(call, *arguments):
         barrier.wait(timeout=30)
-        return act(*arguments)
+        return call(*arguments)
 
-    return [future.result() for future in [pool.submit(run, *act) for act in acts]]
+    return [future.result() for future in [pool.submit(run, *call) for call in calls]]
 
 
 @pytest.fixture
@@ -36,29 +36,29 @@ def clients(app):
     return [Api(app.test_client()) for _ in range(2)]
 
 
-def test_one_id_is_given_once(pool, source, clients):
-    for turn in range(TIMES):
-        body = concept_body(f"C{turn}")
-        answers = at_once(
+def test_only_one_client_creates_a_concept(pool, source, clients):
+    for number in range(TIMES):
+        body = concept_body(f"C{number}")
+        responses = at_once(
             pool, *((client.post, f"{source.url}concepts/", body) for client in clients)
         )
 
-        assert sorted(answer.status_code for answer in answers) == [201, 400]
-    assert sorted(source.ids()) == sorted(f"C{turn}" for turn in range(TIMES))
+        assert sorted(response.status_code for response in responses) == [201, 400]
+    assert sorted(source.ids()) == sorted(f"C{number}" for number in range(TIMES))
 
 
 def test_both_edits_of_a_concept_become_versions(pool, source, clients):
     source.concept("A")
-    for turn in range(TIMES):
+    for number in range(TIMES):
         both = zip(("first", "second"), clients, strict=True)
-        answers = at_once(
+        responses = at_once(
             pool,
             *(
-                (client.put, f"{source.url}concepts/A/extras/{who}/", {who: turn})
+                (client.put, f"{source.url}concepts/A/extras/{who}/", {who: number})
                 for who, client in both
             ),
         )
-        assert [answer.status_code for answer in answers] == [200, 200]
+        assert [response.status_code for response in responses] == [200, 200]
 
     history = good(
         source.api.get(f"{source.url}concepts/A/versions/?verbose=true&limit=0")
@@ -69,45 +69,45 @@ def test_both_edits_of_a_concept_become_versions(pool, source, clients):
     assert times == sorted(set(times), reverse=True)
 
 
-def test_one_version_is_released_once(pool, source, clients, queue):
+def test_only_one_client_creates_a_version(pool, source, clients, queue):
     source.concept("A")
-    for turn in range(TIMES):
-        body = {"id": f"v{turn}", "released": True}
-        answers = at_once(
+    for number in range(TIMES):
+        body = {"id": f"v{number}", "released": True}
+        responses = at_once(
             pool, *((client.post, f"{source.url}versions/", body) for client in clients)
         )
 
-        assert sorted(answer.status_code for answer in answers) == [201, 409]
+        assert sorted(response.status_code for response in responses) == [201, 409]
     assert good(source.api.get(source.url)).get_json()["versions"] == TIMES + 1
     assert good(source.api.get(f"{source.url}versions/")).headers["num_found"] == str(TIMES + 1)
 
 
-def test_one_source_is_made_once(pool, api, clients):
+def test_only_one_client_creates_a_source(pool, api, clients):
     owner = new_source(api).url.split("sources/")[0]
-    for turn in range(TIMES // 5):
-        body = {"id": f"made-{turn}", "name": "S"}
-        answers = at_once(pool, *((client.post, f"{owner}sources/", body) for client in clients))
+    for number in range(TIMES // 5):
+        body = {"id": f"made-{number}", "name": "S"}
+        responses = at_once(pool, *((client.post, f"{owner}sources/", body) for client in clients))
 
-        assert sorted(answer.status_code for answer in answers) == [201, 400]
+        assert sorted(response.status_code for response in responses) == [201, 400]
 
 
-def test_a_release_beside_edits_holds_whole_commits(pool, source, clients, queue):
+def test_a_version_created_during_edits_contains_whole_commits(pool, source, clients, queue):
     source.concepts("A")
     writer, releaser = clients
-    for turn in range(TIMES // 2):
+    for number in range(TIMES // 2):
         at_once(
             pool,
-            (writer.put, f"{source.url}concepts/A/", {"extras": {"n": turn}}),
-            (releaser.post, f"{source.url}versions/", {"id": f"v{turn}"}),
+            (writer.put, f"{source.url}concepts/A/", {"extras": {"n": number}}),
+            (releaser.post, f"{source.url}versions/", {"id": f"v{number}"}),
         )
-        version = good(source.api.get(f"{source.url}v{turn}/?includeConcepts=true&limit=0"))
+        version = good(source.api.get(f"{source.url}v{number}/?includeConcepts=true&limit=0"))
         [concept] = version.get_json()["concepts"]
-        assert concept["extras"].get("n", -1) in (turn - 1, turn)
+        assert concept["extras"].get("n", -1) in (number - 1, number)
         assert version.headers["lastUpdated"] == concept["updated_on"]
 
 
 def test_a_complete_list_is_of_one_revision_while_others_write(source, clients, monkeypatch):
-    # a new snapshot after each five rows
+    # A new snapshot for every five rows.
     monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (5,))
     source.concepts(*(f"C{number}" for number in range(30)))
     before = source.ids()
@@ -129,14 +129,14 @@ def test_a_complete_list_is_of_one_revision_while_others_write(source, clients, 
         "?includeConcepts=true",
     ],
 )
-def test_a_packed_answer_is_of_one_revision_while_others_write(source, clients, monkeypatch, rest):
+def test_a_zip_is_of_one_revision_while_others_write(source, clients, monkeypatch, rest):
     monkeypatch.setattr(rows.Rows.body_batches, "__defaults__", (5,))
     source.concepts(*(f"C{number}" for number in range(30)))
     before = source.ids()
     read = rows.Rows.body_batches
 
-    def interrupted(*asked, **how):
-        batches = read(*asked, **how)
+    def interrupted(*args, **kwargs):
+        batches = read(*args, **kwargs)
         yield next(batches)
         for concept in before:
             good(clients[1].delete(f"{source.url}concepts/{concept}/"))
@@ -144,9 +144,9 @@ def test_a_packed_answer_is_of_one_revision_while_others_write(source, clients, 
         yield from batches
 
     monkeypatch.setattr(rows.Rows, "body_batches", interrupted)
-    packed = good(clients[0].get(f"{source.url}{rest}", Compress="true"))
+    zipped = good(clients[0].get(f"{source.url}{rest}", Compress="true"))
 
-    with zipfile.ZipFile(io.BytesIO(packed.data)) as archive:
+    with zipfile.ZipFile(io.BytesIO(zipped.data)) as archive:
         found = json.loads(archive.read("export.json"))
     entries = found["concepts"] if rest.startswith("?") else found
     assert [entry["id"] for entry in entries] == before

@@ -4,13 +4,37 @@ import pytest
 
 from tests.builders import concept_body, good, new_org, new_source
 
-DETAIL = """type uuid username name email company location preferred_locale website extras is_staff is_superuser orgs public_collections
-    public_sources url organizations_url orgs_url sources_url collections_url created_on updated_on created_by updated_by"""
+DETAIL = {
+    "type",
+    "uuid",
+    "username",
+    "name",
+    "email",
+    "company",
+    "location",
+    "preferred_locale",
+    "website",
+    "extras",
+    "is_staff",
+    "is_superuser",
+    "orgs",
+    "public_collections",
+    "public_sources",
+    "url",
+    "organizations_url",
+    "orgs_url",
+    "sources_url",
+    "collections_url",
+    "created_on",
+    "updated_on",
+    "created_by",
+    "updated_by",
+}
 HASH = "A" * 43 + "="
 
 
-def names(answer):
-    return [found["username"] for found in good(answer).get_json()]
+def names(response):
+    return [found["username"] for found in good(response).get_json()]
 
 
 def test_a_user_is_created_and_read(api):
@@ -21,21 +45,21 @@ def test_a_user_is_created_and_read(api):
         "location": "Kisumu",
         "extras": {"a.b": 1},
     }
-    made = api.post("/users/", {**given, "password": "secret phrase"})
+    created = api.post("/users/", {**given, "password": "secret phrase"})
 
-    assert made.status_code == 201
-    assert made.headers["Location"] == "http://localhost/users/A.mina_1@x-y/"
+    assert created.status_code == 201
+    assert created.headers["Location"] == "http://localhost/users/A.mina_1@x-y/"
     shown = good(api.get("/users/A.mina_1@x-y/")).get_json()
-    assert shown == made.get_json()
+    assert shown == created.get_json()
     assert {name: shown[name] for name in given} == given
-    assert set(shown) == set(DETAIL.split())
+    assert set(shown) == DETAIL
     assert (shown["company"], shown["orgs"], shown["public_sources"], shown["is_staff"]) == (
         None,
         0,
         0,
         False,
     )
-    assert "secret phrase" not in made.get_data(as_text=True)
+    assert "secret phrase" not in created.get_data(as_text=True)
 
 
 @pytest.mark.parametrize(
@@ -66,16 +90,16 @@ def test_a_user_is_created_and_read(api):
         ({"extras": []}, "extras"),
     ],
 )
-def test_a_wrong_user_is_refused_on_its_field(api, fields, field):
-    answer = api.post(
+def test_the_error_for_an_invalid_user_names_the_field(api, fields, field):
+    response = api.post(
         "/users/", {"username": "wrong", "name": "Wrong", "email": "w@example.org", **fields}
     )
 
-    assert (answer.status_code, list(answer.get_json()["errors"])) == (400, [field])
+    assert (response.status_code, list(response.get_json()["errors"])) == (400, [field])
     assert api.get("/users/wrong/").status_code == 404
 
 
-def test_a_name_is_taken_once_but_for_its_case(people, amina):
+def test_a_username_is_unique_and_case_sensitive(people, amina):
     again = people.root.post(
         "/users/", {"username": amina.name, "name": "x", "email": "x@example.org"}
     )
@@ -99,15 +123,15 @@ def test_only_staff_creates_deactivates_and_reactivates_users(api, amina, other,
     assert staff.api.open("PUT", f"{other.url}reactivate/").status_code == 204
 
 
-def test_a_superuser_is_brought_back_by_superusers_only(api, people, staff):
-    gone = people.new(is_superuser=True)
-    good(api.delete(gone.url))
+def test_a_superuser_is_reactivated_by_superusers_only(api, people, staff):
+    former = people.new(is_superuser=True)
+    good(api.delete(former.url))
 
-    assert staff.api.open("PUT", f"{gone.url}reactivate/").status_code == 403
-    assert gone.api.get("/user/").status_code == 401
-    assert api.open("PUT", f"{gone.url}reactivate/").status_code == 204
-    assert good(gone.api.get("/user/")).get_json()["is_superuser"] is True
-    good(api.put(gone.url, {"is_superuser": False}))  # other tests count superusers
+    assert staff.api.open("PUT", f"{former.url}reactivate/").status_code == 403
+    assert former.api.get("/user/").status_code == 401
+    assert api.open("PUT", f"{former.url}reactivate/").status_code == 204
+    assert good(former.api.get("/user/")).get_json()["is_superuser"] is True
+    good(api.put(former.url, {"is_superuser": False}))  # other tests count superusers
 
 
 def test_roles_are_given_by_superusers_only(api, amina, staff):
@@ -116,8 +140,8 @@ def test_roles_are_given_by_superusers_only(api, amina, staff):
     assert api.get("/users/escalated/").status_code == 404
     for caller in (amina, staff):
         for role in ("is_staff", "is_superuser"):
-            answer = caller.api.put(amina.url, {role: True})
-            assert (answer.status_code, api.get(amina.url).get_json()[role]) == (403, False)
+            response = caller.api.put(amina.url, {role: True})
+            assert (response.status_code, api.get(amina.url).get_json()[role]) == (403, False)
     assert (
         staff.api.put(amina.url, {"is_staff": False, "name": "Sent back as read"}).status_code
         == 200
@@ -125,7 +149,7 @@ def test_roles_are_given_by_superusers_only(api, amina, staff):
     assert good(api.put(amina.url, {"is_staff": True})).get_json()["is_staff"] is True
 
 
-def test_nobody_signs_a_profile_with_another_name(amina, api):
+def test_metadata_in_the_body_of_a_profile_is_ignored(amina, api):
     before = good(api.get(amina.url)).get_json()
     given = {
         "created_by": "root",
@@ -149,7 +173,7 @@ def test_nobody_signs_a_profile_with_another_name(amina, api):
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH"])
-def test_a_user_edits_only_the_own_profile(amina, other, api, method):
+def test_a_user_can_only_edit_their_own_profile(amina, other, api, method):
     assert (
         good(amina.api.open(method, amina.url, json={"location": "Kisumu"})).get_json()["location"]
         == "Kisumu"
@@ -165,16 +189,14 @@ def test_a_user_edits_only_the_own_profile(amina, other, api, method):
     assert amina.api.open(method, amina.url, json={"username": amina.name}).status_code == 200
 
 
-def test_the_own_profile_is_not_deleted(amina):
-    answer = amina.api.delete("/user/")
+def test_users_can_not_delete_their_own_profile(amina):
+    response = amina.api.delete("/user/")
 
-    assert answer.status_code == 405
-    assert "DELETE" not in answer.headers["Allow"]
+    assert response.status_code == 405
+    assert "DELETE" not in response.headers["Allow"]
 
 
-def test_an_address_is_shown_to_readers_with_credentials_and_roles_to_staff(
-    api, amina, other, staff
-):
+def test_email_is_shown_to_authenticated_callers_and_roles_to_staff(api, amina, other, staff):
     assert not {"email", "is_staff", "is_superuser"} & set(
         good(api.anonymous.get(amina.url)).get_json()
     )
@@ -188,18 +210,18 @@ def test_an_address_is_shown_to_readers_with_credentials_and_roles_to_staff(
 
 
 def test_users_are_listed_in_the_order_in_which_they_joined(api, amina, other):
-    everybody = names(api.anonymous.get("/users/?limit=0"))
+    everyone = names(api.anonymous.get("/users/?limit=0"))
 
-    assert everybody[0] == "root"
-    assert everybody[-2:] == [amina.name, other.name]
+    assert everyone[0] == "root"
+    assert everyone[-2:] == [amina.name, other.name]
     page = api.get("/users/?limit=1")
-    assert (names(page), page.headers["num_found"]) == (["root"], str(len(everybody)))
+    assert (names(page), page.headers["num_found"]) == (["root"], str(len(everyone)))
 
 
 # Deactivation
 
 
-def test_a_deactivated_user_is_hidden_with_all_it_owns_and_comes_back_as_it_was(
+def test_a_deactivated_user_is_hidden_with_what_they_own_and_can_be_reactivated(
     api, people, amina, other, staff
 ):
     mine = new_source(amina.api, amina.url)
@@ -264,7 +286,7 @@ def test_unknown_users_are_not_found(api, staff):
         assert caller.open("PUT", "/users/nobody/reactivate/").status_code == 404
 
 
-def test_the_last_superuser_stays(api, people, staff):
+def test_the_last_superuser_can_not_be_deactivated_or_demoted(api, people, staff):
     assert api.delete("/users/root/").status_code == 400
     assert api.put("/users/root/", {"is_superuser": False}).status_code == 400
     assert staff.api.delete("/users/root/").status_code == 403
@@ -275,10 +297,10 @@ def test_the_last_superuser_stays(api, people, staff):
     assert api.get("/user/").status_code == 200
 
 
-# What users see of organisations
+# Organisations of users
 
 
-def test_the_organisations_of_a_user_are_shown_as_far_as_the_reader_may_read_them(
+def test_only_organisations_of_a_user_that_the_caller_may_read_are_listed(
     api, people, amina, other, staff
 ):
     open_org, closed = new_org(amina.api), new_org(amina.api, public_access="None")
@@ -323,10 +345,10 @@ def test_a_profile_counts_public_sources(api, amina):
     assert good(amina.api.get(amina.url)).get_json()["public_sources"] == 1
 
 
-# Counts, last: what is private here others don't count
+# Counts. These tests come last, because they create private items.
 
 
-def test_a_list_of_details_counts_for_each_what_its_reader_may_see(api, amina, other):
+def test_counts_in_a_list_of_details_depend_on_the_caller(api, amina, other):
     for person, sources in ((amina, ("View", "View", "None")), (other, ("View",))):
         for access in sources:
             new_source(person.api, person.url, public_access=access)
@@ -347,4 +369,4 @@ def test_a_list_of_details_counts_for_each_what_its_reader_may_see(api, amina, o
     counted = [
         (shown[one.name]["public_sources"], shown[one.name]["orgs"]) for one in (amina, other)
     ]
-    assert counted == [(2, 1), (1, 1)]  # as anybody sees it
+    assert counted == [(2, 1), (1, 1)]  # as an anonymous caller sees it

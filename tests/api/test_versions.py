@@ -13,14 +13,14 @@ def ids(source, query=""):
     return [version["id"] for version in shown(source, f"versions/?{query}")]
 
 
-def test_a_created_version_is_answered_as_it_is_read(api, source, queue):
+def test_a_created_version_is_returned_as_it_is_read(api, source, queue):
     source.concepts("A", "B")
 
-    made = source.release("v1", description="First", version_external_id="ext")
+    created = source.release("v1", description="First", version_external_id="ext")
 
-    assert made.status_code == 201
-    assert made.headers["Location"] == f"http://localhost{source.url}v1/"
-    version = made.get_json()
+    assert created.status_code == 201
+    assert created.headers["Location"] == f"http://localhost{source.url}v1/"
+    version = created.get_json()
     assert shown(source, "v1/") == shown(source, "versions/v1/") == version
     assert (version["type"], version["released"], version["description"]) == (
         "Source Version",
@@ -54,7 +54,7 @@ def test_head_is_a_version_with_live_values(api, source):
         assert api.open(method, f"{source.url}HEAD/", json={}).status_code == 405
 
 
-def test_versions_are_listed_newest_first_behind_head(source):
+def test_versions_are_listed_newest_first_after_head(source):
     source.release("v1")
     source.release("v2", released=False)
     source.release("v3")
@@ -68,7 +68,7 @@ def test_versions_are_listed_newest_first_behind_head(source):
     assert good(source.api.get(f"{source.url}versions/?limit=1")).headers["num_found"] == "4"
 
 
-def test_the_newest_release_is_the_first_of_the_released_and_the_latest(api, source):
+def test_latest_is_the_newest_released_version_that_is_not_retired(api, source):
     assert api.get(f"{source.url}latest/").status_code == 404
     source.release("v1")
     source.release("v2")
@@ -94,25 +94,25 @@ def test_versions_are_filtered_by_their_exports(source, queue):
     )
 
 
-def test_a_version_is_processing_while_its_export_is_made(api, source, queue):
+def test_a_version_is_processing_while_its_export_is_built(api, source, queue):
     source.release("v1")
 
     assert shown(source, "v1/processing/") is True
     assert shown(source, "HEAD/processing/") is False
-    # the job is alive: nothing is stuck
+    # The job is alive, so the flag is not stuck.
     assert good(api.post(f"{source.url}v1/processing/")).get_json() is True
     assert api.anonymous.post(f"{source.url}v1/processing/").status_code == 401
 
 
-def test_a_version_is_made_while_the_queue_is_down(source, queue):
+def test_a_version_is_created_while_the_queue_is_down(source, queue):
     queue.down = True
 
-    made = source.release("v1")
+    created = source.release("v1")
 
-    assert (made.status_code, made.get_json()["is_processing"]) == (201, False)
+    assert (created.status_code, created.get_json()["is_processing"]) == (201, False)
 
 
-def test_the_previous_version_is_filled_in_and_moves_on_when_it_is_deleted(api, source):
+def test_the_previous_version_is_set_and_replaced_when_it_is_deleted(api, source):
     source.release("v1")
     source.release("v2")
     source.release("v3", parent_version="v2")
@@ -131,7 +131,7 @@ def test_the_previous_version_is_filled_in_and_moves_on_when_it_is_deleted(api, 
     assert api.delete(f"{source.url}v2/").status_code == 404
 
 
-def test_a_version_keeps_the_metadata_of_its_day(api, source):
+def test_a_version_keeps_the_metadata_of_its_creation(api, source):
     name = shown(source, "")["name"]
     source.release("v1")
     good(api.put(source.url, {"name": "Other", "extras": {"a": 1}}))
@@ -144,7 +144,7 @@ def test_a_version_keeps_the_metadata_of_its_day(api, source):
     assert (shown(source, "HEAD/")["name"], shown(source, "HEAD/")["extras"]) == ("Other", {"a": 1})
 
 
-def test_an_update_changes_the_record_and_not_the_content(api, source):
+def test_an_update_of_a_version_changes_its_metadata_and_not_its_content(api, source):
     source.concept("A")
     source.release("v1", released=False)
 
@@ -187,9 +187,9 @@ def test_a_version_that_was_read_can_be_sent_back(api, source):
 def test_a_version_that_breaks_a_rule_is_refused(api, source, body, status, fields):
     source.release("v1")
 
-    answer = api.post(f"{source.url}versions/", body)
+    response = api.post(f"{source.url}versions/", body)
 
-    assert answer.status_code == status
+    assert response.status_code == status
     for field in fields:
-        assert answer.get_json()["errors"][field] == answer.get_json()[field]
+        assert response.get_json()["errors"][field] == response.get_json()[field]
     assert ids(source) == ["HEAD", "v1"]
