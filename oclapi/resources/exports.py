@@ -144,7 +144,7 @@ class VersionExport(ArchiveEndpoint):
         if place.version is None:
             access.need(self.caller, action, place.repo)
             raise MethodNotOffered(
-                "HEAD has no export, because it changes with every commit. Export a version",
+                "HEAD has no export because it changes with every commit; export a version instead",
                 ["OPTIONS"],
             )
         state = report(self.exports.of(place.version, now, document))
@@ -180,7 +180,7 @@ class ExportFile(ArchiveEndpoint):
             )
             if response is None:
                 self.exports.lost(version, file)
-                raise NotFound("the archive no longer exists. Request the export again")
+                raise NotFound("the archive no longer exists; request the export again")
             return response
 
 

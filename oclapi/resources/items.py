@@ -96,7 +96,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How entries are presented. It is read from the request in advance; streams outlive that."""
+    """How entries are presented. It is read first, because a stream outlives the request."""
 
     verbose: bool
     mappings: "MappingsOf | None"
