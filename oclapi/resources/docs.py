@@ -11,7 +11,7 @@ from flask import Response, current_app, render_template
 from markupsafe import Markup, escape
 
 from oclapi.model import Json
-from oclapi.resources import openapi
+from oclapi.resources import examples, openapi
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import absolute
 
@@ -34,6 +34,7 @@ class Reference(Endpoint):
             chapters=list(chapters(document)),
             schemas=list(schemas(document)),
             statuses=[(status, text) for status, (_, text) in openapi.ERRORS.items()],
+            error=json.dumps(examples.ERROR),
             server=absolute("", self.settings),
             css=Markup(CSS),
             prose=prose,

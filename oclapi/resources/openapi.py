@@ -97,6 +97,7 @@ STATUS_TEXTS = {
     204: "Done.",
     206: "Part of the archive.",
     208: "In progress.",
+    302: "Redirect.",
     304: "Not modified.",
 }
 COMMON_ERRORS = (401, 414, 429, 500, 503)
