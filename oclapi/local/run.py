@@ -1,11 +1,9 @@
-"""`make run`: databases, worker and web server of one folder, started in order, watched, and
-stopped in reverse order.
+"""`make run`: start the databases, the worker and the web server, watch them, and stop them.
 
-The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ mail/ log/, secrets.json (made once,
-mode 0600), addresses.env (while it runs: where the servers are and how they are set, for the
-command line) and lock (one run per folder). The app's answers to Ctrl-C and to crashes are ours and
-not a process manager's: honcho, say, ends everything at the first death and kills a database after
-five seconds.
+The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ mail/ log/, secrets.json (created once,
+mode 0600), addresses.env (the addresses and settings of the running servers, for the command line)
+and lock (one run per folder). No process manager is used, because the common ones stop everything
+when one process dies, and kill a database after a few seconds.
 """
 
 import fcntl
@@ -47,7 +45,7 @@ from oclapi.local.servers import (
 )
 from oclapi.local.solr import solr_jars, start_solr
 
-# The folder that contains config, jobs, search and wsgi.py, in a checkout and in an installed wheel.
+# The folder of config, jobs, search and wsgi.py, in a checkout and in an installed wheel.
 ROOT = Path(config.__file__).resolve().parents[1]
 WEB: Sequence[str] = (
     sys.executable,
@@ -61,34 +59,32 @@ WORKER: Sequence[str] = (sys.executable, "-m", "jobs.worker")
 
 SECRETS, ADDRESSES = "secrets.json", "addresses.env"
 RUN_CACHE_GB = 1.0
-# seconds before a restart: the next one at each death, from the first again after STEADY seconds of
-# life
+# Seconds before each restart. A process that has run for STEADY seconds starts at the first again.
 PAUSES = (1, 2, 4, 8, 15, 30)
-STEADY = 120.0  # more than a start may take
+STEADY = 120.0  # longer than a start may take
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Part:
-    """One process of the run, and how to start it again on its old port. The run ends when a
-    `vital` one ends.
+    """A process of the run, and how to restart it on its port.
+
+    The run ends when a `vital` process ends.
     """
 
     server: Server
     restart: Callable[[], Server]
     vital: bool = False
-    patience: float = 30.0  # seconds that it is given to end by itself
+    patience: float = 30.0  # seconds before it is killed when it is stopped
     deaths: int = 0
     since: float = 0.0  # time.monotonic() of its last start
-    due: float | None = None  # time.monotonic() of its next start, when it has ended
+    due: float | None = None  # time.monotonic() of its next start, after it has ended
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRun:
-    """A complete server that answers. `environ` is what its processes were given:
-    Settings.from_environ reads it.
-    """
+    """A complete running server. `environ` is the environment of its processes."""
 
     url: str  # http://127.0.0.1:PORT, without a slash at the end
     token: str  # of the first superuser
@@ -102,13 +98,13 @@ class LocalRun:
 
 
 @contextmanager
-def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[LocalRun]:
-    """Start the databases that the environment does not name (MONGO_URL, REDIS_URL, SOLR_URL),
-    worker and web; stop all at the end.
+def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterator[LocalRun]:
+    """Start the databases, the worker and the web server, and stop them at the end.
 
-    Call it from the main thread: the processes end with the thread that started them. `tell` gets a
-    line when something takes long or is done without. Raises BadSetting; LocalError when a part
-    can't run, after stopping those that did.
+    Databases that the environment names (MONGO_URL, REDIS_URL, SOLR_URL) are not started. Call it
+    from the main thread: the processes end with the thread that started them. `report` is called
+    with a line when something takes long or is missing. Raises BadSetting, and LocalError when a
+    part can't run; the other parts are stopped then.
     """
     settings = Settings.from_environ(environ)
     port = settings.port
@@ -116,10 +112,10 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
     with ExitStack() as stack:
         home.mkdir(0o700, parents=True, exist_ok=True)
         stack.enter_context(_only_run(home))
-        # of a run that was killed while it wrote one
+        # Temporary files of a killed run.
         for left in (*home.glob(f".{SECRETS}.*"), *home.glob(f".{ADDRESSES}.*")):
             left.unlink()
-        # again when web starts; now, since nobody should wait for three databases to hear it
+        # It is checked again when web starts. Now, so that the error comes before the databases.
         check_port(port, "web")
         parts: list[Part] = []
 
@@ -146,10 +142,10 @@ def local_servers(environ: Mapping[str, str], tell: Tell = print) -> Iterator[Lo
             ours["REDIS_URL"] = f"{add(lambda at: start_redis(home / 'redis', at)).url}/0"
         if not environ.get("SOLR_URL"):
             try:
-                jars = solr_jars(home / "solr", tell)
+                jars = solr_jars(home / "solr", report)
                 ours["SOLR_URL"] = add(lambda at: start_solr(home / "solr", at, jars)).url
             except LocalError as error:
-                tell(f"no local Solr, the built-in search serves: {error}")
+                report(f"no local Solr, the built-in search serves: {error}")
         given = {**environ, **ours, "PYTHONUNBUFFERED": "1"}
         stack.enter_context(_addresses(home, given))
         redis_url = given["REDIS_URL"]
@@ -174,18 +170,19 @@ def with_files(environ: Mapping[str, str]) -> Mapping[str, str]:
     return {**environ, **Settings.load(environ).to_environ()}
 
 
-def watch(run: LocalRun, tell: Tell = print) -> None:
-    """Stay for ever: say which process ended, start it again after a pause that grows. Raises
-    ServerFailed when a vital one ended.
+def watch(run: LocalRun, report: Report = print) -> None:
+    """Restart processes that end, after growing pauses, for ever.
+
+    Raises ServerFailed when a vital process has ended.
     """
     while True:
         for part in run.parts:
-            _look_after(part, tell, time.monotonic())
+            _check(part, report, time.monotonic())
         time.sleep(0.2)
 
 
-def _look_after(part: Part, tell: Tell, now: float) -> None:
-    """One look at one process; `now` is a time.monotonic()."""
+def _check(part: Part, report: Report, now: float) -> None:
+    """Restart a process if it has ended and its pause is over. `now` is a time.monotonic()."""
     if part.server.alive():
         return
     name, code = part.server.name, part.server.process.returncode
@@ -197,14 +194,14 @@ def _look_after(part: Part, tell: Tell, now: float) -> None:
         part.deaths = 0 if now - part.since > STEADY else part.deaths
         pause = PAUSES[min(part.deaths, len(PAUSES) - 1)]
         part.deaths, part.due = part.deaths + 1, now + pause
-        tell(f"{name} ended with code {code}; it starts again in {pause} s")
+        report(f"{name} ended with code {code}, it restarts in {pause} s")
     elif now >= part.due:
         part.due, part.since = None, now
         try:
             part.server = part.restart()
-            tell(f"{name} is back")
-        except LocalError as error:  # counted as one more death at the next look
-            tell(f"{name} does not start: {error}")
+            report(f"{name} runs again")
+        except LocalError as error:  # counts as one more death at the next check
+            report(f"{name} does not start: {error}")
 
 
 def _start_program(
@@ -220,7 +217,7 @@ def _start_program(
     server = Server(name, f"http://{HOST}:{port}", port, log, process)
     try:
         wait_until(server, answers, patience=60)
-    # whatever ends the waiting, Ctrl-C too, must not leave the process behind
+    # Leave no process behind, also after Ctrl-C.
     except BaseException:
         server.kill()
         raise
@@ -229,15 +226,14 @@ def _start_program(
 
 def _serves(server: Server) -> bool:
     try:
-        with urlopen(f"{server.url}/orgs/", timeout=10) as answer:
-            return bool(answer.status == 200)
-    # not listening yet, or it has no database; wait_until says so if it stays like that
-    except (URLError, OSError):
+        with urlopen(f"{server.url}/orgs/", timeout=10) as response:
+            return bool(response.status == 200)
+    except (URLError, OSError):  # not listening yet, or without a database
         return False
 
 
 def _works(server: Server, redis_url: str) -> bool:
-    """One of its processes has told the queue that it takes jobs."""
+    """Return whether one of its processes is registered with the queue."""
     try:
         pids = {
             server.pid,
@@ -245,18 +241,19 @@ def _works(server: Server, redis_url: str) -> bool:
         }
         with redis.Redis.from_url(redis_url, socket_timeout=5) as connection:
             return any(worker.pid in pids for worker in rq.Worker.all(connection=connection))
-    except (redis.RedisError, psutil.NoSuchProcess):  # wait_until says so if it stays like that
+    except (redis.RedisError, psutil.NoSuchProcess):  # not ready yet
         return False
 
 
 @contextmanager
 def _only_run(home: Path) -> Iterator[None]:
-    """Hold `home`/lock; it is free again when this process ends, however it ends."""
+    """Lock `home`/lock, until this process ends at the latest."""
     with open(home / "lock", "a+") as lock:
         if not try_lock(lock.fileno()):
             lock.seek(0)
             raise FolderInUse(
-                f"another run (process {lock.read().strip() or 'unknown'}) works in {home}; stop it or set OCL_HOME"
+                f"another run (process {lock.read().strip() or 'unknown'}) uses {home}; "
+                "stop it or set OCL_HOME"
             )
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -266,19 +263,21 @@ def _only_run(home: Path) -> Iterator[None]:
 
 
 def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The superuser's token and the signing key: the environment's, else those of
-    `home`/secrets.json, made at the first run.
+    """Return the superuser's token and the signing key.
+
+    They come from the environment, or from `home`/secrets.json, which the first run creates.
     """
-    made = {"OCL_ROOT_TOKEN": secrets.token_hex(20), "OCL_SECRET_KEY": secrets.token_hex(32)}
+    created = {"OCL_ROOT_TOKEN": secrets.token_hex(20), "OCL_SECRET_KEY": secrets.token_hex(32)}
     file = home / SECRETS
     if not file.exists():
-        _write_private(file, json.dumps(made, indent=1) + "\n")
+        _write_private(file, json.dumps(created, indent=1) + "\n")
     try:
         kept = json.loads(file.read_text())
-        values = {name: environ.get(name) or str(kept[name]) for name in made}
+        values = {name: environ.get(name) or str(kept[name]) for name in created}
     except (ValueError, KeyError, TypeError) as error:
         raise LocalError(
-            f"{file} can't be read as JSON with {' and '.join(made)}: restore it, or remove it to get new ones"
+            f"{file} can't be read as JSON with {' and '.join(created)}: "
+            "restore it, or remove it to get new ones"
         ) from error
     Settings.from_environ(values)
     return values
@@ -286,19 +285,19 @@ def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _addresses(home: Path, given: Mapping[str, str]) -> Iterator[None]:
-    """While the run lasts `home`/addresses.env tells a shell where its servers are and how they are
-    set; what is set there already wins.
+    """Write the addresses and settings of the servers to `home`/addresses.env during the run.
 
-    Not what no command needs: the web server's port and processes, and what others must not have,
-    which is the superuser's token and the address for mail, with its password.
+    A shell reads the file; variables that are set there already win. It does not contain the web
+    server's port and processes, which no command needs, nor the superuser's token and the mail
+    server with its password.
     """
     file = home / ADDRESSES
     withheld = {"root_token", "mail", "port", "web_concurrency"}
-    told = {variable(name) for name in Settings.model_fields if name not in withheld}
+    written = {variable(name) for name in Settings.model_fields if name not in withheld}
     lines = (
         f'[ -n "${{{name}:-}}" ] || {name}={shlex.quote(value)}\n'
         for name, value in given.items()
-        if name in told and value
+        if name in written and value
     )
     _write_private(file, "".join(lines))
     try:
@@ -308,7 +307,7 @@ def _addresses(home: Path, given: Mapping[str, str]) -> Iterator[None]:
 
 
 def _write_private(file: Path, text: str) -> None:
-    """Whole or not at all, readable by us only (mode 0600)."""
+    """Write a file atomically, readable by its owner only (mode 0600)."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     with open(descriptor, "w") as out:
         out.write(text)
@@ -318,9 +317,7 @@ def _write_private(file: Path, text: str) -> None:
 
 
 def stop_on_signals() -> None:
-    """From here on Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt once; more of them
-    don't disturb the stopping.
-    """
+    """Raise KeyboardInterrupt on the first Ctrl-C, SIGTERM or SIGHUP, and ignore the next ones."""
 
     def stop(number: int, frame: Any) -> None:
         for each in stopping:
@@ -333,22 +330,23 @@ def stop_on_signals() -> None:
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run until told to stop. Returns the exit code: 0 when stopped, 1 when something can't run;
-    then one line on stderr says what.
+    """Run until stopped and return the exit code.
+
+    It is 1 when a part can't run. One line on stderr gives the reason then.
     """
     stop_on_signals()
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         print(line, flush=True)
 
     try:
-        tell("starting")
-        with local_servers(with_files(environ), tell) as run:
-            tell(f"address  {run.url}/")
-            tell(f"token    {run.token}  (superuser {run.settings.root_user})")
-            tell(f"state    {run.home}, logs in {run.home / 'log'}")
-            tell("Ctrl-C stops everything")
-            watch(run, tell)
+        report("starting")
+        with local_servers(with_files(environ), report) as run:
+            report(f"address  {run.url}/")
+            report(f"token    {run.token}  (superuser {run.settings.root_user})")
+            report(f"state    {run.home}, logs in {run.home / 'log'}")
+            report("Ctrl-C stops everything")
+            watch(run, report)
     except KeyboardInterrupt:
         print("stopped", flush=True)
     except (LocalError, BadSetting, OSError) as error:

@@ -449,7 +449,7 @@ def test_the_launcher_brings_a_killed_worker_back_and_its_export_is_made(tmp_pat
             )
         )
         done(client.post("/orgs/Org/sources/S/versions/", {"id": "v1"}))
-        assert launcher.line("worker") == "worker ended with code -9; it starts again in 1 s"
+        assert launcher.line("worker") == "worker ended with code -9, it restarts in 1 s"
         until(lambda: client.head("/orgs/Org/sources/S/v1/export/").status == 200)
     finally:
         code, errors = launcher.end()

@@ -29,7 +29,10 @@ from tests.conftest import _started
 from tests.folders import servers_folder
 
 ROOT = Path(__file__).parents[2]
-SITE = 'cd "$OCL_HOME" && mkdir -p site/orgs && exec "$0" -m http.server "$PORT" --bind 127.0.0.1 --directory site'
+SITE = (
+    'cd "$OCL_HOME" && mkdir -p site/orgs && '
+    'exec "$0" -m http.server "$PORT" --bind 127.0.0.1 --directory site'
+)
 WEB = ["sh", "-c", SITE, sys.executable]
 WORKER = ["sh", "-c", 'exec "$0" -m rq.cli worker --url "$REDIS_URL"', sys.executable]
 LATE = """for moment in 1 2 3 4 5 6 7 8 9 10; do
@@ -229,7 +232,7 @@ def test_databases_of_ones_own_are_used_and_left_running(launched, environ, mong
     launcher.ready()
     done(client.post("/orgs/", {"id": "HOME", "name": "Home"}))
     assert set(launcher.children()) == {"gunicorn", "rq.cli"}
-    with database(environ) as ours:  # what the command line is told
+    with database(environ) as ours:  # the variables of the command line
         assert ours.orgs.find_one({"_id": "HOME"})
     with redis.Redis.from_url(redis_url) as queue:
         assert [worker.pid for worker in rq.Worker.all(connection=queue)] == [
@@ -282,8 +285,8 @@ def test_a_solr_that_dies_is_started_again_on_its_port(launched, environ, solr_l
     launcher = launched().ready()
     before = launcher.children()["XmlConfiguration"]
     before.kill()
-    assert launcher.line("solr") == "solr ended with code -9; it starts again in 1 s"
-    assert launcher.line("solr") == "solr is back"
+    assert launcher.line("solr") == "solr ended with code -9, it restarts in 1 s"
+    assert launcher.line("solr") == "solr runs again"
     after = launcher.children()["XmlConfiguration"]
     assert after.pid != before.pid
     [port] = [word for word in after.cmdline() if word.startswith("solr.port=")]
@@ -298,8 +301,8 @@ def test_a_part_that_dies_is_named_and_started_again(launched, name, part):
     launcher = launched().ready()
     before = launcher.children()[name]
     before.kill()
-    assert launcher.line(part) == f"{part} ended with code -9; it starts again in 1 s"
-    assert launcher.line(part) == f"{part} is back"
+    assert launcher.line(part) == f"{part} ended with code -9, it restarts in 1 s"
+    assert launcher.line(part) == f"{part} runs again"
     assert launcher.children()[name].pid != before.pid
 
 
@@ -317,9 +320,9 @@ def test_a_second_run_on_the_same_folder_is_refused_in_one_line(launched, enviro
     first = launched().ready()
     code, errors = launched().result()
     assert code == 1
-    assert (
-        errors
-        == f"make run: another run (process {first.process.pid}) works in {environ['OCL_HOME']}; stop it or set OCL_HOME\n"
+    assert errors == (
+        f"make run: another run (process {first.process.pid}) uses {environ['OCL_HOME']}; "
+        "stop it or set OCL_HOME\n"
     )
     assert first.process.poll() is None
 
@@ -329,10 +332,11 @@ def test_a_port_in_use_is_one_line_and_nothing_stays_behind(launched, environ):
         first = launched().ready()
         second = Launcher({**environ, "OCL_HOME": other})
         code, errors = second.result()
-        assert not Path(other, "mongo").exists()  # nobody waits for databases to hear it
-    assert (code, errors) == (
-        1,
-        f"make run: port {environ['PORT']} for web is in use or not allowed: Address already in use\n",
+        assert not Path(other, "mongo").exists()  # the check comes first
+    assert code == 1
+    assert errors == (
+        f"make run: port {environ['PORT']} for web is in use or not allowed: "
+        "Address already in use\n"
     )
     assert first.process.poll() is None
 
@@ -382,15 +386,16 @@ def test_the_command_line_is_told_every_setting_as_it_is_and_keeps_its_own(tmp_p
     ):
         file = tmp_path / "addresses.env"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        script = f'set -eua; . {file}; exec "$0" -c "import json, os; print(json.dumps(dict(os.environ)))"'
-        told = subprocess.run(
+        dump = "import json, os; print(json.dumps(dict(os.environ)))"
+        script = f'set -eua; . {file}; exec "$0" -c "{dump}"'
+        variables = subprocess.run(
             ["sh", "-c", script, sys.executable],
             env={"OCL_ROOT_USER": "mine"},
             capture_output=True,
             check=True,
         ).stdout
     assert not file.exists()
-    found = json.loads(told)
+    found = json.loads(variables)
     assert {name: value for name, value in found.items() if name.startswith(("OCL_", "MONGO"))} == {
         **given,
         "OCL_ROOT_USER": "mine",
@@ -433,7 +438,7 @@ def test_the_pause_before_a_restart_grows_with_each_death_until_it_lives_long_en
         ended.wait()
     part = run.Part(run.Server("worker", "", 0, Path(), ended), restart=lambda: part.server)
     for now in [*range(0, 300, 10), 1000, 2000]:
-        run._look_after(part, said.append, now)
+        run._check(part, said.append, now)
     pauses = [line.split()[-2] for line in said if "starts again" in line]
     assert pauses[:7] == ["1", "2", "4", "8", "15", "30", "30"]
     assert pauses[-1] == "1"
