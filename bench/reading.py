@@ -228,7 +228,7 @@ def whole_source(stage: Stage) -> Figure:
 def _change(web: Client, count: int) -> str:
     """Change `count` concepts one by one. Returns the exact time before the first change."""
     time.sleep(0.01)  # after all earlier commits
-    time_ = times.show(datetime.now(UTC))
+    time_ = times.format(datetime.now(UTC))
     for number in range(1, count + 1):
         web.send("PUT", concept_url(WHOLE, number), {"extras": {"changed": number, "at": time_}})
     return time_

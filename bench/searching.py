@@ -329,7 +329,7 @@ def samples(store: Store, size: int) -> tuple[list[str], list[str]]:
         {"display": 1, "at": 1},
     )
     rows = list(found)
-    return [row["display"] for row in rows], [times.show(row["at"]) for row in rows]
+    return [row["display"] for row in rows], [times.format(row["at"]) for row in rows]
 
 
 class Listener:

@@ -42,7 +42,7 @@ class Caller:
         return mine + [f"/orgs/{org}/" for org in sorted(self.orgs)]
 
 
-ANYBODY = Caller()
+ANONYMOUS = Caller()
 
 
 def caller_of(user: Json, orgs: Iterable[str] = ()) -> Caller:

@@ -12,7 +12,7 @@ from config.logging import belongs_to
 from config.settings import BadSetting, Settings
 from jobs.queue import RQExportQueue
 from oclapi import metrics
-from oclapi.access import ANYBODY
+from oclapi.access import ANONYMOUS
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
 from oclapi.resources import body, cors, errors, limits, responses
@@ -94,7 +94,7 @@ def create_app(services: Services) -> Flask:
         try:
             # The credential of a signed link is its signature. Tokens are ignored there.
             signed = request.path.startswith(SIGNED)
-            g.caller = ANYBODY if signed else authenticate(services.store.users)
+            g.caller = ANONYMOUS if signed else authenticate(services.store.users)
         finally:  # A request with a bad token counts too, for the address that it comes from.
             if limiter:
                 limits.check_rate(limiter)

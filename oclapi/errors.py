@@ -8,9 +8,9 @@ OclError
   Forbidden               the caller is known and may not do this
   NotFound                no such item, or one that the caller must not see
   Frozen                  a write to a state that can no longer change
-  MethodNotOffered        the address exists, the method is not offered there
+  MethodNotAllowed        the address exists, the method is not offered there
   VersionExists           the repository already has a version of that id
-  BodyTooLarge, BodyTypeNotAccepted
+  BodyTooLarge, UnsupportedMediaType
   TooManyRequests         the caller sent more requests than the operator allows
   LinkRefused             an export link whose signature is wrong or has expired
   RangeNotSatisfiable     a byte range outside the archive
@@ -82,7 +82,7 @@ class Frozen(OclError):
     """A write to a state that can no longer change."""
 
 
-class MethodNotOffered(OclError):
+class MethodNotAllowed(OclError):
     """The path exists but not for this method; `allow` lists its methods."""
 
     def __init__(self, detail: str, allow: Sequence[str] = ()) -> None:
@@ -98,7 +98,7 @@ class BodyTooLarge(OclError):
     """The request body is over the size limit."""
 
 
-class BodyTypeNotAccepted(OclError):
+class UnsupportedMediaType(OclError):
     """The request's content type is not JSON."""
 
 

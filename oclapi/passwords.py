@@ -29,7 +29,7 @@ WAITING = 2
 Further requests are refused at once, so log-ins occupy at most four threads and two cores.
 """
 _computing = BoundedSemaphore(AT_ONCE)
-_places = BoundedSemaphore(AT_ONCE + WAITING)
+_slots = BoundedSemaphore(AT_ONCE + WAITING)
 
 PBKDF2 = re.compile(
     r"pbkdf2_sha256\$([1-9][0-9]{0,6})\$([^$\s]{1,128})\$([A-Za-z0-9+/]{43}=)", re.ASCII
@@ -40,7 +40,7 @@ MOST_ITERATIONS = 2_000_000
 
 def hashed(password: str) -> str:
     """Return the hash to store. Raises TooManyRequests."""
-    with place(), _computing:
+    with slot(), _computing:
         return HASHER.hash(_bytes(password))
 
 
@@ -109,14 +109,14 @@ def _bytes(password: str) -> bytes:
 
 
 @contextmanager
-def place() -> Iterator[None]:
+def slot() -> Iterator[None]:
     """Take one of the slots for computing a hash or waiting for it.
 
     Raises TooManyRequests when all are taken.
     """
-    if not _places.acquire(blocking=False):
+    if not _slots.acquire(blocking=False):
         raise TooManyRequests(1)
     try:
         yield
     finally:
-        _places.release()
+        _slots.release()

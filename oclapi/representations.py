@@ -103,7 +103,7 @@ def concept_body(
     `concept` contains its own fields (contract 10.1), `uuid`, `created_on`, `created_by`, display
     name and locale; see editing/concepts.py.
     """
-    source, time = urls.parts(repo_url), times.show(at)
+    source, time = urls.parts(repo_url), times.format(at)
     url = urls.item_url(repo_url, "concept", concept["id"])
     return jsonio.dumps(
         {
@@ -145,7 +145,7 @@ def mapping_body(
     mapping: Mapping[str, Any], repo_url: str, number: int, at: datetime, by: str
 ) -> bytes:
     """Return the published JSON of a mapping's version `number`; see editing/mappings.py."""
-    source, time = urls.parts(repo_url), times.show(at)
+    source, time = urls.parts(repo_url), times.format(at)
     start = urls.item(mapping["from_concept_url"])
     assert start is not None  # editing/mappings.py has looked it up
     from_source, to_source = urls.parts(start.repo), urls.parts(mapping["to_source_url"])
@@ -361,8 +361,8 @@ def version_summary(version: Json, repo: Json) -> Json:
         "owner": owner.owner,
         "owner_type": owner.owner_type,
         "owner_url": owner.owner_url,
-        "created_on": times.show(version["created_on"]),
-        "updated_on": times.show(version["updated_on"]),
+        "created_on": times.format(version["created_on"]),
+        "updated_on": times.format(version["updated_on"]),
         "created_by": version["created_by"],
     }
 
@@ -434,8 +434,8 @@ def _version_url(repo: Json, version: str | None) -> str | None:
 
 def _stamps(document: Json) -> Json:
     return {
-        "created_on": times.show(document["created_on"]),
-        "updated_on": times.show(document["updated_on"]),
+        "created_on": times.format(document["created_on"]),
+        "updated_on": times.format(document["updated_on"]),
         "created_by": document["created_by"],
         "updated_by": document["updated_by"],
     }

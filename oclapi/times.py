@@ -21,7 +21,7 @@ class Moment:
 
 
 @functools.lru_cache(maxsize=256)  # all rows of a commit share its time
-def show(time: datetime) -> str:
+def format(time: datetime) -> str:
     """Format an aware UTC time as `2026-03-04T10:20:30.123Z`."""
     return f"{time.isoformat(timespec='milliseconds')[:23]}Z"
 

@@ -211,7 +211,7 @@ def _columns(found: Json) -> tuple[str, ...]:
         found["email"],
         _role(found),
         _state(found),
-        times.show(found["created_on"])[:10],
+        times.format(found["created_on"])[:10],
     )
     # A control character in a name could change the terminal.
     return tuple(

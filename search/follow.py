@@ -127,7 +127,7 @@ class Follower:
             return
         batch, no_canary = _Batch(), _Canary(None)
         for change in itertools.chain.from_iterable(
-            self._change_log.news(number, rev - 1, rev) for rev in revisions
+            self._change_log.changes(number, rev - 1, rev) for rev in revisions
         ):
             batch.add(change, head.url)
             if batch.is_full():
@@ -163,7 +163,7 @@ class Follower:
         posts. Memory: two posts.
         """
         whole, part, current, done = _Batch(), _Batch(), after, after
-        for change in self._change_log.news(head.repo, after, head.rev):
+        for change in self._change_log.changes(head.repo, after, head.rev):
             if change.rev != current:
                 whole.documents += part.documents
                 whole.size += part.size

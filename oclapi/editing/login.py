@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from oclapi import passwords
-from oclapi.access import ANYBODY
+from oclapi.access import ANONYMOUS
 from oclapi.editing import users
 from oclapi.errors import Invalid, NotAuthenticated, NotFound
 from oclapi.model import Json
@@ -25,7 +25,7 @@ def log_in(store: Store, username: str, password: str, address: str, *, life: in
     failures.
     """
     # Wait for a free slot first: an attempt that is not checked must not count as a failure.
-    with passwords.place():
+    with passwords.slot():
         attempt = store.attempts.begin_log_in(username, address)
         user = store.users.get(username)
         right, renewed = passwords.verified(password, _kept(user))
@@ -94,7 +94,7 @@ class SignUps:
         if wrong := {
             name: ["must be an absolute URL of an allowed host"]
             for name in names
-            if not leads_to(body[name], self.hosts)
+            if not is_allowed_url(body[name], self.hosts)
         }:
             raise Invalid(wrong)
         store.attempts.begin_sign_up(address)
@@ -107,7 +107,7 @@ class SignUps:
         return users.create(
             store,
             body,
-            ANYBODY,
+            ANONYMOUS,
             shortest=self.shortest,
             unverified=True,
             also_write=lambda session: store.mails.add(
@@ -124,7 +124,7 @@ class SignUps:
             (username, success, failure), created = self._signer.loads(token, return_timestamp=True)
         except BadSignature as error:
             raise NotFound("this link is invalid") from error
-        if not (leads_to(success, self.hosts) and leads_to(failure, self.hosts)):
+        if not (is_allowed_url(success, self.hosts) and is_allowed_url(failure, self.hosts)):
             raise NotFound("this link leads to a host that is no longer allowed")
         if now_ms() - created > UNVERIFIED:
             return str(failure)
@@ -139,7 +139,7 @@ class SignUps:
         return URLSafeTimedSerializer(self.secret, salt="verify-email")
 
 
-def leads_to(url: str, hosts: frozenset[str]) -> bool:
+def is_allowed_url(url: str, hosts: frozenset[str]) -> bool:
     """Return whether it is an absolute http(s) URL of one of the hosts.
 
     URLs that clients parse in different ways are rejected.

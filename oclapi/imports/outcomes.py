@@ -147,6 +147,6 @@ class Report:
             "total": self.processed,
             "processed": self.processed,
             **{name: count for name, count in self.counts.items() if count},
-            "start_time": times.show(self.started_at),
+            "start_time": times.format(self.started_at),
             "elapsed_seconds": round(self.seconds, 3),
         }

@@ -7,7 +7,7 @@ import re
 
 from flask import g, request
 
-from oclapi.access import ANYBODY, Caller
+from oclapi.access import ANONYMOUS, Caller
 from oclapi.errors import NotAuthenticated
 from oclapi.store.users import Users
 
@@ -21,7 +21,7 @@ def authenticate(users: Users) -> Caller:
     """
     scheme, *rest = request.headers.get("Authorization", "").split(None, 1) or [""]
     if scheme.lower() != "token":
-        return ANYBODY
+        return ANONYMOUS
     token = rest[0].strip() if rest else ""
     if not TOKEN.fullmatch(token):
         raise NotAuthenticated("the Authorization header must be: Token <40 hex characters>")

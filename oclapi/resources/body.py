@@ -8,7 +8,7 @@ from werkzeug.formparser import FormDataParser
 
 from config.settings import Settings
 from oclapi import jsonio
-from oclapi.errors import BodyTooLarge, BodyTypeNotAccepted, Invalid
+from oclapi.errors import BodyTooLarge, Invalid, UnsupportedMediaType
 from oclapi.model import Json
 from oclapi.resources.timeouts import receive_timeout
 
@@ -23,7 +23,7 @@ FORM_PARTS = 1000
 def read(settings: Settings) -> Json:
     """Return the JSON object in the body.
 
-    Raises Invalid, BodyTypeNotAccepted, BodyTooLarge.
+    Raises Invalid, UnsupportedMediaType, BodyTooLarge.
     """
     return _parse(_receive(settings), settings)
 
@@ -65,7 +65,7 @@ def discard_rest(settings: Settings) -> None:
 
 def _parse(raw: bytes, settings: Settings) -> Json:
     if request.mimetype not in ("", "application/json"):
-        raise BodyTypeNotAccepted(
+        raise UnsupportedMediaType(
             f"the body must be application/json, not {request.mimetype[:100]}"
         )
     return jsonio.object_of(raw, settings.max_depth)

@@ -10,7 +10,6 @@ from werkzeug.exceptions import HTTPException
 from oclapi import jsonio
 from oclapi.errors import (
     BodyTooLarge,
-    BodyTypeNotAccepted,
     ExportFailed,
     Forbidden,
     Frozen,
@@ -18,7 +17,7 @@ from oclapi.errors import (
     IndexIncomplete,
     Invalid,
     LinkRefused,
-    MethodNotOffered,
+    MethodNotAllowed,
     NotAuthenticated,
     NotFound,
     OclError,
@@ -31,6 +30,7 @@ from oclapi.errors import (
     SearchUnavailable,
     StoreUnavailable,
     TooManyRequests,
+    UnsupportedMediaType,
     VersionExists,
 )
 from oclapi.model import Json
@@ -44,10 +44,10 @@ STATUS: dict[type[OclError], int] = {
     LinkRefused: 403,
     NotFound: 404,
     Frozen: 405,
-    MethodNotOffered: 405,
+    MethodNotAllowed: 405,
     VersionExists: 409,
     BodyTooLarge: 413,
-    BodyTypeNotAccepted: 415,
+    UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
     TooManyRequests: 429,
     ExportFailed: 500,
@@ -105,7 +105,7 @@ def render_ocl_error(error: OclError) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Frozen):
         headers["Allow"] = "GET, HEAD, OPTIONS"
-    if isinstance(error, MethodNotOffered):
+    if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allow)
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"

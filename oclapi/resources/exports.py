@@ -11,7 +11,7 @@ from oclapi import access, jsonio, times
 from oclapi.errors import (
     ExportFailed,
     Invalid,
-    MethodNotOffered,
+    MethodNotAllowed,
     NotFound,
     OclError,
     StoreUnavailable,
@@ -72,7 +72,7 @@ class ArchiveEndpoint(Endpoint):
             MEDIA_TYPES[form],
             f"{name}.{form}",
         )
-        updated = times.show(file.content_at)
+        updated = times.format(file.content_at)
         response.headers.update({"exportURL": url, "lastUpdated": updated, "Last-Updated": updated})
         return response
 
@@ -137,13 +137,13 @@ class VersionExport(ArchiveEndpoint):
         """Return the version that the path names, its document and the state of its export.
 
         The state is reported in the response, even if the caller may read the version but may not
-        perform the action. Raises what resolve.place and access.need raise, and MethodNotOffered
+        perform the action. Raises what resolve.place and access.need raise, and MethodNotAllowed
         for HEAD.
         """
         place, document = resolve.exported(self.store, path, self.caller)
         if place.version is None:
             access.need(self.caller, action, place.repo)
-            raise MethodNotOffered(
+            raise MethodNotAllowed(
                 "HEAD has no export because it changes with every commit; export a version instead",
                 ["OPTIONS"],
             )

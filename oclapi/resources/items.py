@@ -287,7 +287,7 @@ class AllItems(EntryList):
         entries that changed since then.
         """
         heads = self.store.repos.heads(
-            {"kind": "source", **access.readable(access.ANYBODY)}, session
+            {"kind": "source", **access.readable(access.ANONYMOUS)}, session
         )
         revisions = {
             repo["_id"]: Revision(repo["_id"], repo["rev"])

@@ -12,7 +12,7 @@ from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from config.settings import Settings
-from oclapi.access import ANYBODY
+from oclapi.access import ANONYMOUS
 from oclapi.errors import TooManyRequests
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def check_rate(limiter: RateLimiter) -> None:
 
     Users are counted rather than tokens, because a user can get any number of tokens.
     """
-    user = g.get("caller", ANYBODY).username
+    user = g.get("caller", ANONYMOUS).username
     wait = math.ceil(limiter.hit(f"user:{user}" if user else f"address:{client_network()}"))
     if wait > 0:
         raise TooManyRequests(wait)

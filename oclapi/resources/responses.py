@@ -54,7 +54,7 @@ def absolute(url: str, settings: Settings) -> str:
 
 def last_updated(time: datetime) -> dict[str, str]:
     """Return the lastUpdated header: the time of the newest commit that the response reflects."""
-    return {"lastUpdated": times.show(time)}
+    return {"lastUpdated": times.format(time)}
 
 
 def wants_zip() -> bool:

@@ -121,7 +121,7 @@ def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
 
 def public_repos(endpoint: Endpoint, owner_urls: Sequence[str]) -> list[tuple[int, int]]:
     """Return the number of public sources and collections of each owner. Costs one query."""
-    found = endpoint.store.repos.counts(owner_urls, access.readable(access.ANYBODY))
+    found = endpoint.store.repos.counts(owner_urls, access.readable(access.ANONYMOUS))
     return [
         (found[owner_url, "source"], found[owner_url, "collection"]) for owner_url in owner_urls
     ]

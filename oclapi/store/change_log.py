@@ -108,7 +108,7 @@ class ChangeLog:
         where = {"repo": repo, "kind": {"$in": KINDS}, "from_rev": {"$lte": upto}}
         return self._db.rows.count_documents(where, hint="order", session=session)
 
-    def news(self, repo: int, after: int, upto: int) -> Iterator[RowChange]:
+    def changes(self, repo: int, after: int, upto: int) -> Iterator[RowChange]:
         """Yield what brings a copy from revision `after` to `upto`.
 
         Yields each row that began in between, and each older one that ended, once, by revision. A
@@ -148,7 +148,7 @@ class ChangeLog:
         """Yield every row that began up to that revision, as of `upto` and without its body.
 
         Ended rows are included. Order: concepts, then mappings, in commit order. Long reads work
-        as in `news`.
+        as in `changes`.
         """
         for kind in KINDS:
             for change in self._stream(repo, kind, "from_rev", 0, upto, {"body": 0}):

@@ -74,7 +74,7 @@ def check_body(row, moments):
     body = jsonio.loads_own(row["body"])
     assert (body["url"], body["id"], body["retired"]) == (row["url"], row["id"], row["retired"])
     assert row["at"] == moments[row["from_rev"]], row["url"]
-    assert body["updated_on"] == times.show(row["at"]), row["url"]
+    assert body["updated_on"] == times.format(row["at"]), row["url"]
     assert body["version"] == str(row["number"] if row["kind"] == "mapping" else row["from_rev"]), (
         row["url"]
     )

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from oclapi.app import create_app
-from oclapi.errors import BodyTooLarge, BodyTypeNotAccepted, Invalid
+from oclapi.errors import BodyTooLarge, Invalid, UnsupportedMediaType
 from oclapi.resources import body
 from oclapi.resources.limits import SECURITY_HEADERS, RateLimiter
 from tests.builders import TOKEN, Api, concept_body, good, until
@@ -560,7 +560,7 @@ def test_a_flat_body_may_be_a_form(app, services, data, content_type):
         (b"a=1", "multipart/form-data", Invalid),
         ((PART.format("a", "1") * 1001 + "--x--\r\n").encode(), PARTS, Invalid),
         (b"a=" + b"x" * (17 * 2**20), FORM, BodyTooLarge),
-        (b"a=1", "text/plain", BodyTypeNotAccepted),
+        (b"a=1", "text/plain", UnsupportedMediaType),
     ],
     ids=["NUL", "not UTF-8", "cut off", "no boundary", "too many parts", "too large", "neither"],
 )

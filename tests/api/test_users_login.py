@@ -345,7 +345,7 @@ def test_log_ins_from_a_trusted_address_do_not_reset_failures_elsewhere(services
 def test_attempts_that_a_busy_server_did_not_check_do_not_count(api, amina):
     with ExitStack() as slots:
         for _ in range(passwords.AT_ONCE + passwords.WAITING):
-            slots.enter_context(passwords.place())
+            slots.enter_context(passwords.slot())
         for _ in range(attempts.PAIR.free + 1):
             assert log_in(api, amina.name).status_code == 429
     token_of(log_in(api, amina.name))

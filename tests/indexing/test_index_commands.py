@@ -57,9 +57,9 @@ def columns(output, url):
 def damage(store, solr, source):
     """A row is missing, one has another end, one should not be there."""
     solr.drop([key(source, "C")])
-    news = store.change_log.row(source.number, source.concept_url("D"), 1)
-    wrong = document(news.row, 1, source.url) | {"to_rev": 2, "retired": True}
-    stray = document(news.row, 1, source.url) | {
+    change = store.change_log.row(source.number, source.concept_url("D"), 1)
+    wrong = document(change.row, 1, source.url) | {"to_rev": 2, "retired": True}
+    stray = document(change.row, 1, source.url) | {
         "id": key(source, "X"),
         "url": source.concept_url("X"),
     }
@@ -125,8 +125,8 @@ def test_status_tells_how_far_the_index_is_behind(run, store, filled):
 
 def test_rows_beyond_the_marker_are_no_drift(run, store, solr, filled):
     filled.edit(new_concept("E"), new_concept("F"))
-    news = store.change_log.row(filled.number, filled.concept_url("E"), 3)
-    solr.write([document(news.row, 3, filled.url)])
+    change = store.change_log.row(filled.number, filled.concept_url("E"), 3)
+    solr.write([document(change.row, 3, filled.url)])
     code, output = run("index-status")
     assert (code, columns(output, filled.url)) == (0, ["8", "7", "2", "1", "0", "0"])
     assert run("index-check")[0] == 0

@@ -25,7 +25,7 @@ class Copy:
 
     def follow(self, upto=None):
         upto = upto if upto is not None else self.store.change_log.head(self.number).rev
-        changes = list(self.store.change_log.news(self.number, self.reached, upto))
+        changes = list(self.store.change_log.changes(self.number, self.reached, upto))
         assert [one.rev for one in changes] == sorted(one.rev for one in changes)
         for one in changes:
             self.rows[(one.row.url, one.row.from_rev)] = one.row.to_rev
@@ -99,7 +99,7 @@ def test_an_end_beyond_the_head_is_not_told(store, repo):
     repo.commit("A")
     # as an import does that shows all it wrote at its end
     store.database.rows.update_one({"repo": repo.number}, {"$set": {"to_rev": 2}})
-    assert [one.row.to_rev for one in store.change_log.news(repo.number, 0, 1)] == [LIVE]
+    assert [one.row.to_rev for one in store.change_log.changes(repo.number, 0, 1)] == [LIVE]
     assert [row.to_rev for row in store.change_log.headers(repo.number, 1)] == [LIVE]
     assert store.change_log.row(repo.number, repo.concept_url("A"), 1).row.to_rev == LIVE
 
@@ -120,7 +120,7 @@ def test_following_a_deleted_repository_raises_not_found(store, repo):
     store.repos.delete(repo.number, lambda session, head: None)
     assert store.change_log.head(repo.number) is None
     with pytest.raises(NotFound):
-        list(store.change_log.news(repo.number, 0, 1))
+        list(store.change_log.changes(repo.number, 0, 1))
 
 
 def test_repositories_changed_since_a_moment_are_found(store, repo):

@@ -6,14 +6,20 @@ import mongomock
 import pytest
 
 from oclapi import access
-from oclapi.access import ANYBODY, Caller, caller_of, may, need, readable, readable_orgs
+from oclapi.access import ANONYMOUS, Caller, caller_of, may, need, readable, readable_orgs
 from oclapi.errors import Forbidden, NotAuthenticated, NotFound
 
 AMINA = Caller("amina", orgs=frozenset({"NorthLab"}))
 OTHER = Caller("other", orgs=frozenset({"Elsewhere"}))
 STAFF = Caller("staff", is_staff=True)
 ROOT = Caller("root", is_superuser=True)
-CALLERS = {"anonymous": ANYBODY, "other": OTHER, "owner": AMINA, "staff": STAFF, "superuser": ROOT}
+CALLERS = {
+    "anonymous": ANONYMOUS,
+    "other": OTHER,
+    "owner": AMINA,
+    "staff": STAFF,
+    "superuser": ROOT,
+}
 
 
 def repo(public_access="View", owner_url="/orgs/NorthLab/", **more):
@@ -97,7 +103,7 @@ def test_an_import_is_seen_by_the_user_who_started_it():
 
 def test_a_refusal_says_why():
     with pytest.raises(NotAuthenticated):
-        need(ANYBODY, "write", repo("Edit"))
+        need(ANONYMOUS, "write", repo("Edit"))
     with pytest.raises(Forbidden):
         need(OTHER, "write", repo())
     need(OTHER, "write", repo("Edit"))

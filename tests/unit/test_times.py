@@ -158,7 +158,7 @@ def test_any_text_is_a_time_in_utc_or_not_a_date(text):
 @given(MOMENTS)
 def test_what_is_shown_is_read_back_to_the_millisecond(moment):
     cut = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-    assert times.read(times.show(moment)) == times.Moment(cut, whole_seconds=False)
+    assert times.read(times.format(moment)) == times.Moment(cut, whole_seconds=False)
 
 
 @given(MOMENTS, st.integers(-1439, 1439))
@@ -189,4 +189,4 @@ def test_epoch_milliseconds_lose_nothing(millis):
     ],
 )
 def test_a_time_is_shown_in_utc_with_milliseconds(moment, text):
-    assert times.show(moment) == text
+    assert times.format(moment) == text
