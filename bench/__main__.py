@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bench import editing, exporting, loading, reading, releasing, searching
 from bench.measure import Effort, Figure, Sample, code, machine
-from bench.stage import Stage, Tell, stage, tell
+from bench.stage import Say, Stage, say, stage
 from oclapi.local.servers import LocalError
 
 SIZE = 50_000
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     given = parser.parse_args(arguments)
     try:
-        result = measure(given.size, Effort(), tell)
+        result = measure(given.size, Effort(), say)
     except LocalError as error:
         print(f"make bench: {error}", file=sys.stderr)
         return 1
@@ -46,14 +46,14 @@ def main(arguments: Sequence[str]) -> int:
         print(markdown(result))
     else:
         Console(width=None if sys.stdout.isatty() else WIDTH).print(table(result))
-    tell(f"written to {file}")
+    say(f"written to {file}")
     if result["died"]:
         print(f"make bench: not everything was measured: {result['died']}", file=sys.stderr)
     return 1 if result["died"] else 0
 
 
 def measure(
-    size: int, effort: Effort, tell: Tell, take: Callable[[Stage], Iterator[Figure]] | None = None
+    size: int, effort: Effort, say: Say, take: Callable[[Stage], Iterator[Figure]] | None = None
 ) -> dict[str, Any]:
     """Measure all figures and return the result that is written as JSON.
 
@@ -62,7 +62,7 @@ def measure(
     """
     begun, died = datetime.now(UTC), None
     figures: list[Figure] = []
-    with stage(size, effort, tell) as on:
+    with stage(size, effort, say) as on:
         hardware, commit = machine(on.folder), code()
         try:
             for figure in (take or everything)(on):
@@ -87,16 +87,16 @@ def everything(on: Stage) -> Iterator[Figure]:
     """Yield all figures, in an order in which each finds the data that it needs."""
     yield loading.bulk_load(on)
     loading.other_sources(on)
-    on.tell("creating versions")
+    on.say("creating versions")
     yield from releasing.releases(on)
-    on.tell("exporting")
+    on.say("exporting")
     yield from exporting.exports(on)
-    on.tell("reading")
+    on.say("reading")
     yield from reading.reads(on)
     yield reading.difference(on)
     yield reading.whole_source(on)
     yield from searching.searches(on)
-    on.tell("editing")
+    on.say("editing")
     yield from editing.edits(on)
 
 

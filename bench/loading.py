@@ -47,7 +47,7 @@ def bulk_load(stage: Stage) -> Figure:
 
     def ours() -> float:
         name = next(left)
-        stage.tell(f"loading {rows} rows into {name}")
+        stage.say(f"loading {rows} rows into {name}")
         return rows / _load_into(stage.settings_of(name), file, rows, stage)
 
     ran = iter(databases)

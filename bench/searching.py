@@ -88,10 +88,10 @@ def searches(stage: Stage) -> list[Figure]:
     with ExitStack() as stack:
         try:
             solr = start_solr(
-                stage.folder / "solr", lib=solr_jars(ROOT / "var" / "solr", stage.tell)
+                stage.folder / "solr", lib=solr_jars(ROOT / "var" / "solr", stage.say)
             )
         except LocalError as error:
-            stage.tell(f"search is not measured: {error}")
+            stage.say(f"search is not measured: {error}")
             return []
         stack.callback(solr.stop)
         settings = stage.settings.model_copy(
@@ -129,7 +129,7 @@ def indexing(stage: Stage) -> Figure:
 
         def ours() -> float:
             core = next(left)
-            stage.tell(f"indexing {rows} rows")
+            stage.say(f"indexing {rows} rows")
             return rows / float(
                 start(
                     follow, stage.settings, core, WHOLE, core == stage.settings.solr_core
@@ -252,7 +252,7 @@ def listings(stage: Stage, built_in_port: int) -> list[Figure]:
     with open_store(stage.settings) as store, children(1) as start:
         listener = Listener(stage.settings, store)
         for read in kinds(store, listener, stage.size):
-            stage.tell(f"searching: {read.name}")
+            stage.say(f"searching: {read.name}")
             raws = [listener.raw(path, read.headers) for path in read.paths]
             for connections in (1, 8):
                 figures += measured(stage, start, listener, read, raws, connections)
@@ -476,13 +476,13 @@ def ask_solr(
 
         def bodies(keys: Sequence[tuple[int, str, int]]) -> None:
             if keys:
-                asked = {
+                where = {
                     "repo": keys[0][0],
                     "url": {"$in": [url for _, url, _ in keys]},
                     "from_rev": {"$in": sorted({rev for *_, rev in keys})},
                 }
                 # earlier states too
-                assert len(list(rows.find(asked, {"_id": 0, "body": 1}, hint="item"))) >= len(keys)
+                assert len(list(rows.find(where, {"_id": 0, "body": 1}, hint="item"))) >= len(keys)
 
         def one(number: int) -> list[tuple[float, float]]:
             took = []
@@ -561,7 +561,7 @@ def load_during_indexing(stage: Stage) -> Figure:
         caught_up(stage)
         return rows / took
 
-    stage.tell("loading during an index job")
+    stage.say("loading during an index job")
     concurrent, alone = (
         Sample.of(rates)
         for rates in side_by_side(
@@ -596,7 +596,7 @@ def delays(stage: Stage) -> list[Figure]:
                 ).result()
             )
 
-        stage.tell("waiting for writes to be found")
+        stage.say("waiting for writes to be found")
         alone = waits()
         with running(load_new, stage.settings):
             concurrent = waits()

@@ -42,7 +42,7 @@ mappings, and one with 1,000 rows in all.
 
 NONE: Mapping[str, str] = {}
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Stage:
     web: Server
     size: int  # concepts of WHOLE
     effort: Effort
-    tell: Tell
+    say: Say
 
     @property
     def token(self) -> str:
@@ -70,7 +70,7 @@ class Stage:
 
 
 @contextmanager
-def stage(size: int, effort: Effort, tell: Tell) -> Iterator[Stage]:
+def stage(size: int, effort: Effort, say: Say) -> Iterator[Stage]:
     """Start MongoDB, Redis and the web server in a temporary folder, which is removed at the end.
 
     Raises LocalError.
@@ -94,7 +94,7 @@ def stage(size: int, effort: Effort, tell: Tell) -> Iterator[Stage]:
         )
         web = start_web(folder / "web", settings)
         stack.callback(web.stop)
-        yield Stage(folder, settings, mongod, web, size, effort, tell)
+        yield Stage(folder, settings, mongod, web, size, effort, say)
 
 
 def start_web(folder: Path, settings: Settings, app: str = WEB[-1]) -> Server:
@@ -225,5 +225,5 @@ def _serves(server: Server) -> bool:
         return False
 
 
-def tell(line: str) -> None:
+def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

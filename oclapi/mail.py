@@ -11,25 +11,26 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 TIMEOUT = 5.0
-"""Seconds that an SMTP server has for each step: the worker that waits does other things too."""
+"""Most seconds for each step of an SMTP server. The worker that waits has other duties."""
 PORTS = {"smtp": 587, "smtps": 465}
 
 
 class MailError(Exception):
-    """The mail could not be handed over; the text tells why and holds nothing secret."""
+    """The mail could not be sent. The text gives the reason and contains no secret."""
 
 
 class MailSender(Protocol):
-    """Hands mails over, at least once: a mail whose hand-over was confirmed and not noted goes
-    twice.
+    """Sends mails at least once.
+
+    A mail is sent twice when the worker is killed before it has stored that the mail was sent.
     """
 
     def send(self, to: str, subject: str, text: str) -> None:
-        """Raises MailError."""
+        """Send a mail. Raises MailError."""
 
 
 class FileSender:
-    """Writes each mail to a file of its own, readable by this user only."""
+    """Writes each mail to a new file, readable by this user only."""
 
     def __init__(self, folder: str, sender: str) -> None:
         self._folder = Path(folder)
@@ -50,8 +51,9 @@ class FileSender:
 
 
 class SmtpSender:
-    """Hands mails to the server at `smtp://[user:password@]host[:port]` (encrypted where it offers
-    that) or `smtps://...`.
+    """Sends mails through an SMTP server.
+
+    `smtp://[user:password@]host[:port]` uses encryption if the server offers it, `smtps://` always.
     """
 
     def __init__(self, url: str, sender: str) -> None:
@@ -89,20 +91,20 @@ class SmtpSender:
 
 
 def mail_sender(where: str, sender: str) -> MailSender:
-    """What `OCL_MAIL` names: a folder, or an SMTP server."""
+    """Return the sender for the value of `OCL_MAIL`: a folder or an SMTP server."""
     return (
         SmtpSender(where, sender) if urlsplit(where).scheme in PORTS else FileSender(where, sender)
     )
 
 
 def message(sender: str, to: str, subject: str, text: str) -> EmailMessage:
-    """Raises ValueError for a line break in a header."""
-    made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = sender, to, subject
-    made["Date"], made["Message-ID"] = (
+    """Return a mail. Raises ValueError for a line break in a header."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = sender, to, subject
+    mail["Date"], mail["Message-ID"] = (
         formatdate(),
         make_msgid(domain=sender.rpartition("@")[2] or "localhost"),
     )
-    made["Auto-Submitted"] = "auto-generated"
-    made.set_content(text)
-    return made
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(text)
+    return mail

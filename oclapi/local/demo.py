@@ -59,17 +59,17 @@ class Archive:
 
 def demo(server: LocalRun) -> None:
     """Run all steps on a running server. Raises DemoFailed."""
-    tell("reading ICD-10-CM")
+    say("reading ICD-10-CM")
     listed = icd10cm.codes()
     load = load_all(server, listed)
-    tell(f"releasing {RELEASE}")
+    say(f"releasing {RELEASE}")
     released = release(server)
     pairs = mapped(listed)
     waited = wait_for_export(server, len(listed) + len(pairs))
     folder = server.home / "demo"
     folder.mkdir(exist_ok=True)
     archives = [fetch(server, folder, form) for form in FORMATS]
-    tell("checking every entry of both archives")
+    say("checking every entry of both archives")
     concepts = {code.id: content(icd10cm.concept(code)) for code in listed}
     contents = {check(archive.file, concepts, pairs) for archive in archives}
     if len(contents) != 1:
@@ -350,7 +350,7 @@ def hash_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def tell(line: str) -> None:
+def say(line: str) -> None:
     print(line, flush=True)
 
 
@@ -363,29 +363,29 @@ def print_figures(
     document: str,
 ) -> None:
     fresh = load.processed - load.counts.get("unchanged", 0)
-    tell("")
-    tell(f"load      {load.message}")
+    say("")
+    say(f"load      {load.message}")
     if load.continued:
-        tell(f"          continued after line {load.continued:,}, which an earlier run had reached")
+        say(f"          continued after line {load.continued:,}, which an earlier run had reached")
     handled = load.processed - load.continued
-    tell(f"          {load.seconds:.1f} s, {handled / max(load.seconds, 0.001):,.0f} rows/s")
+    say(f"          {load.seconds:.1f} s, {handled / max(load.seconds, 0.001):,.0f} rows/s")
     state = "created" if released else "existed already"
-    tell(f"release   {RELEASE} {state}, its export was ready after {waited:.1f} s")
+    say(f"release   {RELEASE} {state}, its export was ready after {waited:.1f} s")
     for archive in archives:
         again = ", the same bytes as before" if archive.same else ""
-        tell(f"archive   {archive.file}  {archive.size:,} bytes{again}")
-        tell(f"          sha256 {archive.sha256}")
-    tell(f"document  export.json, equal in both and to the input  sha256 {document}")
+        say(f"archive   {archive.file}  {archive.size:,} bytes{again}")
+        say(f"          sha256 {archive.sha256}")
+    say(f"document  export.json, equal in both and to the input  sha256 {document}")
     if not fresh and not released and all(archive.same for archive in archives):
-        tell("nothing has changed: everything existed already")
+        say("nothing has changed: everything existed already")
     source = f"{server.url}{SOURCE_URL}"
-    tell("")
-    tell("make run   starts the server with this data; then try")
-    tell(f"  curl {source}concepts/E10/")
-    tell(f"  curl '{source}concepts/?limit=5'")
-    tell(f"  curl {source}concepts/E10/mappings/")
-    tell(f"  curl '{source}versions/?limit=1&released=true'")
-    tell(f"  curl -OJ '{source}{RELEASE}/export/?format=tgz'")
+    say("")
+    say("make run   starts the server with this data; then try")
+    say(f"  curl {source}concepts/E10/")
+    say(f"  curl '{source}concepts/?limit=5'")
+    say(f"  curl {source}concepts/E10/mappings/")
+    say(f"  curl '{source}versions/?limit=1&released=true'")
+    say(f"  curl -OJ '{source}{RELEASE}/export/?format=tgz'")
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -395,8 +395,8 @@ def main(environ: Mapping[str, str]) -> int:
     """
     stop_on_signals()
     try:
-        tell("starting the servers")
-        with local_servers(with_files(environ), tell) as server:
+        say("starting the servers")
+        with local_servers(with_files(environ), say) as server:
             demo(server)
     except KeyboardInterrupt:
         print("stopped; the next make demo continues", flush=True)

@@ -39,7 +39,7 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An entry of the tabular list. `block` tells a block from a category of the same code."""
+    """An entry of the tabular list. `block`: a block, not a category of the same code."""
 
     code: str
     block: bool

@@ -249,7 +249,7 @@ def ended(process):
 
 
 @pytest.mark.servers
-# they tell whether this machine can run them
+# They are skipped when this machine can't run them.
 @pytest.mark.usefixtures("mongo_server", "redis_server")
 @pytest.mark.slow
 @pytest.mark.timeout(240)
@@ -296,7 +296,7 @@ def test_the_whole_way_twice_the_second_time_changes_nothing(part, environ):
 
 
 @pytest.mark.servers
-# they tell whether this machine can run them
+# They are skipped when this machine can't run them.
 @pytest.mark.usefixtures("mongo_server", "redis_server")
 def test_a_demo_that_is_stopped_says_so_and_one_that_can_not_start_why(part, environ):
     stopped = start(environ, part)

