@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 from flask import Response
@@ -223,6 +223,19 @@ class ItemList(EntryList):
             answer, body, returned = self.page(
                 session, listing, shape, pages, seek.get(self.kind) if seek else None
             )
+            if answer.behind and given is None and answer.hits.total > returned:
+                # The index misses the newest revisions. All pages must show the revision that it
+                # has reached, or the next pages would change when it catches up.
+                part = _indexed(part, answer.behind)
+                listing = Listing(
+                    _scope(place, part, query), listing.query, {part.revision.repo: part.revision}
+                )
+                behind = answer.behind
+                answer, body, returned = self.page(session, listing, shape, pages, None)
+                answer = replace(answer, behind=max(behind, answer.behind))
+                updated = last_updated(
+                    content.content_at(self.store, session, part.revision, place)
+                )
         after: dict[str, Position] | None = (
             {self.kind: answer.hits.last} if answer.hits.last else None
         )
@@ -259,6 +272,11 @@ class ItemList(EntryList):
             elif not given:
                 revision = Revision(revision.repo, number)
         return Part(revision, since), filters
+
+
+def _indexed(part: Part, behind: int) -> Part:
+    """Return the part at the revision that the index has reached."""
+    return replace(part, revision=Revision(part.revision.repo, part.revision.number - behind))
 
 
 def _scope(place: Place, part: Part, query: Query) -> Scope:

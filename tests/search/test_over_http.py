@@ -6,6 +6,8 @@ from config.settings import Settings
 from oclapi.app import create_app
 from oclapi.exports.cache import ExportCache
 from oclapi.services import Services
+from oclapi.store.rows import row_of
+from search.documents import document
 from tests.builders import KEY, TOKEN, Api, MemoryQueue, good
 from tests.search.conftest import copy_all
 
@@ -168,3 +170,55 @@ def test_a_write_is_listed_at_once_and_counted_as_missing_where_words_are_asked_
         answer = good(api.get(url))
         assert [concept["id"] for concept in answer.get_json()] == ["N1"]
         assert (answer.headers["search-engine"], answer.headers["search-behind"]) == ("solr", "0")
+
+
+def test_the_pages_of_a_cursor_do_not_change_when_the_index_catches_up(open_api, solr, library):
+    api = open_api(solr)
+    source = "/orgs/NorthLab/sources/OWN/concepts/"
+
+    def create(*ids):
+        for name in ids:
+            names = [{"name": f"Pinned {name}", "locale": "en"}]
+            good(api.post(source, {"id": name, "concept_class": "New", "names": names}))
+
+    create("P1", "P2", "P3", "P4", "P5")
+    copy_all(library.store, solr)
+    create("P6", "P7", "P8")
+    number = library.own.number
+    rows = library.store.database.rows.find({"repo": number, "id": "P8"})
+    head = library.store.repos.by_number(number)
+    # an edit that was indexed early, beyond the marker
+    solr.write([document(row_of(row), head["rev"], head["url"]) for row in rows])
+    solr.commit()
+
+    found, counts = [], set()
+    page = good(api.get(f"{source}?q=pinned&limit=2&sortAsc=id"))
+    assert page.headers["search-behind"] == "3"
+    copy_all(library.store, solr)
+    while page:
+        found += [concept["id"] for concept in page.get_json()]
+        counts.add(page.headers["num_found"])
+        following = page.headers.get("next")
+        page = good(api.get(rest_of(following))) if following else None
+    assert (found, counts) == (["P1", "P2", "P3", "P4", "P5"], {"5"})
+    whole = good(api.get(f"{source}?q=pinned&sortAsc=id"))
+    assert [concept["id"] for concept in whole.get_json()][-3:] == ["P6", "P7", "P8"]
+
+
+def test_an_edit_that_was_indexed_early_is_found_when_the_result_is_one_page(
+    open_api, solr, library
+):
+    api = open_api(solr)
+    source = "/orgs/NorthLab/sources/OWN/concepts/"
+    for name in ("E1", "E2"):
+        names = [{"name": f"Early {name}", "locale": "en"}]
+        good(api.post(source, {"id": name, "concept_class": "New", "names": names}))
+    number = library.own.number
+    head = library.store.repos.by_number(number)
+    rows = library.store.database.rows.find({"repo": number, "id": "E2"})
+    solr.write([document(row_of(row), head["rev"], head["url"]) for row in rows])
+    solr.commit()
+    found = good(api.get(f"{source}?q=early"))
+    assert [concept["id"] for concept in found.get_json()] == ["E2"]
+    assert found.headers["search-behind"] == "2"
+    copy_all(library.store, solr)
