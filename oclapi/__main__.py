@@ -21,8 +21,7 @@ from oclapi.imports.outcomes import REFUSALS, Report
 from oclapi.imports.run import run, task_key
 from oclapi.local.progress import progress
 from oclapi.model import Json
-from oclapi.store.database import Database
-from oclapi.store.store import Store
+from oclapi.store.store import Store, open_store
 
 MAX_SHOWN = 20
 """Most refused lines that are printed."""
@@ -92,11 +91,7 @@ def _import(
     options: Options,
     report_file: str | None,
 ) -> None:
-    store = Store(
-        Database(settings.mongo_url, patience=COMMIT_PATIENCE),
-        settings.secret_key,
-        settings.max_shown,
-    )
+    store = open_store(settings, COMMIT_PATIENCE)
     store.database.prepare()
     store.owners.ensure_first(settings.root_user)
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)

@@ -20,8 +20,7 @@ from oclapi.resources.auth import authenticate
 from oclapi.resources.paths import SIGNED, RawPaths
 from oclapi.resources.routes import add_routes
 from oclapi.services import Services
-from oclapi.store.database import Database
-from oclapi.store.store import Store
+from oclapi.store.store import open_store
 from search.solr import SolrIndex
 
 log = logging.getLogger(__name__)
@@ -40,11 +39,7 @@ def build_services(settings: Settings) -> Services:
             "OCL_SECRET_KEY is needed: at least 32 random characters, "
             "the same for every process and never changed"
         )
-    store = Store(
-        Database(settings.mongo_url, patience=settings.commit_patience),
-        settings.secret_key,
-        settings.max_shown,
-    )
+    store = open_store(settings)
     solr = None
     if settings.solr_url:
         solr = SolrIndex(

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from oclapi import jsonio, passwords
+from oclapi import booleans, jsonio, passwords, urls
 from oclapi.errors import Invalid
 from oclapi.model import Json
 
@@ -47,8 +47,6 @@ LINE, TEXT, LOCALE = 32_000, 100_000, 40  # characters
 ENTRIES = 1000
 EXTRAS_SIZE, EXTRAS_DEPTH = 2**20, 32
 
-BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-
 
 def boolean(value: Any) -> bool:
     """Read JSON true or false, or a text `true`, `false`, `1` or `0` in any case.
@@ -57,7 +55,7 @@ def boolean(value: Any) -> bool:
     """
     if value is True or value is False:
         return bool(value)
-    found = BOOLEANS.get(value.lower()) if isinstance(value, str) else None
+    found = booleans.parse(value) if isinstance(value, str) else None
     if found is None:
         raise ValueError("must be true or false")
     return found
@@ -412,11 +410,7 @@ def _invalid(error: ValidationError) -> Invalid:
         field, *inner = problem["loc"] or ("__all__",)
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
         if problem["type"] == "string_pattern_mismatch":
-            text = (
-                "may hold 1 to 255 letters, digits and - . _ @"
-                if field in ("id", "username")
-                else "must not be empty"
-            )
+            text = urls.ID_RULE if field in ("id", "username") else "must not be empty"
         else:
             text = _TEXTS[problem["type"]].format(**problem.get("ctx", {}))
         errors.setdefault(str(field), []).append(f"{field}{path}: {text}" if path else text)

@@ -17,8 +17,7 @@ from oclapi import urls
 from oclapi.errors import OclError
 from oclapi.local.progress import progress
 from oclapi.store.change_log import RepoHead
-from oclapi.store.database import Database
-from oclapi.store.store import Store
+from oclapi.store.store import Store, open_store
 from search.check import Difference, State, compare, forget_unknown, repair, states
 from search.rebuild import rebuild_all, rebuild_one
 from search.solr import SolrIndex
@@ -209,7 +208,7 @@ def _open_index() -> Iterator[tuple[Store, SolrIndex]]:
             raise click.ClickException(
                 "SOLR_URL is not set: this server searches in the database and has no search index"
             )
-        store = Store(Database(settings.mongo_url), settings.secret_key)
+        store = open_store(settings)
         yield store, SolrIndex(settings.solr_url, settings.solr_core, store.index_notes.identity)
     except BadSetting as error:
         raise click.ClickException(str(error)) from error

@@ -20,6 +20,12 @@ class Moment:
     whole_seconds: bool  # without a fraction: the client may have truncated it
 
 
+def now_ms() -> datetime:
+    """Return the current time in whole milliseconds, the precision of the store."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
 @functools.lru_cache(maxsize=256)  # all rows of a commit share its time
 def format(time: datetime) -> str:
     """Format an aware UTC time as `2026-03-04T10:20:30.123Z`."""

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from oclapi.model import Kind
 
 ID = r"[A-Za-z0-9._@-]{1,255}"
+ID_RULE = "may hold 1 to 255 letters, digits and - . _ @"
+"""The message for a text that is no id."""
 LONGEST = 4096
 """Most characters of an item's URL with the server address; its five ids have at most 255."""
 _REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"

@@ -20,8 +20,7 @@ from oclapi.access import Caller
 from oclapi.editing import users
 from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.model import Json
-from oclapi.store.database import Database
-from oclapi.store.store import Store
+from oclapi.store.store import Store, open_store
 
 MAX_INPUT = 100_000
 """Most characters of a password that are read from standard input."""
@@ -240,7 +239,7 @@ def _site() -> Iterator[Site]:
     configure("ERROR")
     try:
         settings = Settings.load()
-        store = Store(Database(settings.mongo_url), settings.secret_key)
+        store = open_store(settings)
         store.database.prepare()
         store.owners.ensure_first(settings.root_user)
         yield Site(store, settings, Caller(settings.root_user, is_staff=True, is_superuser=True))

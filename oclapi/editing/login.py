@@ -12,9 +12,9 @@ from oclapi.editing import users
 from oclapi.errors import Invalid, NotAuthenticated, NotFound
 from oclapi.model import Json
 from oclapi.store.attempts import Attempt
-from oclapi.store.repos import now_ms
 from oclapi.store.store import Store
 from oclapi.store.users import UNVERIFIED
+from oclapi.times import now_ms
 
 
 def log_in(store: Store, username: str, password: str, address: str, *, life: int) -> str:

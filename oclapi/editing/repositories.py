@@ -12,9 +12,9 @@ from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json, Revision
 from oclapi.store.database import Transaction
+from oclapi.store.metadata import extras_of, stored
 from oclapi.store.rows import Slice
 from oclapi.store.store import Store
-from oclapi.store.users import extras_of, stored
 
 SHOWN_USES = 20
 """Most collections and most mappings that a refused deletion names."""

@@ -8,8 +8,8 @@ from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
 from oclapi.store.database import Transaction
+from oclapi.store.metadata import extras_of
 from oclapi.store.store import Store
-from oclapi.store.users import extras_of
 
 OPTIONAL = ("company", "location", "preferred_locale", "website", "extras")
 ROLES = ("is_staff", "is_superuser")

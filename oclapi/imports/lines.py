@@ -242,7 +242,7 @@ def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
     if kind != "Mapping" and given_id is None:
         raise Invalid.field(named, _REQUIRED)
     if given_id is not None and not (isinstance(given_id, str) and _ID.fullmatch(given_id)):
-        raise Invalid.field(named, "may hold 1 to 255 letters, digits and - . _ @")
+        raise Invalid.field(named, urls.ID_RULE)
     item = _item(kind, given, given_id)
     url = _url(kind, parent, given_id)
     inner = _inner(given, url) if kind == "Concept" and "DELETE" not in line.action else ()
@@ -296,7 +296,7 @@ def _inner(given: Json, concept_url: str | None) -> tuple[Item, ...]:
         if item_id is not None and not (isinstance(item_id, str) and _ID.fullmatch(item_id)):
             raise Invalid.field(
                 "mappings",
-                f"mappings[{position}].id: may hold 1 to 255 letters, digits and - . _ @",
+                f"mappings[{position}].id: {urls.ID_RULE}",
             )
         items.append(_item("Mapping", body, item_id))
     return tuple(items)
@@ -313,7 +313,7 @@ def _owner(given: Json) -> str:
     if owner is None:
         raise Invalid.field("owner", _REQUIRED)
     if not isinstance(owner, str) or not _ID.fullmatch(owner):
-        raise Invalid.field("owner", "may hold 1 to 255 letters, digits and - . _ @")
+        raise Invalid.field("owner", urls.ID_RULE)
     kind = given.get("owner_type") or "Organization"
     if not isinstance(kind, str) or kind.lower() not in ("organization", "user"):
         raise Invalid.field("owner_type", "must be Organization or User")
@@ -335,7 +335,7 @@ def _source(given: Json, options: Options) -> str:
         given.get("owner") is not None or given.get("owner_url") is not None
     ):
         if not isinstance(source, str) or not _ID.fullmatch(source):
-            raise Invalid.field("source", "may hold 1 to 255 letters, digits and - . _ @")
+            raise Invalid.field("source", urls.ID_RULE)
         return f"{_owner(given)}sources/{source}/"
     if options.source is None:
         raise Invalid(

@@ -34,8 +34,7 @@ from oclapi.local.icd10cm import RELEASE, SOURCE_URL, Code
 from oclapi.local.progress import progress
 from oclapi.local.run import LocalRun, local_servers, stop_on_signals, with_files
 from oclapi.local.servers import LocalError
-from oclapi.store.database import Database
-from oclapi.store.store import Store
+from oclapi.store.store import open_store
 
 VERSION_URL = f"{SOURCE_URL}{RELEASE}/"
 FORMATS = ("zip", "tgz")
@@ -80,9 +79,7 @@ def demo(server: LocalRun) -> None:
 def load_all(server: LocalRun, listed: list[Code]) -> Report:
     """Import all lines. Raises DemoFailed when a line is refused."""
     settings = server.settings
-    store = Store(
-        Database(settings.mongo_url, patience=settings.commit_patience), settings.secret_key
-    )
+    store = open_store(settings)
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
     lines = (jsonio.dumps(line) for line in icd10cm.lines(listed))
     total = 2 + len(listed) + len(mapped(listed))

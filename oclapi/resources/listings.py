@@ -15,7 +15,7 @@ from oclapi import urls
 from oclapi.model import Json
 from oclapi.resources import paging, params, queries
 from oclapi.resources.responses import ok
-from oclapi.store.owners import extras_of
+from oclapi.store.metadata import extras_of
 from search import fields
 from search.base import FACET_VALUES, Filter
 from search.matching import Matcher, Texts

@@ -7,11 +7,10 @@ from typing import Literal, TypeVar
 
 from flask import request
 
-from oclapi import times
+from oclapi import booleans, times
 from oclapi.errors import Invalid
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 ALTERNATIVE = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,]+)')
 LAST_UPDATE: dict[str, Literal["lastUpdate"]] = {
     "lastUpdate": "lastUpdate",
@@ -34,9 +33,10 @@ def flag(name: str) -> bool | None:
     given = text(name)
     if given is None:
         return None
-    if given.lower() not in BOOLEANS:
+    value = booleans.parse(given)
+    if value is None:
         raise Invalid.field(name, "must be true or false")
-    return BOOLEANS[given.lower()]
+    return value
 
 
 def number(name: str, *, low: int = 0) -> int | None:
@@ -94,7 +94,7 @@ def no_order() -> None:
 
 def wants_facets() -> bool:
     """Return whether the client wants facets in addition to the results."""
-    return request.headers.get("includeFacets", "").strip().lower() in ("true", "1")
+    return bool(booleans.parse(request.headers.get("includeFacets", "").strip()))
 
 
 def alternatives(name: str) -> list[str] | None:

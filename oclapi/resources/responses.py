@@ -11,7 +11,7 @@ from flask import Response, request
 from isal import isal_zlib
 
 from config.settings import Settings
-from oclapi import jsonio, times
+from oclapi import booleans, jsonio, times
 
 GZIP_FROM = 600
 """Smaller bodies, in bytes, are not compressed. Their gzip header would outweigh the gain."""
@@ -59,8 +59,8 @@ def last_updated(time: datetime) -> dict[str, str]:
 
 def wants_zip() -> bool:
     """Return whether the client wants the response as a ZIP."""
-    compress = request.headers.get("Compress", "").strip().lower()
-    return request.method in ("GET", "HEAD") and compress in ("true", "1")
+    compress = booleans.parse(request.headers.get("Compress", "").strip())
+    return request.method in ("GET", "HEAD") and bool(compress)
 
 
 def finish(response: Response) -> Response:

@@ -15,7 +15,7 @@ from pymongo.write_concern import WriteConcern
 
 from oclapi.errors import TooManyRequests
 from oclapi.store.database import Database
-from oclapi.store.repos import now_ms
+from oclapi.times import now_ms
 
 FORGET = timedelta(minutes=15)
 """How long failures count: from the first one in shared counts, else from the last one."""

@@ -7,7 +7,7 @@ from pymongo.client_session import ClientSession
 
 from oclapi.model import Json
 from oclapi.store.database import Database
-from oclapi.store.repos import now_ms
+from oclapi.times import now_ms
 
 TRIED = timedelta(days=2)
 """How long sending a mail is tried. Its link has expired by then."""

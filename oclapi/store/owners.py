@@ -10,8 +10,10 @@ from pymongo.errors import DuplicateKeyError
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json
 from oclapi.store.database import Database, Session
-from oclapi.store.repos import Repos, now_ms
-from oclapi.store.users import Users, edit, extras_of, stored
+from oclapi.store.metadata import extras_of, stored
+from oclapi.store.repos import Repos
+from oclapi.store.users import Users, edit
+from oclapi.times import now_ms
 
 __all__ = ["Owners", "extras_of", "stored"]
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
@@ -11,6 +10,7 @@ from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json
 from oclapi.store.commits import COUNTED, Commits
 from oclapi.store.database import Database, Session
+from oclapi.times import now_ms
 
 PURGE_BATCH = 5000
 """Documents of a deleted repository that one step of the purge removes."""
@@ -224,9 +224,3 @@ class Repos:
 def taken(kind: str, short_id: str) -> Invalid:
     text = f"a {kind} with the id {short_id} exists already"
     return Invalid({"__all__": [text], "id": [text]})
-
-
-def now_ms() -> datetime:
-    """Return the current time in whole milliseconds, the precision of the store."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

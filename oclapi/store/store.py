@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from pymongo.client_session import ClientSession
 
+from config.settings import Settings
 from oclapi.store.attempts import Attempts
 from oclapi.store.change_log import ChangeLog
 from oclapi.store.commits import Commits
@@ -50,3 +51,14 @@ class Store:
         """Yield a session whose reads all see the same state of the store."""
         with self.database.snapshot() as session:
             yield session
+
+
+def open_store(settings: Settings, patience: float | None = None) -> Store:
+    """Return the store that the settings name. Opens no connection.
+
+    `patience` is the number of seconds that a write waits for other writers. By default it is
+    `OCL_COMMIT_PATIENCE`.
+    """
+    seconds = settings.commit_patience if patience is None else patience
+    database = Database(settings.mongo_url, patience=seconds)
+    return Store(database, settings.secret_key, settings.max_shown)

@@ -10,7 +10,7 @@ from oclapi import jsonio
 from oclapi.errors import Overtaken
 from oclapi.model import Json
 from oclapi.store.database import Database
-from oclapi.store.repos import now_ms
+from oclapi.times import now_ms
 
 KEPT = timedelta(days=3)
 """How long a finished task can be read."""

@@ -7,17 +7,16 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from oclapi import jsonio
 from oclapi.access import Caller, caller_of, leans_on_memberships
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json
 from oclapi.store.database import Database, Session
-from oclapi.store.repos import now_ms
+from oclapi.store.metadata import stored
+from oclapi.times import now_ms
 
 UNVERIFIED = timedelta(days=2)
 """How long a new user has to verify the address. After that, the username is free again."""
@@ -358,16 +357,3 @@ def edit(
 def _taken(username: str) -> Invalid:
     text = f"a user with the name {username} exists already"
     return Invalid({"mnemonic": [text], "username": [text]})
-
-
-def stored(fields: Json) -> Json:
-    """Return metadata as it is stored: with extras as bytes, because BSON can't keep all keys."""
-    if fields.get("extras") is None:
-        return fields
-    return {**fields, "extras": jsonio.dumps(fields["extras"])}
-
-
-def extras_of(document: Json) -> Any:
-    """Return the extras of a stored document, None when it has none."""
-    raw = document.get("extras")
-    return None if raw is None else jsonio.loads_own(raw)

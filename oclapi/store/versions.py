@@ -14,7 +14,7 @@ from oclapi.model import Head, Json, Revision
 from oclapi.store.commits import Commits
 from oclapi.store.database import Database, Session
 from oclapi.store.exports import Exports, new_job
-from oclapi.store.repos import now_ms
+from oclapi.times import now_ms
 
 RELEASE: Json = {"released": True, "retired": False}
 """Which versions can be a repository's latest one."""

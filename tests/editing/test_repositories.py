@@ -9,7 +9,7 @@ from oclapi import bodies, jsonio
 from oclapi.access import Caller
 from oclapi.editing import owners, repositories, users
 from oclapi.errors import Forbidden, Invalid, NotFound
-from oclapi.store.users import extras_of
+from oclapi.store.metadata import extras_of
 from tests.editing.conftest import (
     ROOT,
     Source,

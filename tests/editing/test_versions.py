@@ -6,8 +6,8 @@ from oclapi import bodies, jsonio
 from oclapi.editing import repositories
 from oclapi.errors import NotFound, RepositoryBusy, VersionExists
 from oclapi.store.database import Database
+from oclapi.store.metadata import extras_of
 from oclapi.store.store import Store
-from oclapi.store.users import extras_of
 from tests.editing.conftest import KEY, ROOT, Source, refused
 
 
