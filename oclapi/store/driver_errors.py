@@ -39,13 +39,14 @@ class Translating:
         self._driver = driver
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._driver, name)
+        driver = self._driver
+        found = getattr(driver, name)
         if not isinstance(found, MethodType):
             return found
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                result = found(*args, **kwargs)
+                result = getattr(driver, name)(*args, **kwargs)
             except PyMongoError as error:
                 _raise_translated(error)
                 raise
