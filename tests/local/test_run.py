@@ -439,6 +439,6 @@ def test_the_pause_before_a_restart_grows_with_each_death_until_it_lives_long_en
     part = run.Part(run.Server("worker", "", 0, Path(), ended), restart=lambda: part.server)
     for now in [*range(0, 300, 10), 1000, 2000]:
         run._check(part, said.append, now)
-    pauses = [line.split()[-2] for line in said if "starts again" in line]
+    pauses = [line.split()[-2] for line in said if "restarts in" in line]
     assert pauses[:7] == ["1", "2", "4", "8", "15", "30", "30"]
     assert pauses[-1] == "1"
