@@ -1,4 +1,4 @@
-"""What the server says of itself (contract section 3)."""
+"""The version of the server (contract section 3)."""
 
 from flask import Response
 

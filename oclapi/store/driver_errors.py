@@ -1,4 +1,4 @@
-"""Driver errors as ours: StoreUnavailable where MongoDB can't be reached."""
+"""Translates errors of the driver: StoreUnavailable when MongoDB can't be reached."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
