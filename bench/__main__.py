@@ -1,4 +1,4 @@
-"""`make bench`: measure on made-up data, show a table, and write it to bench/results/SIZE.json."""
+"""`make bench`: measure on generated data, print a table, and write bench/results/SIZE.json."""
 
 import argparse
 import json
@@ -120,7 +120,7 @@ def table(result: dict[str, Any]) -> Table:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Return the table for docs/benchmarks.md."""
+    """Return the table as Markdown. docs/benchmarks.md leaves out the last two columns."""
     rows = [COLUMNS, ["---"] * len(COLUMNS), *_cells(result)]
     return "\n".join([_title(result) + ":", "", *(f"| {' | '.join(cells)} |" for cells in rows)])
 

@@ -1,9 +1,9 @@
-"""Generated data in the shape of CIEL: names in many languages, and mappings to other
-terminologies.
+"""Generated data that resembles CIEL.
 
-The result is import lines (contract section 16). The same arguments give the same bytes on every
-machine: only `Random.random` is used, whose sequence Python guarantees, and no floating-point
-number is written. Memory does not grow with the size.
+Concepts have names in many languages, and mappings to other terminologies. The result is import
+lines (contract section 16). The same arguments give the same bytes on every machine: only
+`Random.random` is used, whose sequence Python guarantees, and no floating-point number is written.
+Memory does not grow with the size.
 """
 
 from collections.abc import Iterator, Sequence

@@ -73,7 +73,7 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 
 def side_by_side(runs: int, *works: Callable[[], Result]) -> list[list[Result]]:
-    """Run the works alternately and return the results of each.
+    """Run the functions alternately and return the results of each.
 
     Other load of the machine then affects all of them.
     """

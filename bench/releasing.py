@@ -14,8 +14,9 @@ _numbers = itertools.count(1)
 
 
 def releases(stage: Stage) -> list[Figure]:
-    """A version of a small and of the large source; the export that each is to get is queued, and
-    no worker takes it.
+    """Measure creating a version of a small and of the large source.
+
+    The export of each version is queued, but no worker builds it.
     """
     return [_release(stage, source) for source in (THOUSAND, WHOLE)]
 

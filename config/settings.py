@@ -115,7 +115,7 @@ def _token(token: str) -> str:
 def _signup_hosts(hosts: str, info: ValidationInfo) -> str:
     if hosts and info.data.get("base_url") == "":
         raise ValueError(
-            "needs OCL_BASE_URL: a link made from the address in a request could lead anywhere"
+            "needs OCL_BASE_URL: a link built from the Host of a request could lead anywhere"
         )
     return hosts
 
@@ -294,7 +294,7 @@ class Settings(BaseSettings):
     max_request_line: WholeNumber = _number(16384, "Longest request line.", unit="bytes", low=1024)
     rate_limit: WholeNumber = _number(
         0,
-        "Limit for one user, or for one address without a token. 0: no limit.",
+        "Most requests of one user, or of one address without a token. 0: no limit.",
         unit="requests per minute",
     )
 

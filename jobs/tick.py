@@ -1,4 +1,4 @@
-"""Restarts dead jobs and deletes orphaned files."""
+"""Periodic work: restart dead jobs, queue index jobs, send mail, delete orphaned data."""
 
 import logging
 import time
@@ -79,7 +79,7 @@ def clean_cache(s: Services, now: datetime) -> None:
 def run(
     s: Services, ended: Callable[[], bool], pause: Callable[[float], None] = time.sleep
 ) -> None:
-    """Tick about once a second until `ended`. Of several workers only one ticks.
+    """Tick about once a second until `ended`. Only one of several workers runs the tick.
 
     An error is logged, and the next round tries again.
     """

@@ -1,8 +1,8 @@
 """The worker: `python -m jobs.worker`.
 
-One process makes exports and one ticks. Two processes index when SOLR_URL is set. The parent
-restarts those that die. It opens no connection, so that no child inherits one, and it imports all
-they need, so that they start fast.
+One process builds exports and one runs the tick. Two processes index when SOLR_URL is set. The
+parent restarts those that die. It opens no connection, so that no child inherits one, and it
+imports all they need, so that they start fast.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""A terminology server in the dialect of Open Concept Lab."""
+"""A terminology server with the API of Open Concept Lab (OCL)."""
 
 import sys
 from pathlib import Path

@@ -34,7 +34,7 @@ RETRY_HINT = "run the same command again to continue from there"
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oclapi", message="%(prog)s %(version)s")
 def cli() -> None:
-    """A terminology server in the dialect of Open Concept Lab."""
+    """A terminology server with the API of Open Concept Lab (OCL)."""
 
 
 def main() -> None:

@@ -90,15 +90,15 @@ Action = Literal[
 TABLE: Mapping[Action, Rule] = {
     #                                        anonymous      any user       owner  staff
     "read": Rule("repository",               "unless None", "unless None", "yes", "yes",
-         "Read a repository, its versions, content and exports; have a missing export "
-         "made by GET"),
+         "Read a repository, its versions, content and exports; start a missing export "
+         "with GET"),
     "start export": Rule("repository",       "no",          "unless None", "yes", "yes",
-         "Have a missing export made by POST"),
+         "Start a missing export with POST"),
     "write": Rule("repository",              "no",          "if Edit",     "yes", "yes",
          "Write content, edit metadata, create and edit versions"),
     "own": Rule("repository",                "no",          "no",          "yes", "yes",
-         "Change `public_access`; delete a repository, version or export; make an "
-         "export anew; clear a stuck flag"),
+         "Change `public_access`; delete a repository, version or export; rebuild an "
+         "export; clear a stuck processing flag"),
     "create repository": Rule("repository",  "no",          "no",          "yes", "yes",
          "Create a repository under an owner"),
     "read org": Rule("org",                  "unless None", "unless None", "yes", "yes",

@@ -14,7 +14,7 @@ OclError
   TooManyRequests         the caller sent more requests than the operator allows
   LinkRefused             an export link whose signature is wrong or has expired
   RangeNotSatisfiable     a byte range outside the archive
-  ExportFailed            the last export job of a version failed a moment ago
+  ExportFailed            the last export job of a version failed recently
   RepositoryBusy          this write waited too long for other writers; nothing was written
   StoreUnavailable, QueueUnavailable, SearchUnavailable
   SearchBehind            the search engine has not indexed the requested revision yet

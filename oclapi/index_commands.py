@@ -26,17 +26,17 @@ MAX_SHOWN = 20
 """Most differences that are printed for one repository."""
 MAX_DELAY = 60.0
 """Seconds that the index may be behind before `index-status` fails."""
-HEADINGS = ("rows", "indexed", "revision", "behind", "drift", "set aside")
+HEADINGS = ("rows", "indexed", "revision", "behind", "drift", "refused")
 
 
 @click.command("reindex")
 @click.argument("source_url", required=False)
 def reindex(source_url: str | None) -> None:
-    """Rebuild the search index from the database: all of it, or the part of one SOURCE_URL, such as
-    /orgs/CIEL/sources/CIEL/.
+    """Rebuild the search index from the database: all of it, or the part of one source.
 
-    Searches continue and miss nothing while the index is rebuilt. If the command is interrupted,
-    the old index stays in use and the next run starts from the beginning.
+    SOURCE_URL is the URL of a source, such as /orgs/CIEL/sources/CIEL/. Searches continue and miss
+    nothing while the index is rebuilt. If the command is interrupted, the old index stays in use
+    and the next run starts from the beginning.
     """
     with _open_index() as (store, index):
         heads = store.change_log.heads() if source_url is None else [_head(store, source_url)]

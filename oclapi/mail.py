@@ -69,7 +69,7 @@ class SmtpSender:
                 server.send_message(message(self._sender, to, subject, text))
         # ValueError: an address that the server can't take
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            raise MailError(f"the mail server did not take it: {type(error).__name__}") from error
+            raise MailError(f"the mail server refused it: {type(error).__name__}") from error
 
     def _connected(self, host: str, port: int) -> smtplib.SMTP:
         safe = ssl.create_default_context()

@@ -60,7 +60,7 @@ def check_form(given: str) -> str:
 def verified(password: str, stored: str | None) -> tuple[bool, str | None]:
     """Return whether the password has this hash, and a new hash when it should be replaced.
 
-    Without a hash, this takes as long as with one of argon2. Called within `place()`.
+    Without a hash, this takes as long as with one of argon2. Called within `slot()`.
     """
     with _computing:
         right = _is_right(password, stored)

@@ -36,7 +36,7 @@ Progress = Callable[[int], None]
 
 
 class Stopped(Exception):
-    """Raised inside of the work when it must stop."""
+    """Raised in a thread of `Filling` to stop it."""
 
 
 def rebuild_all(store: Store, index: SolrIndex, progress: Progress = lambda rows: None) -> int:

@@ -54,9 +54,7 @@ def until(condition: Callable[[], Any], patience: float = 60.0) -> Any:
 
 
 class Api:
-    """The API as the superuser sees it; `anonymous` and `by` tell the client to come as somebody
-    else.
-    """
+    """A client with the superuser's token. `anonymous` and `by` return clients of other users."""
 
     def __init__(self, client: FlaskClient, headers: dict[str, str] | None = None) -> None:
         self._client = client

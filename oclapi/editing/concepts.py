@@ -52,7 +52,7 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
 
 
 def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
-    """Change the fields in `body`. An update without a change makes no version.
+    """Change the fields in `body`. An update without a change creates no version.
 
     Raises NotFound, Invalid.
     """
@@ -95,7 +95,7 @@ def edit(
     *,
     by_schema: bool = True,
 ) -> Edited:
-    """Apply `change` to the concept's value. A version is made only when the value differs.
+    """Apply `change` to the concept's value. Creates a version only if the value differs.
 
     Raises NotFound, the errors of `change`, and with `by_schema` Invalid when the source's schema
     refuses the result.
@@ -137,7 +137,7 @@ def check_openmrs(draft: Draft, item: Item) -> None:
     others = draft.claimants(item.repo, openmrs.rivals(item.value)) - {item.url}
     if others:
         text = (
-            "a fully specified or preferred name must be unique in its locale, "
+            "a fully specified or preferred name must be unique in its locale; "
             f"{sorted(others)[0]} has it too"
         )
         errors.setdefault("names", []).append(text)
@@ -230,7 +230,7 @@ def delete_entry(draft: Draft, repo: Json, concept: str, part: str, uuid: str) -
     def change(value: Json) -> None:
         position = _position(value[part], uuid)
         if part == "names" and len(value[part]) == 1:
-            raise Invalid.field("names", "a concept keeps at least one name")
+            raise Invalid.field("names", "a concept must have at least one name")
         del value[part][position]
 
     return edit(draft, repo, concept, change)

@@ -101,7 +101,7 @@ class SignUps:
         token = self._signer.dumps([body["username"], *(body[name] for name in names)])
         link = f"{self.base_url.rstrip('/')}/users/signup/verify-email/{token}/"
         text = (
-            f"Somebody, probably you, signed up as {body['username']}. "
+            f"Someone, probably you, signed up as {body['username']}. "
             f"To verify this address, open\n\n{link}\n\nwithin two days.\n"
         )
         return users.create(

@@ -52,7 +52,7 @@ def _dashed(uuid: str) -> str:
 
 
 def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: bool = True) -> Edited:
-    """Change the fields in `body`. An update without a change makes no version.
+    """Change the fields in `body`. An update without a change creates no version.
 
     Raises NotFound, Invalid. With `by_schema` the source's schema is checked.
     """

@@ -59,7 +59,9 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "Concept": ("id", "concept_class", "names"),
     "Mapping": ("map_type", "from_concept_url"),
 }
-"""Required keys of a new item. A line without one is `invalid`; one with a bad value has `failed`.
+"""Required keys of a new item.
+
+The outcome is `invalid` when a key is missing, and `failed` when a value is not valid.
 """
 
 _ID = re.compile(urls.ID)

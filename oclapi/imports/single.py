@@ -15,7 +15,7 @@ def apply(store: Store, caller: Caller, line: Line, options: Options) -> Result:
 
     Raises only errors that are not caused by the line.
     """
-    assert line.item is not None and line.item.id is not None  # lines.py settles the others
+    assert line.item is not None and line.item.id is not None  # other lines never get here
     update_if_exists = options.update_if_exists
     try:
         if line.type == "User":

@@ -115,7 +115,7 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
         # Temporary files of a killed run.
         for left in (*home.glob(f".{SECRETS}.*"), *home.glob(f".{ADDRESSES}.*")):
             left.unlink()
-        # It is checked again when web starts. Now, so that the error comes before the databases.
+        # Fail before the databases start. The port is checked again when web starts.
         check_port(port, "web")
         parts: list[Part] = []
 
@@ -145,7 +145,7 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
                 jars = solr_jars(home / "solr", report)
                 ours["SOLR_URL"] = add(lambda at: start_solr(home / "solr", at, jars)).url
             except LocalError as error:
-                report(f"no local Solr, the built-in search serves: {error}")
+                report(f"Solr could not be started, the built-in search is used: {error}")
         given = {**environ, **ours, "PYTHONUNBUFFERED": "1"}
         stack.enter_context(_addresses(home, given))
         redis_url = given["REDIS_URL"]

@@ -31,7 +31,7 @@ class LogIn(Endpoint):
 
 
 class SignUpEndpoint(Endpoint):
-    """What sign-up and e-mail verification share."""
+    """Base class of sign-up and e-mail verification."""
 
     @property
     def sign_ups(self) -> login.SignUps:

@@ -135,8 +135,10 @@ class Database:
     """
 
     def __init__(self, url: str, *, patience: float = 20, client: Any = None) -> None:
-        """`url` includes the name of the database; `patience` is how many seconds a transaction
-        retries while others write to the same documents.
+        """Open a client of the database that `url` names.
+
+        `patience` is how many seconds a transaction retries while others write to the same
+        documents.
         """
         name = parse_uri(url)["database"]
         self.client: MongoClient[Json] = client or MongoClient(

@@ -1,4 +1,4 @@
-"""Reading content: every function here is a function of (repository, revision).
+"""Reading content at a revision of a repository. The `living*` methods read the current rows.
 
 Each takes the session that it reads through: a snapshot session outside commits, the transaction's
 session inside one, None on mongomock. Lists are in commit order: by the commit that wrote the row,

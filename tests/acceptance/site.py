@@ -52,8 +52,9 @@ class Answer:
 
 
 class Client:
-    """Somebody who calls the API; each request is a connection of its own, so it may come to any
-    process of the server.
+    """A client of the API.
+
+    Each request opens a new connection, so any process of the server may answer it.
     """
 
     def __init__(self, url, token=None, patience=60):

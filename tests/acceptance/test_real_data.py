@@ -1,5 +1,6 @@
-"""The CIEL sample of 2019 through the whole server: loaded, released, exported, downloaded,
-compared, and followed by a subscriber.
+"""The whole server with the CIEL sample of 2019.
+
+It is imported, released, exported, downloaded and compared, and a subscriber follows it.
 """
 
 import json
@@ -59,8 +60,9 @@ def site(data):
 
 @pytest.fixture(scope="module")
 def loaded(site, data, mappings, old_export, tmp_path_factory):
-    """What became of each line of the two files, after the sources that they name were made over
-    HTTP.
+    """Return the outcome of each line of the two files.
+
+    The sources that they name are created over HTTP first.
     """
     metadata = (
         "full_name",
@@ -106,8 +108,9 @@ def load(site, file, kind, folder):
 
 @pytest.fixture(scope="module")
 def released(site, loaded):
-    """The detail of version v1, made after one more small commit: a subscriber sees the newest one
-    twice.
+    """Return the detail of version v1, which is created after one more small commit.
+
+    A subscriber sees this commit twice.
     """
     done(site.client.post(f"{CIEL}concepts/", concept_body("newest")))
     body = {"id": "v1", "released": True, "description": "", "external_id": "v1-2019"}
@@ -126,7 +129,7 @@ def exported(archive):
 
 
 def refused(concepts, mapping):
-    """Does it point to a concept of CIEL that is not in the file?"""
+    """Return whether the mapping points to a concept of CIEL that is not in the file."""
     target = mapping.get("to_concept_url")
     return target is not None and target.split("/")[-2] not in concepts
 
@@ -304,8 +307,9 @@ def types(objects):
 
 
 def check_shape(part, ours, theirs):
-    """Every key of theirs that the contract lists is in each of ours, with the same types where
-    theirs is not always null.
+    """Check that our objects have every key of theirs that the contract lists.
+
+    The types must be the same, unless the value is always null in theirs.
     """
     mine, old = types(parts(ours)[part]), types(parts(theirs)[part])
     shared = [key for key in LISTED[part].split() if key in old]
@@ -386,7 +390,7 @@ class Subscriber:
         self.take(json.loads(document(first.body)))
 
     def poll(self, place=CIEL):
-        """The entries of the difference, by id; from here on the next one is asked for."""
+        """Return the entries of the difference by id. The next call continues from it."""
         answer = done(self.client.get(f"{place}?{COMPLETE}&updatedSince={self.since}"))
         self.since = answer.headers["lastUpdated"]
         self.date = answer.headers["Date"]
@@ -398,7 +402,7 @@ class Subscriber:
         return {entry["id"]: entry for entry in entries}
 
     def complete(self, site):
-        """Does the copy equal what the source holds now?"""
+        """Return whether the copy equals the current content of the source."""
         body = done(site.client.get(f"{CIEL}?{COMPLETE}")).json
         return self.copy == {
             entry["url"]: entry for entry in [*body["concepts"], *body["mappings"]]

@@ -1,4 +1,4 @@
-"""The worker as it runs in production: a parent, a process for jobs, and one for the tick."""
+"""The worker without Solr: a parent, a process for export jobs, and one for the tick."""
 
 import os
 import signal

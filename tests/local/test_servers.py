@@ -29,14 +29,14 @@ from tests.folders import servers_folder
 
 @pytest.fixture
 def folder():
-    """Gone after the test: what a database leaves behind is large."""
+    """Return a folder that is deleted after the test, because a database leaves large files."""
     with servers_folder() as name:
         yield Path(name)
 
 
 @pytest.fixture
 def started():
-    """Servers that the test put here are stopped after it."""
+    """Yield a list. The servers that the test adds are killed after it."""
     kept = []
     yield kept
     for server in kept:
@@ -173,7 +173,7 @@ def test_a_taken_port_is_refused_before_anything_starts(folder):
     assert not (folder / "redis.log").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells its ports in a file")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists its port range in a file")
 def test_a_free_port_is_none_that_clients_are_lent():
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     assert not any(first <= free_port() <= last for _ in range(20))
