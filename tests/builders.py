@@ -1,6 +1,4 @@
-"""What tests talk to: a client that knows the superuser's token, and the shortest bodies that the
-contract takes.
-"""
+"""A client with the superuser's token, and the smallest bodies that the contract allows."""
 
 import itertools
 import threading

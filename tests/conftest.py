@@ -1,9 +1,8 @@
-"""The real servers of a test run: started once by each of its processes, in a temporary folder,
-ended by process id.
+"""The servers of a test run, started once by each of its processes, in a temporary folder.
 
-`make test` gives the files of tests to several processes. So no file leans on another, and a case
-has the same name in each process: give `ids` where the values of a `parametrize` are random or
-depend on the moment.
+`make test` distributes the files of tests to several processes. So no file may depend on
+another, and a case must have the same name in each process: give `ids` when the values of a
+`parametrize` are random or depend on the time.
 """
 
 import itertools
@@ -51,8 +50,9 @@ def servers_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def mongo_server(servers_folder: Path) -> Iterator[Server]:
-    """One mongod (replica set of one) for all tests. Tests that kill one start their own with
-    `start_mongod`.
+    """One mongod (a replica set of one node) for all tests.
+
+    Tests that kill a mongod start their own with `start_mongod`.
     """
     server = _started(lambda: start_mongod(servers_folder / "mongo"))
     yield server
@@ -62,19 +62,19 @@ def mongo_server(servers_folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def new_mongo_url(mongo_server: Server) -> Callable[[], str]:
-    """Gives the MONGO_URL of an empty database, another one at each call; for fixtures of wider
-    scope than a test.
+    """Return a function that returns the MONGO_URL of a new empty database.
+
+    It is for fixtures of a wider scope than a test.
     """
     return lambda: database_url(mongo_server, f"test{next(_numbers)}")
 
 
 @pytest.fixture
 def mongo_url(new_mongo_url: Callable[[], str]) -> Iterator[str]:
-    """The MONGO_URL of a new database of this test's own, without collections: for tests of
-    processes that start, die or are killed.
+    """The MONGO_URL of a new database without collections, for tests that start or kill processes.
 
-    Dropped after the test: the server keeps forty files of each open. Cost, with the collections
-    that the test makes: half a second.
+    It is dropped after the test, because the server keeps forty files open for each database. Cost,
+    with the collections that the test creates: half a second.
     """
     url = new_mongo_url()
     yield url
@@ -133,10 +133,9 @@ def _reused(new_mongo_url: Callable[[], str]) -> Iterator[Reused]:
 
 @pytest.fixture
 def prepared_mongo_url(_reused: Reused) -> str:
-    """The MONGO_URL of a database with all collections and indexes and nothing in them. Cost: 30
-    ms.
+    """The MONGO_URL of an empty database with all collections and indexes. Cost: 30 ms.
 
-    For tests whose every client is in this process and is done before the test is.
+    It is for tests whose clients are all in this process and are closed before the test ends.
     """
     return _reused.empty()
 
@@ -163,9 +162,7 @@ def redis_url(new_redis_url: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session")
 def solr_server(servers_folder: Path) -> Iterator[Server]:
-    """One Solr without a core for all tests; its jars are fetched once into the checkout's
-    var/solr.
-    """
+    """One Solr without a core for all tests. Its jars are downloaded once to var/solr."""
     jars = Path(__file__).parents[1] / "var" / "solr"
     server = _started(lambda: start_solr(servers_folder / "solr", lib=solr_jars(jars)))
     yield server

@@ -14,10 +14,9 @@ of it.
 
 
 def servers_folder() -> "tempfile.TemporaryDirectory[str]":
-    """A temporary folder: in memory where there is room, since every acknowledged write waits for
-    an fsync, else on the disk.
+    """Yield a temporary folder, in memory if there is room, because acknowledged writes use fsync.
 
-    A kill -9 loses as much or as little in either: the pages are the kernel's.
+    kill -9 loses the same data in both cases, since the pages belong to the kernel.
     """
     in_memory = (
         MEMORY.is_dir()

@@ -9,12 +9,12 @@ from oclapi.store.commits import COUNTED
 
 
 def check_repository(store, number):
-    """Read everything that the store holds of a source and compare it with itself. Raises
-    AssertionError.
+    """Read everything that the store has of a source and check that it is consistent.
 
-    The log names every revision, in order of time; each counts what is visible at it; the rows of
-    an item are a chain without gap or overlap, the last one living; each body tells the revision,
-    the time and the state of its row; mappings show their concepts' names.
+    Raises AssertionError. The log has every revision in order of time, with the counts of the rows
+    that are visible at it. The rows of an entry form a chain without gap or overlap, and the last
+    one is living. Each body has the revision, the time and the state of its row. Mappings show the
+    names of their concepts.
     """
     repo = store.database.repos.find_one({"_id": number})
     log = list(store.database.revisions.find({"repo": number}).sort("rev"))
@@ -82,9 +82,7 @@ def check_body(row, moments):
 
 
 def check_names(rows):
-    """Each state of a mapping shows its own source's concept names as they stood at its last
-    moment, so as they stood at every one.
-    """
+    """Check that each state of a mapping shows its source's concept names of the same time."""
     names = defaultdict(list)
     for row in rows:
         if row["kind"] == "concept":

@@ -1,6 +1,4 @@
-"""A complete server as `make run` starts it, on free ports and in a temporary folder, and clients
-that speak to it over HTTP.
-"""
+"""A complete server as `make run` starts it, in a temporary folder, and clients for it."""
 
 import io
 import json
@@ -61,8 +59,9 @@ class Client:
         self.url, self.token, self._patience = url, token, patience
 
     def call(self, method, path, body=None, **headers):
-        """Headers are given with `_` for `-`. Raises one of NO_ANSWER when there is none within
-        `patience` seconds.
+        """Send a request. Header names are given with `_` for `-`.
+
+        Raises one of NO_ANSWER when there is no response within `patience` seconds.
         """
         begun = time.monotonic()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -96,9 +95,7 @@ class Client:
 
 
 class Site:
-    """The running server: its processes by name (mongod, redis, worker, web), its store, its
-    superuser.
-    """
+    """A running server: its processes (mongod, redis, worker, web), its store, its superuser."""
 
     def __init__(self, run):
         self._run = run
@@ -113,8 +110,9 @@ class Site:
 
     @contextmanager
     def store(self):
-        """The store of a process that connects now: what it reads is on the server's disk, not in a
-        client's memory.
+        """Return a new connection to the store.
+
+        It reads what is on the server's disk, not what a client has in memory.
         """
         database = Database(self.settings.mongo_url, patience=60)
         try:
@@ -174,8 +172,9 @@ class Site:
         assert not report.refused, report.message
 
     def new_source(self, owner, source, *concepts, **fields):
-        """The URL of a source made over HTTP, with concepts of these ids, under an organisation
-        that is made where it is missing.
+        """Create a source with concepts of these ids over HTTP and return its URL.
+
+        A missing organisation is created too.
         """
         if self.client.get(f"/orgs/{owner}/").status == 404:
             done(self.client.post("/orgs/", {"id": owner, "name": owner}))
@@ -186,8 +185,9 @@ class Site:
         return url
 
     def exported(self, version_url):
-        """Wait for the export as a subscriber does (HEAD, then as long as Retry-After says at most)
-        and download the ZIP.
+        """Wait for the export as a subscriber does, and download the ZIP.
+
+        It sends HEAD and waits at most as long as Retry-After says.
         """
         self.export_ready(version_url)
         return done(self.client.get(f"{version_url}export/"))
@@ -204,9 +204,7 @@ class Site:
 
 @contextmanager
 def running(**environ):
-    """Start a site with these settings; skip where this machine can't run it. Call it from the main
-    thread.
-    """
+    """Start a site with these settings, or skip the test. Call it from the main thread."""
     names = ("PATH", "HOME", "LD_LIBRARY_PATH")
     kept = {name: os.environ[name] for name in names if name in os.environ}
     with servers_folder() as folder, ExitStack() as stack:

@@ -1,6 +1,4 @@
-"""Two and more clients in the same moment, on a web server with two processes (contract section
-17).
-"""
+"""Concurrent clients of a web server with two processes (contract section 17)."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

@@ -1,6 +1,4 @@
-"""kill -9 of just the process that makes an export, at each of its moments: the server heals it
-without a hand.
-"""
+"""kill -9 of the process of an export, at each of its steps: the server recovers by itself."""
 
 import sys
 from pathlib import Path

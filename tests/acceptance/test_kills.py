@@ -1,6 +1,4 @@
-"""kill -9, and what else can go wrong with a part of a running server, while clients use it
-(contract section 17).
-"""
+"""kill -9 and other failures of a running server while clients use it (contract section 17)."""
 
 import os
 import random
@@ -57,8 +55,9 @@ class Seen:
 
 
 class Writer(threading.Thread):
-    """A client that creates concepts, edits them, and renames one that many mappings show, until it
-    is stopped.
+    """A client that creates, edits and renames concepts until it is stopped.
+
+    It renames a concept that many mappings show.
     """
 
     def __init__(self, client, source, name):
@@ -162,9 +161,7 @@ def acknowledged(seen):
 
 
 def check_writes(site, source, seen):
-    """What was acknowledged is there with its content, what was refused is not, and all that is
-    visible is whole.
-    """
+    """Check that acknowledged writes exist, refused ones do not, and nothing is half-written."""
     assert [fault for one in seen for fault in one.faults] == []
     with site.store() as store:
         number = store.repos.by_url(source)["_id"]
@@ -320,8 +317,9 @@ def concepts_in(answer):
 
 @pytest.fixture
 def released(site):
-    """The URL of a version whose archive has over 100,000 bytes, since half of it is noise; and its
-    name in the cache.
+    """Return the URL of a version and the name of its archive in the cache.
+
+    The archive has over 100,000 bytes, since half of its content is random.
     """
     source = site.new_source("Kills", f"released{time.monotonic_ns()}")
     noise = random.Random(1)
@@ -403,9 +401,7 @@ def test_an_export_survives_the_worker_being_killed(site, released):
 
 
 def half_written(site, version):
-    """Ask for the export and kill -9 the worker while it writes; the name of the file that it
-    leaves.
-    """
+    """Request the export, kill -9 the worker while it writes, and return the file left behind."""
     cache = site.settings.export_cache
     for _ in range(10):
         before = set(files(cache))

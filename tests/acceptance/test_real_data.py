@@ -342,9 +342,7 @@ def test_readers_of_the_original_server_find_their_keys_and_types(part, exported
 
 @pytest.fixture(scope="module")
 def like_theirs(site, data):
-    """The collection of a later server in the words of a source, and the export of a source made
-    with its metadata.
-    """
+    """Return the collection of a later server as a source, and the export of such a source."""
     theirs = json.loads((data / "collection_export_v1.json").read_bytes())
     theirs["source"], theirs["sourceUrl"] = theirs.pop("collection"), theirs.pop("collectionUrl")
     metadata = (

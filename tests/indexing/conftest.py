@@ -82,8 +82,9 @@ def complete(solr, source):
 
 
 def found(solr, source, text):
-    """The ids of the living concepts that `q` finds; none where Solr has nothing of the source, and
-    leaves it to MongoDB.
+    """Return the ids of the living concepts that `q` finds in Solr.
+
+    There are none when Solr has nothing of the source and MongoDB would serve the search.
     """
     part = Part(Revision(source.number, source.rev))
     with source.store.snapshot() as session:

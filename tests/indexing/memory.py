@@ -1,14 +1,13 @@
-"""A small index in memory with the writing methods of SolrIndex, for tests of who writes to it and
-when.
-"""
+"""A small index in memory with the writing methods of SolrIndex, for tests of its writers."""
 
 from oclapi.model import Json
 from search.documents import Marker
 
 
 class MemoryIndex:
-    """Holds documents by id; as in Solr, what was read at the newer head stays. Writes can be seen,
-    and refused.
+    """Documents by id. As in Solr, the document that was read at the newer head stays.
+
+    Tests can observe writes and let them be rejected.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,4 @@
-"""A process that makes an index again, stops at one moment, says so on standard output, and waits
-to be killed.
+"""A process that rebuilds an index, stops at one step, reports it, and waits to be killed.
 
 python -m tests.indexing.rebuilding MOMENT MONGO_URL SOLR_URL CORE
 """

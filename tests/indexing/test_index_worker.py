@@ -1,6 +1,4 @@
-"""The index kept by a worker as it is started in production, and what happens when parts of it are
-killed.
-"""
+"""Indexing by a real worker, and what happens when parts of it are killed."""
 
 import os
 import subprocess

@@ -1,6 +1,4 @@
-"""The demo: what it makes of ICD-10-CM, how it checks archives, and the whole way on a part of it
-with real servers.
-"""
+"""The demo: its ICD-10-CM lines, its checks of archives, and a whole run on a part of them."""
 
 import hashlib
 import io

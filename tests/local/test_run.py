@@ -1,6 +1,4 @@
-"""The launcher, mostly with stand-ins for the web server and the worker: what it promises does not
-depend on what they do.
-"""
+"""The launcher, mostly with stand-ins for the web server and the worker."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""What only Solr does: spellings and ranking, markers, writing, cores, and failing without harm.
+"""What only Solr does: spellings, ranking, markers, writing, cores and failures.
+
 The rest is in test_contract.py.
 """
 

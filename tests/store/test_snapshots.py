@@ -64,9 +64,7 @@ def reader(url, between):
 
 @pytest.fixture(scope="module")
 def sources(store):
-    """Two sources of many concepts, and many mappings from one concept of the first, which has many
-    states.
-    """
+    """Two sources of many concepts, and mappings with many states from a concept of the first."""
     one, two = Repo(store, "ONE"), Repo(store, "TWO")
     for repo in (one, two, one, two):
         repo.commit(*(f"C{number}" for number in range(MANY)))

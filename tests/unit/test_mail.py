@@ -112,7 +112,10 @@ def test_a_mail_reaches_a_server():
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 def test_a_server_that_refuses_is_reported(command):
-    with mail_server({command}) as (port, _), pytest.raises(MailError, match="the mail server refused it: SMTP"):
+    with (
+        mail_server({command}) as (port, _),
+        pytest.raises(MailError, match="the mail server refused it: SMTP"),
+    ):
         mail_sender(f"smtp://127.0.0.1:{port}", "oclapi@example.org").send(
             "amina@example.org", "s", "t"
         )

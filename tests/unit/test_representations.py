@@ -1,6 +1,4 @@
-"""What the API shows of each item: the contract's keys in full, and values that agree with each
-other.
-"""
+"""The representations of each item: all keys of the contract, with consistent values."""
 
 from datetime import UTC, datetime, timedelta
 
