@@ -221,7 +221,7 @@ def running(load: Callable[..., None], settings: Settings) -> Iterator[Callable[
 def load_web(settings: Settings, written: Any, stop: Any) -> None:
     """A bulk load of new concepts into WHOLE until `stop` is set."""
     with open_store(settings) as store:
-        first = 1 + repo_of(store, WHOLE)["counts"]["concepts"]  # ids are given without gaps
+        first = 1 + repo_of(store, WHOLE).counts.concepts  # ids are given without gaps
         lines = takewhile(
             lambda line: not stop.is_set(),
             data.lines(FOREVER, first=first, mappings=0, repositories=False),

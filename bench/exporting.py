@@ -39,23 +39,21 @@ def _export(stage: Stage, source: str) -> tuple[Figure, Figure]:
                 web.send(
                     "POST", f"{source_url(source)}versions/", {"id": version_id, "released": True}
                 )
-            version = store.versions.by_id(repo["_id"], version_id)
+            version = store.versions.by_id(repo.number, version_id)
             assert version  # just created
-            export = store.exports.read(str(version["_id"]))
+            export = store.exports.read(version.key)
             assert export  # created together with it
-            took, peak = in_child(
-                run_job, stage.settings, str(version["_id"]), export["job"]["token"]
-            )
+            took, peak = in_child(run_job, stage.settings, version.key, export["job"]["token"])
             peaks.append(peak / MIB)
             return took
 
         def raw() -> float:
-            return in_child(scan, stage.settings, repo["_id"], repo["rev"])
+            return in_child(scan, stage.settings, repo.number, repo.rev)
 
         raw()  # fills the caches
         jobs, scans = (Sample.of(times) for times in side_by_side(stage.effort.runs, ours, raw))
     name, memory = (
-        f"export of {repo['counts']['concepts'] + repo['counts']['mappings']:,} rows",
+        f"export of {repo.counts.entries:,} rows",
         Sample.of(peaks),
     )
     goal, limit = "at most 1.5 × the limit", "snapshot scan + isal level 1"

@@ -103,7 +103,7 @@ def copy_rows(source: Settings, target: Settings) -> float:
         MongoClient[Any](target.mongo_url, tz_aware=True) as client,
     ):
         rows = database(reader, source)["rows"].find(
-            {"repo": repo["_id"]}, {"_id": 0}, batch_size=BATCH
+            {"repo": repo.number}, {"_id": 0}, batch_size=BATCH
         )
         written = database(client, target)
         written["repos"].insert_one(repo)

@@ -158,17 +158,17 @@ def raw_export(found: Any, path: str) -> None:
     """Read the three documents behind the state of an export."""
     url, version = path.removesuffix("export/").rstrip("/").rsplit("/", 1)
     repo = found.repos.find_one({"url": f"{url}/"})
-    key = found.versions.find_one({"repo": repo["_id"], "id": version})["_id"]
+    key = found.versions.find_one({"repo": repo.number, "id": version})["_id"]
     assert found.exports.find_one({"_id": key})["file"]
 
 
 def raw_detail(found: Any, path: str) -> None:
     repo = found.repos.find_one({"url": path.partition("concepts/")[0]})
     where = {
-        "repo": repo["_id"],
+        "repo": repo.number,
         "url": path,
-        "from_rev": {"$lte": repo["rev"]},
-        "to_rev": {"$gt": repo["rev"]},
+        "from_rev": {"$lte": repo.rev},
+        "to_rev": {"$gt": repo.rev},
     }
     assert found.rows.find_one(where, hint="item")["body"]
 
@@ -176,9 +176,9 @@ def raw_detail(found: Any, path: str) -> None:
 def raw_page(found: Any, path: str) -> None:
     repo = found.repos.find_one({"url": path.partition("concepts/")[0]})
     where = {
-        "from_rev": {"$lte": repo["rev"]},
-        "to_rev": {"$gt": repo["rev"]},
-        "repo": repo["_id"],
+        "from_rev": {"$lte": repo.rev},
+        "to_rev": {"$gt": repo.rev},
+        "repo": repo.number,
         "kind": "concept",
         "retired": False,
     }
@@ -202,9 +202,9 @@ def difference(stage: Stage) -> Figure:
     changes = min(CHANGES, stage.size)
     with open_store(stage.settings) as store, closing(stage.connect()) as web:
         repo = repo_of(store, WHOLE)
-        rows = repo["counts"]["concepts"] + repo["counts"]["mappings"]
+        rows = repo.counts.entries
         time_ = _change(web, changes)
-        where = {"repo": repo["_id"], "to_rev": LIVE, "from_rev": {"$gt": repo["rev"]}}
+        where = {"repo": repo.number, "to_rev": LIVE, "from_rev": {"$gt": repo.rev}}
         query = f"{EVERYTHING}&updatedSince={time_}"
         return _content(
             stage,
@@ -220,7 +220,7 @@ def difference(stage: Stage) -> Figure:
 def whole_source(stage: Stage) -> Figure:
     """Measure the whole content of a source with 1,000 concepts and 1,000 mappings."""
     with open_store(stage.settings) as store, closing(stage.connect()) as web:
-        where = {"repo": repo_of(store, THOUSANDS)["_id"], "to_rev": LIVE, "from_rev": {"$gt": 0}}
+        where = {"repo": repo_of(store, THOUSANDS).number, "to_rev": LIVE, "from_rev": {"$gt": 0}}
         name = "limit=0 with 1,000 concepts and 1,000 mappings"
         return _content(stage, web, THOUSANDS, EVERYTHING, where, (1000, 1000), name)
 

@@ -23,7 +23,7 @@ def releases(stage: Stage) -> list[Figure]:
 
 def _release(stage: Stage, source: str) -> Figure:
     with open_store(stage.settings) as store:
-        rows = sum(repo_of(store, source)["counts"][kind] for kind in ("concepts", "mappings"))
+        rows = repo_of(store, source).counts.entries
     with MongoClient[Any](stage.settings.mongo_url) as client:
         inserts = database(client, stage.settings)["bench_inserts"]
         web = stage.connect()

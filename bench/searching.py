@@ -44,7 +44,7 @@ from oclapi.imports.lines import Options
 from oclapi.local.run import ROOT, WORKER
 from oclapi.local.servers import LocalError, Server, launch
 from oclapi.local.solr import solr_jars, start_solr
-from oclapi.model import LIVE, Json
+from oclapi.model import LIVE, Json, Repository
 from oclapi.store.change_log import RepoHead
 from oclapi.store.store import Store
 from search.documents import Marker, marker_document
@@ -153,7 +153,7 @@ def indexing(stage: Stage) -> Figure:
     )
 
 
-def write_posts(store: Store, repo: Json, folder: Path) -> tuple[list[Path], int]:
+def write_posts(store: Store, repo: Repository, folder: Path) -> tuple[list[Path], int]:
     """Write the bodies of the indexing requests to files. Returns the files and their rows."""
     head, rows = head_of(store, repo), 0
     files: list[Path] = []
@@ -174,8 +174,8 @@ def write_posts(store: Store, repo: Json, folder: Path) -> tuple[list[Path], int
     return files, rows
 
 
-def head_of(store: Store, repo: Json) -> RepoHead:
-    found = store.change_log.head(repo["_id"])
+def head_of(store: Store, repo: Repository) -> RepoHead:
+    found = store.change_log.head(repo.number)
     assert found is not None  # nobody deletes it
     return found
 
@@ -186,7 +186,7 @@ def follow(settings: Settings, core: str, source: str, keep: bool) -> float:
         open_store(settings) as store,
         new_core(settings, core, store.index_notes.identity, keep) as index,
     ):
-        number = repo_of(store, source)["_id"]
+        number = repo_of(store, source).number
 
         def work() -> None:
             assert Follower(store, index).follow(number)
@@ -325,7 +325,7 @@ def samples(store: Store, size: int) -> tuple[list[str], list[str]]:
     """Return names of concepts of WHOLE, and the times of commits that wrote concepts."""
     urls = [concept_url(WHOLE, 1 + position * 7919 % size) for position in range(DIFFERENT)]
     found = store.database.rows.find(
-        {"repo": repo_of(store, WHOLE)["_id"], "url": {"$in": urls}, "to_rev": LIVE},
+        {"repo": repo_of(store, WHOLE).number, "url": {"$in": urls}, "to_rev": LIVE},
         {"display": 1, "at": 1},
     )
     rows = list(found)
@@ -339,7 +339,7 @@ class Listener:
         self._index = Overheard(
             settings.solr_url, settings.solr_core, store.index_notes.identity, patience=PATIENCE
         )
-        self._marker = self._index.marker(repo_of(store, WHOLE)["_id"])
+        self._marker = self._index.marker(repo_of(store, WHOLE).number)
         self._client = create_app(
             replace(build_services(settings), store=store, solr=self._index)
         ).test_client()

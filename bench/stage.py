@@ -31,7 +31,7 @@ from oclapi.local.servers import (
     start_redis,
     wait_until,
 )
-from oclapi.model import Json
+from oclapi.model import Repository
 from oclapi.store.store import Store
 
 CALLER = Caller("root", is_staff=True, is_superuser=True)
@@ -165,8 +165,8 @@ def load(store: Store, file: Path, rows: int) -> float:
     return report.seconds
 
 
-def repo_of(store: Store, source: str) -> Json:
-    """Return the document of one of the sources."""
+def repo_of(store: Store, source: str) -> Repository:
+    """Return one of the sources."""
     found = store.repos.by_url(data.source_url(source))
     if found is None:
         raise AssertionError(f"{source} was not loaded")

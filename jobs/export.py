@@ -8,17 +8,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from config.logging import belongs_to
-from oclapi import jsonio
 from oclapi.errors import NotFound, OclError, Overtaken
 from oclapi.exports.archive import write_archive
-from oclapi.model import Json, Revision
+from oclapi.model import Repository, Selection, Version
+from oclapi.reading import document, views
 from oclapi.representations import version_detail
 from oclapi.services import Services, services
-from oclapi.store.rows import Slice
-from oclapi.store.versions import revision_of
 
 log = logging.getLogger(__name__)
 
+EVERYTHING: document.Selections = {
+    "concept": Selection("concept", retired=None),
+    "mapping": Selection("mapping", retired=None),
+}
 BEAT = 1.0  # seconds between heartbeats
 
 
@@ -32,10 +34,11 @@ def build_export(version_id: str, token: str) -> None:
     belongs_to(job=token)
     s = services()
     begun = time.monotonic()
-    version: Json = {"edition": 0}
+    edition = 0
     try:
         s.store.exports.claim(version_id, token, _now())
         version, repo = _subject(s, version_id)
+        edition = version.edition
         heartbeat = Heartbeat(s, version_id, token)
         name = _build(s, version, repo, token, heartbeat)
         log.info(
@@ -51,7 +54,7 @@ def build_export(version_id: str, token: str) -> None:
     except Overtaken as error:
         log.info("export job stopped", extra={"version_id": version_id, "reason": error.detail})
     except Exception as error:  # every failure is reported to waiting clients
-        _report(s, version_id, token, reason(error), version["edition"])
+        _report(s, version_id, token, reason(error), edition)
         raise
 
 
@@ -72,19 +75,6 @@ class Heartbeat:
             self._last = time.monotonic()
 
 
-def document(head: Json, lists: dict[str, Iterator[list[bytes]]]) -> Iterator[bytes]:
-    """Yield the JSON object of `head`, followed by lists of encoded entries as its last keys."""
-    yield jsonio.dumps(head)[:-1]
-    for name, batches in lists.items():
-        yield b',\n"%s":[' % name.encode()
-        between = b"\n"
-        for batch in batches:
-            yield between + b",\n".join(batch)
-            between = b",\n"
-        yield b"\n]"
-    yield b"}\n"
-
-
 def reason(error: Exception) -> str:
     """Describe an error in one line, without paths or other internals."""
     if isinstance(error, OclError):
@@ -94,42 +84,38 @@ def reason(error: Exception) -> str:
     return f"internal server error ({type(error).__name__})"
 
 
-def _build(s: Services, version: Json, repo: Json, token: str, heartbeat: Heartbeat) -> str:
+def _build(
+    s: Services, version: Version, repo: Repository, token: str, heartbeat: Heartbeat
+) -> str:
     """Write and publish the archive. Returns its file name."""
-    revision = revision_of(version)
-    rows = {
-        "concepts": _batches(s, revision, "concept", heartbeat),
-        "mappings": _batches(s, revision, "mapping", heartbeat),
-    }
-    with s.cache.writer(f"{repo['url']}{version['id']}/", token) as draft:
+    lists = document.batches(s.store, views.of_version(repo, version), EVERYTHING)
+    counted = {kind: _reported(batches, heartbeat) for kind, batches in lists.items()}
+    with s.cache.writer(f"{repo.url}{version.id}/", token) as draft:
         archive = write_archive(
-            document(version_detail(version, repo), rows),
+            document.document(version_detail(version, repo), counted),
             draft.file,
-            int(version["content_at"].timestamp()),
+            int(version.content_at.timestamp()),
             heartbeat,
         )
         draft.publish(heartbeat)
         now = _now()
         file = {
             "name": draft.name,
-            "edition": version["edition"],
+            "edition": version.edition,
             "made_at": now,
-            "content_at": version["content_at"],
+            "content_at": version.content_at,
             "archive": asdict(archive),
         }
         try:
-            s.store.exports.publish(str(version["_id"]), token, file, now)
+            s.store.exports.publish(version.key, token, file, now)
         except Overtaken:
             s.cache.delete(draft.name)
             raise
     return draft.name
 
 
-def _batches(
-    s: Services, revision: Revision, kind: str, heartbeat: Heartbeat
-) -> Iterator[list[bytes]]:
-    wanted = Slice("concept" if kind == "concept" else "mapping", retired=None)
-    for batch in ahead(s.store.rows.body_batches(revision, wanted)):
+def _reported(batches: Iterator[list[bytes]], heartbeat: Heartbeat) -> Iterator[list[bytes]]:
+    for batch in ahead(batches):
         heartbeat.processed += len(batch)
         heartbeat()
         yield batch
@@ -144,13 +130,13 @@ def ahead(batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
             yield batch
 
 
-def _subject(s: Services, version_id: str) -> tuple[Json, Json]:
+def _subject(s: Services, version_id: str) -> tuple[Version, Repository]:
     """Return the version and its repository.
 
     They are read after the claim, so a later edit requests another file.
     """
     version = s.store.versions.by_key(version_id)
-    repo = s.store.repos.by_number(version["repo"]) if version else None
+    repo = s.store.repos.by_number(version.repo) if version else None
     if not version or not repo:
         raise NotFound("the version was deleted")
     return version, repo

@@ -7,10 +7,10 @@ error text) is treated as not existing when `may` refuses to read it.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from oclapi.errors import Forbidden, NotAuthenticated, NotFound
-from oclapi.model import Json
+from oclapi.model import Json, Repository
 
 Role = Literal["anonymous", "user", "owner", "staff"]
 Cell = Literal["yes", "no", "unless None", "if Edit", "if superuser"]
@@ -139,16 +139,24 @@ TABLE: Mapping[Action, Rule] = {
 Of an organisation it is a member, of a profile its user, of a task the user who started it.
 """
 
-CELLS: Mapping[Cell, Callable[[Caller, Json], bool]] = {
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """The target of "create repository": the owner that the repository gets."""
+
+    owner_url: str
+
+
+CELLS: Mapping[Cell, Callable[[Caller, Any], bool]] = {
     "yes": lambda caller, target: True,
     "no": lambda caller, target: False,
-    "unless None": lambda caller, target: target["public_access"] != "None",
-    "if Edit": lambda caller, target: target["public_access"] == "Edit",
+    "unless None": lambda caller, target: _public_access(target) != "None",
+    "if Edit": lambda caller, target: _public_access(target) == "Edit",
     "if superuser": lambda caller, target: caller.is_superuser,
 }
 
-OWNS: Mapping[Kind, Callable[[Caller, Json], bool]] = {
-    "repository": lambda caller, repo: repo["owner_url"] in caller.owns,
+OWNS: Mapping[Kind, Callable[[Caller, Any], bool]] = {
+    "repository": lambda caller, repo: repo.owner_url in caller.owns,
     "org": lambda caller, org: org["_id"] in caller.orgs,
     "user": lambda caller, user: user["_id"] == caller.username,
     "task": lambda caller, task: task["username"] == caller.username,
@@ -158,23 +166,22 @@ OWNS: Mapping[Kind, Callable[[Caller, Json], bool]] = {
 SERVER: Json = {}
 """The target of actions without an item."""
 
+Target = Repository | Under | Json
 
-def may(caller: Caller, action: Action, target: Json = SERVER) -> bool:
-    """Return whether the caller may do this to the target, a stored document.
 
-    A repository needs `owner_url`, `public_access` and `hidden`.
-    """
+def may(caller: Caller, action: Action, target: Target = SERVER) -> bool:
+    """Return whether the caller may do this to the target."""
     rule = TABLE[action]
     cell: Cell = getattr(rule, _role(caller, rule, target))
-    return not target.get("hidden") and CELLS[cell](caller, target)
+    return not _hidden(target) and CELLS[cell](caller, target)
 
 
-def need(caller: Caller, action: Action, target: Json = SERVER) -> None:
+def need(caller: Caller, action: Action, target: Target = SERVER) -> None:
     """Raise NotAuthenticated or Forbidden unless the caller may do this.
 
     Raises NotFound when the target belongs to a deactivated user.
     """
-    if target.get("hidden"):
+    if _hidden(target):
         raise NotFound("item not found")
     if not may(caller, action, target):
         raise refusal(caller)
@@ -187,14 +194,6 @@ def refusal(caller: Caller) -> NotAuthenticated | Forbidden:
     return Forbidden(f"{caller.username} does not have permission to do this")
 
 
-def readable(caller: Caller) -> Json:
-    """Return the MongoDB filter for the repositories that the caller may read.
-
-    It has the single key `$nor`, so that it can be added to any other filter.
-    """
-    return {"$nor": [{"hidden": True}, *_closed(caller, "read", "owner_url", caller.owns)]}
-
-
 def readable_orgs(caller: Caller) -> Json:
     """Return the MongoDB filter for the organisations that the caller may read.
 
@@ -205,6 +204,13 @@ def readable_orgs(caller: Caller) -> Json:
 
 
 def _closed(caller: Caller, action: Action, field: str, mine: list[str]) -> list[Json]:
+    if sees_private(caller, action):
+        return []
+    return [{"public_access": "None", field: {"$nin": mine}}]
+
+
+def sees_private(caller: Caller, action: Action) -> bool:
+    """Return whether the caller may do this to every private item, not only to the own ones."""
     rule = TABLE[action]
     cell = (
         rule.staff
@@ -213,10 +219,19 @@ def _closed(caller: Caller, action: Action, field: str, mine: list[str]) -> list
         if caller.username is None
         else rule.user
     )
-    return [{"public_access": "None", field: {"$nin": mine}}] if cell == "unless None" else []
+    return cell != "unless None"
 
 
-def _role(caller: Caller, rule: Rule, target: Json) -> Role:
+def _public_access(target: Any) -> str:
+    access: str = target["public_access"] if isinstance(target, dict) else target.public_access
+    return access
+
+
+def _hidden(target: Target) -> bool:
+    return isinstance(target, Repository) and target.hidden
+
+
+def _role(caller: Caller, rule: Rule, target: Target) -> Role:
     if _is_staff(caller):
         return "staff"
     if caller.username is None:

@@ -172,7 +172,7 @@ def _table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 def _head(store: Store, source_url: str) -> RepoHead:
     url = urls.repo(source_url)
     repo = store.repos.by_url(url) if url else None
-    head = store.change_log.head(repo["_id"]) if repo else None
+    head = store.change_log.head(repo.number) if repo else None
     if head is None:
         raise click.ClickException(f"source not found: {source_url}")
     return head

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from oclapi.errors import Invalid
-from oclapi.model import Json
 
 MAX_DEPTH = 64
 LOW, HIGH = -(2**63), 2**63 - 1
@@ -57,7 +56,7 @@ def loads(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
     return value
 
 
-def object_of(raw: bytes, max_depth: int = MAX_DEPTH) -> Json:
+def object_of(raw: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """As `loads`; raises Invalid when it is not an object."""
     value = loads(raw, max_depth)
     if not isinstance(value, dict):

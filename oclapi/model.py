@@ -1,6 +1,7 @@
-"""The values that the packages exchange. No I/O, no imports of other modules.
+"""The values that the packages exchange. No I/O.
 
-Everything that is read is a function of (repository, revision): see `Revision`.
+Everything that is read is a function of (repository, revision): see `Revision`. Times are aware
+UTC, in whole milliseconds.
 """
 
 from collections.abc import Mapping
@@ -8,10 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from oclapi import jsonio
+
 LIVE = 2**31 - 1
 """`to_rev` of a row that no later commit has ended."""
 
 Kind = Literal["concept", "mapping"]
+RepositoryKind = Literal["source", "collection"]
 Json = dict[str, Any]
 
 
@@ -24,12 +28,127 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the rows that are visible at a revision to read."""
+
+    kind: Kind
+    since: int = 0  # only rows that this commit or a later one wrote
+    retired: bool | None = False  # None: both
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Exact numbers of entries at one revision."""
+
+    concepts: int = 0
+    mappings: int = 0
+    active_concepts: int = 0  # not retired
+    active_mappings: int = 0
+
+    @property
+    def entries(self) -> int:
+        return self.concepts + self.mappings
+
+    def of(self, kind: Kind, *, active: bool = False) -> int:
+        """Return the number of entries of this kind."""
+        name = f"{kind}s"
+        return int(getattr(self, f"active_{name}" if active else name))
+
+    def selected(self, selection: Selection) -> int:
+        """Return the number of entries that a selection without `since` has."""
+        everything = self.of(selection.kind)
+        active = self.of(selection.kind, active=True)
+        if selection.retired is None:
+            return everything
+        return everything - active if selection.retired else active
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A source or collection, with its metadata and its newest revision."""
+
+    number: int  # internal, never reused
+    kind: RepositoryKind
+    url: str
+    id: str
+    owner_url: str
+    rev: int
+    at: datetime  # its clock: the time of the newest commit, version or edit of metadata
+    content_at: datetime  # of the newest commit; the creation before the first
+    counts: Counts
+    versions: int  # HEAD is one of them
+    created_on: datetime
+    created_by: str
+    updated_on: datetime
+    updated_by: str
+    uuid: str
+    name: str
+    full_name: str
+    description: str | None
+    website: str | None
+    external_id: str | None
+    source_type: str | None
+    custom_validation_schema: str | None
+    default_locale: str
+    supported_locales: list[str]
+    public_access: str  # View, Edit or None
+    extras_json: bytes | None
+    keeps_claims: bool  # whether its concepts have claims, see `Rows.keep_claims`
+    hidden: bool  # whether its owner is deactivated
+
+    @property
+    def revision(self) -> Revision:
+        return Revision(self.number, self.rev)
+
+    @property
+    def extras(self) -> Json | None:
+        return None if self.extras_json is None else jsonio.loads_own(self.extras_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A named revision of a repository, with metadata that was frozen with it."""
+
+    key: str  # internal, 24 hex characters, never reused; empty for HEAD
+    repo: int
+    id: str
+    rev: int
+    content_at: datetime
+    counts: Counts
+    edition: int  # grows by 1 at each change that its export shows
+    released: bool
+    retired: bool
+    description: str | None
+    previous_version: str | None
+    parent_version: str | None
+    version_external_id: str | None
+    extras_json: bytes | None
+    frozen_json: bytes  # the detail of the repository when the version was created
+    created_on: datetime
+    created_by: str
+    updated_on: datetime
+    updated_by: str
+
+    @property
+    def revision(self) -> Revision:
+        return Revision(self.repo, self.rev)
+
+    @property
+    def extras(self) -> Json | None:
+        return None if self.extras_json is None else jsonio.loads_own(self.extras_json)
+
+    @property
+    def frozen(self) -> Json:
+        return jsonio.loads_own(self.frozen_json)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The revision that a commit writes, its time, and its repository."""
 
     revision: Revision
-    at: datetime  # aware UTC, whole milliseconds; `updated_on` of every row of this commit
-    repo: Json  # the repository's document as this transaction sees it
+    at: datetime  # `updated_on` of every row of this commit
+    repo: Repository  # as the transaction sees it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +186,3 @@ class Change:
     header: Json  # filter and sort fields of the new row
     # the living row that this one ends, as read in the same transaction
     replaces: Row | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Exact numbers of entries at one revision."""
-
-    concepts: int = 0
-    mappings: int = 0
-    active_concepts: int = 0  # not retired
-    active_mappings: int = 0
-
-    def of(self, kind: Kind, *, active: bool = False) -> int:
-        """Return the number of entries of this kind."""
-        name = f"{kind}s"
-        return int(getattr(self, f"active_{name}" if active else name))

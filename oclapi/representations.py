@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from oclapi import jsonio, times, urls
-from oclapi.model import Json, Kind, Row
+from oclapi.model import Json, Kind, Repository, Row, Version
 
 CONCEPT_SUMMARY = (
     "id",
@@ -308,118 +308,122 @@ def org_detail(org: Json, public_sources: int, public_collections: int) -> Json:
 # Repositories
 
 
-def repo_summary(repo: Json) -> Json:
-    owner = urls.parts(repo["url"])
+def repo_summary(repo: Repository) -> Json:
+    owner = urls.parts(repo.url)
     return {
-        "id": repo["id"],
-        "short_code": repo["id"],
-        "name": repo["name"],
-        "url": repo["url"],
+        "id": repo.id,
+        "short_code": repo.id,
+        "name": repo.name,
+        "url": repo.url,
         "owner": owner.owner,
         "owner_type": owner.owner_type,
         "owner_url": owner.owner_url,
     }
 
 
-def repo_detail(repo: Json) -> Json:
+def repo_detail(repo: Repository) -> Json:
     """Return the detail of a repository at HEAD."""
-    owner, url = urls.parts(repo["url"]), repo["url"]
+    owner, url = urls.parts(repo.url), repo.url
     return {
-        "type": repo["kind"].capitalize(),
-        "uuid": repo["uuid"],
-        "id": repo["id"],
-        "short_code": repo["id"],
-        **{name: repo[name] for name in REPO_FIELDS},
+        "type": repo.kind.capitalize(),
+        "uuid": repo.uuid,
+        "id": repo.id,
+        "short_code": repo.id,
+        **{name: getattr(repo, name) for name in REPO_FIELDS},
         "url": url,
         "versions_url": f"{url}versions/",
         "concepts_url": f"{url}concepts/",
         "mappings_url": f"{url}mappings/",
-        "active_concepts": repo["counts"]["active_concepts"],
-        "active_mappings": repo["counts"]["active_mappings"],
+        "active_concepts": repo.counts.active_concepts,
+        "active_mappings": repo.counts.active_mappings,
         "owner": owner.owner,
         "owner_type": owner.owner_type,
         "owner_url": owner.owner_url,
-        "versions": repo["versions"],
+        "versions": repo.versions,
         **_stamps(repo),
-        "extras": extras(repo),
+        "extras": repo.extras,
     }
 
 
 # Versions
 
 
-def version_summary(version: Json, repo: Json) -> Json:
-    owner = urls.parts(repo["url"])
+def version_summary(version: Version, repo: Repository) -> Json:
+    owner = urls.parts(repo.url)
     return {
-        "id": version["id"],
-        "released": version["released"],
-        "retired": version["retired"],
-        "description": version["description"],
-        "url": repo["url"],
-        "version_url": f"{repo['url']}{version['id']}/",
-        "previous_version_url": _version_url(repo, version["previous_version"]),
+        "id": version.id,
+        "released": version.released,
+        "retired": version.retired,
+        "description": version.description,
+        "url": repo.url,
+        "version_url": f"{repo.url}{version.id}/",
+        "previous_version_url": _version_url(repo, version.previous_version),
         "owner": owner.owner,
         "owner_type": owner.owner_type,
         "owner_url": owner.owner_url,
-        "created_on": times.format(version["created_on"]),
-        "updated_on": times.format(version["updated_on"]),
-        "created_by": version["created_by"],
+        "created_on": times.format(version.created_on),
+        "updated_on": times.format(version.updated_on),
+        "created_by": version.created_by,
     }
 
 
-def version_detail(version: Json, repo: Json, *, is_processing: bool | None = None) -> Json:
+def version_detail(
+    version: Version, repo: Repository, *, is_processing: bool | None = None
+) -> Json:
     """Return the detail of a version, or of HEAD as returned by `head_version`.
 
     Without `is_processing` the key is left out, as in `export.json`.
     """
-    frozen = jsonio.loads_own(version["frozen"])
-    kind, url = repo["kind"], repo["url"]
+    frozen = version.frozen
+    kind, url = repo.kind, repo.url
     previous, parent = (
-        _version_url(repo, version["previous_version"]),
-        _version_url(repo, version["parent_version"]),
+        _version_url(repo, version.previous_version),
+        _version_url(repo, version.parent_version),
     )
     busy = {} if is_processing is None else {"is_processing": is_processing}
     return {
         "type": f"{kind.capitalize()} Version",
         **version_summary(version, repo),
-        "version_external_id": version["version_external_id"],
+        "version_external_id": version.version_external_id,
         "external_id": frozen["external_id"],
-        "extras": extras(version),
+        "extras": version.extras,
         **busy,
         f"{kind}Url": url,
         f"{kind}_url": url,
         "previousVersionUrl": previous,
         "parentVersionUrl": parent,
         "parent_version_url": parent,
-        "updated_by": version["updated_by"],
+        "updated_by": version.updated_by,
         **{name: frozen[name] for name in COPIED_TO_VERSION if name in frozen},
-        "active_concepts": version["counts"]["active_concepts"],
-        "active_mappings": version["counts"]["active_mappings"],
+        "active_concepts": version.counts.active_concepts,
+        "active_mappings": version.counts.active_mappings,
         kind: frozen,
     }
 
 
-def head_version(repo: Json) -> Json:
-    """Return HEAD as a version document with current values."""
-    return {
-        "id": "HEAD",
-        "repo": repo["_id"],
-        "rev": repo["rev"],
-        "released": False,
-        "retired": False,
-        "description": repo["description"],
-        "version_external_id": None,
-        "previous_version": None,
-        "parent_version": None,
-        "extras": repo["extras"],
-        "counts": repo["counts"],
-        "content_at": repo["content_at"],
-        "frozen": jsonio.dumps(repo_detail(repo)),
-        "created_on": repo["created_on"],
-        "created_by": repo["created_by"],
-        "updated_on": repo["updated_on"],
-        "updated_by": repo["updated_by"],
-    }
+def head_version(repo: Repository) -> Version:
+    """Return HEAD as a version with current values."""
+    return Version(
+        key="",
+        repo=repo.number,
+        id="HEAD",
+        rev=repo.rev,
+        content_at=repo.content_at,
+        counts=repo.counts,
+        edition=0,
+        released=False,
+        retired=False,
+        description=repo.description,
+        previous_version=None,
+        parent_version=None,
+        version_external_id=None,
+        extras_json=repo.extras_json,
+        frozen_json=jsonio.dumps(repo_detail(repo)),
+        created_on=repo.created_on,
+        created_by=repo.created_by,
+        updated_on=repo.updated_on,
+        updated_by=repo.updated_by,
+    )
 
 
 def extras(document: Json) -> Any:
@@ -428,14 +432,22 @@ def extras(document: Json) -> Any:
     return None if raw is None else jsonio.loads_own(raw)
 
 
-def _version_url(repo: Json, version: str | None) -> str | None:
-    return None if version is None else f"{repo['url']}{version}/"
+def _version_url(repo: Repository, version: str | None) -> str | None:
+    return None if version is None else f"{repo.url}{version}/"
 
 
-def _stamps(document: Json) -> Json:
+def _stamps(document: Any) -> Json:
+    stamps = (
+        document
+        if isinstance(document, dict)
+        else {
+            name: getattr(document, name)
+            for name in ("created_on", "updated_on", "created_by", "updated_by")
+        }
+    )
     return {
-        "created_on": times.format(document["created_on"]),
-        "updated_on": times.format(document["updated_on"]),
-        "created_by": document["created_by"],
-        "updated_by": document["updated_by"],
+        "created_on": times.format(stamps["created_on"]),
+        "updated_on": times.format(stamps["updated_on"]),
+        "created_by": stamps["created_by"],
+        "updated_by": stamps["updated_by"],
     }

@@ -84,6 +84,11 @@ class Query:
     descending: bool = True  # ties by url, in the same direction
     facets: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the query selects everything in commit order."""
+        return not (self.text or self.filters or self.facets) and self.sort == "lastUpdate"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -122,14 +127,17 @@ The sort value is a `search.fields.token`, or `from_rev` for lastUpdate in one r
 """
 
 
+Facets = Mapping[str, Sequence[tuple[str, int]]]
+"""By facet: the values as written, with their counts, most frequent first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hits:
     """One page of a result."""
 
     keys: Sequence[Key]
     total: int  # exact number of rows in the whole result
-    # by facet name: the values as written, with their counts
-    facets: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    facets: Facets = field(default_factory=dict)
     # Position of the last key. None without keys, and for sorts that are paged by offset
     # (bestMatch, many repositories).
     last: Position | None = None

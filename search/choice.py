@@ -19,7 +19,7 @@ IN_MEMORY = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Result:
     """A result and the engine that returned it."""
 
     hits: Hits
@@ -31,7 +31,7 @@ class Search:
     """Both engines behind one interface. It has no state."""
 
     def __init__(self, store: Store, builtin: SearchIndex, solr: SearchIndex | None = None) -> None:
-        self._store, self._builtin, self._solr = store, builtin, solr
+        self.store, self._builtin, self._solr = store, builtin, solr
 
     def find(
         self,
@@ -42,7 +42,7 @@ class Search:
         limit: int,
         skip: int = 0,
         after: Position | None = None,
-    ) -> Answer:
+    ) -> Result:
         """Return one page, see `SearchIndex.find`.
 
         Listings and filters see every finished write. Words and facets may lack the latest ones.
@@ -67,11 +67,11 @@ class Search:
         limit: int,
         skip: int = 0,
         after: Position | None = None,
-    ) -> Answer:
+    ) -> Result:
         """Like `find`, but always from MongoDB."""
         hits = self._builtin.find(session, scope, query, limit=limit, skip=skip, after=after)
         metrics.listings.labels(engine=self._builtin.name).inc()
-        return Answer(hits, self._builtin.name)
+        return Result(hits, self._builtin.name)
 
     def _from_solr(
         self,
@@ -82,7 +82,7 @@ class Search:
         limit: int,
         skip: int,
         after: Position | None,
-    ) -> Answer | None:
+    ) -> Result | None:
         """Return Solr's result, or None when Solr fails or is not fresh enough."""
         fresh = not query.facets and not terms(query.text)
         try:
@@ -92,20 +92,20 @@ class Search:
         except (SearchBehind, SearchUnavailable):
             return None
         if not scope.heads:
-            return Answer(hits, solr.name, hits.behind)
+            return Result(hits, solr.name, hits.behind)
         # Bodies and names of heads are read in this session. Sums of revisions only grow, so equal
         # sums mean that nothing was written in between.
         seen, now = (
-            self._store.repos.reached(scope.heads, session),
-            self._store.repos.reached(scope.heads),
+            self.store.repos.reached(scope.heads, session),
+            self.store.repos.reached(scope.heads),
         )
         if fresh and not seen == hits.reached == now:
             return None
-        return Answer(hits, solr.name, max(0, now - hits.reached))
+        return Result(hits, solr.name, max(0, now - hits.reached))
 
     def everything(
         self, session: Session, scope: Scope, query: Query
-    ) -> tuple[Answer, Iterator[Sequence[Key]]]:
+    ) -> tuple[Result, Iterator[Sequence[Key]]]:
         """Return the result and all its keys, in batches of at most 500.
 
         The keys are kept in a temporary file, so they can be read after the session has ended.

@@ -16,8 +16,8 @@ from pymongo.errors import ExecutionTimeout
 
 from oclapi import jsonio, urls
 from oclapi.errors import SearchUnavailable
-from oclapi.model import LIVE, Json, Kind, Row
-from oclapi.store.commits import counts_of
+from oclapi.model import LIVE, Counts, Json, Kind, Row, Selection
+from oclapi.store import ranges
 from oclapi.store.database import Database, Session
 from oclapi.store.rows import row_of
 from search import fields
@@ -223,15 +223,8 @@ class _Search:
             ]
             where = revisions[0] if len(revisions) == 1 else {"$or": revisions}
             kept += self._db.revisions.find(where, {"counts": 1}, hint="rev", session=self._session)
-        everything = sum(counts_of(one).of(query.kind) for one in kept)
-        active = sum(counts_of(one).of(query.kind, active=True) for one in kept)
-        return (
-            everything
-            if query.retired is None
-            else everything - active
-            if query.retired
-            else active
-        )
+        selection = Selection(query.kind, retired=query.retired)
+        return sum(Counts(**one["counts"]).selected(selection) for one in kept)
 
     # Which page
 
@@ -241,23 +234,17 @@ class _Search:
         """Return the keys of one page, and the position of its end."""
         if self._query.sort == "lastUpdate" and not (self.several and self._scope.parts):
             return self._in_order(limit, skip, after)
-        way = -1 if self._query.descending else 1
+        descending = self._query.descending
         steps: list[Json] = [
             {"$match": self._where},
             {"$project": {**KEY, "key": SORTED_BY[self._query.sort]}},
         ]
         if after:
             value = _time(after[0]) if self._query.sort == "lastUpdate" else after[0]
-            beyond = "$lt" if way < 0 else "$gt"
-            steps.append(
-                {
-                    "$match": {
-                        "$or": [{"key": {beyond: value}}, {"key": value, "url": {beyond: after[1]}}]
-                    }
-                }
-            )
+            following = ranges.behind((value, after[1]), "key", descending=descending)
+            steps.append({"$match": {"$or": following}})
         steps += [
-            {"$sort": {"key": way, "url": way}},
+            {"$sort": dict(ranges.order("key", descending=descending))},
             *([{"$skip": skip}] if skip and not after else []),
             {"$limit": limit},
         ]
@@ -273,23 +260,19 @@ class _Search:
 
         One repository is ordered by commit, several by time.
         """
-        descending, way = self._query.descending, -1 if self._query.descending else 1
+        descending = self._query.descending
         first = "at" if self.several else "from_rev"
-        parts: list[Json] = [{}]
-        if after:
-            beyond = "$lt" if descending else "$gt"
-            value = _time(after[0]) if self.several else after[0]
-            parts = [{first: value, "url": {beyond: after[1]}}, {first: {beyond: value}}]
+        key = after and (_time(after[0]) if self.several else after[0], after[1])
         only = KEY if self.several else {name: shown for name, shown in KEY.items() if name != "at"}
         found: list[Json] = []
-        for part in parts:
+        for range_ in ranges.behind(key, first, descending=descending):
             if len(found) < limit:
-                where = {"$and": [*self._where["$and"], part]} if part else self._where
+                where = {"$and": [*self._where["$and"], range_]} if range_ else self._where
                 cursor = self._db.rows.find(
                     where,
                     only,
                     hint=self._hint,
-                    sort=[(first, way), ("url", way)],
+                    sort=ranges.order(first, descending=descending),
                     session=self._session,
                 )
                 found += (

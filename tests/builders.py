@@ -5,17 +5,102 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import mongomock
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from oclapi import jsonio
 from oclapi.errors import QueueUnavailable
+from oclapi.model import Json, Repository, Version
+from oclapi.representations import repo_detail
+from oclapi.store.commits import repository_of
+from oclapi.store.database import Database
+from oclapi.store.store import Store
+from oclapi.store.versions import version_of
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 KEY = "a-key-for-tests-that-is-long-enough"
 
+AT = datetime(2026, 2, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+
 _numbers = itertools.count(1)
+
+
+def repository_document(**fields: Any) -> Json:
+    """Return a public source as it is stored."""
+    return {
+        "_id": 7,
+        "kind": "source",
+        "url": "/orgs/NorthLab/sources/LABX/",
+        "id": "LABX",
+        "owner_url": "/orgs/NorthLab/",
+        "rev": 3,
+        "at": AT,
+        "content_at": AT,
+        "counts": {"concepts": 3, "mappings": 2, "active_concepts": 2, "active_mappings": 1},
+        "versions": 2,
+        "created_on": AT - timedelta(days=1),
+        "created_by": "amina",
+        "updated_on": AT,
+        "updated_by": "amina",
+        "uuid": "64a1f1aa",
+        "name": "Lab X codes",
+        "full_name": "Lab X codes",
+        "description": None,
+        "website": None,
+        "external_id": "ext",
+        "source_type": "Dictionary",
+        "custom_validation_schema": None,
+        "default_locale": "en",
+        "supported_locales": ["en", "sw"],
+        "public_access": "View",
+        "extras": None,
+        "keeps_claims": False,
+        **fields,
+    }
+
+
+def version_document(**fields: Any) -> Json:
+    """Return a released version as it is stored, without its key."""
+    return {
+        "repo": 7,
+        "id": "v1",
+        "rev": 2,
+        "at": AT,
+        "content_at": AT,
+        "counts": {"concepts": 2, "mappings": 0, "active_concepts": 1, "active_mappings": 0},
+        "edition": 1,
+        "released": True,
+        "retired": False,
+        "description": "First release",
+        "previous_version": None,
+        "parent_version": None,
+        "version_external_id": None,
+        "extras": None,
+        "frozen": jsonio.dumps(repo_detail(repository_of(repository_document()))),
+        "created_on": AT,
+        "created_by": "amina",
+        "updated_on": AT,
+        "updated_by": "root",
+        **fields,
+    }
+
+
+def repository(**fields: Any) -> Repository:
+    return repository_of(repository_document(**fields))
+
+
+def version(**fields: Any) -> Version:
+    return version_of({"_id": "0" * 24, **version_document(**fields)})
+
+
+def mocked_store() -> Store:
+    """Return an empty store on mongomock."""
+    client: Any = mongomock.MongoClient(tz_aware=True)
+    return Store(Database("mongodb://127.0.0.1/test", client=client), KEY)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from oclapi.editing import naming, openmrs
 from oclapi.editing.draft import Draft, Item
 from oclapi.editing.values import check_size, concept_value, new_uuid, same
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Json
+from oclapi.model import Json, Repository
 
 Edited = tuple[Item, bool]
 """The item, and whether this edit changed it."""
@@ -25,12 +25,12 @@ TEXT = {
 }
 
 
-def create(draft: Draft, repo: Json, body: Json) -> Edited:
+def create(draft: Draft, repo: Repository, body: Json) -> Edited:
     """Add a concept.
 
     Raises Invalid when the id is taken (keys `__all__` and `id`) or the source's schema refuses it.
     """
-    url = urls.item_url(repo["url"], "concept", body["id"])
+    url = urls.item_url(repo.url, "concept", body["id"])
     if draft.exists(repo, "concept", url):
         text = f"a concept with the id {body['id']} exists already"
         raise Invalid({"__all__": [text], "id": [text]})
@@ -51,7 +51,7 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
     return _put(draft, Item(repo, "concept", url, value, None)), True
 
 
-def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
+def update(draft: Draft, repo: Repository, concept: str, body: Json) -> Edited:
     """Change the fields in `body`. An update without a change creates no version.
 
     Raises NotFound, Invalid.
@@ -72,7 +72,7 @@ def update(draft: Draft, repo: Json, concept: str, body: Json) -> Edited:
     return edit(draft, repo, concept, change, body.get("update_comment"))
 
 
-def retire(draft: Draft, repo: Json, concept: str, comment: str | None) -> Edited:
+def retire(draft: Draft, repo: Repository, concept: str, comment: str | None) -> Edited:
     """Retire a concept. Its source's schema is not checked.
 
     Raises NotFound, and Invalid when it is retired already.
@@ -88,7 +88,7 @@ def retire(draft: Draft, repo: Json, concept: str, comment: str | None) -> Edite
 
 def edit(
     draft: Draft,
-    repo: Json,
+    repo: Repository,
     concept: str,
     change: Callable[[Json], None],
     comment: str | None = None,
@@ -100,7 +100,7 @@ def edit(
     Raises NotFound, the errors of `change`, and with `by_schema` Invalid when the source's schema
     refuses the result.
     """
-    url = urls.item_url(repo["url"], "concept", concept)
+    url = urls.item_url(repo.url, "concept", concept)
     item, row = draft.pending(url), draft.living(repo, "concept", url)
     if item is None and row is None:
         raise NotFound(f"concept {concept} not found")
@@ -120,11 +120,11 @@ def edit(
 
 def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
     value, repo = item.value, item.repo
-    shown = naming.display_name(value["names"], repo["default_locale"], repo["supported_locales"])
+    shown = naming.display_name(value["names"], repo.default_locale, repo.supported_locales)
     value["display_name"], value["display_locale"] = shown
     value["locale"] = naming.lookup_locale(value["names"])
     check_size(value)
-    if by_schema and repo["custom_validation_schema"] == "OpenMRS":
+    if by_schema and repo.custom_validation_schema == "OpenMRS":
         check_openmrs(draft, item)
     draft.put(item)
     return item
@@ -183,7 +183,9 @@ def _content(entry: Json) -> Content:
 # One entry of a concept's names or descriptions
 
 
-def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> tuple[Edited, Json]:
+def add_entry(
+    draft: Draft, repo: Repository, concept: str, part: str, body: Json
+) -> tuple[Edited, Json]:
     """Append a name or description. Returns the edit and the new entry.
 
     Raises NotFound, and Invalid when the list is full.
@@ -199,7 +201,7 @@ def add_entry(draft: Draft, repo: Json, concept: str, part: str, body: Json) -> 
 
 
 def update_entry(
-    draft: Draft, repo: Json, concept: str, part: str, uuid: str, body: Json
+    draft: Draft, repo: Repository, concept: str, part: str, uuid: str, body: Json
 ) -> tuple[Edited, Json]:
     """Change the fields of an entry that are in `body`. Returns the edit and the entry.
 
@@ -224,7 +226,7 @@ def update_entry(
     return edit(draft, repo, concept, change), result
 
 
-def delete_entry(draft: Draft, repo: Json, concept: str, part: str, uuid: str) -> Edited:
+def delete_entry(draft: Draft, repo: Repository, concept: str, part: str, uuid: str) -> Edited:
     """Remove an entry. Raises NotFound, and Invalid for the last name."""
 
     def change(value: Json) -> None:
@@ -246,7 +248,7 @@ def _position(found: Sequence[Json], uuid: str) -> int:
 # One key of a concept's extras
 
 
-def set_extra(draft: Draft, repo: Json, concept: str, key: str, given: Any) -> Edited:
+def set_extra(draft: Draft, repo: Repository, concept: str, key: str, given: Any) -> Edited:
     """Create or replace a key. Raises NotFound, and Invalid when the extras exceed a limit."""
 
     def change(value: Json) -> None:
@@ -257,7 +259,7 @@ def set_extra(draft: Draft, repo: Json, concept: str, key: str, given: Any) -> E
     return edit(draft, repo, concept, change)
 
 
-def delete_extra(draft: Draft, repo: Json, concept: str, key: str) -> Edited:
+def delete_extra(draft: Draft, repo: Repository, concept: str, key: str) -> Edited:
     """Remove a key. Raises NotFound."""
 
     def change(value: Json) -> None:

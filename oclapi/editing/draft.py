@@ -16,9 +16,8 @@ from oclapi.access import Caller, may
 from oclapi.editing import openmrs
 from oclapi.editing.values import mapping_value, shown_concepts
 from oclapi.errors import Invalid, NotFound, OclError
-from oclapi.model import Change, Head, Json, Kind, Revision, Row
+from oclapi.model import Change, Head, Json, Kind, Repository, Revision, Row, Selection
 from oclapi.store.database import Transaction
-from oclapi.store.rows import Slice
 from oclapi.store.store import Store
 from search import fields
 
@@ -38,7 +37,7 @@ _ABSENT = object()
 class Item:
     """A concept or mapping in its state after this commit."""
 
-    repo: Json
+    repo: Repository
     kind: Kind
     url: str
     value: Json  # its own fields, see editing/concepts.py and editing/mappings.py
@@ -56,7 +55,7 @@ class Target(NamedTuple):
     url: str
     name: str
     code: str
-    repo: Json
+    repo: Repository
 
 
 class TooManyRows(Exception):
@@ -76,7 +75,7 @@ def lookup_names(store: Store, revision: Revision) -> frozenset[str] | None:
 
     Returns None when the list was deleted. The result is cached, since a revision never changes.
     """
-    bodies = store.rows.bodies(revision, Slice("concept"))
+    bodies = store.rows.bodies(revision, Selection("concept"))
     try:
         return frozenset(
             name["name"] for body in bodies for name in jsonio.loads_own(body)["names"]
@@ -96,8 +95,8 @@ class Draft:
         self._session = session
         self._heads = heads
         # The lines of an import may name repositories that the caller may not read.
-        self._repos: dict[str, Json | None] = {
-            head.repo["url"]: head.repo if may(caller, "read", head.repo) else None
+        self._repos: dict[str, Repository | None] = {
+            head.repo.url: head.repo if may(caller, "read", head.repo) else None
             for head in heads.values()
         }
         self._rows: dict[str, Row | None] = {}
@@ -141,9 +140,9 @@ class Draft:
         if missing:
             self._repos.update(dict.fromkeys(missing))
             for found in self._store.repos.by_urls(missing, self._session):
-                self._repos[found["url"]] = found if may(self.caller, "read", found) else None
+                self._repos[found.url] = found if may(self.caller, "read", found) else None
 
-    def repo(self, url: str) -> Json | None:
+    def repo(self, url: str) -> Repository | None:
         """Return the repository at this URL, or None when the caller may not read it."""
         if url not in self._repos:
             self.load_repos([url])
@@ -153,19 +152,21 @@ class Draft:
         """Return the item if an earlier edit of this draft put it."""
         return self._items.get(url)
 
-    def living(self, repo: Json, kind: Kind, url: str) -> Row | None:
+    def living(self, repo: Repository, kind: Kind, url: str) -> Row | None:
         """Return the stored row of an item with its body, or None."""
         row = self._rows.get(url)
         if url not in self._rows or (row and not row.body):
             self.load(repo, kind, [url])
         return self._rows[url]
 
-    def exists(self, repo: Json, kind: Kind, url: str) -> bool:
+    def exists(self, repo: Repository, kind: Kind, url: str) -> bool:
         if url not in self._rows and url not in self._items:
             self.load(repo, kind, [url], body=False)
         return url in self._items or self._rows[url] is not None
 
-    def load(self, repo: Json, kind: Kind, wanted: Iterable[str], *, body: bool = True) -> None:
+    def load(
+        self, repo: Repository, kind: Kind, wanted: Iterable[str], *, body: bool = True
+    ) -> None:
         """Fetch the living rows of these items in one query."""
         missing = {
             url
@@ -178,7 +179,7 @@ class Draft:
                 {
                     row.url: row
                     for row in self._store.rows.living(
-                        self._session, repo["_id"], kind, missing, body=body
+                        self._session, repo.number, kind, missing, body=body
                     )
                 }
             )
@@ -198,7 +199,7 @@ class Draft:
             if repo:
                 self._names.update(dict.fromkeys(stables))
                 self._names.update(
-                    self._store.rows.living_names(self._session, repo["_id"], stables)
+                    self._store.rows.living_names(self._session, repo.number, stables)
                 )
 
     def target(self, field: str, url: str) -> Target:
@@ -228,9 +229,9 @@ class Draft:
             self.load_targets([url])
         return self._names.get(url)
 
-    def load_keys(self, repo: Json, keys: Iterable[MappingKey]) -> None:
+    def load_keys(self, repo: Repository, keys: Iterable[MappingKey]) -> None:
         """Fetch the mappings with these keys in one query."""
-        number = repo["_id"]
+        number = repo.number
         missing = {key for key in keys if (number, key) not in self._keys}
         if missing:
             for key in missing:
@@ -245,21 +246,21 @@ class Draft:
             for item in self._items.values():
                 if (
                     item.kind == "mapping"
-                    and item.repo["_id"] == number
+                    and item.repo.number == number
                     and _key(item.value) in missing
                 ):
                     self._set(self._keys, (number, _key(item.value)), item.url)
 
-    def mapped(self, repo: Json, key: MappingKey) -> str | None:
+    def mapped(self, repo: Repository, key: MappingKey) -> str | None:
         """Return the URL of the repository's mapping with this key, or None."""
-        indexed = (repo["_id"], key)
+        indexed = (repo.number, key)
         if indexed not in self._keys:
             self.load_keys(repo, [key])
         return self._keys[indexed]
 
-    def load_pairs(self, repo: Json, pairs: Iterable[Pair]) -> None:
+    def load_pairs(self, repo: Repository, pairs: Iterable[Pair]) -> None:
         """Fetch the active mappings between these pairs of concepts, in one query."""
-        number = repo["_id"]
+        number = repo.number
         missing = {pair for pair in pairs if (number, pair) not in self._pairs}
         if missing:
             for pair in missing:
@@ -270,7 +271,7 @@ class Draft:
             for item in self._items.values():
                 if (
                     item.kind == "mapping"
-                    and item.repo["_id"] == number
+                    and item.repo.number == number
                     and _pair(item.value) in missing
                 ):
                     self._join(number, _pair(item.value), item.url)
@@ -279,14 +280,14 @@ class Draft:
         if (number, pair) in self._pairs:
             self._set(self._pairs, (number, pair), self._pairs[number, pair] | {url})  # type: ignore[index]
 
-    def active_between(self, repo: Json, start: str, end: str) -> frozenset[str]:
+    def active_between(self, repo: Repository, start: str, end: str) -> frozenset[str]:
         """Return the URLs of the repository's active mappings from one concept to another."""
         self.load_pairs(repo, [(start, end)])
-        return self._pairs[repo["_id"], (start, end)]
+        return self._pairs[repo.number, (start, end)]
 
-    def load_claims(self, repo: Json, claims: Iterable[int]) -> None:
+    def load_claims(self, repo: Repository, claims: Iterable[int]) -> None:
         """Fetch the concepts with these claims in one query."""
-        number = repo["_id"]
+        number = repo.number
         missing = {claim for claim in claims if (number, claim) not in self._claims}
         if missing:
             for claim in missing:
@@ -295,7 +296,7 @@ class Draft:
                 if row.url not in self._items:
                     self._add_claims(number, row.url, missing.intersection(row.header["claims"]))
             for item in self._items.values():
-                if item.kind == "concept" and item.repo["_id"] == number:
+                if item.kind == "concept" and item.repo.number == number:
                     self._add_claims(
                         number, item.url, missing.intersection(openmrs.claims(item.value))
                     )
@@ -314,11 +315,11 @@ class Draft:
         if url in self._claims_of:
             self._set(self._claims_of, url, ())
 
-    def claimants(self, repo: Json, claims: Iterable[int]) -> set[str]:
+    def claimants(self, repo: Repository, claims: Iterable[int]) -> set[str]:
         """Return the URLs of the repository's concepts that have one of these claims."""
         wanted = list(claims)
         self.load_claims(repo, wanted)
-        return set().union(*(self._claims[repo["_id"], claim] for claim in wanted))
+        return set().union(*(self._claims[repo.number, claim] for claim in wanted))
 
     def lookup(self, source: str) -> frozenset[str] | None:
         """Return the names of the active concepts in a lookup list before this commit.
@@ -328,9 +329,9 @@ class Draft:
         if source not in self._lists:
             repo = self._store.repos.by_url(f"/orgs/OCL/sources/{source}/", self._session)
             # The revision of this commit can't be read or cached.
-            number = repo["rev"] - (repo["_id"] in self._heads) if repo else 0
+            number = repo.rev - (repo.number in self._heads) if repo else 0
             self._lists[source] = (
-                lookup_names(self._store, Revision(repo["_id"], number)) if repo else None
+                lookup_names(self._store, Revision(repo.number, number)) if repo else None
             )
         return self._lists[source]
 
@@ -338,7 +339,7 @@ class Draft:
 
     def put(self, item: Item) -> None:
         """Add the item to the commit. It replaces an earlier state of the same item."""
-        before, number = self._items.get(item.url), item.repo["_id"]
+        before, number = self._items.get(item.url), item.repo.number
         self._set(self._items, item.url, item)
         if item.kind == "concept":
             if self._claims:
@@ -376,7 +377,7 @@ class Draft:
         used = (
             url for item in self._items.values() if item.kind == "mapping" for url in _uses(item)
         )
-        guarded = {repo["_id"] for url in used if (repo := self._repos.get(_repo_of(url)))}
+        guarded = {repo.number for url in used if (repo := self._repos.get(_repo_of(url)))}
         if guarded:
             self._store.repos.guard(self._session, sorted(guarded))
         return self._rendered()
@@ -395,7 +396,7 @@ class Draft:
                 and item.row
                 and item.row.header["display"] != item.value["display_name"]
             ):
-                by_repo.setdefault(item.repo["_id"], {})[item.url] = item.value["display_name"]
+                by_repo.setdefault(item.repo.number, {})[item.url] = item.value["display_name"]
         for number, names in by_repo.items():
             repo, limit = self._heads[number].repo, self._store.most_shown
             # Count first, so that a refusal is quick.
@@ -429,23 +430,23 @@ class Draft:
                         item.value[field.replace("_url", "_name")] = concept.value["display_name"]
 
     def _render(self, item: Item) -> Change:
-        head = self._heads[item.repo["_id"]]
+        head = self._heads[item.repo.number]
         value, by = item.value, self.caller.by
         if item.kind == "concept":
             body = representations.concept_body(
-                value, item.repo["url"], head.revision.number, head.at, by
+                value, item.repo.url, head.revision.number, head.at, by
             )
             header = fields.concept_header(value, by)
-            if head.repo["keeps_claims"]:
+            if head.repo.keeps_claims:
                 header["claims"] = openmrs.claims(value)
         else:
             number = item.row.header["number"] + 1 if item.row else 1
-            body = representations.mapping_body(value, item.repo["url"], number, head.at, by)
+            body = representations.mapping_body(value, item.repo.url, number, head.at, by)
             header = fields.mapping_header(value, number, by)
             if uses := _uses(item):
                 header["uses"] = uses
         return Change(
-            item.repo["_id"],
+            item.repo.number,
             item.kind,
             item.url,
             value["id"],
@@ -478,7 +479,7 @@ def _pair(mapping: Mapping[str, Any]) -> Pair | None:
 def _uses(mapping: Item) -> list[str]:
     """Return the concepts of other repositories that the mapping uses."""
     ends = (mapping.value["from_concept_url"], mapping.value["to_concept_url"])
-    return [url for url in ends if url and not url.startswith(mapping.repo["url"])]
+    return [url for url in ends if url and not url.startswith(mapping.repo.url)]
 
 
 def _repo_of(item_url: str) -> str:

@@ -12,18 +12,18 @@ from oclapi.editing.concepts import Edited
 from oclapi.editing.draft import Draft, Item, MappingKey
 from oclapi.editing.values import external_target, mapping_value, new_uuid, same, shown_concepts
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Json
+from oclapi.model import Json, Repository
 
 TARGET_FIELDS = ("to_concept_url", "to_source_url", "to_concept_code")
 
 
-def create(draft: Draft, repo: Json, body: Json) -> Edited:
+def create(draft: Draft, repo: Repository, body: Json) -> Edited:
     """Add a mapping. Without an id in the body one is generated.
 
     Raises Invalid, see contract 12.3.
     """
     if body.get("id"):
-        url = urls.item_url(repo["url"], "mapping", body["id"])
+        url = urls.item_url(repo.url, "mapping", body["id"])
         if draft.exists(repo, "mapping", url):
             text = f"a mapping with the id {body['id']} exists already"
             raise Invalid({"__all__": [text], "id": [text]})
@@ -42,7 +42,7 @@ def create(draft: Draft, repo: Json, body: Json) -> Edited:
     }
     _set_from(draft, value, body["from_concept_url"])
     _set_target(draft, value, body)
-    url = urls.item_url(repo["url"], "mapping", value["id"])
+    url = urls.item_url(repo.url, "mapping", value["id"])
     return _put(draft, Item(repo, "mapping", url, value, None)), True
 
 
@@ -51,12 +51,14 @@ def _dashed(uuid: str) -> str:
     return f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
 
 
-def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: bool = True) -> Edited:
+def update(
+    draft: Draft, repo: Repository, mapping: str, body: Json, *, by_schema: bool = True
+) -> Edited:
     """Change the fields in `body`. An update without a change creates no version.
 
     Raises NotFound, Invalid. With `by_schema` the source's schema is checked.
     """
-    url = urls.item_url(repo["url"], "mapping", mapping)
+    url = urls.item_url(repo.url, "mapping", mapping)
     item, row = draft.pending(url), draft.living(repo, "mapping", url)
     if item is None and row is None:
         raise NotFound(f"mapping {mapping} not found")
@@ -79,7 +81,7 @@ def update(draft: Draft, repo: Json, mapping: str, body: Json, *, by_schema: boo
     return _put(draft, Item(repo, "mapping", url, value, row), by_schema=by_schema), True
 
 
-def retire(draft: Draft, repo: Json, mapping: str, comment: str | None) -> Edited:
+def retire(draft: Draft, repo: Repository, mapping: str, comment: str | None) -> Edited:
     """Retire a mapping. Its source's schema is not checked. A retired one stays unchanged.
 
     Raises NotFound.
@@ -121,7 +123,7 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
     url, source, code = (body.get(field) for field in TARGET_FIELDS)
     if url:
         target = draft.target("to_concept_url", url)
-        if (source and urls.repo(source) != target.repo["url"]) or (code and code != target.code):
+        if (source and urls.repo(source) != target.repo.url) or (code and code != target.code):
             raise Invalid.field(
                 "__all__",
                 "to_concept_url and to_source_url with to_concept_code name different concepts; "
@@ -131,7 +133,7 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
         own = bool(given) and given != target.name
         value.update(
             to_concept_url=target.url,
-            to_source_url=target.repo["url"],
+            to_source_url=target.repo.url,
             to_concept_code=target.code,
             to_concept_name=given if own else target.name,
             to=target.url,
@@ -146,7 +148,7 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
     if found is None:
         raise Invalid.field("to_source_url", "this is not the URL of a source")
     source_there = draft.repo(found)
-    if source_there is None or source_there["kind"] != "source":
+    if source_there is None or source_there.kind != "source":
         raise Invalid.field("to_source_url", f"source {found[:300]} not found")
     value.update(
         to_concept_url=None,
@@ -203,13 +205,13 @@ def _names_target(given: Mapping[str, str], value: Json) -> bool:
     return given.get("to_concept_code", code) == code
 
 
-def _refresh_names(draft: Draft, repo: Json, value: Json) -> None:
+def _refresh_names(draft: Draft, repo: Repository, value: Json) -> None:
     """Update the names of concepts of other sources.
 
     The draft updates those of the mapping's own source.
     """
     for field in shown_concepts(value):
-        if not value[field].startswith(repo["url"]):
+        if not value[field].startswith(repo.url):
             shown = field.replace("_url", "_name")
             value[shown] = draft.name(value[field]) or value[shown]
 
@@ -223,7 +225,7 @@ def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
         raise Invalid.field(
             "__all__", f"these concepts are mapped by that map type already: {other}"
         )
-    if by_schema and repo["custom_validation_schema"] == "OpenMRS":
+    if by_schema and repo.custom_validation_schema == "OpenMRS":
         check_openmrs(draft, item)
     draft.put(item)
     return item

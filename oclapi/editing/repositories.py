@@ -5,26 +5,43 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
-from oclapi.access import Action, Caller, may, need
+from oclapi.access import Action, Caller, Under, may, need
 from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Head, Json, Revision
+from oclapi.model import Head, Json, Repository, RepositoryKind, Selection, Version
 from oclapi.store.database import Transaction
-from oclapi.store.metadata import extras_of, stored
-from oclapi.store.rows import Slice
+from oclapi.store.metadata import stored
 from oclapi.store.store import Store
 
+EDITABLE = frozenset(
+    (
+        "name",
+        "full_name",
+        "description",
+        "website",
+        "external_id",
+        "source_type",
+        "custom_validation_schema",
+        "extras",
+        "default_locale",
+        "supported_locales",
+        "public_access",
+    )
+)
+"""The fields of a repository that an update may change."""
 SHOWN_USES = 20
 """Most collections and most mappings that a refused deletion names."""
 SHOWN_FAILURES = 100
 """Most concepts that a refused schema names."""
 NOT_UNIQUE = {"names": ["a fully specified or preferred name must be unique in its locale"]}
-ACTIVE = Slice("concept", retired=False)
+ACTIVE = Selection("concept", retired=False)
 
 
-def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) -> Json:
+def create(
+    store: Store, kind: RepositoryKind, owner_url: str, body: Json, caller: Caller
+) -> Repository:
     """Add a repository under an owner and return it.
 
     By default the repository of a private owner is private. Raises Invalid when the id is taken,
@@ -53,102 +70,99 @@ def create(store: Store, kind: str, owner_url: str, body: Json, caller: Caller) 
 
     def make(session: Transaction) -> Json:
         owner = store.owners.lock(owner_url, session)
-        need(store.users.reload(caller, session), "create repository", {"owner_url": owner_url})
+        need(store.users.reload(caller, session), "create repository", Under(owner_url))
         private = "None" if owner.get("public_access") == "None" else "View"
         return {**stored(fields), "public_access": body.get("public_access", private)}
 
     return store.repos.create(kind, owner_url, body["id"], make, caller.by)
 
 
-def update(store: Store, repo: Json, body: Json, caller: Caller) -> Json:
-    """Change the metadata in `body` and return the repository.
+def update(store: Store, repo: Repository, body: Json, caller: Caller) -> tuple[Repository, bool]:
+    """Change the metadata in `body`. Return the repository, and whether it changed.
 
     Raises Invalid, with `failed_concept_validations` when concepts violate a new schema, and the
     errors of `access.need`. Setting the schema reads all concepts, even if an earlier attempt has
     stored their claims: that attempt may have been interrupted, or may still be running.
     """
-    if body.get("id", repo["id"]) != repo["id"]:
+    if body.get("id", repo.id) != repo.id:
         raise Invalid.field("id", "an id can't be changed")
     if (
         body.get("custom_validation_schema") == "OpenMRS"
-        and repo["custom_validation_schema"] != "OpenMRS"
+        and repo.custom_validation_schema != "OpenMRS"
     ):
-        store.rows.keep_claims(repo["_id"], _claims_of)
+        store.rows.keep_claims(repo.number, _claims_of)
         checked = _check_before(store, repo)
     else:
         checked = None
 
     def change(session: Transaction, head: Head) -> Json:
-        before = {**head.repo, "extras": extras_of(head.repo)}
-        given = {name: value for name, value in body.items() if name in before and name != "id"}
-        action: Action = (
-            "own"
-            if given.get("public_access", before["public_access"]) != before["public_access"]
-            else "write"
-        )
+        before = head.repo
+        given = {name: value for name, value in body.items() if name in EDITABLE}
+        opens = given.get("public_access", before.public_access) != before.public_access
+        action: Action = "own" if opens else "write"
         need(store.users.reload(caller, session), action, head.repo)
         if "full_name" in given and not given["full_name"]:
-            given["full_name"] = given.get("name", before["name"])
+            given["full_name"] = given.get("name", before.name)
         if "supported_locales" in given and not given["supported_locales"]:
-            given["supported_locales"] = [given.get("default_locale", before["default_locale"])]
+            given["supported_locales"] = [given.get("default_locale", before.default_locale)]
         sets = changed(before, given)
-        if sets.get("custom_validation_schema") == "OpenMRS" and head.repo["rev"] != checked:
+        if sets.get("custom_validation_schema") == "OpenMRS" and head.repo.rev != checked:
             check_schema(_bodies_here(store, session, head.repo), _lists(store, session))
         return stored(sets)
 
-    return store.repos.edit(repo["_id"], change, caller.by)
+    return store.repos.edit(repo.number, change, caller.by)
 
 
-def set_extra(store: Store, repo: Json, key: str, value: Any, caller: Caller) -> None:
+def set_extra(store: Store, repo: Repository, key: str, value: Any, caller: Caller) -> None:
     """Create or replace a key of the repository's extras. Raises Invalid over their limits."""
 
     def change(session: Transaction, head: Head) -> Json:
         need(store.users.reload(caller, session), "write", head.repo)
         return _with_extra(head.repo, key, value)
 
-    store.repos.edit(repo["_id"], change, caller.by)
+    store.repos.edit(repo.number, change, caller.by)
 
 
-def delete_extra(store: Store, repo: Json, key: str, caller: Caller) -> None:
+def delete_extra(store: Store, repo: Repository, key: str, caller: Caller) -> None:
     """Remove a key of the repository's extras. Raises NotFound."""
 
     def change(session: Transaction, head: Head) -> Json:
         need(store.users.reload(caller, session), "write", head.repo)
-        return stored({"extras": without(extras_of(head.repo) or {}, key)})
+        return stored({"extras": without(head.repo.extras or {}, key)})
 
-    store.repos.edit(repo["_id"], change, caller.by)
+    store.repos.edit(repo.number, change, caller.by)
 
 
 def set_version_extra(
-    store: Store, repo: Json, version: str, key: str, value: Any, caller: Caller
-) -> tuple[Json, bool]:
+    store: Store, repo: Repository, version: str, key: str, value: Any, caller: Caller
+) -> tuple[Version, bool]:
     """Like `set_extra` for a version. Returns the version and whether its export is out of date."""
 
-    def change(session: Transaction, found: Json) -> Json:
+    def change(session: Transaction, found: Version) -> Json:
         _need_reloaded(store, session, repo, "write", caller)
         return _with_extra(found, key, value)
 
-    return store.versions.edit(repo["_id"], version, change, caller.by)
+    return store.versions.edit(repo.number, version, change, caller.by)
 
 
 def delete_version_extra(
-    store: Store, repo: Json, version: str, key: str, caller: Caller
-) -> tuple[Json, bool]:
+    store: Store, repo: Repository, version: str, key: str, caller: Caller
+) -> tuple[Version, bool]:
     """Like `delete_extra` for a version.
 
     Returns the version and whether its export is out of date.
     """
 
-    def change(session: Transaction, found: Json) -> Json:
+    def change(session: Transaction, found: Version) -> Json:
         _need_reloaded(store, session, repo, "write", caller)
-        return stored({"extras": without(extras_of(found) or {}, key)})
+        return stored({"extras": without(found.extras or {}, key)})
 
-    return store.versions.edit(repo["_id"], version, change, caller.by)
+    return store.versions.edit(repo.number, version, change, caller.by)
 
 
-def _with_extra(document: Json, key: str, value: Any) -> Json:
+def _with_extra(edited: Repository | Version, key: str, value: Any) -> Json:
     """Return the change that sets a key of the extras; empty without a change."""
-    before = extras_of(document) or {}
+    before = edited.extras or {}
     after = {**before, key: value}
     if jsonio.dumps_sorted(before) == jsonio.dumps_sorted(after):
         return {}
@@ -162,7 +176,7 @@ def without(extras: Json, key: str) -> Json:
     return {name: value for name, value in extras.items() if name != key}
 
 
-def delete(store: Store, repo: Json, caller: Caller) -> None:
+def delete(store: Store, repo: Repository, caller: Caller) -> None:
     """Delete a repository.
 
     Raises Invalid with `usage` (as far as the caller may read it) while others use its concepts or
@@ -174,7 +188,7 @@ def delete(store: Store, repo: Json, caller: Caller) -> None:
         need(store.users.reload(caller, session), "own", head.repo)
         in_use(session, head)
 
-    store.repos.delete(repo["_id"], check)
+    store.repos.delete(repo.number, check)
 
 
 def check_unused(
@@ -187,19 +201,19 @@ def check_unused(
 
     def check(session: Transaction, head: Head) -> None:
         usage: dict[str, set[str]] = {"collections": set(), "mappings": set()}
-        users: dict[int, Json | None] = {}
+        users: dict[int, Repository | None] = {}
         used = False
-        for row in store.rows.leaning_on(session, head.repo["url"]):
+        for row in store.rows.leaning_on(session, head.repo.url):
             if row.repo not in users:
                 users[row.repo] = store.repos.by_number(row.repo, session)
             user = users[row.repo]
             # None: deleted, and its rows are not purged yet.
-            if user is None or user["owner_url"] == except_owner:
+            if user is None or user.owner_url == except_owner:
                 continue
             used = True
             if may(caller, "read", user):
                 if "expression" in row.header:
-                    usage["collections"].add(user["url"])
+                    usage["collections"].add(user.url)
                 else:
                     usage["mappings"].add(row.url)
         if used:
@@ -219,18 +233,18 @@ def _claims_of(body: bytes) -> list[int]:
     return openmrs.claims(jsonio.loads_own(body))
 
 
-def _check_before(store: Store, repo: Json) -> int | None:
+def _check_before(store: Store, repo: Repository) -> int | None:
     """Check the repository for the schema OpenMRS and return the checked revision.
 
     It runs before the transaction that sets the schema, which would block other writers and be
     aborted after a minute. The transaction checks again only if the repository has changed. Raises
     the errors of `check_schema`.
     """
-    now = store.repos.by_number(repo["_id"])
+    now = store.repos.by_number(repo.number)
     if now is None:
         return None
-    check_schema(store.rows.bodies(Revision(now["_id"], now["rev"]), ACTIVE), _lists(store))
-    return int(now["rev"])
+    check_schema(store.rows.bodies(now.revision, ACTIVE), _lists(store))
+    return now.rev
 
 
 def _lists(store: Store, session: Transaction | None = None) -> openmrs.Lists:
@@ -238,7 +252,7 @@ def _lists(store: Store, session: Transaction | None = None) -> openmrs.Lists:
     lists = {}
     for source in openmrs.LOOKUP_SOURCES:
         found = store.repos.by_url(f"/orgs/OCL/sources/{source}/", session)
-        lists[source] = lookup_names(store, Revision(found["_id"], found["rev"])) if found else None
+        lists[source] = lookup_names(store, found.revision) if found else None
     return lists
 
 
@@ -282,24 +296,22 @@ def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
         )
 
 
-def _bodies_here(store: Store, session: Transaction, repo: Json) -> Iterator[bytes]:
+def _bodies_here(store: Store, session: Transaction, repo: Repository) -> Iterator[bytes]:
     """Yield the active concepts in the transaction."""
     after = None
-    while rows := store.rows.page(
-        session, Revision(repo["_id"], repo["rev"]), ACTIVE, limit=1000, after=after
-    ):
+    while rows := store.rows.page(session, repo.revision, ACTIVE, limit=1000, after=after):
         yield from (row.body for row in rows)
         after = rows[-1].key
 
 
 def _need_reloaded(
-    store: Store, session: Transaction, repo: Json, action: Action, caller: Caller
+    store: Store, session: Transaction, repo: Repository, action: Action, caller: Caller
 ) -> None:
     """Check the caller's right inside the transaction, with the repository and caller reloaded.
 
     Both may have changed since the request was checked.
     """
-    there = store.repos.by_number(repo["_id"], session)
+    there = store.repos.by_number(repo.number, session)
     if there is None:
         raise NotFound("the repository was deleted")
     need(store.users.reload(caller, session), action, there)
@@ -309,8 +321,8 @@ def _need_reloaded(
 
 
 def create_version(
-    store: Store, repo: Json, body: Json, caller: Caller, job: str | None = None
-) -> Json:
+    store: Store, repo: Repository, body: Json, caller: Caller, job: str | None = None
+) -> Version:
     """Create a version of the repository's current state and return it.
 
     `job`: see `Versions.create`. Raises VersionExists, and Invalid for an unknown previous or
@@ -319,9 +331,9 @@ def create_version(
 
     def fields(session: Transaction, head: Head) -> Json:
         need(store.users.reload(caller, session), "write", head.repo)
-        newest = store.versions.newest(repo["_id"], session)
+        newest = store.versions.newest(repo.number, session)
         given = {
-            "previous_version": newest["id"] if newest else None,
+            "previous_version": newest.id if newest else None,
             "parent_version": None,
             **_links(body),
         }
@@ -332,26 +344,26 @@ def create_version(
             "retired": False,
             "previous_version": given["previous_version"],
             "parent_version": given["parent_version"],
-            "version_external_id": external_id(body, head.repo),
+            "version_external_id": external_id(body, head.repo.external_id),
             "extras": stored({"extras": body["extras"]})["extras"]
             if "extras" in body
-            else head.repo["extras"],
+            else head.repo.extras_json,
             "frozen": jsonio.dumps(representations.repo_detail(head.repo)),
             "created_by": caller.by,
             "updated_by": caller.by,
         }
 
-    return store.versions.create(repo["_id"], body["id"], fields, job)
+    return store.versions.create(repo.number, body["id"], fields, job)
 
 
 def update_version(
-    store: Store, repo: Json, version: str, body: Json, caller: Caller
-) -> tuple[Json, bool]:
+    store: Store, repo: Repository, version: str, body: Json, caller: Caller
+) -> tuple[Version, bool]:
     """Change the fields in `body`. Returns the version and whether its export is out of date."""
     if body.get("id", version) != version:
         raise Invalid.field("id", "an id can't be changed")
 
-    def change(session: Transaction, found: Json) -> Json:
+    def change(session: Transaction, found: Version) -> Json:
         _need_reloaded(store, session, repo, "write", caller)
         check_links(store, session, repo, version, body)
         given = {
@@ -359,26 +371,22 @@ def update_version(
             for name in ("description", "released", "retired", "extras")
             if name in body
         } | _links(body)
-        if "version_external_id" in body or body.get(
-            "external_id", _frozen_external_id(found)
-        ) != _frozen_external_id(found):
-            given["version_external_id"] = external_id(
-                body, {"external_id": _frozen_external_id(found)}
-            )
-        return stored(changed({**found, "extras": extras_of(found)}, given))
+        of_repo = found.frozen["external_id"]
+        if "version_external_id" in body or body.get("external_id", of_repo) != of_repo:
+            given["version_external_id"] = external_id(body, of_repo)
+        return stored(changed(found, given))
 
-    return store.versions.edit(repo["_id"], version, change, caller.by)
+    return store.versions.edit(repo.number, version, change, caller.by)
 
 
-def delete_version(store: Store, repo: Json, version: str, caller: Caller) -> list[Json]:
+def delete_version(store: Store, repo: Repository, version: str, caller: Caller) -> list[Version]:
     """Delete the version. Returns its followers, whose exports are out of date.
 
     Raises NotFound.
     """
-    _, followers = store.versions.delete(
-        repo["_id"], version, lambda session: _need_reloaded(store, session, repo, "own", caller)
+    return store.versions.delete(
+        repo.number, version, lambda session: _need_reloaded(store, session, repo, "own", caller)
     )
-    return followers
 
 
 def _links(body: Json) -> Json:
@@ -388,7 +396,9 @@ def _links(body: Json) -> Json:
     }
 
 
-def check_links(store: Store, session: Transaction, repo: Json, version: str, body: Json) -> None:
+def check_links(
+    store: Store, session: Transaction, repo: Repository, version: str, body: Json
+) -> None:
     """Raise Invalid when the previous or parent version is unknown or the version itself.
 
     They are locked until the commit.
@@ -398,7 +408,7 @@ def check_links(store: Store, session: Transaction, repo: Json, version: str, bo
         ("parent_version", "parentVersion"),
     ):
         other = body.get(field)
-        if other and (other == version or store.versions.lock(session, repo["_id"], other) is None):
+        if other and (other == version or store.versions.lock(session, repo.number, other) is None):
             text = (
                 "a version can't follow itself"
                 if other == version
@@ -407,7 +417,7 @@ def check_links(store: Store, session: Transaction, repo: Json, version: str, bo
             raise Invalid({alias: [text], field: [text]})
 
 
-def external_id(body: Json, repo: Json) -> str | None:
+def external_id(body: Json, of_repo: str | None) -> str | None:
     """Return the version's external id.
 
     The alias counts only when it is alone and differs from the repository's external id, so that a
@@ -416,8 +426,4 @@ def external_id(body: Json, repo: Json) -> str | None:
     if "version_external_id" in body:
         return body["version_external_id"]  # type: ignore[no-any-return]
     alias = body.get("external_id")
-    return alias if alias != repo["external_id"] else None
-
-
-def _frozen_external_id(version: Json) -> str | None:
-    return jsonio.loads_own(version["frozen"])["external_id"]  # type: ignore[no-any-return]
+    return alias if alias != of_repo else None

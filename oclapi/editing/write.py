@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from oclapi.access import Caller
 from oclapi.editing.draft import Draft
-from oclapi.model import Change, Head, Json
+from oclapi.model import Change, Head, Repository
 from oclapi.store.database import Transaction
 from oclapi.store.store import Store
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 def write(
     store: Store,
     caller: Caller,
-    repos: Sequence[Json],
+    repos: Sequence[Repository],
     edit: Callable[[Draft], Result],
     also_write: Callable[[Transaction], None] | None = None,
     most: int | None = None,
@@ -35,5 +35,5 @@ def write(
         result[:] = [edit(draft)]
         return draft.changes(most)
 
-    store.commits.commit([repo["_id"] for repo in repos], build, caller.by, also_write=also_write)
+    store.commits.commit([repo.number for repo in repos], build, caller.by, also_write=also_write)
     return result[0]

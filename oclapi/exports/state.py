@@ -13,7 +13,7 @@ from oclapi.errors import NotFound, Overtaken, QueueUnavailable
 from oclapi.exports.archive import Archive
 from oclapi.exports.cache import token_of
 from oclapi.exports.queue import ExportQueue
-from oclapi.model import Json
+from oclapi.model import Json, Version
 from oclapi.store.exports import Exports
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ExportState:
 class ExportStates:
     """The exports of all versions.
 
-    A version is given as its stored document, `now` as aware UTC. All methods raise
+    `now` is aware UTC. All methods raise
     StoreUnavailable.
     """
 
@@ -66,7 +66,7 @@ class ExportStates:
         self._queue = queue
         self._silence = timedelta(seconds=silence)
 
-    def of(self, version: Json, now: datetime, document: Json | None = None) -> ExportState:
+    def of(self, version: Version, now: datetime, document: Json | None = None) -> ExportState:
         """Return the state of an export. `document` is its stored state, if it was read already.
 
         Raises NotFound when the version was deleted. Cost: one read, and one request to the queue
@@ -74,7 +74,7 @@ class ExportStates:
         """
         return state_of(*self._read_alive(version, now, document))
 
-    def ask(self, version: Json, now: datetime) -> tuple[bool, ExportState]:
+    def ask(self, version: Version, now: datetime) -> tuple[bool, ExportState]:
         """Start the export unless it exists or is being made.
 
         Returns whether this call started a job, and the new state. The state is `failed` only when
@@ -90,7 +90,7 @@ class ExportStates:
             if self._start(version, document, now):
                 return True, self.of(version, now)
 
-    def recreate(self, version: Json, now: datetime) -> tuple[bool, ExportState]:
+    def recreate(self, version: Version, now: datetime) -> tuple[bool, ExportState]:
         """Stop serving the archive and start a new export.
 
         Returns False when there is no archive and a job is making one already. Raises NotFound, and
@@ -103,10 +103,10 @@ class ExportStates:
                 return False, state
             if alive or self._start(version, document, now):
                 if state.file:
-                    self._exports.drop(_key(version), state.file.name)
+                    self._exports.drop(version.key, state.file.name)
                 return True, self.of(version, now)
 
-    def delete(self, version: Json, now: datetime) -> bool:
+    def delete(self, version: Version, now: datetime) -> bool:
         """Stop serving the archive and cancel the job.
 
         Returns False when there is neither. Raises NotFound.
@@ -116,19 +116,19 @@ class ExportStates:
             state = state_of(document, alive)
             if state.status not in ("ready", "processing"):
                 return False
-            if self._exports.delete(_key(version), document):
+            if self._exports.delete(version.key, document):
                 if "job" in document:
                     self._cancel(document["job"]["token"])
                 return True
 
-    def begin(self, version: Json, now: datetime) -> None:
+    def begin(self, version: Version, now: datetime) -> None:
         """Queue the export of a changed version. While the queue is down the tick does it later."""
         try:
             self.heal(version, now)
         except QueueUnavailable as error:
             _log_postponed(version, error)
 
-    def begin_first(self, version: Json, token: str) -> bool:
+    def begin_first(self, version: Version, token: str) -> bool:
         """Queue the first job of a new version.
 
         Returns False while the queue is down. The tick then starts another job later.
@@ -140,7 +140,7 @@ class ExportStates:
             return False
         return True
 
-    def heal(self, version: Json, now: datetime) -> None:
+    def heal(self, version: Version, now: datetime) -> None:
         """Start a requested export without a live job, or let it fail after too many tries.
 
         Raises QueueUnavailable, NotFound.
@@ -150,18 +150,18 @@ class ExportStates:
             return
         if "job" in document:
             # The request is kept while the queue is down.
-            self._exports.want(_key(version), version["edition"])
+            self._exports.want(version.key, version.edition)
         elif "wanted" not in document:
             return
         self._start(version, document, now)
 
-    def clear(self, version: Json, now: datetime) -> None:
+    def clear(self, version: Version, now: datetime) -> None:
         """Forget a dead job. A live one continues. Raises NotFound."""
         document, alive = self._read_alive(version, now)
         if "job" in document and not alive:
-            self._exports.release(_key(version), document["job"]["token"])
+            self._exports.release(version.key, document["job"]["token"])
 
-    def file(self, version: Json, token: str) -> File:
+    def file(self, version: Version, token: str) -> File:
         """Return the archive of a link with this token.
 
         Raises NotFound when it was deleted, or replaced so long ago that its links have expired.
@@ -172,22 +172,22 @@ class ExportStates:
                 return file_of(file)
         raise NotFound("this archive was deleted; request the export again")
 
-    def lost(self, version: Json, file: File) -> None:
+    def lost(self, version: Version, file: File) -> None:
         """Stop serving a file that is missing in the cache."""
         log.warning(
             "archive is missing in the cache",
-            extra={"version_id": _key(version), "file": file.name},
+            extra={"version_id": version.key, "file": file.name},
         )
-        self._exports.drop(_key(version), file.name)
+        self._exports.drop(version.key, file.name)
 
-    def _read(self, version: Json) -> Json:
-        found = self._exports.read(_key(version))
+    def _read(self, version: Version) -> Json:
+        found = self._exports.read(version.key)
         if found is None:
             raise NotFound("the version was deleted")
         return found
 
     def _read_alive(
-        self, version: Json, now: datetime, document: Json | None = None
+        self, version: Version, now: datetime, document: Json | None = None
     ) -> tuple[Json, bool]:
         """Return the export's document, and whether its job is alive.
 
@@ -216,7 +216,7 @@ class ExportStates:
         except QueueUnavailable:
             return False
 
-    def _start(self, version: Json, document: Json, now: datetime) -> bool:
+    def _start(self, version: Version, document: Json, now: datetime) -> bool:
         """Start a job in place of the one in `document`. Returns False when another caller did."""
         # Check the queue first, so that the state is not `processing` while it is down.
         self._queue.reach()
@@ -226,22 +226,22 @@ class ExportStates:
         self._hand_over(version, token)
         return True
 
-    def _hand_over(self, version: Json, token: str) -> None:
+    def _hand_over(self, version: Version, token: str) -> None:
         """Queue a stored job. On QueueUnavailable the job is removed from the store again."""
         try:
-            self._queue.enqueue(_key(version), token)
+            self._queue.enqueue(version.key, token)
         except QueueUnavailable:
-            self._exports.release(_key(version), token)
+            self._exports.release(version.key, token)
             raise
 
-    def _given_up(self, version: Json, document: Json, now: datetime) -> bool:
+    def _given_up(self, version: Version, document: Json, now: datetime) -> bool:
         """Let the export fail when its job died in the last try. Returns whether it failed."""
         job = document.get("job")
         if not job or job["state"] != "running" or job["tries"] < MOST_TRIES:
             return False
         text = f"the worker died {job['tries']} times while it made this export"
         try:
-            self._exports.fail(_key(version), job["token"], text, version["edition"], now)
+            self._exports.fail(version.key, job["token"], text, version.edition, now)
         except Overtaken:  # another process changed the state
             return False
         return True
@@ -255,9 +255,9 @@ class ExportStates:
             )
 
 
-def _log_postponed(version: Json, error: QueueUnavailable) -> None:
+def _log_postponed(version: Version, error: QueueUnavailable) -> None:
     log.warning(
-        "export waits for the queue", extra={"version_id": _key(version), "reason": error.detail}
+        "export waits for the queue", extra={"version_id": version.key, "reason": error.detail}
     )
 
 
@@ -300,7 +300,3 @@ def file_of(stored: Json) -> File:
         stored["content_at"],
         Archive(**stored["archive"]),
     )
-
-
-def _key(version: Json) -> str:
-    return str(version["_id"])

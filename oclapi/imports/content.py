@@ -10,7 +10,7 @@ from oclapi.editing.draft import Draft
 from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.imports.lines import Item, Line
 from oclapi.imports.outcomes import Outcome, Result, refused
-from oclapi.model import Json
+from oclapi.model import Json, Repository
 
 Verb = str
 """What to do with a line: `create`, `update`, `delete`, or an outcome that needs no edit."""
@@ -55,7 +55,7 @@ def _apply_one(draft: Draft, line: Line, update_if_exists: bool) -> Result:
     try:
         with draft.whole():
             repo = draft.repo(line.parent)
-            if repo is None or repo["kind"] != "source" or not may(draft.caller, "read", repo):
+            if repo is None or repo.kind != "source" or not may(draft.caller, "read", repo):
                 raise NotFound(f"source {line.parent} not found")
             need(draft.caller, "write", repo)
             if line.type == "Concept":
@@ -80,7 +80,7 @@ def _touched(draft: Draft, line: Line) -> bool:
     return found is not None and draft.pending(found) is not None
 
 
-def _concept(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Result:
+def _concept(draft: Draft, repo: Repository, line: Line, update_if_exists: bool) -> Result:
     item, url = line.item, line.url
     # lines.py settles lines without an id.
     assert item is not None and item.id is not None and url is not None
@@ -108,7 +108,7 @@ def _concept(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Re
 
 
 def _inner(
-    draft: Draft, repo: Json, mapping: Item, position: int, update_if_exists: bool
+    draft: Draft, repo: Repository, mapping: Item, position: int, update_if_exists: bool
 ) -> Outcome:
     """Create or update one of a concept line's mappings.
 
@@ -128,7 +128,7 @@ def _inner(
         raise Invalid({"mappings": located}) from error
 
 
-def _mapping(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Result:
+def _mapping(draft: Draft, repo: Repository, line: Line, update_if_exists: bool) -> Result:
     assert line.item is not None  # only settled lines have none
     outcome, url = _write_mapping(draft, repo, line.item, line.action, update_if_exists)
     if outcome == "invalid":
@@ -145,13 +145,13 @@ def _mapping(draft: Draft, repo: Json, line: Line, update_if_exists: bool) -> Re
 
 
 def _write_mapping(
-    draft: Draft, repo: Json, item: Item, action: str, update_if_exists: bool
+    draft: Draft, repo: Repository, item: Item, action: str, update_if_exists: bool
 ) -> tuple[Outcome, str | None]:
     """Find the mapping by its id or its concepts, and carry out the action.
 
     Returns the outcome and the URL of the mapping.
     """
-    url = urls.item_url(repo["url"], "mapping", item.id) if item.id else None
+    url = urls.item_url(repo.url, "mapping", item.id) if item.id else None
     if url is None or not draft.exists(repo, "mapping", url):
         url = (draft.mapped(repo, item.key) if item.key else None) or url
     is_there = url is not None and draft.exists(repo, "mapping", url)
@@ -230,9 +230,9 @@ def _mappings_of(line: Line) -> Iterable[Item]:
     return line.mappings if line.type == "Concept" else (line.item,) if line.item else ()
 
 
-def _prefetch_concepts(draft: Draft, repo: Json, lines: Sequence[Line], bodies: bool) -> None:
+def _prefetch_concepts(draft: Draft, repo: Repository, lines: Sequence[Line], bodies: bool) -> None:
     draft.load(repo, "concept", [line.url for line in lines if line.url], body=bodies)
-    if repo["custom_validation_schema"] == "OpenMRS":
+    if repo.custom_validation_schema == "OpenMRS":
         given = [
             line.item.update
             for line in lines
@@ -252,10 +252,10 @@ def _named(body: Json) -> Mapping[str, Any]:
     }
 
 
-def _prefetch_mappings(draft: Draft, repo: Json, items: Sequence[Item], bodies: bool) -> None:
+def _prefetch_mappings(draft: Draft, repo: Repository, items: Sequence[Item], bodies: bool) -> None:
     if not items:
         return
-    wanted = {urls.item_url(repo["url"], "mapping", item.id) for item in items if item.id}
+    wanted = {urls.item_url(repo.url, "mapping", item.id) for item in items if item.id}
     keys = {item.key for item in items if item.key}
     draft.load_keys(repo, keys)
     wanted.update(url for key in keys if (url := draft.mapped(repo, key)))
@@ -274,7 +274,7 @@ def _prefetch_mappings(draft: Draft, repo: Json, items: Sequence[Item], bodies: 
             sources.add(found)
     draft.load_repos(sources)
     draft.load_targets(targets)
-    if repo["custom_validation_schema"] == "OpenMRS":
+    if repo.custom_validation_schema == "OpenMRS":
         external = {key for item in items if (key := item.key) and not _is_internal(item)}
         draft.load_pairs(repo, {(key[0], key[2]) for key in keys - external})
 

@@ -25,7 +25,7 @@ from oclapi.errors import Invalid, NotAuthenticated, NotFound, OclError
 from oclapi.imports import content, single
 from oclapi.imports.lines import Line, Options, read
 from oclapi.imports.outcomes import Report, Result, refused
-from oclapi.model import Json
+from oclapi.model import Json, Repository
 from oclapi.store.database import Transaction
 from oclapi.store.store import Store
 
@@ -231,9 +231,9 @@ class _Run:
             raise NotAuthenticated(f"{name} was deactivated")
         self._caller = found or self._caller
 
-    def _commit(self, batch: Sequence[Line], repos: Sequence[Json]) -> Sequence[Result]:
+    def _commit(self, batch: Sequence[Line], repos: Sequence[Repository]) -> Sequence[Result]:
         results: Sequence[Result] = ()
-        numbers = [repo["_id"] for repo in repos]
+        numbers = [repo.number for repo in repos]
         waited = self._store.commits.waited(numbers) if numbers else 0
 
         def edit(draft: Draft) -> Sequence[Result]:

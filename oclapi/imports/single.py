@@ -1,12 +1,12 @@
 """Lines of users, organisations, sources and versions. Each one is a separate write."""
 
-from oclapi.access import Caller, may, need
+from oclapi.access import Caller, Under, may, need
 from oclapi.editing import owners, repositories, users
 from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.imports.content import incomplete, messages, verb
 from oclapi.imports.lines import Item, Line, Options
 from oclapi.imports.outcomes import Result, refused
-from oclapi.model import Json
+from oclapi.model import Json, Repository
 from oclapi.store.store import Store
 
 
@@ -78,7 +78,7 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
     what = verb(line.action, source is not None, update_if_exists)
     if what == "create":
         _check_owner(store, caller, line.parent)
-        need(caller, "create repository", {"owner_url": line.parent})
+        need(caller, "create repository", Under(line.parent))
         if item.missing:
             return incomplete(line, item)
         repositories.create(store, "source", line.parent, _body(item.create), caller)
@@ -88,14 +88,12 @@ def _source(store: Store, caller: Caller, line: Line, item: Item, update_if_exis
         need(
             caller,
             "own"
-            if body.get("public_access", source["public_access"]) != source["public_access"]
+            if body.get("public_access", source.public_access) != source.public_access
             else "write",
             source,
         )
-        edited = repositories.update(store, source, body, caller)
-        return line.result(
-            "unchanged" if edited["updated_on"] == source["updated_on"] else "updated"
-        )
+        _, changed = repositories.update(store, source, body, caller)
+        return line.result("updated" if changed else "unchanged")
     if what == "delete" and source:
         need(caller, "own", source)
         repositories.delete(store, source, caller)
@@ -109,7 +107,7 @@ def _version(
     source = _readable(caller, store.repos.by_url(line.parent))
     if source is None:
         raise NotFound(f"source {line.parent} not found")
-    version = store.versions.by_id(source["_id"], str(item.id))
+    version = store.versions.by_id(source.number, str(item.id))
     what = verb(line.action, version is not None, update_if_exists)
     if what == "create":
         need(caller, "write", source)
@@ -118,12 +116,12 @@ def _version(
     if what == "update" and version:
         need(caller, "write", source)
         _, changed = repositories.update_version(
-            store, source, version["id"], _body(item.update), caller
+            store, source, version.id, _body(item.update), caller
         )
         return line.result("updated" if changed else "unchanged")
     if what == "delete" and version:
         need(caller, "own", source)
-        repositories.delete_version(store, source, version["id"], caller)
+        repositories.delete_version(store, source, version.id, caller)
         return line.result("deleted")
     return _no_edit(line, what)
 
@@ -133,7 +131,7 @@ def _no_edit(line: Line, outcome: str) -> Result:
     return line.result(outcome, status, messages(outcome, line))  # type: ignore[arg-type]
 
 
-def _readable(caller: Caller, repo: Json | None) -> Json | None:
+def _readable(caller: Caller, repo: Repository | None) -> Repository | None:
     """Return the repository, or None when the caller may not read it."""
     return repo if repo and may(caller, "read", repo) else None
 

@@ -10,10 +10,18 @@ from flask import Response
 from oclapi import bodies, jsonio, representations
 from oclapi.editing import concepts
 from oclapi.errors import NotFound
-from oclapi.model import Json, Row
-from oclapi.resources import body, listings, paging, params, resolve
-from oclapi.resources.items import AllItems, ItemEndpoint, ItemList, ItemVersions, MappingsOf
-from oclapi.resources.responses import created, nothing, ok, ok_bytes
+from oclapi.model import Json, Repository, Row
+from oclapi.reading import mappings
+from oclapi.resources import body, paging, params, resolve
+from oclapi.resources.entries import (
+    AllEntries,
+    EntryEndpoint,
+    EntryList,
+    EntryVersions,
+    included_mappings,
+    mapping_options,
+)
+from oclapi.resources.responses import array, created, nothing, ok, ok_bytes
 from search import fields
 from search.matching import Matcher, Texts
 from search.words import terms
@@ -22,7 +30,7 @@ MOST_AT_ONCE = 500
 """A detail with more mappings than this is streamed."""
 
 
-class ConceptList(ItemList):
+class ConceptList(EntryList):
     """The concepts of a repository. POST creates one."""
 
     kind = "concept"
@@ -34,35 +42,34 @@ class ConceptList(ItemList):
         return created(item.body, item.url, self.settings)
 
 
-class AllConcepts(AllItems):
+class AllConcepts(AllEntries):
     """The concepts of all public sources."""
 
     kind = "concept"
 
 
-class ConceptState(ItemEndpoint):
+class ConceptState(EntryEndpoint):
     """A version of a concept."""
 
     kind = "concept"
 
     def get(self, **path: str) -> Response:
-        mappings = MappingsOf.from_params(self.kind)
+        options = included_mappings(self.kind)
         with self.store.snapshot() as session:
-            place, row, latest = self.state(path, session)
-            if mappings:
+            view, row, latest = self.state(path, session)
+            if options:
                 total, found = mappings.page(
-                    self, place.revision, row.url, session, limit=MOST_AT_ONCE
+                    self.store, session, view.revision, row.url, options, limit=MOST_AT_ONCE
                 )
-        if mappings is None:
+        if options is None:
             if latest:
                 return ok_bytes(row.body)
             return ok(representations.detail(row.body, latest=False))
         if total <= MOST_AT_ONCE:
             return ok(representations.detail(row.body, latest=latest, mappings=found))
         before, after = representations.detail_around(row.body, latest=latest)
-        return ok_bytes(
-            itertools.chain([before], mappings.stream(self, place.revision, row.url), [after])
-        )
+        batches = mappings.batches(self.store, view.revision, row.url, options)
+        return ok_bytes(itertools.chain([before], array(batches), [after]))
 
 
 class Concept(ConceptState):
@@ -87,14 +94,14 @@ class Concept(ConceptState):
         return nothing()
 
 
-class ConceptVersions(ItemVersions):
+class ConceptVersions(EntryVersions):
     """The versions of a concept, as summaries, or as details with `verbose`."""
 
     kind = "concept"
 
-    def entries(self, rows: Iterable[Row], newest: Row) -> Iterator[Json]:
-        if params.flag("verbose"):
-            return super().entries(rows, newest)
+    def shown(self, rows: Iterable[Row], newest: Row, verbose: bool) -> Iterator[Json]:
+        if verbose:
+            return super().shown(rows, newest, verbose)
         pairs = itertools.pairwise(itertools.chain(rows, [None]))
         return (
             representations.concept_version(row, previous, latest=row.from_rev == newest.from_rev)
@@ -103,7 +110,7 @@ class ConceptVersions(ItemVersions):
         )
 
 
-class ConceptMappings(ItemEndpoint):
+class ConceptMappings(EntryEndpoint):
     """The mappings of a concept.
 
     These are the mappings of the same source that start from the concept, and with
@@ -114,25 +121,28 @@ class ConceptMappings(ItemEndpoint):
 
     def get(self, **path: str) -> Response:
         params.no_order()
-        pages, mappings = paging.paging(self.settings), MappingsOf()
+        pages, options = paging.paging(self.settings), mapping_options()
         with self.store.snapshot() as session:
-            place, row = self.row(path, session)
-            skip = min(pages.offset, listings.FAR)
+            view, row = self.row(path, session)
             total, found = mappings.page(
-                self, place.revision, row.url, session, limit=pages.limit, skip=skip
+                self.store,
+                session,
+                view.revision,
+                row.url,
+                options,
+                limit=pages.limit,
+                skip=pages.skip,
             )
         if pages.everything:
-            return ok_bytes(
-                mappings.stream(self, place.revision, row.url),
-                paging.headers(self.settings, pages, total, total),
-            )
+            batches = mappings.batches(self.store, view.revision, row.url, options)
+            return ok_bytes(array(batches), paging.all_headers(total))
         return ok(found, paging.headers(self.settings, pages, total, len(found)))
 
 
 # Names and descriptions
 
 
-class EntriesOfState(ItemEndpoint):
+class TextsOfState(EntryEndpoint):
     """The names or descriptions of a version of a concept."""
 
     kind = "concept"
@@ -142,42 +152,42 @@ class EntriesOfState(ItemEndpoint):
     def get(self, **path: str) -> Response:
         words = terms(params.text("q") or "")
         matcher = Matcher(words) if words else None
-        return ok([entry for entry in self.entries(path) if self._matches(entry, matcher)])
+        return ok([text for text in self.texts(path) if self._matches(text, matcher)])
 
-    def entries(self, path: resolve.Path) -> Sequence[Json]:
+    def texts(self, path: resolve.Path) -> Sequence[Json]:
         with self.store.snapshot() as session:
             _, row, _ = self.state(path, session)
         found: Sequence[Json] = jsonio.loads_own(row.body)[self.part]
         return found
 
-    def _matches(self, entry: Json, matcher: Matcher | None) -> bool:
-        matches = matcher is None or matcher.rank(Texts([], [entry[self.text]], [])) is not None
+    def _matches(self, text: Json, matcher: Matcher | None) -> bool:
+        matches = matcher is None or matcher.rank(Texts([], [text[self.text]], [])) is not None
         for field in ("locale", f"{self.text}_type"):
             values = params.alternatives(field)
             if values is not None:
-                matches = matches and fields.fold(entry[field] or "") in map(fields.fold, values)
+                matches = matches and fields.fold(text[field] or "") in map(fields.fold, values)
         return matches
 
 
-class EntryOfState(EntriesOfState):
+class TextOfState(TextsOfState):
     """A name or description of a version of a concept."""
 
     def get(self, **path: str) -> Response:
-        return ok(self.entry(path))
+        return ok(self.named(path))
 
-    def entry(self, path: resolve.Path) -> Json:
-        for entry in self.entries(path):
-            if entry["uuid"] == path["uuid"]:
-                return entry
+    def named(self, path: resolve.Path) -> Json:
+        for text in self.texts(path):
+            if text["uuid"] == path["uuid"]:
+                return text
         raise NotFound(f"the concept has no {self.text} {path['uuid']}")
 
 
-class Entries(EntriesOfState, ABC):
+class TextList(TextsOfState, ABC):
     """The names or descriptions of a concept. POST adds one."""
 
     @abstractmethod
     def validated(self, fields: Json) -> Json:
-        """Return the validated body of a new entry. Raises Invalid."""
+        """Return the validated body of a new one. Raises Invalid."""
 
     def post(self, **path: str) -> Response:
         repo = self.target(path)
@@ -193,7 +203,7 @@ class Entries(EntriesOfState, ABC):
         )
 
 
-class Entry(EntryOfState, ABC):
+class Text(TextOfState, ABC):
     """A name or description of a concept."""
 
     @abstractmethod
@@ -223,49 +233,49 @@ class Entry(EntryOfState, ABC):
         )
         return nothing()
 
-    def _target(self, path: resolve.Path) -> Json:
-        self.entry(path)
+    def _target(self, path: resolve.Path) -> Repository:
+        self.named(path)
         return self.target(path)
 
 
-class NameListOfState(EntriesOfState):
+class NameListOfState(TextsOfState):
     part, text = "names", "name"
 
 
-class NameOfState(EntryOfState):
+class NameOfState(TextOfState):
     part, text = "names", "name"
 
 
-class NameList(Entries):
+class NameList(TextList):
     part, text = "names", "name"
 
     def validated(self, fields: Json) -> Json:
         return bodies.name_create(fields)
 
 
-class Name(Entry):
+class Name(Text):
     part, text = "names", "name"
 
     def validated(self, fields: Json) -> Json:
         return bodies.name_update(fields)
 
 
-class DescriptionListOfState(EntriesOfState):
+class DescriptionListOfState(TextsOfState):
     part, text = "descriptions", "description"
 
 
-class DescriptionOfState(EntryOfState):
+class DescriptionOfState(TextOfState):
     part, text = "descriptions", "description"
 
 
-class DescriptionList(Entries):
+class DescriptionList(TextList):
     part, text = "descriptions", "description"
 
     def validated(self, fields: Json) -> Json:
         return bodies.description_create(fields)
 
 
-class Description(Entry):
+class Description(Text):
     part, text = "descriptions", "description"
 
     def validated(self, fields: Json) -> Json:

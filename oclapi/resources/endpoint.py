@@ -1,10 +1,13 @@
 """The base class of all resources."""
 
+from typing import Any
+
 import flask_restful
+from flask import Response, request
 
 from oclapi.access import Caller
 from oclapi.exports.state import ExportStates
-from oclapi.resources import auth
+from oclapi.resources import auth, params, responses
 from oclapi.services import Services
 
 
@@ -18,6 +21,13 @@ class Endpoint(flask_restful.Resource):
         self.services = services
         self.settings = services.settings
         self.store = services.store
+
+    def dispatch_request(self, *args: Any, **path: Any) -> Response:
+        """Answer the request. Every list and detail is a ZIP if the client asks for one."""
+        response: Response = super().dispatch_request(*args, **path)
+        if params.wants_zip():
+            return responses.as_zip(response, head=request.method == "HEAD")
+        return response
 
     @property
     def caller(self) -> Caller:

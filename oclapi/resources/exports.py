@@ -19,7 +19,8 @@ from oclapi.errors import (
 from oclapi.exports.archive import LAYOUT, Format, layout
 from oclapi.exports.links import ExportLinks
 from oclapi.exports.state import ExportState, File
-from oclapi.model import Json
+from oclapi.model import Repository, Version
+from oclapi.reading.views import View
 from oclapi.resources import params, resolve
 from oclapi.resources.download import respond, select
 from oclapi.resources.endpoint import Endpoint
@@ -83,10 +84,10 @@ class VersionExport(ArchiveEndpoint):
     def get(self, **path: str) -> Response:
         with reported_state() as report:
             now = datetime.now(UTC)
-            place, version, state = self._resolve(path, report, now)
+            view, version, state = self._resolve(path, report, now)
             form = requested_format()
             if state.file:
-                response = self._archive(place.repo, version, state.file, form, now)
+                response = self._archive(view.repo, version, state.file, form, now)
                 if response:
                     return response
             pause = timedelta(seconds=self.settings.export_failure_pause)
@@ -97,10 +98,10 @@ class VersionExport(ArchiveEndpoint):
     def head(self, **path: str) -> Response:
         with reported_state() as report:
             now = datetime.now(UTC)
-            place, version, state = self._resolve(path, report, now)
+            view, version, state = self._resolve(path, report, now)
             form = requested_format()
             if state.file:
-                response = self._archive(place.repo, version, state.file, form, now)
+                response = self._archive(view.repo, version, state.file, form, now)
                 if response:
                     return response
                 state = report(self.exports.of(version, now))
@@ -109,9 +110,9 @@ class VersionExport(ArchiveEndpoint):
     def post(self, **path: str) -> Response:
         with reported_state() as report:
             now = datetime.now(UTC)
-            place, version, before = self._resolve(path, report, now, "start export")
+            view, version, before = self._resolve(path, report, now, "start export")
             if before.status == "ready":
-                access.need(self.caller, "own", place.repo)
+                access.need(self.caller, "own", view.repo)
                 started, state = self.exports.recreate(version, now)
             else:
                 started, state = self.exports.ask(version, now)
@@ -133,29 +134,29 @@ class VersionExport(ArchiveEndpoint):
         report: "StateReport",
         now: datetime,
         action: access.Action = "read",
-    ) -> tuple[resolve.Place, Json, ExportState]:
+    ) -> tuple[View, Version, ExportState]:
         """Return the version that the path names, its document and the state of its export.
 
         The state is reported in the response, even if the caller may read the version but may not
-        perform the action. Raises what resolve.place and access.need raise, and MethodNotAllowed
+        perform the action. Raises what resolve.view and access.need raise, and MethodNotAllowed
         for HEAD.
         """
-        place, document = resolve.exported(self.store, path, self.caller)
-        if place.version is None:
-            access.need(self.caller, action, place.repo)
+        view, document = resolve.exported(self.store, path, self.caller)
+        if view.version is None:
+            access.need(self.caller, action, view.repo)
             raise MethodNotAllowed(
                 "HEAD has no export because it changes with every commit; export a version instead",
                 ["OPTIONS"],
             )
-        state = report(self.exports.of(place.version, now, document))
-        access.need(self.caller, action, place.repo)
-        return place, place.version, state
+        state = report(self.exports.of(view.version, now, document))
+        access.need(self.caller, action, view.repo)
+        return view, view.version, state
 
     def _archive(
-        self, repo: Json, version: Json, file: File, form: Format, now: datetime
+        self, repo: Repository, version: Version, file: File, form: Format, now: datetime
     ) -> Response | None:
-        name = f"{repo['id']}_{version['id']}.{file.content_at:%Y%m%d%H%M%S}"
-        link = self.links.sign(str(version["_id"]), file.token, f"{name}.tgz", now)
+        name = f"{repo.id}_{version.id}.{file.content_at:%Y%m%d%H%M%S}"
+        link = self.links.sign(version.key, file.token, f"{name}.tgz", now)
         response = self.serve(file, form, name, absolute(f"/exports/{link}", self.settings))
         if response is None:
             self.exports.lost(version, file)
@@ -170,8 +171,8 @@ class ExportFile(ArchiveEndpoint):
             now = datetime.now(UTC)
             self.links.check(version_id, token, expires, signature, key, now)
             version = self.store.versions.by_key(version_id)
-            repo = self.store.repos.by_number(version["repo"]) if version else None
-            if version is None or repo is None or repo.get("hidden"):
+            repo = self.store.repos.by_number(version.repo) if version else None
+            if version is None or repo is None or repo.hidden:
                 raise NotFound("the archive was deleted with its version")
             report(self.exports.of(version, now))
             file = self.exports.file(version, token)

@@ -5,13 +5,14 @@ from typing import Any
 
 from flask import Response
 
-from oclapi import access, jsonio, representations
+from oclapi import access, jsonio
 from oclapi.editing import concepts, repositories
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Json
+from oclapi.model import Json, Version
+from oclapi.reading.views import View
 from oclapi.resources import body, resolve
 from oclapi.resources.endpoint import Endpoint
-from oclapi.resources.items import ItemEndpoint
+from oclapi.resources.entries import EntryEndpoint
 from oclapi.resources.responses import nothing, ok
 
 
@@ -22,8 +23,7 @@ class RepositoryExtras(Endpoint):
         return ok(self.extras(path))
 
     def extras(self, path: resolve.Path) -> Json:
-        place = resolve.place(self.store, path, self.caller)
-        return representations.extras(place.version or place.repo) or {}
+        return resolve.view(self.store, path, self.caller).named.extras or {}
 
 
 class RepositoryExtra(RepositoryExtras):
@@ -33,43 +33,43 @@ class RepositoryExtra(RepositoryExtras):
         return ok(_extra(self.extras(path), path["key"]))
 
     def put(self, **path: str) -> Response:
-        place, key = self._writable(path), path["key"]
+        view, key = self._writable(path), path["key"]
         value = _value(body.read(self.settings), key)
-        if place.version:
+        if view.version:
             self._rebuild(
                 *repositories.set_version_extra(
-                    self.store, place.repo, place.version["id"], key, value, self.caller
+                    self.store, view.repo, view.version.id, key, value, self.caller
                 )
             )
         else:
-            repositories.set_extra(self.store, place.repo, key, value, self.caller)
+            repositories.set_extra(self.store, view.repo, key, value, self.caller)
         return ok({key: value})
 
     post = patch = put
 
     def delete(self, **path: str) -> Response:
-        place, key = self._writable(path), path["key"]
-        if place.version:
+        view, key = self._writable(path), path["key"]
+        if view.version:
             self._rebuild(
                 *repositories.delete_version_extra(
-                    self.store, place.repo, place.version["id"], key, self.caller
+                    self.store, view.repo, view.version.id, key, self.caller
                 )
             )
         else:
-            repositories.delete_extra(self.store, place.repo, key, self.caller)
+            repositories.delete_extra(self.store, view.repo, key, self.caller)
         return nothing()
 
-    def _writable(self, path: resolve.Path) -> resolve.Place:
-        place = resolve.place(self.store, path, self.caller)
-        access.need(self.caller, "write", place.repo)
-        return place
+    def _writable(self, path: resolve.Path) -> View:
+        view = resolve.view(self.store, path, self.caller)
+        access.need(self.caller, "write", view.repo)
+        return view
 
-    def _rebuild(self, version: Json, stale: bool) -> None:
+    def _rebuild(self, version: Version, stale: bool) -> None:
         if stale:
             self.exports.begin(version, datetime.now(UTC))
 
 
-class ConceptExtrasOfState(ItemEndpoint):
+class ConceptExtrasOfState(EntryEndpoint):
     """The extras of a version of a concept."""
 
     kind = "concept"

@@ -5,14 +5,14 @@ They are short enough to be searched and sorted here, without the search engine.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Response
 
 from config.settings import Settings
 from oclapi import urls
-from oclapi.model import Json
+from oclapi.model import Json, Repository
 from oclapi.resources import paging, params, queries
 from oclapi.resources.responses import ok
 from oclapi.store.metadata import extras_of
@@ -21,15 +21,12 @@ from search.base import FACET_VALUES, Filter
 from search.matching import Matcher, Texts
 from search.words import terms
 
-ListFunction = Callable[..., tuple[int, list[Json]]]
+ListFunction = Callable[..., tuple[int, list[Any]]]
 """A function of the store that returns how many documents match a filter, and one page of them.
 
 `limit` (0 for all) and `skip` select the page, in the default order of the list. `oldest_first`
 reverses the order; lists with only one order do not have it.
 """
-
-FAR = 2**31 - 1
-"""The largest offset. It is past the end of every list, and MongoDB accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +34,13 @@ class ListOptions:
     """The search, filters and sorts of a list. The functions get one stored document."""
 
     # Returns the texts that `q` searches.
-    texts: Callable[[Json], Texts]
+    texts: Callable[[Any], Texts]
     # Stored fields to sort by, by the values of `sortAsc`. Every list also has `bestMatch`.
     sorts: Mapping[str, str]
     # The default order: a key of `sorts`, and whether it is descending.
     order: tuple[str, bool]
     # Functions that return the values of a document, by filter.
-    filters: Mapping[str, Callable[[Json], Iterable[str | None]]]
+    filters: Mapping[str, Callable[[Any], Iterable[str | None]]]
     # The filters that are counted as facets.
     facets: tuple[str, ...] = ()
     # Further names of filters.
@@ -72,21 +69,21 @@ USERS = ListOptions(
     },
     extras=False,
 )
-_REPOSITORY: Mapping[str, Callable[[Json], Iterable[str | None]]] = {
-    "locale": lambda repo: repo["supported_locales"],
-    "owner": lambda repo: [urls.parts(repo["url"]).owner],
-    "ownerType": lambda repo: [urls.parts(repo["url"]).owner_type],
-    "customValidationSchema": lambda repo: [repo["custom_validation_schema"] or "None"],
+_REPOSITORY: Mapping[str, Callable[[Any], Iterable[str | None]]] = {
+    "locale": lambda repo: repo.supported_locales,
+    "owner": lambda repo: [urls.parts(repo.url).owner],
+    "ownerType": lambda repo: [urls.parts(repo.url).owner_type],
+    "customValidationSchema": lambda repo: [repo.custom_validation_schema or "None"],
     "user": lambda repo: _owners(repo, "User"),
     "org": lambda repo: _owners(repo, "Organization"),
 }
 SOURCES = ListOptions(
     texts=lambda repo: Texts(
-        [repo["id"]], _texts(repo["name"], repo["full_name"]), _texts(repo["description"])
+        [repo.id], _texts(repo.name, repo.full_name), _texts(repo.description)
     ),
     sorts={"name": "name", **LAST_UPDATE},
     order=("lastUpdate", True),
-    filters={"sourceType": lambda repo: [repo["source_type"]], **_REPOSITORY},
+    filters={"sourceType": lambda repo: [repo.source_type], **_REPOSITORY},
     facets=("sourceType", "locale", "owner", "ownerType", "customValidationSchema"),
 )
 
@@ -95,8 +92,8 @@ def _texts(*texts: str | None) -> list[str]:
     return [text for text in texts if text]
 
 
-def _owners(repo: Json, kind: str) -> list[str]:
-    owner = urls.parts(repo["url"])
+def _owners(repo: Repository, kind: str) -> list[str]:
+    owner = urls.parts(repo.url)
     return [owner.owner] if owner.owner_type == kind else []
 
 
@@ -135,20 +132,20 @@ class _ListQuery:
         )
 
 
-Present = Callable[[Sequence[Json]], list[Any]]
+Present = Callable[[Sequence[Any]], list[Any]]
 """Returns the documents of a page in the format of the response.
 
 It gets all of them at once, so that counting what belongs to each costs one query.
 """
 
 
-def each(present: Callable[[Json], Any]) -> Present:
+def each(present: Callable[[Any], Any]) -> Present:
     """Apply a function to each document of a page."""
     return lambda documents: [present(document) for document in documents]
 
 
 def respond(
-    settings: Settings, find: ListFunction, where: Json, present: Present, options: ListOptions
+    settings: Settings, find: ListFunction, where: Any, present: Present, options: ListOptions
 ) -> Response:
     """Return one page of the documents that match `where` and the query parameters.
 
@@ -156,8 +153,12 @@ def respond(
     range. Words, filters, facets and other sorts read all documents that match `where`.
     """
     pages, query = paging.paging(settings), _ListQuery.from_params(options)
-    where = {**where, **updated_since()}
-    skip = min(pages.offset, FAR)
+    where = (
+        {**where, **updated_since()}
+        if isinstance(where, dict)
+        else replace(where, since=params.since())
+    )
+    skip = pages.skip
     if query.is_plain(options):
         total, found = find(where, limit=pages.limit, skip=skip, oldest_first=not query.descending)
         return ok(present(found), paging.headers(settings, pages, total, len(found)))
@@ -170,17 +171,21 @@ def respond(
     return ok(shown, paging.headers(settings, pages, len(matches), len(page)))
 
 
-def _matches(documents: Iterable[Json], query: _ListQuery, options: ListOptions) -> list[Json]:
+def _matches(documents: Iterable[Any], query: _ListQuery, options: ListOptions) -> list[Any]:
     """Return the documents that match, sorted."""
     ranked = []
     for document in documents:
         rank = query.matcher.rank(options.texts(document)) if query.matcher else 0
         if rank is not None and all(_passes(document, one, options) for one in query.filters):
-            value = rank if query.sort in params.BEST_MATCH else document[options.sorts[query.sort]]
+            value = (
+                rank
+                if query.sort in params.BEST_MATCH
+                else _value(document, options.sorts[query.sort])
+            )
             ranked.append(
                 (
                     fields.token(value) if isinstance(value, str) else value,
-                    document.get("url", document["_id"]),
+                    _value(document, "url"),
                     document,
                 )
             )
@@ -188,9 +193,9 @@ def _matches(documents: Iterable[Json], query: _ListQuery, options: ListOptions)
     return [document for _, _, document in ranked]
 
 
-def _passes(document: Json, condition: Filter, options: ListOptions) -> bool:
+def _passes(document: Any, condition: Filter, options: ListOptions) -> bool:
     if condition.name == "extras":
-        tokens = set(fields.extras_tokens(extras_of(document)))
+        tokens = set(fields.extras_tokens(_extras(document)))
         return condition.negated == tokens.isdisjoint(
             fields.extras_token(condition.path, value) for value in condition.values
         )
@@ -200,7 +205,7 @@ def _passes(document: Json, condition: Filter, options: ListOptions) -> bool:
     )
 
 
-def _facets(documents: Iterable[Json], options: ListOptions) -> dict[str, list[tuple[str, int]]]:
+def _facets(documents: Iterable[Any], options: ListOptions) -> dict[str, list[tuple[str, int]]]:
     """Return the values of each facet with their counts, most frequent first, then by value."""
     counters: dict[str, Counter[str]] = {name: Counter() for name in options.facets}
     for document in documents:
@@ -212,6 +217,16 @@ def _facets(documents: Iterable[Json], options: ListOptions) -> dict[str, list[t
         name: sorted(values.items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES]
         for name, values in counters.items()
     }
+
+
+def _value(document: Any, field: str) -> Any:
+    if isinstance(document, dict):
+        return document.get(field, document["_id"])
+    return getattr(document, field)
+
+
+def _extras(document: Any) -> Any:
+    return extras_of(document) if isinstance(document, dict) else document.extras
 
 
 def updated_since() -> Json:

@@ -5,11 +5,11 @@ from flask import Response
 from oclapi import bodies, representations
 from oclapi.editing import mappings
 from oclapi.resources import body, resolve
-from oclapi.resources.items import AllItems, ItemEndpoint, ItemList, ItemVersions
+from oclapi.resources.entries import AllEntries, EntryEndpoint, EntryList, EntryVersions
 from oclapi.resources.responses import created, nothing, ok, ok_bytes
 
 
-class MappingList(ItemList):
+class MappingList(EntryList):
     """The mappings of a repository. POST creates one."""
 
     kind = "mapping"
@@ -21,13 +21,13 @@ class MappingList(ItemList):
         return created(item.body, item.url, self.settings)
 
 
-class AllMappings(AllItems):
+class AllMappings(AllEntries):
     """The mappings of all public sources."""
 
     kind = "mapping"
 
 
-class MappingState(ItemEndpoint):
+class MappingState(EntryEndpoint):
     """A version of a mapping."""
 
     kind = "mapping"
@@ -62,7 +62,7 @@ class Mapping(MappingState):
         return nothing()
 
 
-class MappingVersions(ItemVersions):
+class MappingVersions(EntryVersions):
     """The versions of a mapping, as details."""
 
     kind = "mapping"

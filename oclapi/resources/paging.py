@@ -1,7 +1,7 @@
 """Paging: the parameters, the cursor that pins a revision, and the headers (contract 5.1)."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -13,8 +13,11 @@ from config.settings import Settings
 from oclapi.errors import Invalid
 from oclapi.resources import params
 from oclapi.resources.paths import shown
-from oclapi.resources.responses import absolute, wants_zip
+from oclapi.resources.responses import absolute
 from search.base import Position
+
+FAR = 2**31 - 1
+"""The largest offset. It is past the end of every list, and MongoDB accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,19 @@ class Paging:
     """The page of a list that a request selects."""
 
     limit: int  # 0: everything
-    offset: int = 0
-    by_offset: bool = False  # whether the request gives `offset` instead of `page`
+    offset: int
+    by_offset: bool  # whether the request gives `offset` instead of `page`
+    url: str  # of the list, without parameters
+    parameters: Sequence[tuple[str, str]]  # the others, which every link repeats
 
     @property
     def everything(self) -> bool:
         return self.limit == 0
+
+    @property
+    def skip(self) -> int:
+        """The offset as MongoDB accepts it: FAR is past the end of every list."""
+        return min(self.offset, FAR)
 
     @property
     def page(self) -> int:
@@ -52,24 +62,33 @@ class Cursor:
     # The key of the last item of the previous page, by kind. None: items are skipped by count.
     after: Mapping[str, Position] | None = None
 
+    def position(self, filters: str, offset: int) -> Mapping[str, Position]:
+        """Return where a page starts, by kind. It is empty if the page is not the next one."""
+        follows = self.filters == filters and self.offset == offset
+        return (self.after or {}) if follows else {}
+
 
 def paging(settings: Settings) -> Paging:
     """Return the page that the request selects by limit and page or offset. Raises Invalid.
 
     A request with `Compress: true` gets everything; the parameters are ignored.
     """
-    if wants_zip():
-        return Paging(0)
-    limit = params.number("limit")
-    limit = settings.page_default if limit is None else limit
-    if limit > settings.page_limit:
-        raise Invalid.field("limit", f"must be at most {settings.page_limit}, or 0 for everything")
-    page, offset = params.number("page", low=1), params.number("offset")
-    if limit == 0:
-        return Paging(0)
-    if offset is not None:
-        return Paging(limit, offset, by_offset=True)
-    return Paging(limit, ((page or 1) - 1) * limit)
+    limit, page, offset = 0, None, None
+    if not params.wants_zip():
+        given = params.number("limit")
+        limit = settings.page_default if given is None else given
+        if limit > settings.page_limit:
+            raise Invalid.field(
+                "limit", f"must be at most {settings.page_limit}, or 0 for everything"
+            )
+        page, offset = params.number("page", low=1), params.number("offset")
+    return Paging(
+        limit,
+        offset=0 if limit == 0 else ((page or 1) - 1) * limit if offset is None else offset,
+        by_offset=offset is not None,
+        url=absolute(shown(request.path), settings),
+        parameters=params.all_except("page", "offset", "cursor"),
+    )
 
 
 @functools.lru_cache(maxsize=4)
@@ -85,14 +104,13 @@ class Cursors:
         self._signer = _signer(settings.secret_key)
         self._life = settings.cursor_life
 
-    def given(self, listing: str, repo: int) -> Cursor | None:
-        """Return the cursor of the request, or None if it has none or asks for a ZIP.
+    def read(self, text: str | None, listing: str, repo: int) -> Cursor | None:
+        """Return the cursor in a parameter, None for None.
 
         Raises Invalid if the cursor was not issued by this server, is too old, or belongs to
         another list or repository.
         """
-        text = params.text("cursor")
-        if text is None or wants_zip():
+        if text is None:
             return None
         try:
             found = _decode(self._signer.loads(text, max_age=self._life))
@@ -138,7 +156,7 @@ def headers(
         "offset": str(requested.offset),
     }
     if requested.everything:
-        return {**fields, "pages": "1", "page_number": "1"}
+        return all_headers(total)
     limit, offset = requested.limit, requested.offset
     pages = max(1, -(-length // limit))
     fields |= {"pages": str(pages), "page_number": str(requested.page)}
@@ -146,29 +164,35 @@ def headers(
     pinned = cursors.encode(replace(cursor, after=None, offset=0)) if cursor else None
     last = (pages - 1) * limit
     links = {
-        "first": _link(settings, requested, 0, pinned),
-        "last": _link(settings, requested, last, pinned),
+        "first": _link(requested, 0, pinned),
+        "last": _link(requested, last, pinned),
     }
     if offset + limit < length:
         following = cursors.encode(cursor) if cursor else None
-        links["next"] = fields["next"] = _link(settings, requested, offset + limit, following)
+        links["next"] = fields["next"] = _link(requested, offset + limit, following)
     if offset > 0:
         links["prev"] = fields["previous"] = _link(
-            settings, requested, min(max(0, offset - limit), last), pinned
+            requested, min(max(0, offset - limit), last), pinned
         )
     fields["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())
     return fields
 
 
-def _link(settings: Settings, requested: Paging, offset: int, cursor: str | None) -> str:
+def all_headers(total: int) -> dict[str, str]:
+    """Return the paging headers of a list that is returned whole."""
+    return {
+        "num_found": str(total),
+        "num_returned": str(total),
+        "offset": "0",
+        "pages": "1",
+        "page_number": "1",
+    }
+
+
+def _link(requested: Paging, offset: int, cursor: str | None) -> str:
     page = ("offset", offset) if requested.by_offset else ("page", offset // requested.limit + 1)
-    kept: list[tuple[str, Any]] = [
-        pair
-        for pair in request.args.items(multi=True)
-        if pair[0] not in ("page", "offset", "cursor")
-    ]
     pinned = [("cursor", cursor)] if cursor else []
-    return f"{absolute(shown(request.path), settings)}?{urlencode([*kept, page, *pinned])}"
+    return f"{requested.url}?{urlencode([*requested.parameters, page, *pinned])}"
 
 
 def _decode(parts: Any) -> Cursor:

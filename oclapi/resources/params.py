@@ -67,6 +67,12 @@ def moment(name: str) -> times.Moment | None:
     return found if found.at > EPOCH else times.Moment(EPOCH, whole_seconds=False)
 
 
+def since() -> datetime | None:
+    """Return the time of `updatedSince`, or None if it is absent. Raises Invalid."""
+    found = moment("updatedSince")
+    return found.at if found else None
+
+
 def order(spellings: Mapping[str, Field], default: tuple[Field, bool]) -> tuple[Field, bool]:
     """Return the field to sort by, and whether the order is descending.
 
@@ -95,6 +101,22 @@ def no_order() -> None:
 def wants_facets() -> bool:
     """Return whether the client wants facets in addition to the results."""
     return bool(booleans.parse(request.headers.get("includeFacets", "").strip()))
+
+
+def wants_zip() -> bool:
+    """Return whether the client wants the response as a ZIP."""
+    compress = booleans.parse(request.headers.get("Compress", "").strip())
+    return request.method in ("GET", "HEAD") and bool(compress)
+
+
+def cursor() -> str | None:
+    """Return the cursor, or None if the request has none or gets everything as a ZIP."""
+    return None if wants_zip() else text("cursor")
+
+
+def all_except(*names: str) -> list[tuple[str, str]]:
+    """Return all query parameters except these, as given."""
+    return [pair for pair in request.args.items(multi=True) if pair[0] not in names]
 
 
 def alternatives(name: str) -> list[str] | None:

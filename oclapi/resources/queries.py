@@ -103,11 +103,6 @@ def in_source(query: Query, url: str) -> bool:
     )
 
 
-def is_plain(query: Query) -> bool:
-    """Return whether the query selects everything in the order of commits."""
-    return not (query.text or query.filters or query.facets) and query.sort == "lastUpdate"
-
-
 def digest(query: Query, *more: object) -> str:
     """Return a digest of the query and further parameters, by which a cursor recognizes them."""
     return blake2b(repr((query, more)).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()

@@ -3,41 +3,21 @@
 Order of checks: existence, permission, method (contract 4).
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from oclapi import urls
 from oclapi.access import Caller, may, need
 from oclapi.errors import Frozen, NotAuthenticated, NotFound
-from oclapi.model import Json, Kind, Revision, Row
-from oclapi.representations import head_version
+from oclapi.model import Json, Kind, Repository, Row, Version
+from oclapi.reading import views
+from oclapi.reading.views import View
 from oclapi.store.database import Session
 from oclapi.store.store import Store
-from oclapi.store.versions import revision_of
 
 Path = dict[str, Any]
 """Path parameters by name: org or user (neither for `/user/`), source or collection, version,
 concept, mapping and others.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A repository at HEAD or at one of its versions."""
-
-    repo: Json
-    version: Json | None  # None for HEAD
-    revision: Revision
-
-    @property
-    def record(self) -> Json:
-        """The document with the counts and dates: the version's, or at HEAD the repository's."""
-        return self.version or self.repo
-
-    @property
-    def shown_version(self) -> Json:
-        """The version's document, or HEAD in the same shape."""
-        return self.version or head_version(self.repo)
 
 
 def owner_url(path: Path, caller: Caller) -> str:
@@ -78,7 +58,7 @@ def org(store: Store, path: Path) -> Json:
     return found
 
 
-def repo(store: Store, path: Path, caller: Caller, session: Session = None) -> Json:
+def repo(store: Store, path: Path, caller: Caller, session: Session = None) -> Repository:
     """Return the repository, which the caller may read.
 
     Raises NotFound, NotAuthenticated, Forbidden.
@@ -93,7 +73,7 @@ def repo_url(path: Path, caller: Caller) -> str:
     return f"{owner_url(path, caller)}{kind}s/{path[kind]}/"
 
 
-def place(store: Store, path: Path, caller: Caller, session: Session = None) -> Place:
+def view(store: Store, path: Path, caller: Caller, session: Session = None) -> View:
     """Return the repository at the version that the path names, HEAD by default.
 
     Raises as `repo`, and NotFound for an unknown version.
@@ -101,65 +81,65 @@ def place(store: Store, path: Path, caller: Caller, session: Session = None) -> 
     found = repo(store, path, caller, session)
     version_id = path.get("version", "HEAD")
     if version_id == "HEAD":
-        return Place(found, None, revision_of(found))
+        return views.head(found)
     if version_id == "latest":
-        return _at_version(found, version_id, store.versions.latest(found["_id"], session))
-    version = store.versions.by_id(found["_id"], version_id, session)
+        return _at_version(found, version_id, store.versions.latest(found.number, session))
+    version = store.versions.by_id(found.number, version_id, session)
     return _at_version(found, version_id, version)
 
 
-def exported(store: Store, path: Path, caller: Caller) -> tuple[Place, Json | None]:
-    """Like `place`, with the document of the version's export, None if it was deleted.
+def exported(store: Store, path: Path, caller: Caller) -> tuple[View, Json | None]:
+    """Like `view`, with the document of the version's export, None if it was deleted.
 
     Cost: one command for all.
     """
     url, version_id = repo_url(path, caller), path["version"]
-    repo_document, version, export = store.versions.with_export(url, version_id)
-    found = _readable(repo_document, url, caller)
+    repository, version, export = store.versions.with_export(url, version_id)
+    found = _readable(repository, url, caller)
     if version_id == "HEAD":
-        return Place(found, None, revision_of(found)), export
+        return views.head(found), export
     return _at_version(found, version_id, version), export
 
 
-def _readable(found: Json | None, url: str, caller: Caller) -> Json:
+def _readable(found: Repository | None, url: str, caller: Caller) -> Repository:
     if found is None:
         raise NotFound(f"{'source' if '/sources/' in url else 'collection'} {url} not found")
     need(caller, "read", found)
     return found
 
 
-def _at_version(found: Json, version_id: str, version: Json | None) -> Place:
+def _at_version(found: Repository, version_id: str, version: Version | None) -> View:
     if version is None:
         raise NotFound(
             "this repository has no released version"
             if version_id == "latest"
             else f"version {version_id} not found"
         )
-    return Place(found, version, revision_of(version))
+    return views.of_version(found, version)
 
 
-def writable(store: Store, path: Path, caller: Caller, kind: Kind | None = None) -> Json:
+def writable(store: Store, path: Path, caller: Caller, kind: Kind | None = None) -> Repository:
     """Return the repository whose content a request wants to change.
 
-    With `kind`, the concept or mapping that the path names must exist. Raises as `place`, NotFound
-    for the item, NotAuthenticated or Forbidden without the permission to write, and Frozen at a
+    With `kind`, the concept or mapping that the path names must exist. Raises as `view`, NotFound
+    for the entry, NotAuthenticated or Forbidden without the permission to write, and Frozen at a
     version.
     """
     if kind is None:
-        where = place(store, path, caller)
+        found = view(store, path, caller)
     else:
         with store.snapshot() as session:
-            where = place(store, path, caller, session)
-            item(store, where, kind, path[kind], session)
-    need(caller, "write", where.repo)
-    if where.version:
-        raise Frozen(f"version {where.version['id']} is frozen; write to {where.repo['url']}")
-    return where.repo
+            found = view(store, path, caller, session)
+            entry(store, found, kind, path[kind], session)
+    need(caller, "write", found.repo)
+    if found.version:
+        raise Frozen(f"version {found.version.id} is frozen; write to {found.repo.url}")
+    return found.repo
 
 
-def item(store: Store, where: Place, kind: Kind, item_id: str, session: Session) -> Row:
-    """Return the state of a concept or mapping at `where`. Raises NotFound."""
-    row = store.rows.one(session, where.revision, urls.item_url(where.repo["url"], kind, item_id))
+def entry(store: Store, view: View, kind: Kind, entry_id: str, session: Session) -> Row:
+    """Return the state of a concept or mapping in the view. Raises NotFound."""
+    row = store.rows.one(session, view.revision, urls.item_url(view.repo.url, kind, entry_id))
     if row is None:
-        raise NotFound(f"{kind} {item_id} not found")
+        raise NotFound(f"{kind} {entry_id} not found")
     return row

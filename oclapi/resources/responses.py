@@ -3,7 +3,7 @@
 import io
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any
 
@@ -11,7 +11,7 @@ from flask import Response, request
 from isal import isal_zlib
 
 from config.settings import Settings
-from oclapi import booleans, jsonio, times
+from oclapi import jsonio, times
 
 GZIP_FROM = 600
 """Smaller bodies, in bytes, are not compressed. Their gzip header would outweigh the gain."""
@@ -24,15 +24,23 @@ CHUNK = 2**18
 
 
 def ok(value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Return 200 with a JSON value, as a ZIP if the request wants one."""
+    """Return 200 with a JSON value."""
     return ok_bytes(jsonio.dumps(value), headers)
 
 
 def ok_bytes(body: bytes | Iterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
     """Like `ok`, for JSON that is serialised already: all its bytes, or a stream of chunks."""
-    if wants_zip():
-        return _zip([body] if isinstance(body, bytes) else body, headers)
     return Response(body, 200, headers, mimetype="application/json")
+
+
+def array(batches: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
+    """Yield a JSON array of values that are serialised already."""
+    separator = b"["
+    for batch in batches:
+        if batch:
+            yield separator + b",".join(batch)
+            separator = b","
+    yield b"]" if separator == b"," else b"[]"
 
 
 def created(body: bytes, url: str, settings: Settings) -> Response:
@@ -55,12 +63,6 @@ def absolute(url: str, settings: Settings) -> str:
 def last_updated(time: datetime) -> dict[str, str]:
     """Return the lastUpdated header: the time of the newest commit that the response reflects."""
     return {"lastUpdated": times.format(time)}
-
-
-def wants_zip() -> bool:
-    """Return whether the client wants the response as a ZIP."""
-    compress = booleans.parse(request.headers.get("Compress", "").strip())
-    return request.method in ("GET", "HEAD") and bool(compress)
 
 
 def finish(response: Response) -> Response:
@@ -97,11 +99,18 @@ def gzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield compressor.flush()
 
 
-def _zip(parts: Iterable[bytes], headers: Mapping[str, str] | None) -> Response:
-    # HEAD builds no file, so its response must not contain a length.
-    response = Response(iter(()), 200, headers, mimetype="application/zip")
+def as_zip(response: Response, *, head: bool) -> Response:
+    """Return a JSON response as a ZIP with one entry, and any other response unchanged.
+
+    For HEAD no file is built, so the response has no length.
+    """
+    if response.status_code != 200 or response.mimetype != "application/json":
+        return response
+    parts = response.iter_encoded()
+    del response.headers["Content-Length"]
+    response.mimetype, response.response = "application/zip", iter(())
     response.headers["Content-Disposition"] = 'attachment; filename="export.zip"'
-    if request.method != "HEAD":
+    if not head:
         file = zipped("export.json", parts)
         response.content_length = file.seek(0, io.SEEK_END)
         response.response = _read(file)

@@ -1,6 +1,6 @@
 """Users (contract section 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from flask import Response
@@ -11,6 +11,7 @@ from oclapi.model import Json
 from oclapi.resources import body, listings, params, repositories, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
+from oclapi.store.repos import RepositoryFilter
 
 
 class UserList(Endpoint):
@@ -67,10 +68,10 @@ class Reactivation(Endpoint):
 class SourcesOfUserOrgs(repositories.AllSources):
     """The sources of the organisations of a user that the caller may read."""
 
-    def of_owner(self, path: resolve.Path) -> Json:
+    def owner_urls(self, path: resolve.Path) -> Collection[str]:
         user = resolve.user(self.store, path, self.caller)
         orgs = self.store.owners.ids({"members": user["_id"], **access.readable_orgs(self.caller)})
-        return {"owner_url": {"$in": [f"/orgs/{org}/" for org in orgs]}}
+        return [f"/orgs/{org}/" for org in orgs]
 
 
 class CollectionsOfUserOrgs(SourcesOfUserOrgs):
@@ -121,7 +122,9 @@ def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
 
 def public_repos(endpoint: Endpoint, owner_urls: Sequence[str]) -> list[tuple[int, int]]:
     """Return the number of public sources and collections of each owner. Costs one query."""
-    found = endpoint.store.repos.counts(owner_urls, access.readable(access.ANONYMOUS))
+    found = endpoint.store.repos.counts(
+        RepositoryFilter(owner_urls=owner_urls, readable_by=access.ANONYMOUS)
+    )
     return [
         (found[owner_url, "source"], found[owner_url, "collection"]) for owner_url in owner_urls
     ]

@@ -1,41 +1,42 @@
 """Versions of a repository (contract section 9)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flask import Response
 
-from oclapi import access, bodies, jsonio, representations
+from oclapi import access, bodies, jsonio, model, representations
 from oclapi.editing import repositories
 from oclapi.errors import Frozen
-from oclapi.model import Json
-from oclapi.resources import body, content, listings, paging, params, resolve
+from oclapi.reading.views import View
+from oclapi.resources import body, content, paging, params, resolve
 from oclapi.resources.endpoint import Endpoint
-from oclapi.resources.resolve import Place
 from oclapi.resources.responses import created, nothing, ok
 from oclapi.store.database import Session
 from oclapi.store.exports import new_token
+from oclapi.store.versions import VersionFilter
 
 
 class VersionEndpoint(Endpoint):
     """The base class of the resources of versions."""
 
-    def detail(self, version: Json, repo: Json) -> Json:
+    def detail(self, version: model.Version, repo: model.Repository) -> model.Json:
         return representations.version_detail(version, repo, is_processing=self.busy(version))
 
-    def busy(self, version: Json) -> bool:
+    def busy(self, version: model.Version) -> bool:
         """Return whether the export of the version is queued or running. HEAD has no export."""
-        return version["id"] != "HEAD" and self.exports.of(version, datetime.now(UTC)).busy
+        return version.id != "HEAD" and self.exports.of(version, datetime.now(UTC)).busy
 
-    def editable(self, path: resolve.Path, action: access.Action) -> Place:
+    def editable(self, path: resolve.Path, action: access.Action) -> View:
         """Return the version that the path names, which the caller may change.
 
-        Raises what resolve.place and access.need raise, and Frozen for HEAD.
+        Raises what resolve.view and access.need raise, and Frozen for HEAD.
         """
-        place = resolve.place(self.store, path, self.caller)
-        access.need(self.caller, action, place.repo)
-        if place.version is None:
+        view = resolve.view(self.store, path, self.caller)
+        access.need(self.caller, action, view.repo)
+        if view.version is None:
             raise Frozen("HEAD can't be changed or deleted as a version")
-        return place
+        return view
 
 
 class VersionList(VersionEndpoint):
@@ -43,14 +44,14 @@ class VersionList(VersionEndpoint):
 
     def get(self, **path: str) -> Response:
         params.no_order()
-        pages, where = paging.paging(self.settings), _where()
+        pages, selected = paging.paging(self.settings), _filter()
         processing, verbose = params.flag("processing"), params.flag("verbose")
         with self.store.snapshot() as session:
             repo = resolve.repo(self.store, path, self.caller, session)
             if processing is None:
-                total, found = self._page(repo, where, pages, session)
+                total, found = self._page(repo, selected, pages, session)
             else:
-                total, found = self._page_by_state(repo, where, processing, pages, session)
+                total, found = self._page_by_state(repo, selected, processing, pages, session)
         present = self.detail if verbose else representations.version_summary
         return ok(
             [present(version, repo) for version in found],
@@ -65,30 +66,39 @@ class VersionList(VersionEndpoint):
         detail = representations.version_detail(
             version, repo, is_processing=self.exports.begin_first(version, job)
         )
-        return created(jsonio.dumps(detail), f"{repo['url']}{version['id']}/", self.settings)
+        return created(jsonio.dumps(detail), f"{repo.url}{version.id}/", self.settings)
 
     def _page(
-        self, repo: Json, where: Json, pages: paging.Paging, session: Session
-    ) -> tuple[int, list[Json]]:
+        self,
+        repo: model.Repository,
+        selected: VersionFilter,
+        pages: paging.Paging,
+        session: Session,
+    ) -> tuple[int, list[model.Version]]:
         """Return the number of versions that match, and one page of them."""
-        head = [] if _excludes_head(where, repo) else [representations.head_version(repo)]
+        head = [] if _excludes_head(selected, repo) else [representations.head_version(repo)]
         first = head if pages.offset == 0 else []
         remaining = pages.limit - len(first)
-        skip = min(max(0, pages.offset - len(head)), listings.FAR)
+        skip = max(0, pages.skip - len(head))
         limit = 0 if pages.everything else max(1, remaining)
         total, found = self.store.versions.listing(
-            repo["_id"], where, limit=limit, skip=skip, session=session
+            repo.number, selected, limit=limit, skip=skip, session=session
         )
         return total + len(head), [*first, *(found if pages.everything else found[:remaining])]
 
     def _page_by_state(
-        self, repo: Json, where: Json, processing: bool, pages: paging.Paging, session: Session
-    ) -> tuple[int, list[Json]]:
+        self,
+        repo: model.Repository,
+        selected: VersionFilter,
+        processing: bool,
+        pages: paging.Paging,
+        session: Session,
+    ) -> tuple[int, list[model.Version]]:
         """Like `_page`, but only with versions whose exports are (or are not) processing.
 
         Costs a read of the export of each version.
         """
-        _, found = self._page(repo, where, paging.Paging(0), session)
+        _, found = self._page(repo, selected, replace(pages, limit=0, offset=0), session)
         matches = [version for version in found if self.busy(version) == processing]
         if pages.everything:
             return len(matches), matches
@@ -99,26 +109,28 @@ class Version(VersionEndpoint):
     """A version, with its content if the request includes it."""
 
     def get(self, **path: str) -> Response:
-        return content.respond(
-            self, path, lambda place: self.detail(place.shown_version, place.repo)
-        )
+        wanted = content.included(self.settings, path.get("version", "HEAD"))
+        with self.store.snapshot() as session:
+            view = resolve.view(self.store, path, self.caller, session)
+            detail = self.detail(view.shown_version, view.repo)
+            return content.respond(self.store, session, self.settings, view, detail, wanted)
 
     def put(self, **path: str) -> Response:
-        place = self.editable(path, "write")
-        version, fields = place.shown_version["id"], bodies.version_update(body.read(self.settings))
+        view = self.editable(path, "write")
+        version, fields = view.shown_version.id, bodies.version_update(body.read(self.settings))
         updated, stale = repositories.update_version(
-            self.store, place.repo, version, fields, self.caller
+            self.store, view.repo, version, fields, self.caller
         )
         if stale:
             self.exports.begin(updated, datetime.now(UTC))
-        return ok(self.detail(updated, place.repo))
+        return ok(self.detail(updated, view.repo))
 
     post = patch = put
 
     def delete(self, **path: str) -> Response:
-        place = self.editable(path, "own")
+        view = self.editable(path, "own")
         for follower in repositories.delete_version(
-            self.store, place.repo, place.shown_version["id"], self.caller
+            self.store, view.repo, view.shown_version.id, self.caller
         ):
             self.exports.begin(follower, datetime.now(UTC))
         return nothing()
@@ -130,19 +142,20 @@ class VersionChildren(VersionEndpoint):
     def get(self, **path: str) -> Response:
         params.no_order()
         pages, verbose = paging.paging(self.settings), params.flag("verbose")
+        since = params.since()
         with self.store.snapshot() as session:
-            place = resolve.place(self.store, path, self.caller, session)
-            where = {"parent_version": place.shown_version["id"], **listings.updated_since()}
+            view = resolve.view(self.store, path, self.caller, session)
+            selected = VersionFilter(parent=view.shown_version.id, since=since)
             total, found = self.store.versions.listing(
-                place.repo["_id"],
-                where,
+                view.repo.number,
+                selected,
                 limit=pages.limit,
-                skip=min(pages.offset, listings.FAR),
+                skip=pages.skip,
                 session=session,
             )
         present = self.detail if verbose else representations.version_summary
         return ok(
-            [present(version, place.repo) for version in found],
+            [present(version, view.repo) for version in found],
             paging.headers(self.settings, pages, total, len(found)),
         )
 
@@ -151,31 +164,29 @@ class VersionProcessing(VersionEndpoint):
     """Whether the export of the version is queued or running. POST clears a flag that is stuck."""
 
     def get(self, **path: str) -> Response:
-        place = resolve.place(self.store, path, self.caller)
-        return ok(self.busy(place.shown_version))
+        view = resolve.view(self.store, path, self.caller)
+        return ok(self.busy(view.shown_version))
 
     def post(self, **path: str) -> Response:
-        place = resolve.place(self.store, path, self.caller)
-        access.need(self.caller, "own", place.repo)
-        if place.version:
-            self.exports.clear(place.version, datetime.now(UTC))
-        return ok(self.busy(place.shown_version))
+        view = resolve.view(self.store, path, self.caller)
+        access.need(self.caller, "own", view.repo)
+        if view.version:
+            self.exports.clear(view.version, datetime.now(UTC))
+        return ok(self.busy(view.shown_version))
 
 
-def _where() -> Json:
-    """Return the filter on stored versions for the query parameters.
+def _filter() -> VersionFilter:
+    """Return the versions that the query parameters select.
 
     With `released=true`, retired versions are left out unless the request asks for them.
     """
     released, retired = params.flag("released"), params.flag("retired")
     if retired is None and released:
         retired = False
-    flags = {"released": released, "retired": retired}
-    given = {name: value for name, value in flags.items() if value is not None}
-    return given | listings.updated_since()
+    return VersionFilter(released, retired, since=params.since())
 
 
-def _excludes_head(where: Json, repo: Json) -> bool:
+def _excludes_head(selected: VersionFilter, repo: model.Repository) -> bool:
     """Return whether the filter excludes HEAD, which is neither released nor retired."""
-    since = where.get("updated_on", {"$gte": repo["updated_on"]})["$gte"]
-    return bool(where.get("released") or where.get("retired") or repo["updated_on"] < since)
+    older = selected.since is not None and repo.updated_on < selected.since
+    return bool(selected.released or selected.retired or older)

@@ -5,18 +5,16 @@ revision up to the head at that time.
 """
 
 import heapq
-import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
 
-from oclapi.errors import NotFound
 from oclapi.model import LIVE, Json, Kind, Row
+from oclapi.store import ranges
 from oclapi.store.database import Database, Session
-from oclapi.store.rows import LIST, SNAPSHOT_AGE, row_of
+from oclapi.store.rows import row_of
 
 KINDS: tuple[Kind, ...] = ("concept", "mapping")
 
@@ -112,10 +110,8 @@ class ChangeLog:
         """Yield what brings a copy from revision `after` to `upto`.
 
         Yields each row that began in between, and each older one that ended, once, by revision. A
-        row that began and ended in between is yielded at its beginning. The reader may be slow: a
-        snapshot lasts five minutes, so each stream opens a new one now and then and continues
-        after its last key. Raises NotFound when the repository was deleted. Memory: four batches
-        of the driver.
+        row that began and ended in between is yielded at its beginning. The reader may be slow, see
+        `ranges.snapshots`. Memory: four times what it says there.
         """
         with ExitStack() as stack:
             streams: list[Iterable[RowChange]] = []
@@ -170,34 +166,18 @@ class ChangeLog:
         `by` is from_rev or to_rev; by to_rev, only rows that began up to `after` are included.
         """
         older = {} if by == "from_rev" else {"from_rev": {"$lte": after}}
-        hint = "order" if by == "from_rev" else "ends"
-        last: tuple[int, str] | None = None
-        more = True
-        while more:
-            begun = time.monotonic()
-            with self._db.snapshot() as session:
-                head = self.head(repo, session)
-                if head is None:
-                    raise NotFound("the repository was deleted")
-                more = False
-                for range_ in _after(last, by, after, upto):
-                    where = {"repo": repo, "kind": kind, **older, **range_}
-                    cursor = self._db.rows.find(
-                        where,
-                        only,
-                        hint=hint,
-                        sort=[(by, 1), ("url", 1)],
-                        session=session,
-                        batch_size=LIST,
-                    )
-                    for found in cursor:
-                        yield _change(found, by, head.rev)
-                        last = (found[by], found["url"])
-                        more = time.monotonic() - begun > SNAPSHOT_AGE
-                        if more:
-                            break
-                    if more:
-                        break
+        lists = ranges.snapshots(
+            self._db,
+            repo,
+            {"kind": kind, **older},
+            field=by,
+            bounds={"$gt": after, "$lte": upto},
+            hint="order" if by == "from_rev" else "ends",
+            only=only,
+        )
+        for head, found in lists:
+            for document in found:
+                yield _change(document, by, head)
 
 
 HEAD = {"url": 1, "rev": 1, "updated_on": 1}
@@ -216,10 +196,3 @@ def _change(found: Json, by: str, head: int) -> RowChange:
 def _as_of(row: Row, rev: int) -> Row:
     """Return the row as seen at that revision: one that ends later is alive."""
     return replace(row, to_rev=LIVE) if rev < row.to_rev < LIVE else row
-
-
-def _after(last: tuple[int, str] | None, by: str, after: int, upto: int) -> list[dict[str, Any]]:
-    """Return the index ranges after a key: the rest of its revision, then the other revisions."""
-    if last is None:
-        return [{by: {"$gt": after, "$lte": upto}}]
-    return [{by: last[0], "url": {"$gt": last[1]}}, {by: {"$gt": last[0], "$lte": upto}}]

@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from oclapi.errors import NotFound, RepositoryBusy, StoreUnavailable
-from oclapi.model import LIVE, Change, Counts, Head, Json, Revision
+from oclapi.model import LIVE, Change, Counts, Head, Json, Repository, Revision
 from oclapi.store.database import Database
 
 Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change]]
@@ -148,7 +148,7 @@ class Commits:
             raise
         if repo is None:
             raise NotFound("the repository was deleted")
-        return Head(Revision(number, repo["rev"]), repo["at"], repo)
+        return Head(Revision(number, repo["rev"]), repo["at"], repository_of(repo))
 
     def waited(self, repos: Sequence[int]) -> int:
         """Return how often a writer had to wait for one of these repositories so far.
@@ -224,7 +224,7 @@ class Commits:
     ) -> None:
         """Add the revision to the log and update the repository's counts."""
         moved = counts_moved(changes)
-        totals = {name: head.repo["counts"][name] + moved[name] for name in COUNTED}
+        totals = {name: getattr(head.repo.counts, name) + moved[name] for name in COUNTED}
         if any(moved.values()):
             self._db.repos.update_one(
                 {"_id": head.revision.repo}, {"$set": {"counts": totals}}, session=session
@@ -246,8 +246,9 @@ class Commits:
 
     def _leave(self, session: ClientSession, head: Head) -> None:
         """Restore the values that `lock` changed, because there were no changes."""
+        restored = {name: f"$before.{name}" for name in MOVED}
         self._db.repos.update_one(
-            {"_id": head.revision.repo}, {"$set": head.repo["before"]}, session=session
+            {"_id": head.revision.repo}, [{"$set": restored}], session=session
         )
 
 
@@ -279,9 +280,38 @@ def counts_moved(changes: Sequence[Change]) -> dict[str, int]:
     return moved
 
 
-def counts_of(document: Json | None) -> Counts:
-    """Return the counts of a repository, revision or version document; zeros without one."""
-    return Counts(**document["counts"]) if document else Counts()
+def repository_of(found: Mapping[str, Any]) -> Repository:
+    """Return a stored document as a value."""
+    return Repository(
+        number=found["_id"],
+        kind=found["kind"],
+        url=found["url"],
+        id=found["id"],
+        owner_url=found["owner_url"],
+        rev=found["rev"],
+        at=found["at"],
+        content_at=found["content_at"],
+        counts=Counts(**found["counts"]),
+        versions=found["versions"],
+        created_on=found["created_on"],
+        created_by=found["created_by"],
+        updated_on=found["updated_on"],
+        updated_by=found["updated_by"],
+        uuid=found["uuid"],
+        name=found["name"],
+        full_name=found["full_name"],
+        description=found["description"],
+        website=found["website"],
+        external_id=found["external_id"],
+        source_type=found["source_type"],
+        custom_validation_schema=found["custom_validation_schema"],
+        default_locale=found["default_locale"],
+        supported_locales=found["supported_locales"],
+        public_access=found["public_access"],
+        extras_json=found["extras"],
+        keeps_claims=found["keeps_claims"],
+        hidden=found.get("hidden", False),
+    )
 
 
 def _stale() -> OperationFailure:

@@ -26,7 +26,7 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 
 from oclapi.errors import Overtaken
-from oclapi.model import Json
+from oclapi.model import Counts, Json, Version
 from oclapi.store.database import Database, Session
 
 
@@ -43,7 +43,7 @@ class Exports:
         """Return the version's export document; None when the version was deleted."""
         return self._db.exports.find_one({"_id": ObjectId(version_id)}, session=session)
 
-    def ask(self, version: Json, seen: Json | None, now: datetime) -> str | None:
+    def ask(self, version: Version, seen: Json | None, now: datetime) -> str | None:
         """Replace the job `seen` (None: no job) with a new queued job, and return its token.
 
         Returns None when there is another job by now, or the version was deleted. When several
@@ -51,9 +51,9 @@ class Exports:
         """
         token = new_token()
         tries = seen["tries"] + 1 if seen and seen["state"] == "running" else 1
-        job = new_job(token, version, now, tries)
+        job = new_job(token, version.counts, now, tries)
         done = self._db.exports.update_one(
-            {"_id": version["_id"], **_same_job(seen)}, {"$set": {"job": job}}
+            {"_id": ObjectId(version.key), **_same_job(seen)}, {"$set": {"job": job}}
         )
         return token if done.matched_count else None
 
@@ -198,16 +198,15 @@ def new_token() -> str:
     return uuid.uuid4().hex
 
 
-def new_job(token: str, version: Json, now: datetime, tries: int = 1) -> Json:
-    """Return a queued job for the export of a version."""
-    total = version["counts"]["concepts"] + version["counts"]["mappings"]
+def new_job(token: str, counts: Counts, now: datetime, tries: int = 1) -> Json:
+    """Return a queued job for the export of a version with that many entries."""
     return {
         "token": token,
         "state": "queued",
         "asked_at": now,
         "heartbeat": now,
         "processed": 0,
-        "total": total,
+        "total": counts.entries,
         "tries": tries,
     }
 

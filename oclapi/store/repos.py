@@ -1,19 +1,32 @@
 """Repositories: metadata, clock, newest revision and counts of sources and collections."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from oclapi.access import Caller, sees_private
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Head, Json
-from oclapi.store.commits import COUNTED, Commits
+from oclapi.model import Head, Json, Repository, RepositoryKind, Revision
+from oclapi.store.commits import COUNTED, Commits, repository_of
 from oclapi.store.database import Database, Session
 from oclapi.times import now_ms
 
 PURGE_BATCH = 5000
 """Documents of a deleted repository that one step of the purge removes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFilter:
+    """Which repositories to list. None: no condition."""
+
+    kind: RepositoryKind | None = None
+    owner_urls: Collection[str] | None = None
+    readable_by: Caller | None = None
+    since: datetime | None = None  # updated at this time or later
 
 
 class Repos:
@@ -23,26 +36,29 @@ class Repos:
         self._db = database
         self._commits = commits
 
-    def by_url(self, url: str, session: Session = None) -> Json | None:
+    def by_url(self, url: str, session: Session = None) -> Repository | None:
         """Return the repository at this URL, None when there is none."""
-        return self._db.repos.find_one({"url": url}, session=session)
+        found = self._db.repos.find_one({"url": url}, session=session)
+        return repository_of(found) if found else None
 
-    def by_urls(self, urls: Iterable[str], session: Session = None) -> list[Json]:
+    def by_urls(self, urls: Iterable[str], session: Session = None) -> list[Repository]:
         """Return the existing repositories at these URLs, in no order."""
-        return list(self._db.repos.find({"url": {"$in": sorted(urls)}}, session=session))
+        found = self._db.repos.find({"url": {"$in": sorted(urls)}}, session=session)
+        return [repository_of(document) for document in found]
 
-    def by_number(self, number: int, session: Session = None) -> Json | None:
+    def by_number(self, number: int, session: Session = None) -> Repository | None:
         """Return the repository of this internal number, None when it was deleted."""
-        return self._db.repos.find_one({"_id": number}, session=session)
+        found = self._db.repos.find_one({"_id": number}, session=session)
+        return repository_of(found) if found else None
 
     def create(
         self,
-        kind: str,
+        kind: RepositoryKind,
         owner_url: str,
         short_id: str,
         fields: Callable[[ClientSession], Json],
         by: str,
-    ) -> Json:
+    ) -> Repository:
         """Add a repository at revision 0 and return it.
 
         `fields` returns its metadata, read and checked in the same transaction. Raises Invalid
@@ -71,34 +87,39 @@ class Repos:
             "updated_by": by,
         }
 
-        def work(session: ClientSession) -> Json:
+        def work(session: ClientSession) -> Repository:
             repo = {**base, **fields(session)}
             if self._db.repos.find_one({"url": url}, {"_id": 1}, session=session):
                 raise taken(kind, short_id)
             self._db.repos.insert_one(repo, session=session)
-            return repo
+            return repository_of(repo)
 
         try:
             return self._db.transaction(work, lambda: self.by_number(base["_id"]) is not None)
         except DuplicateKeyError as error:
             raise taken(kind, short_id) from error
 
-    def edit(self, number: int, change: Callable[[ClientSession, Head], Json], by: str) -> Json:
-        """Set the metadata that `change` returns (may be empty), and return the repository.
+    def edit(
+        self, number: int, change: Callable[[ClientSession, Head], Json], by: str
+    ) -> tuple[Repository, bool]:
+        """Set the metadata that `change` returns (may be empty).
 
-        Creates no revision, because content is unchanged. Raises what `change` raises, NotFound
-        when the repository was deleted.
+        Returns the repository, and whether it changed. Creates no revision, because content is
+        unchanged. Raises what `change` raises, NotFound when the repository was deleted.
         """
 
-        def work(session: ClientSession) -> Json:
+        def work(session: ClientSession) -> tuple[Repository, bool]:
             head = self._commits.lock(session, number)
             sets = change(session, head)
             if not sets:
                 session.abort_transaction()
-                return head.repo
+                return head.repo, False
             sets = {**sets, "updated_on": head.at, "updated_by": by}
-            self._db.repos.update_one({"_id": number}, {"$set": sets}, session=session)
-            return {**head.repo, **sets}
+            edited = self._db.repos.find_one_and_update(
+                {"_id": number}, {"$set": sets}, return_document=True, session=session
+            )
+            assert edited is not None  # it is locked
+            return repository_of(edited), True
 
         return self._db.transaction(work)
 
@@ -129,7 +150,7 @@ class Repos:
         for head in heads:
             self._db.repos.delete_one({"_id": head.revision.repo}, session=session)
             self._db.trash.insert_one(
-                {"_id": head.revision.repo, "url": head.repo["url"], "at": head.at}, session=session
+                {"_id": head.revision.repo, "url": head.repo.url, "at": head.at}, session=session
             )
 
     def guard(self, session: ClientSession, numbers: Sequence[int]) -> None:
@@ -148,29 +169,31 @@ class Repos:
 
     def listing(
         self,
-        where: Json,
+        selected: RepositoryFilter,
         *,
         limit: int,
         skip: int,
         oldest_first: bool = False,
         session: Session = None,
-    ) -> tuple[int, list[Json]]:
+    ) -> tuple[int, list[Repository]]:
         """Return how many repositories match, and one page of them.
 
         Order: newest change first, then url. `limit` 0: all.
         """
-        direction = 1 if oldest_first else -1
+        direction, where = 1 if oldest_first else -1, _where(selected)
         cursor = (
             self._db.repos.find(where, session=session)
             .sort([("updated_on", direction), ("url", direction)])
             .skip(skip)
             .limit(limit)
         )
-        return self._db.repos.count_documents(where, session=session), list(cursor)
+        total = self._db.repos.count_documents(where, session=session)
+        return total, [repository_of(found) for found in cursor]
 
-    def heads(self, where: Json, session: Session = None) -> list[Json]:
-        """Return `_id`, `url` and `rev` of every matching repository, in no order."""
-        return list(self._db.repos.find(where, {"url": 1, "rev": 1}, session=session))
+    def heads(self, selected: RepositoryFilter, session: Session = None) -> dict[str, Revision]:
+        """Return the newest revision of every matching repository by its URL, in no order."""
+        cursor = self._db.repos.find(_where(selected), {"url": 1, "rev": 1}, session=session)
+        return {found["url"]: Revision(found["_id"], found["rev"]) for found in cursor}
 
     def reached(self, numbers: Sequence[int], session: Session = None) -> int:
         """Return the sum of the newest revisions of these repositories.
@@ -183,13 +206,13 @@ class Repos:
         ]
         return sum(found["revs"] for found in self._db.repos.aggregate(steps, session=session))
 
-    def counts(self, owner_urls: Iterable[str], where: Json) -> Counter[tuple[str, str]]:
-        """Return how many matching repositories these owners have, by owner's URL and kind.
+    def counts(self, selected: RepositoryFilter) -> Counter[tuple[str, str]]:
+        """Return the number of matching repositories by their owner's URL and kind.
 
         Cost: one query.
         """
         steps: list[Json] = [
-            {"$match": {**where, "owner_url": {"$in": list(owner_urls)}}},
+            {"$match": _where(selected)},
             {"$group": {"_id": {"owner": "$owner_url", "kind": "$kind"}, "n": {"$sum": 1}}},
         ]
         return Counter(
@@ -219,6 +242,24 @@ class Repos:
             self._db.leans.delete_one({"_id": number})
             self._db.waits.delete_one({"_id": number})
             self._db.trash.delete_one({"_id": number})
+
+
+def _where(selected: RepositoryFilter) -> Json:
+    """Return the filter in MongoDB's language."""
+    where: Json = {}
+    if selected.kind:
+        where["kind"] = selected.kind
+    if selected.owner_urls is not None:
+        where["owner_url"] = {"$in": sorted(selected.owner_urls)}
+    if selected.since:
+        where["updated_on"] = {"$gte": selected.since}
+    if selected.readable_by:
+        closed: list[Json] = [{"hidden": True}]
+        if not sees_private(selected.readable_by, "read"):
+            mine = selected.readable_by.owns
+            closed.append({"public_access": "None", "owner_url": {"$nin": mine}})
+        where["$nor"] = closed
+    return where
 
 
 def taken(kind: str, short_id: str) -> Invalid:

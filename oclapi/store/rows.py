@@ -5,42 +5,20 @@ session inside one, None on mongomock. Lists are in commit order: by the commit 
 then `url`.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 
 from oclapi.errors import NotFound
-from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row
-from oclapi.store.commits import counts_of
+from oclapi.model import LIVE, Counts, Json, Kind, Revision, Row, Selection
+from oclapi.store import ranges
 from oclapi.store.database import Database, Session
 
-BATCH = 100_000
-"""Most rows that a long read takes from one snapshot."""
-SNAPSHOT_AGE = 60
-"""Seconds after which a long read opens another snapshot, which a slow reader must not outlive."""
-
-LIST = 1000
-LIST_BYTES = 8 * 2**20
-"""Rows and bytes per list in a long read.
-
-Raw batches of the driver would cost more, because it splits and joins them again.
-"""
-
 OWN_FIELDS = frozenset(("repo", "kind", "url", "id", "from_rev", "to_rev", "at", "retired", "body"))
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A selection of the rows that are visible at a revision."""
-
-    kind: Kind
-    since: int = 0  # only rows written by this revision or a later one
-    retired: bool | None = False  # None: both
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +81,7 @@ class Rows:
         self,
         session: Session,
         revision: Revision,
-        wanted: Slice,
+        selection: Selection,
         *,
         limit: int,
         skip: int = 0,
@@ -116,67 +94,67 @@ class Rows:
         out. Cost: one index range; `after` seeks, `skip` scans the index keys that are left out.
         """
         rows: list[Row] = []
-        for part in _parts(after, newest_first):
+        where, bounds = _where(revision, selection)
+        for range_ in ranges.behind(after, "from_rev", descending=newest_first, bounds=bounds):
             if len(rows) < limit:
                 cursor = (
-                    self._find(session, revision, wanted, part, newest_first)
+                    self._db.rows.find(
+                        {**where, **range_},
+                        hint="order",
+                        sort=ranges.order("from_rev", descending=newest_first),
+                        session=session,
+                    )
                     .skip(0 if after else skip)
                     .limit(limit - len(rows))
                 )
                 rows += [row_of(found) for found in cursor]
         return rows
 
-    def count(self, session: Session, revision: Revision, wanted: Slice) -> int:
-        """Return how many rows the slice has. Cost: a scan of index keys only."""
+    def count(self, session: Session, revision: Revision, selection: Selection) -> int:
+        """Return how many rows the selection has.
+
+        Cost: one index seek; with `since`, a scan of index keys.
+        """
+        if not selection.since:
+            return self.counts(session, revision).selected(selection)
+        if selection.since == LIVE:
+            return 0
+        where, bounds = _where(revision, selection)
         return self._db.rows.count_documents(
-            _where(revision, wanted, {}), hint="order", session=session
+            {**where, "from_rev": bounds}, hint="order", session=session
         )
 
-    def bodies(self, revision: Revision, wanted: Slice) -> Iterator[bytes]:
-        """Yield every body of the slice in commit order, however long that takes.
-
-        All are of the same revision. A long read opens a new snapshot now and then, because a
-        snapshot lasts five minutes and a revision for ever. Memory: one batch of the server (at
-        most 16 MB) and one list.
-        """
-        for batch in self.body_batches(revision, wanted):
+    def bodies(self, revision: Revision, selection: Selection) -> Iterator[bytes]:
+        """Yield every selected body in commit order, see `body_batches`."""
+        for batch in self.body_batches(revision, selection):
             yield from batch
 
     def body_batches(
-        self, revision: Revision, wanted: Slice, size: int = BATCH, *, newest_first: bool = False
+        self,
+        revision: Revision,
+        selection: Selection,
+        size: int = ranges.BATCH,
+        *,
+        newest_first: bool = False,
     ) -> Iterator[list[bytes]]:
-        """Yield `bodies` in lists of at most 1,000 or about 8 MiB; `newest_first` reverses them.
+        """Yield every selected body in lists of at most 1,000 or about 8 MiB, in commit order.
 
-        Raises NotFound when the repository is deleted meanwhile: its rows are being purged, so the
-        rest would be incomplete.
+        All are of the same revision, however long that takes; `newest_first` reverses them. A
+        snapshot serves at most `size` rows. Errors and memory: see `ranges.snapshots`.
         """
-        after: tuple[int, str] | None = None
-        only = {"_id": 0, "body": 1, "from_rev": 1, "url": 1}
-        more = True
-        while more:
-            begun, left = time.monotonic(), size
-            with self._db.snapshot() as session:
-                more = False
-                if (
-                    self._db.repos.find_one({"_id": revision.repo}, {"_id": 1}, session=session)
-                    is None
-                ):
-                    raise NotFound("the repository was deleted")
-                for part in _parts(after, newest_first):
-                    cursor = (
-                        self._find(session, revision, wanted, part, newest_first, only)
-                        .batch_size(LIST)
-                        .limit(left)
-                    )
-                    for found in _lists(cursor):
-                        yield [row["body"] for row in found]
-                        after = (found[-1]["from_rev"], found[-1]["url"])
-                        left -= len(found)
-                        more = left <= 0 or time.monotonic() - begun > SNAPSHOT_AGE
-                        if more:
-                            break
-                    if more:
-                        break
+        where, bounds = _where(revision, selection)
+        found = ranges.snapshots(
+            self._db,
+            revision.repo,
+            where,
+            field="from_rev",
+            bounds=bounds,
+            hint="order",
+            only={"_id": 0, "body": 1, "from_rev": 1, "url": 1},
+            descending=newest_first,
+            size=size,
+        )
+        return ([row["body"] for row in rows] for _, rows in found)
 
     def bodies_of(
         self, session: Session, keys: Sequence[tuple[int, str, int]]
@@ -198,7 +176,7 @@ class Rows:
                 "from_rev": {"$in": sorted({from_rev for _, from_rev in rows})},
             }
             cursor = self._db.rows.find(where, only, hint="item", session=session)
-            for row in cursor.batch_size(LIST):
+            for row in cursor.batch_size(ranges.LIST):
                 found[repo, row["url"], row["from_rev"]] = row["body"]
         return [(key[0], found[key]) for key in keys if key in found]
 
@@ -220,8 +198,8 @@ class Rows:
         )
         left: set[str] = set()
         # the URLs may be too many for one command
-        for start in range(0, len(urls), LIST):
-            where = {**_at(revision), "url": {"$in": urls[start : start + LIST]}}
+        for start in range(0, len(urls), ranges.LIST):
+            where = {**_at(revision), "url": {"$in": urls[start : start + ranges.LIST]}}
             left.update(
                 found["url"]
                 for found in self._db.rows.find(
@@ -239,7 +217,7 @@ class Rows:
             if revision.number
             else None
         )
-        return counts_of(found)
+        return Counts(**found["counts"]) if found else Counts()
 
     def content_at(self, session: Session, revision: Revision) -> datetime | None:
         """Return the time of the newest commit at `revision`; None before the first."""
@@ -252,45 +230,33 @@ class Rows:
         )
         return found["at"] if found else None
 
-    def first_since(
-        self,
-        session: Session,
-        repo: int,
-        moment: datetime,
-        *,
-        whole_seconds: bool,
-        margin: int = 2,
-        reach: int = 100,
-    ) -> int:
-        """Return the first revision that a client must get for changes since `moment`.
+    def first_written(self, session: Session, repo: int, since: datetime) -> int:
+        """Return the first revision written at `since` or later, LIVE when there is none."""
+        return self._first(session, repo, "at", {"$gte": since})
 
-        For an exact time, it is the first commit at or after it. A time in whole seconds may be
-        truncated or come from a `Date` header: then `margin` seconds are subtracted, and the last
-        commit before is included too if it became visible less than `reach` seconds before
-        `moment`. Returns LIVE when there is no such commit.
-        """
-        revisions = self._db.revisions
-        if not whole_seconds:
-            found = revisions.find_one(
-                {"repo": repo, "at": {"$gte": moment}},
-                {"rev": 1},
-                sort=[("at", 1)],
-                hint="at",
-                session=session,
-            )
-            return int(found["rev"]) if found else LIVE
-        early = moment - timedelta(seconds=margin)
-        where = {"repo": repo, "shown": {"$lt": early, "$gt": moment - timedelta(seconds=reach)}}
-        last = revisions.find_one(
-            where, {"rev": 1}, sort=[("shown", -1)], hint="shown", session=session
-        )
-        if last:
-            return int(last["rev"])
-        found = revisions.find_one(
-            {"repo": repo, "shown": {"$gte": early}},
+    def first_shown(self, session: Session, repo: int, since: datetime) -> int:
+        """Return the first revision that became visible at `since` or later, LIVE for none."""
+        return self._first(session, repo, "shown", {"$gte": since})
+
+    def last_shown(
+        self, session: Session, repo: int, after: datetime, before: datetime
+    ) -> int | None:
+        """Return the last revision that became visible between these times, None for none."""
+        found = self._db.revisions.find_one(
+            {"repo": repo, "shown": {"$gt": after, "$lt": before}},
             {"rev": 1},
-            sort=[("shown", 1)],
+            sort=[("shown", -1)],
             hint="shown",
+            session=session,
+        )
+        return int(found["rev"]) if found else None
+
+    def _first(self, session: Session, repo: int, field: str, bounds: Json) -> int:
+        found = self._db.revisions.find_one(
+            {"repo": repo, field: bounds},
+            {"rev": 1},
+            sort=[(field, 1)],
+            hint=field,
             session=session,
         )
         return int(found["rev"]) if found else LIVE
@@ -467,7 +433,7 @@ class Rows:
             {"body": 1},
             hint="order",
         )
-        for batch in _lists(found):
+        for batch in ranges.lists(found):
             changes = [
                 UpdateOne({"_id": row["_id"]}, {"$set": {"claims": claims_of(row["body"])}})
                 for row in batch
@@ -496,8 +462,10 @@ class Rows:
         snapshot, and may live longer.
         """
         for part in parts:
-            for found in _lists(
-                self._db.rows.find(part.where, hint=part.index, sort=part.order).batch_size(LIST)
+            for found in ranges.lists(
+                self._db.rows.find(part.where, hint=part.index, sort=part.order).batch_size(
+                    ranges.LIST
+                )
             ):
                 self._check_exists(revision)
                 yield [row_of(document) for document in found]
@@ -507,24 +475,6 @@ class Rows:
         """Raise NotFound when the repository was deleted and the stream may be incomplete."""
         if self._db.repos.find_one({"_id": revision.repo}, {"_id": 1}) is None:
             raise NotFound("the repository was deleted")
-
-    def _find(
-        self,
-        session: Session,
-        revision: Revision,
-        wanted: Slice,
-        part: Mapping[str, Any],
-        newest_first: bool,
-        only: Json | None = None,
-    ) -> Any:
-        direction = -1 if newest_first else 1
-        return self._db.rows.find(
-            _where(revision, wanted, part),
-            only,
-            hint="order",
-            sort=[("from_rev", direction), ("url", direction)],
-            session=session,
-        )
 
 
 def _at(revision: Revision) -> Json:
@@ -565,38 +515,12 @@ def _retired(retired: bool | None) -> Json:
     return {} if retired is None else {"retired": retired}
 
 
-def _where(revision: Revision, wanted: Slice, part: Mapping[str, Any]) -> Json:
-    from_rev: Json = {"$lte": revision.number}
-    if wanted.since:
-        from_rev["$gte"] = wanted.since
-    where = {**_at(revision), "kind": wanted.kind, "from_rev": from_rev, **_retired(wanted.retired)}
-    for field, bound in part.items():
-        where[field] = (
-            {**from_rev, **bound} if field == "from_rev" and isinstance(bound, dict) else bound
-        )
-    return where
-
-
-def _parts(after: tuple[int, str] | None, newest_first: bool) -> list[Json]:
-    """Return the index ranges after a key: the rest of its commit, then the other commits."""
-    if after is None:
-        return [{}]
-    beyond = "$lt" if newest_first else "$gt"
-    return [{"from_rev": after[0], "url": {beyond: after[1]}}, {"from_rev": {beyond: after[0]}}]
-
-
-def _lists(cursor: Iterable[Json]) -> Iterator[list[Json]]:
-    """Yield documents with bodies in lists of at most LIST, or of LIST_BYTES and a bit more."""
-    batch: list[Json] = []
-    size = 0
-    for document in cursor:
-        batch.append(document)
-        size += len(document["body"])
-        if len(batch) == LIST or size >= LIST_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _where(revision: Revision, selection: Selection) -> tuple[Json, Json]:
+    """Return the filter for the selected rows, without `from_rev`, and that for `from_rev`."""
+    since = {"$gte": selection.since} if selection.since else {}
+    where = {**_at(revision), "kind": selection.kind, **_retired(selection.retired)}
+    bounds = {**where.pop("from_rev"), **since}
+    return where, bounds
 
 
 def row_of(found: Mapping[str, Any]) -> Row:

@@ -3,21 +3,34 @@
 Creating one is a small transaction, whatever the size of the repository.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from oclapi.errors import NotFound, VersionExists
-from oclapi.model import Head, Json, Revision
-from oclapi.store.commits import Commits
+from oclapi.model import Counts, Head, Json, Repository, Version
+from oclapi.store.commits import Commits, repository_of
 from oclapi.store.database import Database, Session
 from oclapi.store.exports import Exports, new_job
 from oclapi.times import now_ms
 
 RELEASE: Json = {"released": True, "retired": False}
 """Which versions can be a repository's latest one."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFilter:
+    """Which versions of a repository to list. None: no condition."""
+
+    released: bool | None = None
+    retired: bool | None = None
+    parent: str | None = None  # the id of the parent version
+    since: datetime | None = None  # updated at this time or later
 
 
 class Versions:
@@ -28,20 +41,21 @@ class Versions:
         self._commits = commits
         self._exports = Exports(database)
 
-    def by_id(self, repo: int, version: str, session: Session = None) -> Json | None:
+    def by_id(self, repo: int, version: str, session: Session = None) -> Version | None:
         """Return the repository's version of this id, None when there is none."""
-        return self._db.versions.find_one({"repo": repo, "id": version}, session=session)
+        return _found(self._db.versions.find_one({"repo": repo, "id": version}, session=session))
 
-    def by_key(self, key: str, session: Session = None) -> Json | None:
+    def by_key(self, key: str, session: Session = None) -> Version | None:
         """Return the version of this internal key (24 hex characters), None when it was deleted."""
-        return self._db.versions.find_one({"_id": ObjectId(key)}, session=session)
+        return _found(self._db.versions.find_one({"_id": ObjectId(key)}, session=session))
 
-    def latest(self, repo: int, session: Session = None) -> Json | None:
+    def latest(self, repo: int, session: Session = None) -> Version | None:
         """Return the newest version that is released and not retired, None when there is none."""
-        where = {"repo": repo, **RELEASE}
-        return self._db.versions.find_one(where, sort=[("at", -1)], hint="newest", session=session)
+        return self._newest({"repo": repo, **RELEASE}, session)
 
-    def with_export(self, url: str, version: str) -> tuple[Json | None, Json | None, Json | None]:
+    def with_export(
+        self, url: str, version: str
+    ) -> tuple[Repository | None, Version | None, Json | None]:
         """Return the repository at this URL, its version of this id, and that version's export.
 
         Each is None when it does not exist. The version `latest` is that of `latest()`. Cost: one
@@ -62,7 +76,7 @@ class Versions:
         repo = next(self._db.repos.aggregate([{"$match": {"url": url}}, {"$lookup": named}]), None)
         [found] = (repo and repo.pop("version")) or [None]
         [state] = (found and found.pop("export")) or [None]
-        return repo, found, state
+        return repository_of(repo) if repo else None, _found(found), state
 
     def latest_of(self, repos: Sequence[int], session: Session = None) -> dict[int, int]:
         """Return the revisions of the `latest` versions of these repositories, by number.
@@ -79,24 +93,27 @@ class Versions:
         )
         return {version["repo"]: version["rev"] for version in found}
 
-    def newest(self, repo: int, session: Session = None) -> Json | None:
+    def newest(self, repo: int, session: Session = None) -> Version | None:
         """Return the newest version, released or not, None when there is none."""
-        return self._db.versions.find_one(
-            {"repo": repo}, sort=[("at", -1)], hint="newest", session=session
-        )
+        return self._newest({"repo": repo}, session)
+
+    def _newest(self, where: Json, session: Session) -> Version | None:
+        found = self._db.versions.find_one(where, sort=[("at", -1)], hint="newest", session=session)
+        return _found(found)
 
     def listing(
-        self, repo: int, where: Json, *, limit: int, skip: int, session: Session = None
-    ) -> tuple[int, list[Json]]:
+        self, repo: int, selected: VersionFilter, *, limit: int, skip: int, session: Session = None
+    ) -> tuple[int, list[Version]]:
         """Return how many versions match, and one page of them, newest first. `limit` 0: all."""
-        where = {**where, "repo": repo}
+        where = {**_where(selected), "repo": repo}
         cursor = (
             self._db.versions.find(where, hint="newest", session=session)
             .sort("at", -1)
             .skip(skip)
             .limit(limit)
         )
-        return self._db.versions.count_documents(where, session=session), list(cursor)
+        total = self._db.versions.count_documents(where, session=session)
+        return total, [version_of(found) for found in cursor]
 
     def create(
         self,
@@ -104,7 +121,7 @@ class Versions:
         version: str,
         fields: Callable[[ClientSession, Head], Json],
         job: str | None = None,
-    ) -> Json:
+    ) -> Version:
         """Create a version of the repository's newest revision, and request its export; return it.
 
         `fields` returns its other fields, read and checked in the same transaction; the head that
@@ -115,25 +132,25 @@ class Versions:
         """
         key = ObjectId()
 
-        def work(session: ClientSession) -> Json:
+        def work(session: ClientSession) -> Version:
             head = self._commits.lock(session, number, {"versions": {"$add": ["$versions", 1]}})
             new = {
                 "_id": key,
                 "repo": number,
                 "id": version,
-                "rev": head.repo["rev"],
+                "rev": head.repo.rev,
                 "at": head.at,
-                "counts": head.repo["counts"],
-                "content_at": head.repo["content_at"],
+                "counts": asdict(head.repo.counts),
+                "content_at": head.repo.content_at,
                 "edition": 1,
                 "created_on": head.at,
                 "updated_on": head.at,
                 **fields(session, head),
             }
             self._db.versions.insert_one(new, session=session)
-            first = {"job": new_job(job, new, head.at)} if job else {}
+            first = {"job": new_job(job, head.repo.counts, head.at)} if job else {}
             self._db.exports.insert_one({"_id": key, "wanted": 1, **first}, session=session)
-            return new
+            return version_of(new)
 
         try:
             return self._db.transaction(work, lambda: self.by_key(str(key)) is not None)
@@ -141,14 +158,14 @@ class Versions:
             raise taken(version) from error
 
     def edit(
-        self, number: int, version: str, change: Callable[[ClientSession, Json], Json], by: str
-    ) -> tuple[Json, bool]:
+        self, number: int, version: str, change: Callable[[ClientSession, Version], Json], by: str
+    ) -> tuple[Version, bool]:
         """Set what `change` returns (may be empty).
 
-        Returns the version, and whether its export has to be rebuilt.
+        Returns the version, and whether it changed, so that its export has to be rebuilt.
         """
 
-        def work(session: ClientSession) -> tuple[Json, bool]:
+        def work(session: ClientSession) -> tuple[Version, bool]:
             found = self._lock(session, number, version)
             sets = change(session, found)
             if not sets:
@@ -156,67 +173,109 @@ class Versions:
                 return found, False
             sets = {
                 **sets,
-                "updated_on": max(now_ms(), found["updated_on"]),
+                "updated_on": max(now_ms(), found.updated_on),
                 "updated_by": by,
-                "edition": found["edition"] + 1,
+                "edition": found.edition + 1,
             }
-            self._db.versions.update_one({"_id": found["_id"]}, {"$set": sets}, session=session)
-            self._exports.want(str(found["_id"]), sets["edition"], session)
-            return {**found, **sets}, True
+            edited = self._db.versions.find_one_and_update(
+                {"_id": ObjectId(found.key)}, {"$set": sets}, return_document=True, session=session
+            )
+            assert edited is not None  # it is locked
+            self._exports.want(found.key, sets["edition"], session)
+            return version_of(edited), True
 
         return self._db.transaction(work)
 
     def delete(
         self, number: int, version: str, check: Callable[[ClientSession], None] | None = None
-    ) -> tuple[ObjectId, list[Json]]:
+    ) -> list[Version]:
         """Delete the version and its export's state.
 
         Versions that refer to it as previous or parent version then refer to its own one. Returns
-        its key and these followers, whose exports have to be rebuilt. `check` may refuse by
-        raising, in the same transaction. Raises NotFound.
+        these followers, whose exports have to be rebuilt. `check` may refuse by raising, in the
+        same transaction. Raises NotFound.
         """
 
-        def work(session: ClientSession) -> tuple[ObjectId, list[Json]]:
+        def work(session: ClientSession) -> list[Version]:
             found = self._lock(session, number, version)
             if check:
                 check(session)
-            followers = []
+            key, followers = ObjectId(found.key), []
             for field in ("previous_version", "parent_version"):
                 for follower in list(
                     self._db.versions.find({"repo": number, field: version}, session=session)
                 ):
-                    before = None if found[field] == follower["id"] else found[field]
-                    moved = {"$set": {field: before}, "$inc": {"edition": 1}}
+                    before = getattr(found, field)
+                    moved = {
+                        "$set": {field: None if before == follower["id"] else before},
+                        "$inc": {"edition": 1},
+                    }
                     self._db.versions.update_one({"_id": follower["_id"]}, moved, session=session)
                     self._exports.want(str(follower["_id"]), follower["edition"] + 1, session)
-                    followers.append(follower)
-            self._db.versions.delete_one({"_id": found["_id"]}, session=session)
-            self._db.exports.delete_one({"_id": found["_id"]}, session=session)
+                    followers.append(version_of(follower))
+            self._db.versions.delete_one({"_id": key}, session=session)
+            self._db.exports.delete_one({"_id": key}, session=session)
             self._db.repos.update_one({"_id": number}, {"$inc": {"versions": -1}}, session=session)
-            return found["_id"], followers
+            return followers
 
         return self._db.transaction(work)
 
-    def _lock(self, session: ClientSession, number: int, version: str) -> Json:
+    def _lock(self, session: ClientSession, number: int, version: str) -> Version:
         """As `lock`, but raises NotFound."""
         found = self.lock(session, number, version)
         if found is None:
             raise NotFound("version not found")
         return found
 
-    def lock(self, session: ClientSession, number: int, version: str) -> Json | None:
+    def lock(self, session: ClientSession, number: int, version: str) -> Version | None:
         """As `by_id`, and lock the version against other writers until the transaction ends."""
-        return self._db.versions.find_one_and_update(
+        found = self._db.versions.find_one_and_update(
             {"repo": number, "id": version},
             {"$inc": {"touched": 1}},
             return_document=True,
             session=session,
         )
+        return _found(found)
 
 
-def revision_of(document: Json) -> Revision:
-    """Return the revision of a version, or the newest one of a repository's document."""
-    return Revision(document["repo"] if "repo" in document else document["_id"], document["rev"])
+def version_of(found: Mapping[str, Any]) -> Version:
+    """Return a stored document as a value."""
+    return Version(
+        key=str(found["_id"]),
+        repo=found["repo"],
+        id=found["id"],
+        rev=found["rev"],
+        content_at=found["content_at"],
+        counts=Counts(**found["counts"]),
+        edition=found["edition"],
+        released=found["released"],
+        retired=found["retired"],
+        description=found["description"],
+        previous_version=found["previous_version"],
+        parent_version=found["parent_version"],
+        version_external_id=found["version_external_id"],
+        extras_json=found["extras"],
+        frozen_json=found["frozen"],
+        created_on=found["created_on"],
+        created_by=found["created_by"],
+        updated_on=found["updated_on"],
+        updated_by=found["updated_by"],
+    )
+
+
+def _found(found: Mapping[str, Any] | None) -> Version | None:
+    return version_of(found) if found else None
+
+
+def _where(selected: VersionFilter) -> Json:
+    """Return the filter in MongoDB's language."""
+    where: Json = {
+        "released": selected.released,
+        "retired": selected.retired,
+        "parent_version": selected.parent,
+        "updated_on": selected.since and {"$gte": selected.since},
+    }
+    return {name: value for name, value in where.items() if value is not None}
 
 
 def taken(version: str) -> VersionExists:

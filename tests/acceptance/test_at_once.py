@@ -46,7 +46,7 @@ def statuses(answers):
 
 def check(site, source):
     with site.store() as store:
-        check_repository(store, store.repos.by_url(source)["_id"])
+        check_repository(store, store.repos.by_url(source).number)
 
 
 def test_two_processes_serve(site):
@@ -155,8 +155,8 @@ def test_an_export_asked_for_while_a_worker_takes_jobs_is_built_once(site, pool)
     export = f"{source}v1/export/"
     first = document(site.exported(f"{source}v1/").body)
     with site.store() as store:
-        repo = store.repos.by_url(source)["_id"]
-        key = str(store.versions.by_id(repo, "v1")["_id"])
+        repo = store.repos.by_url(source).number
+        key = store.versions.by_id(repo, "v1").key
         for _ in range(TIMES):
             done(site.client.delete(export))
             answers = at_once(pool, *((site.client.get, export) for _ in range(4)))

@@ -56,7 +56,7 @@ def versions(site):
 
 def key(site, name):
     with site.store() as store:
-        return str(store.versions.by_id(store.repos.by_url(SOURCE)["_id"], name)["_id"])
+        return store.versions.by_id(store.repos.by_url(SOURCE).number, name).key
 
 
 def test_an_export_whose_process_is_killed_is_made_all_the_same_and_leaves_nothing(

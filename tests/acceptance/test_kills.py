@@ -164,7 +164,7 @@ def check_writes(site, source, seen):
     """Check that acknowledged writes exist, refused ones do not, and nothing is half-written."""
     assert [fault for one in seen for fault in one.faults] == []
     with site.store() as store:
-        number = store.repos.by_url(source)["_id"]
+        number = store.repos.by_url(source).number
         check_repository(store, number)
         bodies = [
             jsonio.loads_own(row["body"])
@@ -245,7 +245,7 @@ def test_without_the_database_every_request_is_told_soon(site):
     assert site.client.get(f"{source}concepts/refused/").status == 404
     assert site.client.get(f"{source}refused/").status == 404
     with site.store() as store:
-        check_repository(store, store.repos.by_url(source)["_id"])
+        check_repository(store, store.repos.by_url(source).number)
 
 
 def test_while_the_database_hangs_reads_fail_soon_and_metrics_go_on(site):
@@ -287,7 +287,7 @@ def test_while_the_database_hangs_reads_fail_soon_and_metrics_go_on(site):
         assert answer.status == 503
         assert not extras or "unknown" in answer.json["detail"]
     with site.store() as store:
-        check_repository(store, store.repos.by_url(source)["_id"])
+        check_repository(store, store.repos.by_url(source).number)
 
 
 def test_without_redis_all_but_exports_goes_on(site):

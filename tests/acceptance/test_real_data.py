@@ -151,7 +151,7 @@ def test_every_line_of_the_input_is_accounted_for(loaded, concepts, mappings):
 
 def test_what_was_loaded_is_whole(site, released):
     with site.store() as store:
-        check_repository(store, store.repos.by_url(CIEL)["_id"])
+        check_repository(store, store.repos.by_url(CIEL).number)
 
 
 def test_the_export_holds_every_concept_as_it_was_given(exported, concepts):

@@ -182,8 +182,8 @@ def test_the_content_of_a_version_is_read_only_and_that_of_head_is_not(
 def stored(store, source):
     """Return the source, its rows and its versions as stored."""
     repo = store.repos.by_url(source.url)
-    rows = list(store.database.rows.find({"repo": repo["_id"]}).sort([("url", 1), ("from_rev", 1)]))
-    return repo, rows, list(store.database.versions.find({"repo": repo["_id"]}).sort("id", 1))
+    rows = list(store.database.rows.find({"repo": repo.number}).sort([("url", 1), ("from_rev", 1)]))
+    return repo, rows, list(store.database.versions.find({"repo": repo.number}).sort("id", 1))
 
 
 def test_mappings_are_included_in_concepts_on_request(api, source):

@@ -50,7 +50,7 @@ class Export:
     @property
     def key(self):
         repo = self.services.store.repos.by_url(self.source.url)
-        return str(self.services.store.versions.by_id(repo["_id"], "v1")["_id"])
+        return self.services.store.versions.by_id(repo.number, "v1").key
 
     def run(self):
         """Run the queued job."""

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from oclapi.resources import body
+from oclapi.store.repos import RepositoryFilter
 from tests.builders import Api, good, new_org, new_source
 
 
@@ -178,7 +179,7 @@ def test_an_organisation_is_deleted_by_a_superuser_with_all_that_it_owns(
         assert api.get(url).status_code == 404
     assert api.delete(org).status_code == 404
     list(services.store.repos.purge())
-    assert not services.store.repos.counts([org], {})
+    assert not services.store.repos.counts(RepositoryFilter(owner_urls=[org]))
     left = services.store.database.rows.count_documents({"url": {"$regex": f"^{org}"}})
     assert left == 0
     good(amina.api.post("/orgs/", {"id": org.split("/")[2], "name": "Again"}))
@@ -227,4 +228,4 @@ def test_no_source_outlives_an_organisation_that_is_deleted_at_the_same_time(
 
         assert deleted.result().status_code == 204
         assert {one.result().status_code for one in created} <= {201, 404}
-        assert not services.store.repos.counts([org], {})
+        assert not services.store.repos.counts(RepositoryFilter(owner_urls=[org]))

@@ -221,7 +221,7 @@ def closing(services, api, monkeypatch):
         found = read(settings)
         repo = services.store.repos.by_url(source)
         services.store.repos.edit(
-            repo["_id"], lambda session, head: {"public_access": "None"}, "root"
+            repo.number, lambda session, head: {"public_access": "None"}, "root"
         )
         return found
 

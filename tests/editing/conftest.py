@@ -11,7 +11,7 @@ from oclapi.access import Caller
 from oclapi.editing import concepts, mappings, repositories, write
 from oclapi.editing.draft import Draft
 from oclapi.errors import Invalid
-from oclapi.model import Json, Revision, Row
+from oclapi.model import Json, Repository, Revision, Row, Version
 from oclapi.store.database import Database
 from oclapi.store.store import Store
 
@@ -47,17 +47,17 @@ class Source:
         self.store, self.caller = store, caller
         body = bodies.source_create({"id": short_id, "name": short_id, **fields})
         repo = repositories.create(store, "source", f"/orgs/{org}/", body, caller)
-        self.number, self.url = repo["_id"], repo["url"]
+        self.number, self.url = repo.number, repo.url
 
     @property
-    def document(self) -> Json:
+    def document(self) -> Repository:
         found = self.store.repos.by_number(self.number)
         assert found is not None
         return found
 
     @property
     def rev(self) -> int:
-        return int(self.document["rev"])
+        return self.document.rev
 
     def concept_url(self, concept: str) -> str:
         return f"{self.url}concepts/{concept}/"
@@ -65,7 +65,7 @@ class Source:
     def mapping_url(self, mapping: str) -> str:
         return f"{self.url}mappings/{mapping}/"
 
-    def edit(self, *edits: Callable[[Draft, Json], Any]) -> list[Any]:
+    def edit(self, *edits: Callable[[Draft, Repository], Any]) -> list[Any]:
         """Commit these edits together, and return the result of each."""
 
         def apply_all(draft: Draft) -> list[Any]:
@@ -89,16 +89,15 @@ class Source:
     def remap(self, mapping: str, **fields: Any) -> Json:
         return self._published(change_mapping(mapping, **fields))
 
-    def _published(self, edit: Callable[[Draft, Json], concepts.Edited]) -> Json:
+    def _published(self, edit: Callable[[Draft, Repository], concepts.Edited]) -> Json:
         [(item, _)] = self.edit(edit)
         return parsed(item.body)
 
-    def update(self, **fields: Any) -> Json:
-        return repositories.update(
-            self.store, self.document, bodies.source_update(fields), self.caller
-        )
+    def update(self, **fields: Any) -> Repository:
+        body = bodies.source_update(fields)
+        return repositories.update(self.store, self.document, body, self.caller)[0]
 
-    def release(self, version: str, **fields: Any) -> Json:
+    def release(self, version: str, **fields: Any) -> Version:
         return repositories.create_version(
             self.store, self.document, bodies.version_create({"id": version, **fields}), self.caller
         )
@@ -126,7 +125,7 @@ def named(name: str, locale: str = "en", **fields: Any) -> Json:
 
 def new_concept(
     concept: str, name: str | None = None, **fields: Any
-) -> Callable[[Draft, Json], concepts.Edited]:
+) -> Callable[[Draft, Repository], concepts.Edited]:
     given = {
         "id": concept,
         "concept_class": "Test",
@@ -136,21 +135,21 @@ def new_concept(
     return lambda draft, repo: concepts.create(draft, repo, bodies.concept_create(given))
 
 
-def change_concept(concept: str, **fields: Any) -> Callable[[Draft, Json], concepts.Edited]:
+def change_concept(concept: str, **fields: Any) -> Callable[[Draft, Repository], concepts.Edited]:
     return lambda draft, repo: concepts.update(draft, repo, concept, bodies.concept_update(fields))
 
 
 def new_mapping(
     mapping: str | None, start: str, end: str | None = None, **fields: Any
-) -> Callable[[Draft, Json], concepts.Edited]:
+) -> Callable[[Draft, Repository], concepts.Edited]:
     """Return an edit that creates a mapping.
 
     `start` and `end` are URLs, or ids of concepts of the same source.
     """
 
-    def edit(draft: Draft, repo: Json) -> concepts.Edited:
+    def edit(draft: Draft, repo: Repository) -> concepts.Edited:
         def url(concept: str) -> str:
-            return concept if "/" in concept else f"{repo['url']}concepts/{concept}/"
+            return concept if "/" in concept else f"{repo.url}concepts/{concept}/"
 
         given = {
             "map_type": "SAME-AS",
@@ -165,7 +164,7 @@ def new_mapping(
     return edit
 
 
-def change_mapping(mapping: str, **fields: Any) -> Callable[[Draft, Json], concepts.Edited]:
+def change_mapping(mapping: str, **fields: Any) -> Callable[[Draft, Repository], concepts.Edited]:
     return lambda draft, repo: mappings.update(draft, repo, mapping, bodies.mapping_update(fields))
 
 

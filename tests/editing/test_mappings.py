@@ -1,6 +1,7 @@
 """Edits of mappings: the rules of contract 12.3, targets, and displayed names."""
 
 import uuid
+from dataclasses import asdict
 
 import pytest
 
@@ -203,7 +204,7 @@ def test_a_collection_can_not_be_the_source_of_an_external_target(filled, store)
         store, "collection", "/orgs/NorthLab/", {"id": "CORE", "name": "Core"}, filled.caller
     )
     with refused("to_source_url"):
-        filled.mapping("m", "A", to_source_url=collection["url"], to_concept_code="X")
+        filled.mapping("m", "A", to_source_url=collection.url, to_concept_code="X")
 
 
 @pytest.mark.parametrize(
@@ -423,7 +424,7 @@ def test_retiring_twice_creates_one_version_and_can_be_undone(filled):
     assert [state["retired"] for state in filled.states(filled.mapping_url("m"))] == [False, True]
 
     assert filled.remap("m", retired=False)["version"] == "3"
-    assert filled.document["counts"]["active_mappings"] == 1
+    assert filled.document.counts.active_mappings == 1
 
 
 def test_giving_an_internal_target_clears_the_external_one(filled, other):
@@ -553,7 +554,7 @@ def test_renaming_a_concept_updates_its_mappings_in_the_same_commit(filled):
     ]
     assert [row.from_rev for row in filled.rows(filled.mapping_url("to"))] == [rev - 1, rev + 1]
     assert len(filled.rows(filled.mapping_url("unrelated"))) == 1
-    assert filled.document["counts"] == {
+    assert asdict(filled.document.counts) == {
         "concepts": 3,
         "mappings": 3,
         "active_concepts": 3,

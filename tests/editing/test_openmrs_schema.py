@@ -9,8 +9,7 @@ from pymongo.collection import Collection
 from oclapi.editing import concepts, mappings, repositories
 from oclapi.editing.draft import lookup_names
 from oclapi.errors import Invalid
-from oclapi.model import Revision
-from oclapi.store.rows import Slice
+from oclapi.model import Revision, Selection
 from tests.editing.conftest import (
     Source,
     change_concept,
@@ -147,7 +146,7 @@ def test_the_names_of_a_retired_concept_are_free_until_it_is_active_again(strict
     with refused("names"):
         strict.change("A", retired=False)
     strict.change("A", names=[full("Sugar")], retired=False)
-    assert strict.document["counts"]["active_concepts"] == 2
+    assert strict.document.counts.active_concepts == 2
 
 
 def test_names_are_unique_within_one_commit(strict):
@@ -193,7 +192,7 @@ def test_names_of_an_edit_that_is_undone_are_free_again(strict):
 
     strict.edit(edits)
 
-    assert strict.document["counts"]["concepts"] == 2
+    assert strict.document.counts.concepts == 2
     assert strict.now(strict.concept_url("A"))["display_name"] == "Glucose"
 
 
@@ -207,7 +206,7 @@ def test_of_many_writers_of_one_name_one_succeeds(strict):
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(write, range(16))) == 1
-    assert strict.document["counts"]["concepts"] == 1
+    assert strict.document.counts.concepts == 1
 
 
 # Lookup lists
@@ -357,7 +356,7 @@ def test_a_source_without_the_schema_may_map_two_concepts_several_times(source):
         new_mapping("m", "A", "B"),
         new_mapping("n", "A", "B", map_type="NARROWER-THAN"),
     )
-    assert source.document["counts"]["active_mappings"] == 2
+    assert source.document.counts.active_mappings == 2
 
 
 def test_active_mappings_are_unique_within_one_commit(joined):
@@ -393,7 +392,7 @@ def failed(source):
     with pytest.raises(Invalid) as caught:
         source.update(custom_validation_schema="OpenMRS")
     assert list(caught.value.errors) == ["custom_validation_schema"]
-    assert source.document["custom_validation_schema"] is None
+    assert source.document.custom_validation_schema is None
     return {entry["mnemonic"]: entry for entry in caught.value.extra["failed_concept_validations"]}
 
 
@@ -405,9 +404,7 @@ def test_the_schema_can_be_set_when_all_active_concepts_follow_it(source):
     )
     source.concept("C", retired=True)  # breaks the rules, but is not active
 
-    assert (
-        source.update(custom_validation_schema="OpenMRS")["custom_validation_schema"] == "OpenMRS"
-    )
+    assert source.update(custom_validation_schema="OpenMRS").custom_validation_schema == "OpenMRS"
 
     with refused("names"):
         put(source, "D", full("Glucose"))
@@ -531,8 +528,8 @@ def test_a_schema_can_be_set_after_an_interrupted_attempt(source, monkeypatch):
 
 def test_setting_the_schema_again_changes_nothing(strict):
     put(strict, "A", full("A"))
-    before = strict.document["updated_on"]
-    assert strict.update(custom_validation_schema="OpenMRS")["updated_on"] == before
+    before = strict.document.updated_on
+    assert strict.update(custom_validation_schema="OpenMRS").updated_on == before
 
 
 def test_a_schema_set_while_others_write_leaves_no_two_concepts_with_one_name(source):
@@ -573,7 +570,7 @@ def test_a_schema_set_while_others_write_leaves_no_two_concepts_with_one_name(so
 
     with source.store.snapshot() as session:
         rows = source.store.rows.page(
-            session, Revision(source.number, source.rev), Slice("concept"), limit=1000
+            session, Revision(source.number, source.rev), Selection("concept"), limit=1000
         )
     displayed = [row.header["display"] for row in rows]
     assert len(displayed) == len(set(displayed)) >= 50

@@ -2,14 +2,17 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 
 import pytest
 
-from oclapi import bodies, jsonio
+from oclapi import bodies
 from oclapi.access import Caller
 from oclapi.editing import owners, repositories, users
 from oclapi.errors import Forbidden, Invalid, NotFound
+from oclapi.model import Repository
 from oclapi.store.metadata import extras_of
+from oclapi.store.versions import VersionFilter
 from tests.editing.conftest import (
     ROOT,
     Source,
@@ -33,12 +36,12 @@ def make(store, **fields):
 
 def test_a_new_source_has_its_defaults(store):
     repo = make(store)
-    assert repo["full_name"] == "NEW"
-    assert repo["public_access"] == "View"
-    assert repo["custom_validation_schema"] is None
-    assert (repo["default_locale"], repo["supported_locales"]) == ("en", ["en"])
-    assert (repo["rev"], repo["versions"], repo["created_by"]) == (0, 1, "root")
-    assert extras_of(repo) is None
+    assert repo.full_name == "NEW"
+    assert repo.public_access == "View"
+    assert repo.custom_validation_schema is None
+    assert (repo.default_locale, repo.supported_locales) == ("en", ["en"])
+    assert (repo.rev, repo.versions, repo.created_by) == (0, 1, "root")
+    assert repo.extras is None
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_a_new_source_has_its_defaults(store):
     ],
 )
 def test_supported_locales_default_to_the_default_locale(store, given, locales):
-    assert make(store, **given)["supported_locales"] == locales
+    assert make(store, **given).supported_locales == locales
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_a_source_of_a_private_organisation_is_private_by_default(store, owner, 
     owners.create_org(
         store, bodies.org_create({"id": "Org", "name": "Org", "public_access": owner}), ROOT
     )
-    assert Source(store, "NEW", "Org", **given).document["public_access"] == access
+    assert Source(store, "NEW", "Org", **given).document.public_access == access
 
 
 def test_an_id_is_unique_within_an_owner_and_kind(store, source):
@@ -72,7 +75,7 @@ def test_an_id_is_unique_within_an_owner_and_kind(store, source):
     assert (
         repositories.create(
             store, "collection", "/orgs/NorthLab/", {"id": "LAB", "name": "x"}, ROOT
-        )["kind"]
+        ).kind
         == "collection"
     )
 
@@ -91,19 +94,22 @@ def test_an_update_changes_only_the_given_fields_and_creates_no_revision(source)
     )
 
     assert after == source.document
-    changed = {key for key in after if after[key] != before[key]}
+    changed = {
+        field.name
+        for field in fields(Repository)
+        if getattr(after, field.name) != getattr(before, field.name)
+    }
     assert changed == {
         "name",
         "description",
-        "extras",
+        "extras_json",
         "supported_locales",
         "at",
-        "before",
         "updated_on",
     }
-    assert extras_of(after) == {"a.b": {"$ref": 1}}
-    assert after["updated_on"] > before["updated_on"]
-    assert after["content_at"] == before["content_at"]
+    assert after.extras == {"a.b": {"$ref": 1}}
+    assert after.updated_on > before.updated_on
+    assert after.content_at == before.content_at
 
 
 @pytest.mark.parametrize(
@@ -128,14 +134,14 @@ def test_an_update_that_changes_nothing_keeps_the_time(store, same):
 
     after = source.update(**same)
 
-    assert after["updated_on"] == before["updated_on"]
-    assert source.document["at"] == before["at"]
+    assert after.updated_on == before.updated_on
+    assert source.document.at == before.at
 
 
 @pytest.mark.parametrize("value", [1.0, True, "1"])
 def test_another_type_of_value_in_the_extras_is_a_change(store, value):
     source = Source(store, extras={"a": 1})
-    assert repr(extras_of(source.update(extras={"a": value}))) == repr({"a": value})
+    assert repr(source.update(extras={"a": value}).extras) == repr({"a": value})
 
     owners.create_org(
         store, bodies.org_create({"id": "Org", "name": "Org", "extras": {"a": 1}}), ROOT
@@ -146,29 +152,29 @@ def test_another_type_of_value_in_the_extras_is_a_change(store, value):
 
 
 def test_the_full_name_defaults_to_the_name(source):
-    assert source.update(full_name="Long")["full_name"] == "Long"
-    assert source.update(full_name=None)["full_name"] == "LAB"
-    assert source.update(name="N", full_name="")["full_name"] == "N"
+    assert source.update(full_name="Long").full_name == "Long"
+    assert source.update(full_name=None).full_name == "LAB"
+    assert source.update(name="N", full_name="").full_name == "N"
 
 
 def test_an_id_can_not_be_changed(source):
     with refused("id"):
         source.update(id="OTHER", name="x")
-    assert source.document["name"] == "LAB"
+    assert source.document.name == "LAB"
 
 
 def test_one_extra_is_set_replaced_and_removed(store, source):
     repositories.set_extra(store, source.document, "a.b$", {"$": [None]}, ROOT)
     repositories.set_extra(store, source.document, "b", 1, ROOT)
-    time = source.document["updated_on"]
+    time = source.document.updated_on
     repositories.set_extra(store, source.document, "b", 1, ROOT)
-    assert source.document["updated_on"] == time
+    assert source.document.updated_on == time
     repositories.set_extra(store, source.document, "b", 1.0, ROOT)
-    assert repr(extras_of(source.document)) == repr({"a.b$": {"$": [None]}, "b": 1.0})
+    assert repr(source.document.extras) == repr({"a.b$": {"$": [None]}, "b": 1.0})
 
     repositories.delete_extra(store, source.document, "a.b$", ROOT)
 
-    assert extras_of(source.document) == {"b": 1.0}
+    assert source.document.extras == {"b": 1.0}
     with pytest.raises(NotFound):
         repositories.delete_extra(store, source.document, "a.b$", ROOT)
     with refused("extras"):
@@ -184,7 +190,7 @@ def test_concurrent_writes_of_different_extras_are_all_stored(store, source):
                 range(24),
             )
         )
-    assert extras_of(source.document) == {f"k{number}": number for number in range(24)}
+    assert source.document.extras == {f"k{number}": number for number in range(24)}
 
 
 def test_an_update_of_an_organisation_changes_only_the_given_fields(store):
@@ -232,7 +238,9 @@ DELETIONS = {
 
 def stored(store, number):
     """Return the repository and its versions as stored."""
-    return store.repos.by_number(number), store.versions.listing(number, {}, limit=0, skip=0)
+    return store.repos.by_number(number), store.versions.listing(
+        number, VersionFilter(), limit=0, skip=0
+    )
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -282,8 +290,7 @@ def test_a_former_member_creates_no_source(store):
     users.create(store, {"username": "amina", "name": "x", "email": "amina@example.org"}, ROOT)
     store.owners.add_member("NorthLab", "amina", lambda session, org: None)
     assert (
-        repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER)["created_by"]
-        == "amina"
+        repositories.create(store, "source", "/orgs/NorthLab/", body, MEMBER).created_by == "amina"
     )
 
 
@@ -428,7 +435,8 @@ def test_a_refused_deletion_lists_the_first_twenty_uses(store, source, other):
 def test_a_new_source_with_a_deleted_ones_id_is_empty(store, source):
     source.concept("A")
     source.release("v1")
-    repositories.delete(store, source.document, ROOT)
+    deleted = source.document
+    repositories.delete(store, deleted, ROOT)
 
     again = Source(store, "LAB")
 
@@ -436,7 +444,7 @@ def test_a_new_source_with_a_deleted_ones_id_is_empty(store, source):
     assert (again.rev, again.rows(again.concept_url("A"))) == (0, [])
     assert store.versions.by_id(again.number, "v1") is None
     with pytest.raises(NotFound):
-        repositories.delete(store, {"_id": source.number}, ROOT)
+        repositories.delete(store, deleted, ROOT)
 
 
 @pytest.mark.parametrize("concept", ["X", "my-concepts"])
@@ -497,7 +505,7 @@ def test_later_edits_do_not_change_a_version(source):
     version = source.store.versions.by_id(source.number, "v1")
 
     assert version == released
-    frozen = jsonio.loads_own(version["frozen"])
+    frozen = version.frozen
     assert (frozen["name"], frozen["default_locale"]) == ("LAB", "en")
     assert (frozen["active_concepts"], frozen["versions"]) == (1, 2)
-    assert version["counts"]["concepts"] == 1
+    assert version.counts.concepts == 1

@@ -45,7 +45,7 @@ class Imports:
 
     def rows(self, repo_url=LAB, living=True):
         """Return the bodies of the repository's rows, in commit order."""
-        number = self.store.repos.by_url(repo_url)["_id"]
+        number = self.store.repos.by_url(repo_url).number
         query = {"repo": number, **({"to_rev": LIVE} if living else {})}
         return [
             jsonio.loads_own(row["body"])
@@ -53,7 +53,7 @@ class Imports:
         ]
 
     def revisions(self, repo_url=LAB):
-        return self.store.repos.by_url(repo_url)["rev"]
+        return self.store.repos.by_url(repo_url).rev
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_every_line_of_the_sample_has_an_outcome_and_a_second_import_changes_not
     assert {
         field for result in imports.results if result["errors"] for field in result["errors"]
     } == {"to_concept_url"}
-    assert imports.store.repos.by_url(CIEL)["counts"]["mappings"] == 4891
+    assert imports.store.repos.by_url(CIEL).counts.mappings == 4891
     revision = imports.revisions(CIEL)
 
     imports.run(*concepts, type="concept", source=CIEL)

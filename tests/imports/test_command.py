@@ -176,7 +176,7 @@ def test_an_import_that_is_killed_several_times_continues_without_duplicates(mon
     assert counted(results[3:]) == {"created": len(MANY) - 3}
     urls = [row["url"] for row in store.database.rows.find({}, {"url": 1})]
     assert len(urls) == len(set(urls)) == len(MANY) - 3
-    check_repository(store, store.repos.by_url(LAB)["_id"])
+    check_repository(store, store.repos.by_url(LAB).number)
     store.database.client.close()
 
 
@@ -212,7 +212,7 @@ def test_an_import_survives_a_restart_of_the_database(own_folder, tmp_path):
             row["url"] for row in store.database.rows.find({"to_rev": LIVE}, {"url": 1})
         }
         assert len(created) == len(MANY) - 3
-        check_repository(store, store.repos.by_url(LAB)["_id"])
+        check_repository(store, store.repos.by_url(LAB).number)
     finally:
         process.kill()
         process.communicate()

@@ -19,13 +19,13 @@ def test_a_commit_can_see_that_another_writer_waits(store):
         {"type": "Source", "owner": "NorthLab", "id": "LAB", "name": "L"},
     )
     repo = store.repos.by_url(LAB)
-    assert store.commits.waited([repo["_id"]]) == 0
+    assert store.commits.waited([repo.number]) == 0
     other = threading.Thread(target=edit, args=(store, repo, "other"))
 
     def slow(draft):
         if not other.ident:
             other.start()
-        wait_for(lambda: store.commits.waited([repo["_id"]]) > 0)
+        wait_for(lambda: store.commits.waited([repo.number]) > 0)
         concepts.create(draft, repo, body("mine"))
 
     write(store, ROOT, [repo], slow)

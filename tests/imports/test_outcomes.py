@@ -39,7 +39,7 @@ def test_a_changed_line_updates_its_item(lab):
         "updated",
         "unchanged",
     ]
-    assert lab.store.repos.by_url(LAB)["description"] == "Laboratory"
+    assert lab.store.repos.by_url(LAB).description == "Laboratory"
 
 
 def test_existing_items_are_not_changed_without_update_if_exists(lab):
@@ -281,8 +281,8 @@ def test_lines_of_all_types_can_be_mixed(imports):
         {"type": "Source Version", "source_url": LAB, "id": "v2", "released": True},
     ]
     assert imports.outcomes(*given) == ["created"] * len(given)
-    first = imports.store.versions.by_id(imports.store.repos.by_url(LAB)["_id"], "v1")
-    assert first["counts"]["concepts"] == 1
+    first = imports.store.versions.by_id(imports.store.repos.by_url(LAB).number, "v1")
+    assert first.counts.concepts == 1
 
 
 def test_an_unexpected_error_is_the_outcome_of_its_line_alone(lab, monkeypatch, caplog):
@@ -441,7 +441,7 @@ def test_a_line_of_an_unknown_mapping_has_a_readable_message(lab):
 
 def test_content_is_written_in_commits_of_a_thousand_rows(lab):
     lab.run(*(concept(number) for number in range(2500)))
-    number = lab.store.repos.by_url(LAB)["_id"]
+    number = lab.store.repos.by_url(LAB).number
     commits = lab.store.database.revisions.find({"repo": number}).sort("rev", 1)
     assert [commit["changes"] for commit in commits] == [1000, 1000, 500]
 

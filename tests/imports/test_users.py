@@ -95,7 +95,7 @@ def test_staff_may_create_users_and_superusers_may_grant_roles(imports, asha):
 
 def test_a_user_can_create_an_organisation_and_its_content_in_one_import(imports, asha):
     assert imports.outcomes(*START[:2], concept(1), caller=asha) == ["created"] * 3
-    assert imports.store.repos.by_url(LAB)["created_by"] == "asha"
+    assert imports.store.repos.by_url(LAB).created_by == "asha"
     own = {"type": "Source", "owner": "asha", "owner_type": "User", "id": "OWN", "name": "Own"}
     assert imports.outcomes(
         own, {**own, "owner": "root"}, {**START[0], "__action": "DELETE"}, caller=asha

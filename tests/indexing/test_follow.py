@@ -310,7 +310,7 @@ def test_an_index_put_in_place_of_another_beside_a_writer_gets_no_false_marker(
 
 def test_who_heeds_leaves_a_held_copy_alone(store, index, follower, source):
     source.edit(*concepts("A"))
-    far = source.document["updated_on"].replace(year=2100)
+    far = source.document.updated_on.replace(year=2100)
     store.index_notes.lock(source.number, far)
     assert not follower.follow(source.number)
     assert index.writes == []

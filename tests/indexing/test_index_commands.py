@@ -91,9 +91,9 @@ def test_reindex_of_a_source_that_is_not_there_says_so(run, filled):
 
 
 def test_a_reindex_beside_another_says_so(run, store, filled):
-    store.leases.take("reindex", "other", timedelta(seconds=30), filled.document["updated_on"])
+    store.leases.take("reindex", "other", timedelta(seconds=30), filled.document.updated_on)
     store.database.leases.update_one(
-        {"_id": "reindex"}, {"$set": {"until": filled.document["updated_on"].replace(year=2100)}}
+        {"_id": "reindex"}, {"$set": {"until": filled.document.updated_on.replace(year=2100)}}
     )
     code, output = run("reindex")
     assert (code, "another reindex is running" in output) == (1, True)
@@ -134,7 +134,7 @@ def test_rows_beyond_the_marker_are_no_drift(run, store, solr, filled):
 
 def test_rows_that_were_refused_are_told_and_are_no_drift(run, store, solr, filled):
     solr.drop([key(filled, "C")])
-    store.index_notes.refuse(filled.number, [key(filled, "C")], filled.document["updated_on"])
+    store.index_notes.refuse(filled.number, [key(filled, "C")], filled.document.updated_on)
     code, output = run("index-status")
     assert (code, columns(output, filled.url)) == (0, ["6", "5", "2", "0", "0", "1"])
     assert run("index-check")[0] == 0

@@ -112,7 +112,7 @@ def settled(solr, source):
 def listed(store, solr, source):
     """The revision of the source, how many concepts a listing counts there, and who answered."""
     with store.snapshot() as session:
-        rev = store.repos.by_number(source.number, session)["rev"]
+        rev = store.repos.by_number(source.number, session).rev
         scope = Scope((Part(Revision(source.number, rev)),))
         answer = Search(store, MongoIndex(store.database, 30), solr).find(
             session, scope, Query("concept"), limit=10

@@ -82,8 +82,8 @@ class Source:
         """Commit new rows of these entries, with small bodies."""
 
         def changes(session, heads):
-            number = self.repo["_id"]
-            urls = {f"{self.repo['url']}{kind}s/{entry_id}/": entry_id for entry_id in ids}
+            number = self.repo.number
+            urls = {f"{self.repo.url}{kind}s/{entry_id}/": entry_id for entry_id in ids}
             old = {row.url: row for row in self.store.rows.living(session, number, kind, urls)}
             header = (
                 {"display": "x"}
@@ -104,7 +104,7 @@ class Source:
                     number, kind, url, entry_id, retired, body, {**header, **ends}, old.get(url)
                 )
 
-        return self.store.commits.commit([self.repo["_id"]], changes, "amina")
+        return self.store.commits.commit([self.repo.number], changes, "amina")
 
     def release(self, version, **fields):
         return repositories.create_version(
@@ -112,7 +112,7 @@ class Source:
         )
 
     def edit(self, version, **fields):
-        return repositories.update_version(self.store, self.repo, version["id"], fields, AMINA)[0]
+        return repositories.update_version(self.store, self.repo, version.id, fields, AMINA)[0]
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def now():
 
 
 def key(version):
-    return str(version["_id"])
+    return version.key
 
 
 def token(services, version):

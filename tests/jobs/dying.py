@@ -45,7 +45,7 @@ def after(owner, name):
 
 
 def at_batch(count):
-    original = export._batches
+    original = export._reported
     remaining = count
 
     def batches(*args, **kwargs):
@@ -56,7 +56,7 @@ def at_batch(count):
                 halt()
             yield batch
 
-    export._batches = batches
+    export._reported = batches
 
 
 STEPS = {

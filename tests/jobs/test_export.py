@@ -13,7 +13,7 @@ from jobs.export import build_export
 from oclapi.errors import NotFound
 from oclapi.exports import archive
 from oclapi.exports.cache import folder_of
-from oclapi.store import rows
+from oclapi.store import ranges
 from oclapi.store.exports import Exports
 from oclapi.store.rows import Rows
 from tests.jobs.conftest import cached, containers, exported, key, now, token
@@ -77,7 +77,7 @@ def test_an_archive_contains_the_rows_of_all_batches(services, states, source):
 
 def test_a_finished_job_stores_the_details_of_its_file(services, states, version):
     file = make(services, states, version)
-    assert (file.edition, file.content_at) == (1, version["content_at"])
+    assert (file.edition, file.content_at) == (1, version.content_at)
     assert file.made_at <= now()
     assert cached(services) == [file.name]
     assert file.name.startswith("orgs/NorthLab/sources/LABX/v1/")
@@ -86,14 +86,14 @@ def test_a_finished_job_stores_the_details_of_its_file(services, states, version
 
 def after_batch(monkeypatch, step):
     """Call `step(number)` in the running job after each batch of rows."""
-    original = export._batches
+    original = export._reported
 
     def batches(*args):
         for number, batch in enumerate(original(*args)):
             yield batch
             step(number)
 
-    monkeypatch.setattr(export, "_batches", batches)
+    monkeypatch.setattr(export, "_reported", batches)
     monkeypatch.setattr(export, "BEAT", 0)
 
 
@@ -145,7 +145,7 @@ def test_a_version_that_is_deleted_while_its_export_runs_leaves_no_file(
     services, states, source, version, monkeypatch
 ):
     after_batch(
-        monkeypatch, lambda number: number or source.store.versions.delete(source.repo["_id"], "v1")
+        monkeypatch, lambda number: number or source.store.versions.delete(source.repo.number, "v1")
     )
     states.ask(version, now())
     build_export(key(version), token(services, version))
@@ -188,7 +188,7 @@ def test_commits_while_a_job_runs_are_not_in_its_archive(services, states, sourc
 
 
 def test_the_memory_of_a_job_does_not_grow_with_the_version(services, states, source, monkeypatch):
-    monkeypatch.setattr(rows, "LIST", 100)
+    monkeypatch.setattr(ranges, "LIST", 100)
     monkeypatch.setattr(archive, "READ", 2**16)
 
     def peak(name):
@@ -298,7 +298,7 @@ def test_a_repository_deleted_before_its_export_began_is_a_failure(
 ):
     states.ask(version, now())
     job = token(services, version)
-    services.store.repos.delete(source.repo["_id"], lambda session, head: None)
+    services.store.repos.delete(source.repo.number, lambda session, head: None)
     with pytest.raises(NotFound):
         build_export(key(version), job)
     assert cached(services) == []

@@ -176,7 +176,7 @@ def test_a_tick_queues_wanted_exports_and_purges_deleted_repositories(
     tick.tick(services, now())
     work(connection)
     assert [states.of(version, now()).status for version in versions] == ["ready"] * 3
-    services.store.repos.delete(source.repo["_id"], lambda session, head: None)
+    services.store.repos.delete(source.repo.number, lambda session, head: None)
     tick.tick(services, now() + timedelta(seconds=1))
     assert [services.store.exports.read(key(version)) for version in versions] == [None] * 3
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from oclapi.model import Revision
+from oclapi.store.commits import repository_of
 from oclapi.store.database import Database
 from oclapi.store.rows import row_of
 from oclapi.store.store import Store
@@ -167,10 +168,10 @@ def index(new_solr_index):
 
 def copy_all(store: Store, index: SolrIndex) -> None:
     """Write every row and every repository's marker, and wait until searches see them."""
-    for repo in store.database.repos.find():
-        rows = map(row_of, store.database.rows.find({"repo": repo["_id"]}))
+    for repo in map(repository_of, store.database.repos.find()):
+        rows = map(row_of, store.database.rows.find({"repo": repo.number}))
         index.write(
-            [document(row, repo["rev"], repo["url"]) for row in rows],
-            Marker(repo["_id"], repo["rev"], "a commit", "the store"),
+            [document(row, repo.rev, repo.url) for row in rows],
+            Marker(repo.number, repo.rev, "a commit", "the store"),
         )
     index.commit()

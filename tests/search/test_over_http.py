@@ -188,7 +188,7 @@ def test_the_pages_of_a_cursor_do_not_change_when_the_index_catches_up(open_api,
     rows = library.store.database.rows.find({"repo": number, "id": "P8"})
     head = library.store.repos.by_number(number)
     # an edit that was indexed early, beyond the marker
-    solr.write([document(row_of(row), head["rev"], head["url"]) for row in rows])
+    solr.write([document(row_of(row), head.rev, head.url) for row in rows])
     solr.commit()
 
     found, counts = [], set()
@@ -216,7 +216,7 @@ def test_an_edit_that_was_indexed_early_is_found_when_the_result_is_one_page(
     number = library.own.number
     head = library.store.repos.by_number(number)
     rows = library.store.database.rows.find({"repo": number, "id": "E2"})
-    solr.write([document(row_of(row), head["rev"], head["url"]) for row in rows])
+    solr.write([document(row_of(row), head.rev, head.url) for row in rows])
     solr.commit()
     found = good(api.get(f"{source}?q=early"))
     assert [concept["id"] for concept in found.get_json()] == ["E2"]

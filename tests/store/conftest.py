@@ -1,8 +1,10 @@
 """An empty store, and the shortest way to write rows into it."""
 
+from typing import Any
+
 import pytest
 
-from oclapi.model import Change, Revision, Row
+from oclapi.model import Change, Json, Revision, Row
 from oclapi.store.database import Database
 from oclapi.store.store import Store
 
@@ -16,21 +18,54 @@ def store(prepared_mongo_url):
     database.client.close()
 
 
+def metadata(**fields: Any) -> Json:
+    """Return the stored metadata of a public source."""
+    return {
+        "uuid": "0" * 32,
+        "name": "LAB",
+        "full_name": "LAB",
+        **dict.fromkeys(
+            ("description", "website", "external_id", "source_type", "custom_validation_schema")
+        ),
+        "default_locale": "en",
+        "supported_locales": ["en"],
+        "public_access": "View",
+        "extras": None,
+        "keeps_claims": False,
+        **fields,
+    }
+
+
+def version_metadata(**fields: Any) -> Json:
+    """Return the stored metadata of a released version."""
+    return {
+        "released": True,
+        "retired": False,
+        **dict.fromkeys(
+            (
+                "description",
+                "previous_version",
+                "parent_version",
+                "version_external_id",
+                "extras",
+            )
+        ),
+        "frozen": b"{}",
+        "created_by": "amina",
+        "updated_by": "amina",
+        **fields,
+    }
+
+
 class Repo:
     """A source written to with plain ids, past all rules of content."""
 
     def __init__(self, store: Store, short_id: str = "LAB") -> None:
         self.store = store
-        fields = {
-            "name": short_id,
-            "public_access": "View",
-            "keeps_claims": False,
-            "extras": None,
-            "custom_validation_schema": None,
-        }
+        fields = metadata(name=short_id)
         self.number = store.repos.create(
             "source", "/orgs/NorthLab/", short_id, lambda session: fields, "amina"
-        )["_id"]
+        ).number
         self.url = f"/orgs/NorthLab/sources/{short_id}/"
 
     def concept_url(self, concept: str) -> str:
@@ -57,7 +92,7 @@ class Repo:
     def head(self) -> Revision:
         found = self.store.repos.by_number(self.number)
         assert found is not None
-        return Revision(self.number, found["rev"])
+        return found.revision
 
 
 def concept_change(

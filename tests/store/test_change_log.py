@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from oclapi.errors import NotFound
-from oclapi.model import LIVE, Revision
-from oclapi.store import change_log
-from oclapi.store.rows import Slice
+from oclapi.model import LIVE, Revision, Selection
+from oclapi.store import ranges
+from oclapi.store.change_log import KINDS
 from tests.store.conftest import Repo, mapping_change
 
 pytestmark = pytest.mark.servers
@@ -41,8 +41,10 @@ def truth(store, number, at):
     """The URLs of the rows visible at a revision."""
     with store.snapshot() as session:
         pages = [
-            store.rows.page(session, Revision(number, at), Slice(kind, retired=None), limit=10_000)
-            for kind in change_log.KINDS
+            store.rows.page(
+                session, Revision(number, at), Selection(kind, retired=None), limit=10_000
+            )
+            for kind in KINDS
         ]
     return sorted(row.url for rows in pages for row in rows)
 
@@ -85,7 +87,8 @@ def test_a_long_read_goes_on_with_new_snapshots_and_misses_nothing(store, repo, 
     repo.commit("A", "B", "C", "D")
     repo.commit("A", "B")
     repo.commit("C", "D")
-    monkeypatch.setattr(change_log, "SNAPSHOT_AGE", -1)
+    monkeypatch.setattr(ranges, "SNAPSHOT_AGE", -1)
+    monkeypatch.setattr(ranges, "LIST", 1)
     copy = Copy(store, repo.number)
     copy.follow()
     assert copy.applied == 8

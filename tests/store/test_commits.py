@@ -10,14 +10,13 @@ from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect
 
 from oclapi.errors import Invalid, NotFound, OutcomeUnknown, RepositoryBusy
-from oclapi.model import LIVE, Counts, Revision
+from oclapi.model import LIVE, Counts, Revision, Selection
 from oclapi.store.commits import BATCH
 from oclapi.store.database import Database
-from oclapi.store.rows import Slice
 from oclapi.store.store import Store
 from tests.store.conftest import KEY, Repo, concept_change
 
-CONCEPTS = Slice("concept", retired=None)
+CONCEPTS = Selection("concept", retired=None)
 
 
 def ids(store, revision, wanted=CONCEPTS):
@@ -53,10 +52,10 @@ def test_a_commit_without_changes_leaves_the_revision_and_the_clock_alone(store,
 
     assert revisions == {}
     after = store.repos.by_number(repo.number)
-    assert (after["rev"], after["at"], after["updated_on"]) == (
-        before["rev"],
-        before["at"],
-        before["updated_on"],
+    assert (after.rev, after.at, after.updated_on) == (
+        before.rev,
+        before.at,
+        before.updated_on,
     )
 
 
@@ -75,7 +74,7 @@ def test_a_commit_whose_only_trace_is_what_is_beside_it_leaves_the_repository_as
 
     assert revisions == {}
     assert store.database.tasks.find_one({"_id": "t"})
-    assert {**store.repos.by_number(repo.number), "before": None} == {**before, "before": None}
+    assert store.repos.by_number(repo.number) == before
 
 
 def test_a_commit_that_leaves_all_counts_as_they_are_is_dated_and_signed_all_the_same(store, repo):
@@ -85,9 +84,9 @@ def test_a_commit_that_leaves_all_counts_as_they_are_is_dated_and_signed_all_the
     revision = repo.commit("A00", by="bela")
 
     after = store.repos.by_number(repo.number)
-    assert after["counts"] == before["counts"]
-    assert after["content_at"] == after["updated_on"] == after["at"] > before["at"]
-    assert (after["rev"], after["updated_by"]) == (revision.number, "bela")
+    assert after.counts == before.counts
+    assert after.content_at == after.updated_on == after.at > before.at
+    assert (after.rev, after.updated_by) == (revision.number, "bela")
 
 
 def test_in_a_commit_over_two_repositories_only_the_one_that_changed_gets_a_revision(store, repo):
@@ -164,7 +163,7 @@ def test_counts_are_kept_with_each_revision(store, repo):
     with store.snapshot() as session:
         assert store.rows.counts(session, first) == Counts(concepts=2, active_concepts=2)
         assert store.rows.counts(session, second) == Counts(concepts=2, active_concepts=1)
-        assert store.rows.count(session, second, Slice("concept")) == 1
+        assert store.rows.count(session, second, Selection("concept")) == 1
 
 
 def test_times_grow_with_every_commit_even_within_one_millisecond(store, repo):

@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from bson import ObjectId
 
 from oclapi.errors import NotFound, Overtaken, QueueUnavailable
 from oclapi.exports.state import GRACE, MOST_TRIES, ExportStates
+from tests.store.conftest import version_metadata
 
 pytestmark = pytest.mark.servers
 
@@ -69,12 +71,12 @@ def version(store, repo):
 
 
 def released(store, repo, version_id, job=None):
-    fields = {"released": True, "retired": False, "previous_version": None, "parent_version": None}
+    fields = version_metadata()
     return store.versions.create(repo.number, version_id, lambda session, head: fields, job)
 
 
 def key(version):
-    return str(version["_id"])
+    return version.key
 
 
 def document(store, version):
@@ -346,21 +348,21 @@ def test_a_version_made_with_a_job_is_processing_when_the_job_is_queued(store, s
     version = released(store, repo, "v2", job="a" * 32)
     assert states.begin_first(version, "a" * 32)
     assert queue.waiting == ["a" * 32]
-    assert states.of(version, version["created_on"] + LONG).status == "processing"
+    assert states.of(version, version.created_on + LONG).status == "processing"
 
 
 def test_a_version_made_with_a_job_keeps_none_when_the_queue_is_down(store, states, queue, repo):
     version = released(store, repo, "v2", job="a" * 32)
     queue.down = True
     assert not states.begin_first(version, "a" * 32)
-    assert document(store, version) == {"_id": version["_id"], "wanted": 1}
+    assert document(store, version) == {"_id": ObjectId(version.key), "wanted": 1}
 
 
 def test_the_first_job_of_a_version_whose_maker_died_before_queueing_it_is_replaced(
     store, states, queue, repo
 ):
     version = released(store, repo, "v2", job="a" * 32)
-    created_on = version["created_on"]
+    created_on = version.created_on
     states.heal(version, created_on + GRACE / 2)
     assert queue.waiting == []
     states.heal(version, created_on + GRACE)

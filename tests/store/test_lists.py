@@ -3,9 +3,10 @@
 import pytest
 
 from oclapi.errors import NotFound
-from oclapi.store.rows import LIST, LIST_BYTES, Slice
+from oclapi.model import Selection
+from oclapi.store.ranges import LIST, LIST_BYTES
 
-CONCEPTS = Slice("concept", retired=None)
+CONCEPTS = Selection("concept", retired=None)
 
 
 def lists(store, revision, **how):

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oclapi.model import Revision
-from oclapi.store.rows import Slice
+from oclapi.model import Revision, Selection
 from tests.store.conftest import Repo, concept_change
 
 WRITERS, READERS, COMMITS, READS = 3, 3, 25, 40
@@ -24,10 +23,10 @@ class History:
 
     # revision -> concept -> (body, retired)
     commits: dict[int, dict[str, tuple[bytes, bool]]] = field(default_factory=dict)
-    seen: list[tuple[str, int, Slice, object]] = field(default_factory=list)
+    seen: list[tuple[str, int, Selection, object]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def rows_at(self, revision: int, wanted: Slice) -> list[tuple[int, str, bytes]]:
+    def rows_at(self, revision: int, wanted: Selection) -> list[tuple[int, str, bytes]]:
         """(commit, concept, body) of what is visible, in commit order."""
         state: dict[str, tuple[int, bytes, bool]] = {}
         for number in range(1, revision + 1):
@@ -66,7 +65,7 @@ def write(repo: Repo, history: History, random: Random) -> None:
             history.commits[revision.number] = states
 
 
-def by_pages(repo: Repo, revision: Revision, wanted: Slice, random: Random) -> object:
+def by_pages(repo: Repo, revision: Revision, wanted: Selection, random: Random) -> object:
     """Walk over cursor pages, each from a snapshot of its own."""
     rows, after, limit = [], None, random.choice([1, 7, 20])
     newest_first = random.random() < 0.5
@@ -81,17 +80,17 @@ def by_pages(repo: Repo, revision: Revision, wanted: Slice, random: Random) -> o
         after = page[-1].key
 
 
-def by_stream(repo: Repo, revision: Revision, wanted: Slice, random: Random) -> object:
+def by_stream(repo: Repo, revision: Revision, wanted: Selection, random: Random) -> object:
     batches = repo.store.rows.body_batches(revision, wanted, size=random.choice([3, 10, 5000]))
     return [body for batch in batches for body in batch]
 
 
-def by_count(repo: Repo, revision: Revision, wanted: Slice, random: Random) -> object:
+def by_count(repo: Repo, revision: Revision, wanted: Selection, random: Random) -> object:
     with repo.store.snapshot() as session:
         return repo.store.rows.count(session, revision, wanted)
 
 
-def by_item(repo: Repo, revision: Revision, wanted: Slice, random: Random) -> object:
+def by_item(repo: Repo, revision: Revision, wanted: Selection, random: Random) -> object:
     found = {}
     with repo.store.snapshot() as session:
         for concept in POOL:
@@ -114,7 +113,7 @@ def read(repo: Repo, history: History, random: Random) -> None:
         newest = repo.head().number
         revision = random.choice([newest, newest, random.randint(0, newest)])
         since = random.choice([0, 0, random.randint(0, newest)])
-        wanted = Slice("concept", since=since, retired=random.choice([None, False, True]))
+        wanted = Selection("concept", since=since, retired=random.choice([None, False, True]))
         way = random.choice(list(READINGS))
         result = READINGS[way][0](repo, Revision(repo.number, revision), wanted, random)
         with history.lock:

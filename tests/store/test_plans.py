@@ -1,19 +1,20 @@
 """Every read uses its intended index, without a collection scan and without a sort in memory."""
 
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient, monitoring
 
-from oclapi.access import Caller, readable, readable_orgs
-from oclapi.model import Revision
+from oclapi.access import Caller, readable_orgs
+from oclapi.model import Revision, Selection
 from oclapi.store.database import Database
-from oclapi.store.rows import Slice
+from oclapi.store.repos import RepositoryFilter
 from oclapi.store.store import Store
-from tests.store.conftest import KEY, Repo, mapping_change
+from oclapi.store.versions import VersionFilter
+from tests.store.conftest import KEY, Repo, mapping_change, version_metadata
 
 BOUNDS: CodecOptions[dict[str, Any]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -132,7 +133,7 @@ def stages(plan):
 
 def page(**options):
     return lambda store, repo, session: store.rows.page(
-        session, repo.head(), Slice("concept"), limit=10, **options
+        session, repo.head(), Selection("concept"), limit=10, **options
     )
 
 
@@ -186,19 +187,19 @@ CONTENT = {
     "a difference": (
         "order",
         lambda store, repo, session: store.rows.page(
-            session, repo.head(), Slice("concept", since=3), limit=10
+            session, repo.head(), Selection("concept", since=3), limit=10
         ),
     ),
     "a count": (
         "order",
         lambda store, repo, session: store.rows.count(
-            session, repo.head(), Slice("concept", since=2)
+            session, repo.head(), Selection("concept", since=2)
         ),
     ),
     "a stream": (
         "order",
         lambda store, repo, session: list(
-            store.rows.bodies(repo.head(), Slice("mapping", retired=None))
+            store.rows.bodies(repo.head(), Selection("mapping", retired=None))
         ),
     ),
     "a concept's mappings": (
@@ -291,14 +292,16 @@ CONTENT = {
     ),
     "the first revision since a time": (
         "at",
-        lambda store, repo, session: store.rows.first_since(
-            session, repo.number, MOMENT, whole_seconds=False
-        ),
+        lambda store, repo, session: store.rows.first_written(session, repo.number, MOMENT),
     ),
-    "the first revision since a whole second": (
+    "the first revision that was visible since a time": (
         "shown",
-        lambda store, repo, session: store.rows.first_since(
-            session, repo.number, MOMENT, whole_seconds=True
+        lambda store, repo, session: store.rows.first_shown(session, repo.number, MOMENT),
+    ),
+    "the last revision that became visible between two times": (
+        "shown",
+        lambda store, repo, session: store.rows.last_shown(
+            session, repo.number, MOMENT, MOMENT + timedelta(seconds=100)
         ),
     ),
     "a repository": ("url", lambda store, repo, session: store.repos.by_url(repo.url)),
@@ -314,12 +317,14 @@ CONTENT = {
     "an owner's repositories": (
         "owner",
         lambda store, repo, session: store.repos.listing(
-            {"owner_url": "/orgs/NorthLab/", "kind": "source"}, limit=10, skip=0
+            RepositoryFilter("source", ["/orgs/NorthLab/"]), limit=10, skip=0
         ),
     ),
     "all repositories of a kind": (
         "kind",
-        lambda store, repo, session: store.repos.listing({"kind": "source"}, limit=10, skip=0),
+        lambda store, repo, session: store.repos.listing(
+            RepositoryFilter("source"), limit=10, skip=0
+        ),
     ),
     "the organisations": (
         "newest",
@@ -328,7 +333,7 @@ CONTENT = {
     "an owner's repositories that a caller may read": (
         "owner",
         lambda store, repo, session: store.repos.listing(
-            {"owner_url": "/orgs/NorthLab/", "kind": "source", **readable(Caller("ben"))},
+            RepositoryFilter("source", ["/orgs/NorthLab/"], Caller("ben")),
             limit=10,
             skip=0,
         ),
@@ -336,17 +341,19 @@ CONTENT = {
     "repositories changed since a time": (
         "kind",
         lambda store, repo, session: store.repos.listing(
-            {"kind": "source", "updated_on": {"$gte": MOMENT}}, limit=10, skip=0
+            RepositoryFilter("source", since=MOMENT), limit=10, skip=0
         ),
     ),
     "the versions": (
         "newest",
-        lambda store, repo, session: store.versions.listing(repo.number, {}, limit=10, skip=0),
+        lambda store, repo, session: store.versions.listing(
+            repo.number, VersionFilter(), limit=10, skip=0
+        ),
     ),
     "the released versions": (
         "newest",
         lambda store, repo, session: store.versions.listing(
-            repo.number, {"released": True}, limit=10, skip=0
+            repo.number, VersionFilter(released=True), limit=10, skip=0
         ),
     ),
     "the latest releases of several": (
@@ -365,7 +372,9 @@ CONTENT = {
     ),
     "how many repositories owners have": (
         "owner",
-        lambda store, repo, session: store.repos.counts(["/orgs/NorthLab/"], {}),
+        lambda store, repo, session: store.repos.counts(
+            RepositoryFilter(owner_urls=["/orgs/NorthLab/"])
+        ),
     ),
     "how many organisations users are in": (
         "memberships",
@@ -442,7 +451,7 @@ def test_a_read_uses_its_index_and_neither_scans_nor_sorts(store, reads, source,
 
 @pytest.fixture(scope="module")
 def releases(store, source):
-    fields = {"released": True, "retired": False}
+    fields = version_metadata()
     for name in ("v1", "v2", "v3"):
         store.versions.create(source.number, name, lambda session, head: fields)
 
@@ -466,10 +475,10 @@ def test_a_version_with_its_export_is_read_by_indexes_alone(
 
 def test_the_next_page_starts_where_the_last_one_ended(store, source):
     with store.snapshot() as session:
-        whole = store.rows.page(session, source.head(), Slice("concept"), limit=100)
-        first = store.rows.page(session, source.head(), Slice("concept"), limit=7)
+        whole = store.rows.page(session, source.head(), Selection("concept"), limit=100)
+        first = store.rows.page(session, source.head(), Selection("concept"), limit=7)
         rest = store.rows.page(
-            session, source.head(), Slice("concept"), limit=100, after=first[-1].key
+            session, source.head(), Selection("concept"), limit=100, after=first[-1].key
         )
 
     assert [row.url for row in first + rest] == [row.url for row in whole]

@@ -3,10 +3,9 @@
 import pytest
 from pymongo import MongoClient, monitoring
 
-from oclapi.model import Revision
-from oclapi.store import rows
+from oclapi.model import Revision, Selection
+from oclapi.store import ranges
 from oclapi.store.database import Database
-from oclapi.store.rows import Slice
 from oclapi.store.store import Store
 from search.base import Filter, Part, Query, Scope
 from search.mongo import MongoIndex
@@ -85,7 +84,7 @@ def end_all(store, repos):
     for repo in repos:
         with store.snapshot() as session:
             pages = {
-                kind: store.rows.page(session, repo.head(), Slice(kind), limit=ALL)
+                kind: store.rows.page(session, repo.head(), Selection(kind), limit=ALL)
                 for kind in ("concept", "mapping")
             }
         repo.commit(*(row.id for row in pages["concept"]))
@@ -104,13 +103,13 @@ def found(store, session, scope, **how):
 
 READS = {
     "a page": lambda store, session, one, two: store.rows.page(
-        session, one.head(), Slice("concept"), limit=ALL
+        session, one.head(), Selection("concept"), limit=ALL
     ),
     "a page of an old revision": lambda store, session, one, two: store.rows.page(
-        session, Revision(one.number, 2), Slice("concept"), limit=ALL
+        session, Revision(one.number, 2), Selection("concept"), limit=ALL
     ),
     "a page, newest first": lambda store, session, one, two: store.rows.page(
-        session, one.head(), Slice("mapping"), limit=ALL, newest_first=True
+        session, one.head(), Selection("mapping"), limit=ALL, newest_first=True
     ),
     "a history": lambda store, session, one, two: store.rows.history(
         session, one.head(), one.concept_url("C0")
@@ -156,12 +155,12 @@ def test_the_parts_of_an_answer_are_of_one_moment(store, reader, between, source
 
 
 STREAMS = {
-    "bodies": lambda store, one: store.rows.body_batches(one.head(), Slice("concept")),
+    "bodies": lambda store, one: store.rows.body_batches(one.head(), Selection("concept")),
     "bodies, newest first": lambda store, one: store.rows.body_batches(
-        one.head(), Slice("mapping"), newest_first=True
+        one.head(), Selection("mapping"), newest_first=True
     ),
     "bodies, some to a snapshot": lambda store, one: store.rows.body_batches(
-        one.head(), Slice("concept"), size=70
+        one.head(), Selection("concept"), size=70
     ),
     "a history": lambda store, one: store.rows.history_batches(one.head(), one.concept_url("C0")),
     "a concept's mappings": lambda store, one: store.rows.of_concept_batches(
@@ -174,7 +173,7 @@ STREAMS = {
 def test_a_stream_neither_loses_nor_repeats_a_row(
     store, reader, between, sources, read, monkeypatch
 ):
-    monkeypatch.setattr(rows, "LIST", 50)
+    monkeypatch.setattr(ranges, "LIST", 50)
 
     def shown():
         return [

@@ -15,15 +15,16 @@ from pymongo.read_concern import ReadConcern
 
 from oclapi.errors import StoreUnavailable
 from oclapi.local.servers import database_url, free_port, start_mongod
-from oclapi.model import Revision
+from oclapi.model import Revision, Selection
 from oclapi.store.abandoned import Abandoned
 from oclapi.store.commits import COUNTED
 from oclapi.store.database import COLLECTIONS, Database
-from oclapi.store.rows import Slice
+from oclapi.store.repos import RepositoryFilter
 from oclapi.store.store import Store
+from oclapi.store.versions import VersionFilter
 from search.base import Query, Scope
 from search.mongo import MongoIndex
-from tests.builders import until
+from tests.builders import repository_document, until
 from tests.store.conftest import KEY
 
 pytestmark = pytest.mark.servers
@@ -33,7 +34,7 @@ NOW = datetime(2026, 3, 4, tzinfo=UTC)
 LIFE = timedelta(seconds=1)
 VERSION = str(ObjectId())
 AT = Revision(1, 1)
-CONCEPTS = Slice("concept")
+CONCEPTS = Selection("concept")
 PAGE = {"limit": 10, "skip": 0}
 PATIENCE = 3.0
 """Seconds after which a read from a database that hangs must have failed."""
@@ -117,16 +118,16 @@ STORE = {
     "rows.history_batches": lambda s: list(s.rows.history_batches(AT, "/")),
     "rows.keep_claims": lambda s: s.rows.keep_claims(1, lambda body: []),
     "repos.by_url": lambda s: s.repos.by_url("/"),
-    "repos.listing": lambda s: s.repos.listing({}, **PAGE),
-    "repos.heads": lambda s: s.repos.heads({}),
+    "repos.listing": lambda s: s.repos.listing(RepositoryFilter(), **PAGE),
+    "repos.heads": lambda s: s.repos.heads(RepositoryFilter()),
     "repos.reached": lambda s: s.repos.reached([1]),
-    "repos.counts": lambda s: s.repos.counts(["/"], {}),
+    "repos.counts": lambda s: s.repos.counts(RepositoryFilter(owner_urls=["/"])),
     "repos.create": lambda s: s.repos.create("source", "/", "S", lambda session: {}, "amina"),
     "repos.purge": lambda s: list(s.repos.purge()),
     "versions.by_id": lambda s: s.versions.by_id(1, "v1"),
     "versions.latest": lambda s: s.versions.latest(1),
     "versions.with_export": lambda s: s.versions.with_export("/", "v1"),
-    "versions.listing": lambda s: s.versions.listing(1, {}, **PAGE),
+    "versions.listing": lambda s: s.versions.listing(1, VersionFilter(), **PAGE),
     "versions.create": lambda s: s.versions.create(1, "v1", lambda session, head: {}),
     "exports.read": lambda s: s.exports.read(VERSION),
     "exports.claim": lambda s: s.exports.claim(VERSION, "token", NOW),
@@ -214,7 +215,7 @@ def filled(server):
     database = Database(database_url(server, f"lab{next(NUMBERS)}"), patience=3)
     database.prepare()
     counts = dict.fromkeys(COUNTED, 0)
-    database.repos.insert_one({"_id": 1, "url": "/", "rev": 1, "counts": counts})
+    database.repos.insert_one(repository_document(_id=1, url="/", rev=1, counts=counts))
     database.rows.insert_many(
         {
             "repo": 1,

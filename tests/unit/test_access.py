@@ -6,8 +6,10 @@ import mongomock
 import pytest
 
 from oclapi import access
-from oclapi.access import ANONYMOUS, Caller, caller_of, may, need, readable, readable_orgs
+from oclapi.access import ANONYMOUS, Caller, caller_of, may, need, readable_orgs
 from oclapi.errors import Forbidden, NotAuthenticated, NotFound
+from oclapi.store.repos import RepositoryFilter
+from tests.builders import mocked_store, repository, repository_document
 
 AMINA = Caller("amina", orgs=frozenset({"NorthLab"}))
 OTHER = Caller("other", orgs=frozenset({"Elsewhere"}))
@@ -23,7 +25,7 @@ CALLERS = {
 
 
 def repo(public_access="View", owner_url="/orgs/NorthLab/", **more):
-    return {"owner_url": owner_url, "public_access": public_access, **more}
+    return repository(owner_url=owner_url, public_access=public_access, **more)
 
 
 def allowed(action, target):
@@ -123,9 +125,11 @@ def test_what_a_deactivated_user_owns_is_hidden_from_all(caller):
 @pytest.mark.parametrize("owner", ["/orgs/NorthLab/", "/users/amina/", "/users/NorthLab/"])
 @pytest.mark.parametrize("hidden", [{}, {"hidden": True}])
 def test_a_listing_holds_what_the_caller_may_read(caller, public_access, owner, hidden):
-    repos, one = mongomock.MongoClient().db.repos, repo(public_access, owner, **hidden)
-    repos.insert_one(one)
-    assert bool(repos.count_documents(readable(caller))) == may(caller, "read", one)
+    stored = {"owner_url": owner, "public_access": public_access, **hidden}
+    store = mocked_store()
+    store.database.repos.insert_one(repository_document(**stored))
+    listed = store.repos.heads(RepositoryFilter(readable_by=caller))
+    assert bool(listed) == may(caller, "read", repository(**stored))
 
 
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)

@@ -5,16 +5,17 @@ Query plans and reads with concurrent writers are tested on the real server.
 
 from datetime import UTC, datetime, timedelta
 
-import mongomock
 import pytest
 from mongomock.collection import Collection
 
-from oclapi.model import LIVE, Change, Counts, Head, Revision
-from oclapi.store import rows
+from oclapi.model import LIVE, Change, Counts, Head, Revision, Selection
+from oclapi.reading.changes import first_revision_since
+from oclapi.store import ranges
 from oclapi.store.commits import row_document
-from oclapi.store.database import INDEXES, Database
-from oclapi.store.rows import Slice
-from oclapi.store.store import Store
+from oclapi.store.database import INDEXES
+from oclapi.store.versions import VersionFilter
+from oclapi.times import Moment
+from tests.builders import mocked_store, repository, version_document
 
 REPO = "/orgs/NorthLab/sources/LAB/"
 START = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
@@ -31,10 +32,7 @@ def store(monkeypatch):
         return find(self, *args, **how)
 
     monkeypatch.setattr(Collection, "find", hinted)
-    return Store(
-        Database("mongodb://127.0.0.1/test", client=mongomock.MongoClient(tz_aware=True)),
-        "a-key-for-tests-that-is-long-enough",
-    )
+    return mocked_store()
 
 
 class Log:
@@ -47,7 +45,7 @@ class Log:
         """Each change: an id, or (id, fields of the row)."""
         self.rev += 1
         at = START + timedelta(seconds=self.rev)
-        head = Head(Revision(self.repo, self.rev), at, {})
+        head = Head(Revision(self.repo, self.rev), at, repository())
         for one in changed:
             item, fields = one if isinstance(one, tuple) else (one, {})
             kind = "mapping" if "from" in fields else "concept"
@@ -67,14 +65,20 @@ class Log:
                 header,
             )
             database.rows.insert_one(row_document(change, head))
-        totals = {
-            name: counts.get(name, 0)
-            for name in ("concepts", "mappings", "active_concepts", "active_mappings")
-        }
+        totals = {**self.counted(), **counts}
         self.store.database.revisions.insert_one(
             {"repo": self.repo, "rev": self.rev, "at": at, "shown": shown or at, "counts": totals}
         )
         return Revision(self.repo, self.rev)
+
+    def counted(self):
+        living = {"repo": self.repo, "to_rev": LIVE}
+        count = self.store.database.rows.count_documents
+        return {
+            f"{state}{kind}s": count({**living, "kind": kind, **only})
+            for kind in ("concept", "mapping")
+            for state, only in (("", {}), ("active_", {"retired": False}))
+        }
 
 
 @pytest.fixture
@@ -144,7 +148,7 @@ def paged(log):
     ],
 )
 def test_a_page_is_in_commit_order_of_what_was_asked_for(store, paged, how, found):
-    wanted = Slice("concept", **{"retired": False, **how})
+    wanted = Selection("concept", **{"retired": False, **how})
     assert ids(store.rows.page(None, paged, wanted, limit=10)) == list(found)
     assert (
         ids(store.rows.page(None, paged, wanted, limit=10, newest_first=True)) == list(found)[::-1]
@@ -155,7 +159,7 @@ def test_a_page_is_in_commit_order_of_what_was_asked_for(store, paged, how, foun
 @pytest.mark.parametrize("newest_first", [False, True])
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])
 def test_pages_that_follow_each_other_hold_each_row_once(store, log, paged, newest_first, limit):
-    wanted = Slice("concept", retired=None)
+    wanted = Selection("concept", retired=None)
     whole = ids(store.rows.page(None, paged, wanted, limit=10, newest_first=newest_first))
     seen, after = [], None
     while rows := store.rows.page(
@@ -177,8 +181,8 @@ def test_repositories_and_kinds_are_apart(store, log, paged):
     Log(store, NUMBER + 1).commit("A", "Z")
     log.commit(mapped("m", "A", "B"))
     at = Revision(NUMBER, log.rev)
-    assert ids(store.rows.page(None, at, Slice("mapping"), limit=10)) == ["m"]
-    assert ids(store.rows.page(None, Revision(NUMBER + 1, 1), Slice("concept"), limit=10)) == [
+    assert ids(store.rows.page(None, at, Selection("mapping"), limit=10)) == ["m"]
+    assert ids(store.rows.page(None, Revision(NUMBER + 1, 1), Selection("concept"), limit=10)) == [
         "A",
         "Z",
     ]
@@ -200,7 +204,7 @@ def test_what_left_is_asked_for_in_parts_that_a_command_can_hold(store, log, mon
         store.database.rows.update_one({"url": url_of(ended)}, {"$set": {"to_rev": 2}})
     revision = log.commit("A", "C", "E")
     filters, find = [], Collection.find
-    monkeypatch.setattr(rows, "LIST", 2)
+    monkeypatch.setattr(ranges, "LIST", 2)
     monkeypatch.setattr(
         Collection,
         "find",
@@ -224,6 +228,11 @@ def test_counts_and_times_are_those_of_the_revision(store, log):
     assert store.rows.content_at(None, Revision(NUMBER, 0)) is None
 
 
+def first_since(store, at, *, whole_seconds):
+    since = Moment(at, whole_seconds)
+    return first_revision_since(store, None, NUMBER, since, margin=2, reach=100)
+
+
 @pytest.mark.parametrize(
     ("moment", "first"),
     [(-1, 1), (1, 1), (1.001, 2), (2, 2), (3, 3), (3.001, LIVE)],
@@ -231,10 +240,7 @@ def test_counts_and_times_are_those_of_the_revision(store, log):
 def test_an_exact_moment_is_followed_by_the_first_commit_at_or_after_it(store, log, moment, first):
     for _ in range(3):
         log.commit("A")
-    assert (
-        store.rows.first_since(None, NUMBER, START + timedelta(seconds=moment), whole_seconds=False)
-        == first
-    )
+    assert first_since(store, START + timedelta(seconds=moment), whole_seconds=False) == first
 
 
 @pytest.mark.parametrize(
@@ -254,22 +260,13 @@ def test_an_exact_moment_is_followed_by_the_first_commit_at_or_after_it(store, l
 def test_a_moment_in_whole_seconds_takes_the_last_commit_before_it_too(store, log, moment, first):
     log.commit("A", shown=START + timedelta(seconds=100))
     log.commit("A", shown=START + timedelta(seconds=201))
-    assert (
-        store.rows.first_since(None, NUMBER, START + timedelta(seconds=moment), whole_seconds=True)
-        == first
-    )
+    assert first_since(store, START + timedelta(seconds=moment), whole_seconds=True) == first
 
 
 def test_a_moment_in_whole_seconds_goes_by_when_commits_were_shown(store, log):
     log.commit("A", shown=START + timedelta(seconds=500))
-    assert (
-        store.rows.first_since(None, NUMBER, START + timedelta(seconds=300), whole_seconds=True)
-        == 1
-    )
-    assert (
-        store.rows.first_since(None, NUMBER, START + timedelta(seconds=300), whole_seconds=False)
-        == LIVE
-    )
+    assert first_since(store, START + timedelta(seconds=300), whole_seconds=True) == 1
+    assert first_since(store, START + timedelta(seconds=300), whole_seconds=False) == LIVE
 
 
 def test_the_mappings_of_a_concept_are_those_from_it_and_then_those_to_it(store, log):
@@ -315,20 +312,20 @@ def test_versions_are_found_by_their_order_and_state(store):
         [("v1", True, False), ("v2", True, True), ("v3", False, False)]
     ):
         store.database.versions.insert_one(
-            {
-                "repo": NUMBER,
-                "id": version,
-                "released": released,
-                "retired": retired,
-                "at": START + timedelta(seconds=position),
-            }
+            version_document(
+                repo=NUMBER,
+                id=version,
+                released=released,
+                retired=retired,
+                at=START + timedelta(seconds=position),
+            )
         )
     store.database.versions.insert_one(
-        {"repo": 1, "id": "x", "released": True, "retired": False, "at": START + timedelta(days=1)}
+        version_document(repo=1, id="x", at=START + timedelta(days=1))
     )
-    assert store.versions.latest(NUMBER)["id"] == "v1"
-    assert store.versions.newest(NUMBER)["id"] == "v3"
+    assert store.versions.latest(NUMBER).id == "v1"
+    assert store.versions.newest(NUMBER).id == "v3"
     assert store.versions.by_id(NUMBER, "x") is None
     assert store.versions.latest(2) is None
-    total, page = store.versions.listing(NUMBER, {"retired": False}, limit=1, skip=1)
-    assert (total, [version["id"] for version in page]) == (2, ["v1"])
+    total, page = store.versions.listing(NUMBER, VersionFilter(retired=False), limit=1, skip=1)
+    assert (total, [version.id for version in page]) == (2, ["v1"])

@@ -1,15 +1,13 @@
 """The representations of each item: all keys of the contract, with consistent values."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from oclapi import jsonio, representations
 from oclapi.model import LIVE, Row
+from tests.builders import AT, repository, version
 
 REPO = "/orgs/NorthLab/sources/LABX/"
 REF = "/users/amina/sources/REFX/"
-AT = datetime(2026, 2, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 MADE = "2026-01-20T09:00:00.000Z"
 
 NAME = {
@@ -79,60 +77,6 @@ MAPPING_DETAIL = f"""
     type sort_weight extras created_on created_at updated_on updated_at created_by updated_by
     {MAPPING_SUMMARY}
 """
-
-
-def repo(**fields):
-    return {
-        "_id": 7,
-        "kind": "source",
-        "url": REPO,
-        "id": "LABX",
-        "uuid": "64a1f1aa",
-        "name": "Lab X codes",
-        "full_name": "Lab X codes",
-        "description": None,
-        "source_type": "Dictionary",
-        "public_access": "View",
-        "default_locale": "en",
-        "supported_locales": ["en", "sw"],
-        "website": None,
-        "external_id": "ext",
-        "custom_validation_schema": None,
-        "extras": None,
-        "rev": 3,
-        "versions": 2,
-        "counts": {"concepts": 3, "mappings": 2, "active_concepts": 2, "active_mappings": 1},
-        "content_at": AT,
-        "created_on": AT - timedelta(days=1),
-        "created_by": "amina",
-        "updated_on": AT,
-        "updated_by": "amina",
-        **fields,
-    }
-
-
-def version(**fields):
-    frozen = jsonio.dumps(representations.repo_detail(repo()))
-    return {
-        "id": "v1",
-        "repo": 7,
-        "rev": 2,
-        "description": "First release",
-        "released": True,
-        "retired": False,
-        "previous_version": None,
-        "parent_version": None,
-        "version_external_id": None,
-        "extras": None,
-        "frozen": frozen,
-        "content_at": AT,
-        "counts": {"concepts": 2, "mappings": 0, "active_concepts": 1, "active_mappings": 0},
-        "created_on": AT,
-        "created_by": "amina",
-        "updated_on": AT,
-        "updated_by": "root",
-        **fields,
-    }
 
 
 def concept_body(**fields):
@@ -286,7 +230,7 @@ VERSION_DETAIL = f"""
 
 
 def test_a_source_has_just_the_keys_of_the_contract():
-    shown = representations.repo_detail(repo(extras=b'{"a.b":{"$ref":1.0}}'))
+    shown = representations.repo_detail(repository(extras=b'{"a.b":{"$ref":1.0}}'))
     assert set(shown) == set(SOURCE_DETAIL.split())
     assert (shown["type"], shown["short_code"], shown["versions_url"]) == (
         "Source",
@@ -295,25 +239,29 @@ def test_a_source_has_just_the_keys_of_the_contract():
     )
     assert (shown["active_concepts"], shown["active_mappings"], shown["versions"]) == (2, 1, 2)
     assert shown["extras"] == {"a.b": {"$ref": 1.0}}
-    assert set(representations.repo_summary(repo())) == set(SOURCE_SUMMARY.split())
+    assert set(representations.repo_summary(repository())) == set(SOURCE_SUMMARY.split())
 
 
 def test_a_version_has_just_the_keys_of_the_contract():
-    shown = representations.version_detail(version(), repo(), is_processing=False)
+    shown = representations.version_detail(version(), repository(), is_processing=False)
     assert set(shown) == set(VERSION_DETAIL.split())
-    assert set(representations.version_summary(version(), repo())) == set(VERSION_SUMMARY.split())
-    assert set(representations.version_detail(version(), repo())) == set(shown) - {"is_processing"}
+    assert set(representations.version_summary(version(), repository())) == set(
+        VERSION_SUMMARY.split()
+    )
+    assert set(representations.version_detail(version(), repository())) == set(shown) - {
+        "is_processing"
+    }
 
 
 def test_a_version_shows_the_source_of_its_day_and_counts_of_its_own():
-    now = repo(name="Later", external_id="later", supported_locales=["fr"])
+    now = repository(name="Later", external_id="later", supported_locales=["fr"])
     shown = representations.version_detail(version(previous_version="v0", parent_version="p"), now)
     assert (shown["name"], shown["external_id"], shown["supported_locales"]) == (
         "Lab X codes",
         "ext",
         ["en", "sw"],
     )
-    assert shown["source"] == representations.repo_detail(repo())
+    assert shown["source"] == representations.repo_detail(repository())
     assert (shown["active_concepts"], shown["source"]["active_concepts"]) == (1, 2)
     assert shown["previousVersionUrl"] == shown["previous_version_url"] == f"{REPO}v0/"
     assert shown["parentVersionUrl"] == shown["parent_version_url"] == f"{REPO}p/"
@@ -322,7 +270,7 @@ def test_a_version_shows_the_source_of_its_day_and_counts_of_its_own():
 
 
 def test_head_is_a_version_with_live_values():
-    live = repo(description="Now", extras=b'{"k":1}')
+    live = repository(description="Now", extras=b'{"k":1}')
     shown = representations.version_detail(
         representations.head_version(live), live, is_processing=False
     )
@@ -338,13 +286,13 @@ def test_head_is_a_version_with_live_values():
 
 
 def test_a_collections_version_speaks_of_its_collection():
-    collection = repo(kind="collection", url="/orgs/NorthLab/collections/CORE/", id="CORE")
+    collection = repository(kind="collection", url="/orgs/NorthLab/collections/CORE/", id="CORE")
     frozen = jsonio.dumps(representations.repo_detail(collection))
     shown = representations.version_detail(version(frozen=frozen), collection)
     assert (shown["type"], shown["collectionUrl"], shown["collection_url"]) == (
         "Collection Version",
-        collection["url"],
-        collection["url"],
+        collection.url,
+        collection.url,
     )
     assert "sourceUrl" not in shown
     assert shown["collection"]["type"] == "Collection"
