@@ -106,7 +106,9 @@ def copy_rows(source: Settings, target: Settings) -> float:
             {"repo": repo.number}, {"_id": 0}, batch_size=BATCH
         )
         written = database(client, target)
-        written["repos"].insert_one(repo)
+        written["repos"].insert_one(
+            database(reader, source)["repos"].find_one({"_id": repo.number})
+        )
         for batch in _batches(rows):
             took += seconds(
                 lambda batch=batch: transaction(  # type: ignore[misc]

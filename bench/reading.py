@@ -158,17 +158,17 @@ def raw_export(found: Any, path: str) -> None:
     """Read the three documents behind the state of an export."""
     url, version = path.removesuffix("export/").rstrip("/").rsplit("/", 1)
     repo = found.repos.find_one({"url": f"{url}/"})
-    key = found.versions.find_one({"repo": repo.number, "id": version})["_id"]
+    key = found.versions.find_one({"repo": repo["_id"], "id": version})["_id"]
     assert found.exports.find_one({"_id": key})["file"]
 
 
 def raw_detail(found: Any, path: str) -> None:
     repo = found.repos.find_one({"url": path.partition("concepts/")[0]})
     where = {
-        "repo": repo.number,
+        "repo": repo["_id"],
         "url": path,
-        "from_rev": {"$lte": repo.rev},
-        "to_rev": {"$gt": repo.rev},
+        "from_rev": {"$lte": repo["rev"]},
+        "to_rev": {"$gt": repo["rev"]},
     }
     assert found.rows.find_one(where, hint="item")["body"]
 
@@ -176,9 +176,9 @@ def raw_detail(found: Any, path: str) -> None:
 def raw_page(found: Any, path: str) -> None:
     repo = found.repos.find_one({"url": path.partition("concepts/")[0]})
     where = {
-        "from_rev": {"$lte": repo.rev},
-        "to_rev": {"$gt": repo.rev},
-        "repo": repo.number,
+        "from_rev": {"$lte": repo["rev"]},
+        "to_rev": {"$gt": repo["rev"]},
+        "repo": repo["_id"],
         "kind": "concept",
         "retired": False,
     }

@@ -5,12 +5,12 @@ raises the error for 401, 403 or 404. An item named anywhere else (in a body, li
 error text) is treated as not existing when `may` refuses to read it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from oclapi.errors import Forbidden, NotAuthenticated, NotFound
-from oclapi.model import Json, Repository
+from oclapi.model import Json, Organization, Repository, User
 
 Role = Literal["anonymous", "user", "owner", "staff"]
 Cell = Literal["yes", "no", "unless None", "if Edit", "if superuser"]
@@ -43,11 +43,6 @@ class Caller:
 
 
 ANONYMOUS = Caller()
-
-
-def caller_of(user: Json, orgs: Iterable[str] = ()) -> Caller:
-    """Return the caller for a user's document, with the ids of the user's organisations."""
-    return Caller(user["_id"], user["is_staff"], user["is_superuser"], frozenset(orgs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +145,15 @@ class Under:
 CELLS: Mapping[Cell, Callable[[Caller, Any], bool]] = {
     "yes": lambda caller, target: True,
     "no": lambda caller, target: False,
-    "unless None": lambda caller, target: _public_access(target) != "None",
-    "if Edit": lambda caller, target: _public_access(target) == "Edit",
+    "unless None": lambda caller, target: target.public_access != "None",
+    "if Edit": lambda caller, target: target.public_access == "Edit",
     "if superuser": lambda caller, target: caller.is_superuser,
 }
 
 OWNS: Mapping[Kind, Callable[[Caller, Any], bool]] = {
     "repository": lambda caller, repo: repo.owner_url in caller.owns,
-    "org": lambda caller, org: org["_id"] in caller.orgs,
-    "user": lambda caller, user: user["_id"] == caller.username,
+    "org": lambda caller, org: org.id in caller.orgs,
+    "user": lambda caller, user: user.username == caller.username,
     "task": lambda caller, task: task["username"] == caller.username,
     "server": lambda caller, nothing: False,
 }
@@ -166,7 +161,7 @@ OWNS: Mapping[Kind, Callable[[Caller, Any], bool]] = {
 SERVER: Json = {}
 """The target of actions without an item."""
 
-Target = Repository | Under | Json
+Target = Repository | Under | Organization | User | Json
 
 
 def may(caller: Caller, action: Action, target: Target = SERVER) -> bool:
@@ -194,21 +189,6 @@ def refusal(caller: Caller) -> NotAuthenticated | Forbidden:
     return Forbidden(f"{caller.username} does not have permission to do this")
 
 
-def readable_orgs(caller: Caller) -> Json:
-    """Return the MongoDB filter for the organisations that the caller may read.
-
-    As `readable`; empty when the caller may read all.
-    """
-    closed = _closed(caller, "read org", "_id", sorted(caller.orgs))
-    return {"$nor": closed} if closed else {}
-
-
-def _closed(caller: Caller, action: Action, field: str, mine: list[str]) -> list[Json]:
-    if sees_private(caller, action):
-        return []
-    return [{"public_access": "None", field: {"$nin": mine}}]
-
-
 def sees_private(caller: Caller, action: Action) -> bool:
     """Return whether the caller may do this to every private item, not only to the own ones."""
     rule = TABLE[action]
@@ -220,11 +200,6 @@ def sees_private(caller: Caller, action: Action) -> bool:
         else rule.user
     )
     return cell != "unless None"
-
-
-def _public_access(target: Any) -> str:
-    access: str = target["public_access"] if isinstance(target, dict) else target.public_access
-    return access
 
 
 def _hidden(target: Target) -> bool:

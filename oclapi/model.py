@@ -186,3 +186,62 @@ class Change:
     header: Json  # filter and sort fields of the new row
     # the living row that this one ends, as read in the same transaction
     replaces: Row | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organisation. Its members own its repositories."""
+
+    id: str
+    uuid: str
+    name: str
+    members: tuple[str, ...]  # usernames; deactivated users are not among them
+    public_access: str  # View, Edit or None
+    company: str | None
+    website: str | None
+    location: str | None
+    description: str | None
+    extras_json: bytes | None
+    created_on: datetime
+    created_by: str
+    updated_on: datetime
+    updated_by: str
+
+    @property
+    def url(self) -> str:
+        return f"/orgs/{self.id}/"
+
+    @property
+    def extras(self) -> Json | None:
+        return None if self.extras_json is None else jsonio.loads_own(self.extras_json)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user, without the hashes of the password and the tokens."""
+
+    username: str
+    uuid: str
+    name: str
+    email: str
+    active: bool  # False: deactivated, or not verified yet
+    unverified: bool  # signed up, but has not verified the e-mail address
+    is_staff: bool
+    is_superuser: bool
+    company: str | None
+    location: str | None
+    preferred_locale: str | None
+    website: str | None
+    extras_json: bytes | None
+    created_on: datetime
+    created_by: str
+    updated_on: datetime
+    updated_by: str
+
+    @property
+    def url(self) -> str:
+        return f"/users/{self.username}/"
+
+    @property
+    def extras(self) -> Json | None:
+        return None if self.extras_json is None else jsonio.loads_own(self.extras_json)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from oclapi import jsonio, times, urls
-from oclapi.model import Json, Kind, Repository, Row, Version
+from oclapi.model import Json, Kind, Organization, Repository, Row, User, Version
 
 CONCEPT_SUMMARY = (
     "id",
@@ -241,27 +241,28 @@ def concept_version(row: Row, before: Row | None, *, latest: bool) -> Json:
 # Users
 
 
-def user_summary(user: Json) -> Json:
-    return {"username": user["_id"], "name": user["name"], "url": f"/users/{user['_id']}/"}
+def user_summary(user: User) -> Json:
+    return {"username": user.username, "name": user.name, "url": user.url}
 
 
 def user_detail(
-    user: Json, orgs: int, public_sources: int, public_collections: int, *, email: bool, roles: bool
+    user: User, orgs: int, public_sources: int, public_collections: int, *, email: bool, roles: bool
 ) -> Json:
     """Return the detail of a user. `email` and `roles` say whether to include these keys."""
-    url = f"/users/{user['_id']}/"
+    url = user.url
+    shown_roles = {"is_staff": user.is_staff, "is_superuser": user.is_superuser}
     return {
         "type": "User",
-        "uuid": user["uuid"],
-        "username": user["_id"],
-        "name": user["name"],
-        **({"email": user["email"]} if email else {}),
-        "company": user["company"],
-        "location": user["location"],
-        "preferred_locale": user["preferred_locale"],
-        "website": user["website"],
-        "extras": extras(user),
-        **({name: user[name] for name in ("is_staff", "is_superuser")} if roles else {}),
+        "uuid": user.uuid,
+        "username": user.username,
+        "name": user.name,
+        **({"email": user.email} if email else {}),
+        "company": user.company,
+        "location": user.location,
+        "preferred_locale": user.preferred_locale,
+        "website": user.website,
+        "extras": user.extras,
+        **(shown_roles if roles else {}),
         "orgs": orgs,
         "public_collections": public_collections,
         "public_sources": public_sources,
@@ -277,24 +278,24 @@ def user_detail(
 # Organisations
 
 
-def org_summary(org: Json) -> Json:
-    return {"id": org["_id"], "name": org["name"], "url": f"/orgs/{org['_id']}/"}
+def org_summary(org: Organization) -> Json:
+    return {"id": org.id, "name": org.name, "url": org.url}
 
 
-def org_detail(org: Json, public_sources: int, public_collections: int) -> Json:
-    url = f"/orgs/{org['_id']}/"
+def org_detail(org: Organization, public_sources: int, public_collections: int) -> Json:
+    url = org.url
     return {
         "type": "Organization",
-        "uuid": org["uuid"],
-        "id": org["_id"],
-        "name": org["name"],
-        "company": org["company"],
-        "website": org["website"],
-        "location": org["location"],
-        "description": org["description"],
-        "public_access": org["public_access"],
-        "extras": extras(org),
-        "members": len(org["members"]),
+        "uuid": org.uuid,
+        "id": org.id,
+        "name": org.name,
+        "company": org.company,
+        "website": org.website,
+        "location": org.location,
+        "description": org.description,
+        "public_access": org.public_access,
+        "extras": org.extras,
+        "members": len(org.members),
         "public_collections": public_collections,
         "public_sources": public_sources,
         "url": url,
@@ -426,28 +427,14 @@ def head_version(repo: Repository) -> Version:
     )
 
 
-def extras(document: Json) -> Any:
-    """Return stored extras as an object, None when there are none."""
-    raw = document["extras"]
-    return None if raw is None else jsonio.loads_own(raw)
-
-
 def _version_url(repo: Repository, version: str | None) -> str | None:
     return None if version is None else f"{repo.url}{version}/"
 
 
-def _stamps(document: Any) -> Json:
-    stamps = (
-        document
-        if isinstance(document, dict)
-        else {
-            name: getattr(document, name)
-            for name in ("created_on", "updated_on", "created_by", "updated_by")
-        }
-    )
+def _stamps(value: User | Organization | Repository) -> Json:
     return {
-        "created_on": times.format(stamps["created_on"]),
-        "updated_on": times.format(stamps["updated_on"]),
-        "created_by": stamps["created_by"],
-        "updated_by": stamps["updated_by"],
+        "created_on": times.format(value.created_on),
+        "updated_on": times.format(value.updated_on),
+        "created_by": value.created_by,
+        "updated_by": value.updated_by,
     }

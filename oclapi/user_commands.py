@@ -19,8 +19,9 @@ from oclapi import bodies, times
 from oclapi.access import Caller
 from oclapi.editing import users
 from oclapi.errors import Invalid, NotFound, OclError
-from oclapi.model import Json
+from oclapi.model import Json, User
 from oclapi.store.store import Store, open_store
+from oclapi.store.users import UserFilter
 
 MAX_INPUT = 100_000
 """Most characters of a password that are read from standard input."""
@@ -42,7 +43,7 @@ class Site:
     settings: Settings
     operator: Caller
 
-    def user(self, name: str) -> Json:
+    def user(self, name: str) -> User:
         """Return a user, active or deactivated. Raises NotFound."""
         found = self.store.users.get(name)
         if found is None:
@@ -104,9 +105,9 @@ def create(
             site.operator,
             shortest=site.settings.password_length,
         )
-        with_password = "with" if created["password"] else "without"
+        with_password = "with" if "password" in body else "without"
         click.echo(
-            f"created the user {created['_id']} ({_role(created)}, {with_password} a password)"
+            f"created the user {created.username} ({_role(created)}, {with_password} a password)"
         )
 
 
@@ -119,7 +120,7 @@ def token(name: str) -> None:
             raise click.ClickException(
                 "OCL_SECRET_KEY is not set: the server accepts only tokens made with its own key"
             )
-        if not site.user(name)["active"]:
+        if not site.user(name).active:
             raise click.ClickException(f"{name} is deactivated; its tokens are refused")
         click.echo(site.store.users.new_token(name))
 
@@ -169,7 +170,7 @@ def superuser(name: str, switch: str) -> None:
 def deactivate(name: str) -> None:
     """Hide NAME and everything this user owns, and refuse the user's tokens, until reactivated."""
     with _site() as site:
-        if not site.user(name)["active"]:
+        if not site.user(name).active:
             raise click.ClickException(f"{name} is already deactivated")
         users.deactivate(site.store, name, site.operator)
         click.echo(f"{name} is deactivated")
@@ -189,7 +190,7 @@ def reactivate(name: str) -> None:
 def list_() -> None:
     """Print all users, active and deactivated, in the order in which they joined."""
     with _site() as site:
-        _, found = site.store.users.listing({}, limit=0, skip=0)
+        _, found = site.store.users.listing(UserFilter(), limit=0, skip=0)
         lines = [
             ("username", "name", "e-mail", "role", "state", "joined"),
             *(_columns(one) for one in found),
@@ -203,14 +204,14 @@ def list_() -> None:
             )
 
 
-def _columns(found: Json) -> tuple[str, ...]:
+def _columns(found: User) -> tuple[str, ...]:
     values = (
-        found["_id"],
-        found["name"],
-        found["email"],
+        found.username,
+        found.name,
+        found.email,
         _role(found),
         _state(found),
-        times.format(found["created_on"])[:10],
+        times.format(found.created_on)[:10],
     )
     # A control character in a name could change the terminal.
     return tuple(
@@ -218,16 +219,16 @@ def _columns(found: Json) -> tuple[str, ...]:
     )
 
 
-def _state(found: Json) -> str:
-    if found["active"]:
+def _state(found: User) -> str:
+    if found.active:
         return "active"
-    return "not verified" if found.get("unverified") else "deactivated"
+    return "not verified" if found.unverified else "deactivated"
 
 
-def _role(found: Json) -> str:
-    if found["is_superuser"]:
+def _role(found: User) -> str:
+    if found.is_superuser:
         return "superuser"
-    return "staff" if found["is_staff"] else "user"
+    return "staff" if found.is_staff else "user"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from oclapi import jsonio
 from oclapi.errors import QueueUnavailable
-from oclapi.model import Json, Repository, Version
+from oclapi.model import Json, Organization, Repository, User, Version
 from oclapi.representations import repo_detail
 from oclapi.store.commits import repository_of
 from oclapi.store.database import Database
@@ -95,6 +95,51 @@ def repository(**fields: Any) -> Repository:
 
 def version(**fields: Any) -> Version:
     return version_of({"_id": "0" * 24, **version_document(**fields)})
+
+
+def organization(**fields: Any) -> Organization:
+    """Return an organisation with one member."""
+    given: dict[str, Any] = {
+        "id": "NorthLab",
+        "uuid": "0b7c61d2",
+        "name": "North Laboratory",
+        "members": ("amina",),
+        "public_access": "View",
+        "company": None,
+        "website": None,
+        "location": None,
+        "description": None,
+        "extras_json": None,
+        "created_on": AT - timedelta(days=1),
+        "created_by": "amina",
+        "updated_on": AT,
+        "updated_by": "root",
+    }
+    return Organization(**{**given, **fields})
+
+
+def user(**fields: Any) -> User:
+    """Return an active user without roles."""
+    given: dict[str, Any] = {
+        "username": "amina",
+        "uuid": "6a1f43e0",
+        "name": "Amina K.",
+        "email": "amina@example.org",
+        "active": True,
+        "unverified": False,
+        "is_staff": False,
+        "is_superuser": False,
+        "company": None,
+        "location": None,
+        "preferred_locale": None,
+        "website": None,
+        "extras_json": None,
+        "created_on": AT - timedelta(days=1),
+        "created_by": "root",
+        "updated_on": AT,
+        "updated_by": "amina",
+    }
+    return User(**{**given, **fields})
 
 
 def mocked_store() -> Store:

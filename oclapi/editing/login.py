@@ -10,10 +10,10 @@ from oclapi import passwords
 from oclapi.access import ANONYMOUS
 from oclapi.editing import users
 from oclapi.errors import Invalid, NotAuthenticated, NotFound
-from oclapi.model import Json
+from oclapi.model import Json, User
 from oclapi.store.attempts import Attempt
 from oclapi.store.store import Store
-from oclapi.store.users import UNVERIFIED
+from oclapi.store.users import UNVERIFIED, Credentials
 from oclapi.times import now_ms
 
 
@@ -27,14 +27,17 @@ def log_in(store: Store, username: str, password: str, address: str, *, life: in
     # Wait for a free slot first: an attempt that is not checked must not count as a failure.
     with passwords.slot():
         attempt = store.attempts.begin_log_in(username, address)
-        user = store.users.get(username)
-        right, renewed = passwords.verified(password, _kept(user))
+        user = store.users.credentials(username)
+        right, renewed = passwords.verified(password, _hash_of(user))
         while (
-            user and renewed and not store.users.renew_password(username, user["password"], renewed)
+            user
+            and user.password
+            and renewed
+            and not store.users.renew_password(username, user.password, renewed)
         ):
             # A concurrent log-in renewed the hash, or the password was changed.
-            user = store.users.get(username)
-            right, renewed = passwords.verified(password, _kept(user))
+            user = store.users.credentials(username)
+            right, renewed = passwords.verified(password, _hash_of(user))
     return _admitted(store, attempt, user, right, renewed, life)
 
 
@@ -44,26 +47,32 @@ def log_in_by_hash(store: Store, username: str, given: str, address: str, *, lif
     The hash stops working when the user has logged in with the password.
     """
     attempt = store.attempts.begin_log_in(username, address)
-    user = store.users.get(username)
-    return _admitted(store, attempt, user, passwords.is_same_hash(given, _kept(user)), None, life)
+    user = store.users.credentials(username)
+    right = passwords.is_same_hash(given, _hash_of(user))
+    return _admitted(store, attempt, user, right, None, life)
 
 
-def _kept(user: Json | None) -> str | None:
-    """Return the stored hash of the user's password, or None."""
-    return user.get("password") if user else None
+def _hash_of(user: Credentials | None) -> str | None:
+    """Return the hash of the user's password, or None."""
+    return user.password if user else None
 
 
 def _admitted(
-    store: Store, attempt: Attempt, user: Json | None, right: bool, renewed: str | None, life: int
+    store: Store,
+    attempt: Attempt,
+    user: Credentials | None,
+    right: bool,
+    renewed: str | None,
+    life: int,
 ) -> str:
     wrong = NotAuthenticated("wrong username or password")
-    if user is None or not right or not (user["active"] or user.get("unverified")):
+    if user is None or not right or not (user.active or user.unverified):
         raise wrong
     store.attempts.succeed(attempt)
-    if not user["active"]:
+    if not user.active:
         raise NotAuthenticated("the e-mail address is not verified yet; open the link in the mail")
     try:
-        return store.users.new_token(user["_id"], life, password=renewed or user["password"])
+        return store.users.new_token(user.username, life, password=renewed or user.password)
     except NotFound as error:  # the password was changed meanwhile
         raise wrong from error
 
@@ -85,7 +94,7 @@ class SignUps:
         if not self.hosts:
             raise NotFound("sign-up is off on this server")
 
-    def sign_up(self, store: Store, body: Json, address: str) -> Json:
+    def sign_up(self, store: Store, body: Json, address: str) -> User:
         """Create an unverified user, queue the mail with the link, and return the user.
 
         Raises Invalid, and TooManyRequests after too many sign-ups from the same address.

@@ -6,15 +6,14 @@ from oclapi.access import Action, Caller, may, need
 from oclapi.editing.repositories import check_unused
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Json
+from oclapi.model import Json, Organization
 from oclapi.store.database import Transaction
-from oclapi.store.metadata import extras_of
 from oclapi.store.store import Store
 
 OPTIONAL = ("company", "website", "location", "description", "extras")
 
 
-def create_org(store: Store, body: Json, caller: Caller) -> Json:
+def create_org(store: Store, body: Json, caller: Caller) -> Organization:
     """Add an organisation and return it. The caller becomes its first member.
 
     Raises Invalid when the id is taken.
@@ -27,7 +26,7 @@ def create_org(store: Store, body: Json, caller: Caller) -> Json:
     return store.owners.create_org(body["id"], fields, caller.by)
 
 
-def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
+def update_org(store: Store, org: str, body: Json, caller: Caller) -> Organization:
     """Change the fields in `body` and return the organisation.
 
     Raises NotFound, Invalid, and the errors of `access.need`.
@@ -35,13 +34,13 @@ def update_org(store: Store, org: str, body: Json, caller: Caller) -> Json:
     if body.get("id", org) != org:
         raise Invalid.field("id", "an id can't be changed")
 
-    def change(session: Transaction, found: Json) -> Json:
+    def change(session: Transaction, found: Organization) -> Json:
         now = store.users.reload(caller, session)
         need(now, "edit org", found)
         given = {name: body[name] for name in ("name", "public_access", *OPTIONAL) if name in body}
-        if given.get("public_access", found["public_access"]) != found["public_access"]:
+        if given.get("public_access", found.public_access) != found.public_access:
             need(now, "members", found)
-        return changed({**found, "extras": extras_of(found)}, given)
+        return changed(found, given)
 
     edited = store.owners.edit_org(org, change, caller.by)
     if edited is None:
@@ -64,9 +63,9 @@ def remove_member(store: Store, org: str, username: str, caller: Caller) -> None
     remove that one, and the errors of `access.need`.
     """
 
-    def check(session: Transaction, found: Json) -> None:
+    def check(session: Transaction, found: Organization) -> None:
         need(store.users.reload(caller, session), "members", found)
-        if found["members"] == [username] and not may(caller, "remove last member"):
+        if found.members == (username,) and not may(caller, "remove last member"):
             raise Invalid.field("__all__", f"{username} is the last member of {org}")
 
     store.owners.remove_member(org, username, check)
@@ -84,7 +83,7 @@ def delete_org(store: Store, org: str, caller: Caller) -> None:
 
 def _check_right(
     store: Store, caller: Caller, action: Action
-) -> Callable[[Transaction, Json], None]:
+) -> Callable[[Transaction, Organization], None]:
     """Return a check of the caller's right inside the transaction.
 
     The caller's memberships are reloaded: they may have changed since authentication.

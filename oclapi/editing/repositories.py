@@ -10,7 +10,7 @@ from oclapi.editing import openmrs
 from oclapi.editing.draft import lookup_names
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Head, Json, Repository, RepositoryKind, Selection, Version
+from oclapi.model import Head, Json, Organization, Repository, RepositoryKind, Selection, Version
 from oclapi.store.database import Transaction
 from oclapi.store.metadata import stored
 from oclapi.store.store import Store
@@ -71,8 +71,9 @@ def create(
     def make(session: Transaction) -> Json:
         owner = store.owners.lock(owner_url, session)
         need(store.users.reload(caller, session), "create repository", Under(owner_url))
-        private = "None" if owner.get("public_access") == "None" else "View"
-        return {**stored(fields), "public_access": body.get("public_access", private)}
+        is_private = isinstance(owner, Organization) and owner.public_access == "None"
+        access = "None" if is_private else "View"
+        return {**stored(fields), "public_access": body.get("public_access", access)}
 
     return store.repos.create(kind, owner_url, body["id"], make, caller.by)
 

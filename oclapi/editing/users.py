@@ -6,9 +6,8 @@ from oclapi import passwords
 from oclapi.access import Caller, need
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Json
+from oclapi.model import Json, User
 from oclapi.store.database import Transaction
-from oclapi.store.metadata import extras_of
 from oclapi.store.store import Store
 
 OPTIONAL = ("company", "location", "preferred_locale", "website", "extras")
@@ -25,7 +24,7 @@ def create(
     shortest: int = SHORTEST_PASSWORD,
     unverified: bool = False,
     also_write: Callable[[Transaction], None] | None = None,
-) -> Json:
+) -> User:
     """Add a user and return it.
 
     An `unverified` user has signed up and is hidden until the e-mail address is verified.
@@ -51,7 +50,7 @@ def create(
 
 def update(
     store: Store, username: str, body: Json, caller: Caller, *, shortest: int = SHORTEST_PASSWORD
-) -> Json:
+) -> User:
     """Change the fields in `body` and return the user. A new password revokes the user's tokens.
 
     Raises Invalid, NotFound, and Forbidden when the caller may not change roles or a superuser's
@@ -61,22 +60,20 @@ def update(
         raise Invalid.field("username", "a username can't be changed")
     password = _password(body, shortest)
 
-    def change(session: Transaction, found: Json) -> Json:
+    def change(session: Transaction, found: User) -> Json:
         given = {name: body[name] for name in ("name", "email", *OPTIONAL, *ROLES) if name in body}
-        if any(given.get(role, found[role]) != found[role] for role in ROLES):
+        if any(given.get(role, getattr(found, role)) != getattr(found, role) for role in ROLES):
             need(caller, "grant roles")
-        if password and found["is_superuser"]:
+        if password and found.is_superuser:
             need(caller, "manage superusers", found)
         if (
-            found["is_superuser"]
-            and found["active"]
+            found.is_superuser
+            and found.active
             and given.get("is_superuser") is False
             and store.users.superusers(session) == 1
         ):
             raise Invalid.field("is_superuser", LAST)
-        # The same hash again is no change.
-        new = password if password.get("password") != found.get("password") else {}
-        return {**changed({**found, "extras": extras_of(found)}, given), **new}
+        return {**changed(found, given), **password}
 
     edited = store.users.edit(username, change, caller.by)
     if edited is None:
@@ -91,8 +88,8 @@ def deactivate(store: Store, username: str, caller: Caller) -> None:
     is one.
     """
 
-    def check(session: Transaction, user: Json) -> None:
-        if user["is_superuser"]:
+    def check(session: Transaction, user: User) -> None:
+        if user.is_superuser:
             need(caller, "grant roles")
             if store.users.superusers(session) == 0:
                 raise Invalid.field("__all__", LAST)
@@ -106,8 +103,8 @@ def reactivate(store: Store, username: str, caller: Caller) -> None:
     Raises NotFound, and Forbidden for a superuser unless the caller is one.
     """
 
-    def check(user: Json) -> None:
-        if user["is_superuser"] and not user["active"]:
+    def check(user: User) -> None:
+        if user.is_superuser and not user.active:
             need(caller, "grant roles")
 
     store.users.activate(username, caller.by, check=check)

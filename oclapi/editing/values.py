@@ -113,17 +113,13 @@ def _content(value: Mapping[str, Any]) -> bytes:
     )
 
 
-def changed(before: Any, given: Mapping[str, Any]) -> Json:
-    """Return those of the `given` fields that differ from before, see `same`."""
+def changed(before: object, given: Mapping[str, Any]) -> Json:
+    """Return those of the `given` fields that differ from the value before, see `same`."""
     return {
         name: value
         for name, value in given.items()
-        if jsonio.dumps_sorted(_value(before, name)) != jsonio.dumps_sorted(value)
+        if jsonio.dumps_sorted(getattr(before, name)) != jsonio.dumps_sorted(value)
     }
-
-
-def _value(before: Any, name: str) -> Any:
-    return before[name] if isinstance(before, dict) else getattr(before, name)
 
 
 def check_size(concept: Mapping[str, Any]) -> None:

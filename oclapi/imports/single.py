@@ -33,7 +33,7 @@ def _user(store: Store, caller: Caller, line: Line, item: Item, options: Options
     need(caller, "manage users")
     user = store.users.get(str(item.id))
     # A deactivated user can't be deactivated again.
-    there = user is not None and (bool(user["active"]) or "DELETE" not in line.action)
+    there = user is not None and (user.active or "DELETE" not in line.action)
     what = verb(line.action, there, options.update_if_exists)
     if what == "create":
         if item.missing:
@@ -42,11 +42,11 @@ def _user(store: Store, caller: Caller, line: Line, item: Item, options: Options
         return line.result("created")
     if what == "update" and user:
         edited = users.update(
-            store, user["_id"], _body(item.update), caller, shortest=options.shortest
+            store, user.username, _body(item.update), caller, shortest=options.shortest
         )
-        return line.result("unchanged" if edited["updated_on"] == user["updated_on"] else "updated")
+        return line.result("unchanged" if edited.updated_on == user.updated_on else "updated")
     if what == "delete" and user:
-        users.deactivate(store, user["_id"], caller)
+        users.deactivate(store, user.username, caller)
         return line.result("deleted")
     return _no_edit(line, what)
 
@@ -64,11 +64,11 @@ def _org(store: Store, caller: Caller, line: Line, item: Item, update_if_exists:
         return line.result("created")
     if what == "update" and org:
         need(caller, "edit org", org)
-        edited = owners.update_org(store, org["_id"], _body(item.update), caller)
-        return line.result("unchanged" if edited["updated_on"] == org["updated_on"] else "updated")
+        edited = owners.update_org(store, org.id, _body(item.update), caller)
+        return line.result("unchanged" if edited.updated_on == org.updated_on else "updated")
     if what == "delete" and org:
         need(caller, "delete org", org)
-        owners.delete_org(store, org["_id"], caller)
+        owners.delete_org(store, org.id, caller)
         return line.result("deleted")
     return _no_edit(line, what)
 
@@ -139,11 +139,13 @@ def _readable(caller: Caller, repo: Repository | None) -> Repository | None:
 def _check_owner(store: Store, caller: Caller, url: str) -> None:
     """Raise NotFound unless an owner that the caller may read exists at this URL."""
     _, owners_of_kind, owner, _ = url.split("/")
-    found = store.owners.org(owner) if owners_of_kind == "orgs" else store.users.get(owner)
-    known = found and (
-        found["active"] if owners_of_kind == "users" else may(caller, "read org", found)
-    )
-    if not found or not known:
+    if owners_of_kind == "orgs":
+        org = store.owners.org(owner)
+        known = org is not None and may(caller, "read org", org)
+    else:
+        user = store.users.get(owner)
+        known = user is not None and user.active
+    if not known:
         raise NotFound(f"owner {url} not found")
 
 

@@ -6,23 +6,33 @@ They are short enough to be searched and sorted here, without the search engine.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 from flask import Response
 
 from config.settings import Settings
 from oclapi import urls
-from oclapi.model import Json, Repository
+from oclapi.model import Json, Organization, Repository, User
 from oclapi.resources import paging, params, queries
+from oclapi.resources.paging import Paging
 from oclapi.resources.responses import ok
-from oclapi.store.metadata import extras_of
+from oclapi.store.owners import OrganizationFilter
+from oclapi.store.repos import RepositoryFilter
+from oclapi.store.users import UserFilter
 from search import fields
 from search.base import FACET_VALUES, Filter
 from search.matching import Matcher, Texts
 from search.words import terms
 
-ListFunction = Callable[..., tuple[int, list[Any]]]
-"""A function of the store that returns how many documents match a filter, and one page of them.
+T = TypeVar("T")
+"""What a list contains: users, organisations or repositories."""
+
+ListFilter = OrganizationFilter | UserFilter | RepositoryFilter
+"""Which values a list contains."""
+
+ListFunction = Callable[..., tuple[int, list[T]]]
+"""A function of the store that returns how many values match a filter, and one page of them.
 
 `limit` (0 for all) and `skip` select the page, in the default order of the list. `oldest_first`
 reverses the order; lists with only one order do not have it.
@@ -30,46 +40,45 @@ reverses the order; lists with only one order do not have it.
 
 
 @dataclass(frozen=True, slots=True)
-class ListOptions:
-    """The search, filters and sorts of a list. The functions get one stored document."""
+class ListOptions(Generic[T]):
+    """The search, filters and sorts of a list. The functions get one value of the list."""
 
     # Returns the texts that `q` searches.
-    texts: Callable[[Any], Texts]
-    # Stored fields to sort by, by the values of `sortAsc`. Every list also has `bestMatch`.
-    sorts: Mapping[str, str]
+    texts: Callable[[T], Texts]
+    # Returns what is unique in the list. It orders values that are equal in a sort.
+    key: Callable[[T], str]
+    # Functions that return what to sort by, by the values of `sortAsc`. Values that mean the same
+    # sort have the same function. Every list also has `bestMatch`.
+    sorts: Mapping[str, Callable[[T], Any]]
     # The default order: a key of `sorts`, and whether it is descending.
     order: tuple[str, bool]
-    # Functions that return the values of a document, by filter.
-    filters: Mapping[str, Callable[[Any], Iterable[str | None]]]
+    # Functions that return the values of a field, by filter.
+    filters: Mapping[str, Callable[[T], Iterable[str | None]]]
     # The filters that are counted as facets.
     facets: tuple[str, ...] = ()
-    # Further names of filters.
-    aliases: Mapping[str, str] | None = None
-    # Whether the list has `extras__...` filters.
-    extras: bool = True
+    # Returns the extras for the filters `extras__...`. None: the list does not have these filters.
+    extras: Callable[[T], Json | None] | None = None
 
 
-LAST_UPDATE = dict.fromkeys(params.LAST_UPDATE, "updated_on")
-
-ORGS = ListOptions(
-    texts=lambda org: Texts([org["_id"]], [org["name"]], _texts(org["company"], org["location"])),
-    sorts={"name": "name", **LAST_UPDATE},
-    order=("lastUpdate", True),
-    filters={"company": lambda org: [org["company"]], "location": lambda org: [org["location"]]},
-)
-USERS = ListOptions(
-    texts=lambda user: Texts(
-        [user["_id"]], [user["name"]], _texts(user["company"], user["location"])
-    ),
-    sorts={"username": "_id", "dateJoined": "created_on"},
-    order=("dateJoined", False),
-    filters={
-        "company": lambda user: [user["company"]],
-        "location": lambda user: [user["location"]],
+ORGS: ListOptions[Organization] = ListOptions(
+    texts=lambda org: Texts([org.id], [org.name], _texts(org.company, org.location)),
+    key=lambda org: org.id,
+    sorts={
+        "name": lambda org: org.name,
+        **dict.fromkeys(params.LAST_UPDATE, lambda org: org.updated_on),
     },
-    extras=False,
+    order=("lastUpdate", True),
+    filters={"company": lambda org: [org.company], "location": lambda org: [org.location]},
+    extras=lambda org: org.extras,
 )
-_REPOSITORY: Mapping[str, Callable[[Any], Iterable[str | None]]] = {
+USERS: ListOptions[User] = ListOptions(
+    texts=lambda user: Texts([user.username], [user.name], _texts(user.company, user.location)),
+    key=lambda user: user.username,
+    sorts={"username": lambda user: user.username, "dateJoined": lambda user: user.created_on},
+    order=("dateJoined", False),
+    filters={"company": lambda user: [user.company], "location": lambda user: [user.location]},
+)
+_REPOSITORY: Mapping[str, Callable[[Repository], Iterable[str | None]]] = {
     "locale": lambda repo: repo.supported_locales,
     "owner": lambda repo: [urls.parts(repo.url).owner],
     "ownerType": lambda repo: [urls.parts(repo.url).owner_type],
@@ -77,14 +86,19 @@ _REPOSITORY: Mapping[str, Callable[[Any], Iterable[str | None]]] = {
     "user": lambda repo: _owners(repo, "User"),
     "org": lambda repo: _owners(repo, "Organization"),
 }
-SOURCES = ListOptions(
+SOURCES: ListOptions[Repository] = ListOptions(
     texts=lambda repo: Texts(
         [repo.id], _texts(repo.name, repo.full_name), _texts(repo.description)
     ),
-    sorts={"name": "name", **LAST_UPDATE},
+    key=lambda repo: repo.url,
+    sorts={
+        "name": lambda repo: repo.name,
+        **dict.fromkeys(params.LAST_UPDATE, lambda repo: repo.updated_on),
+    },
     order=("lastUpdate", True),
     filters={"sourceType": lambda repo: [repo.source_type], **_REPOSITORY},
     facets=("sourceType", "locale", "owner", "ownerType", "customValidationSchema"),
+    extras=lambda repo: repo.extras,
 )
 
 
@@ -98,138 +112,131 @@ def _owners(repo: Repository, kind: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _ListQuery:
-    """The query parameters of a request for a list."""
+class ListRequest:
+    """A request for a list."""
 
+    pages: Paging
+    since: datetime | None
+    verbose: bool
     matcher: Matcher | None
-    filters: list[Filter]
+    filters: Sequence[Filter]
     sort: str
     descending: bool
     facets: bool
 
     @classmethod
-    def from_params(cls, options: ListOptions) -> "_ListQuery":
+    def from_params(cls, options: ListOptions[Any], settings: Settings) -> "ListRequest":
         """Read the parameters of the request. Raises Invalid."""
         words = terms(params.text("q") or "")
         spellings = {name: name for name in (*options.sorts, *params.BEST_MATCH)}
         sort, descending = params.order(spellings, ("bestMatch", True) if words else options.order)
-        names = [*options.filters, *(options.aliases or {})]
         found = [
             Filter(name, tuple(values))
-            for name in names
+            for name in options.filters
             if (values := params.alternatives(name)) is not None
         ]
         found += queries.extras() if options.extras else []
         return cls(
-            Matcher(words) if words else None, found, sort, descending, params.wants_facets()
+            pages=paging.paging(settings),
+            since=params.since(),
+            verbose=bool(params.flag("verbose")),
+            matcher=Matcher(words) if words else None,
+            filters=found,
+            sort=sort,
+            descending=descending,
+            facets=params.wants_facets(),
         )
 
-    def is_plain(self, options: ListOptions) -> bool:
+    def is_plain(self, options: ListOptions[Any]) -> bool:
         """Return whether the store can sort and page the list."""
         return (
             not (self.matcher or self.filters or self.facets)
-            and options.sorts.get(self.sort) == options.sorts[options.order[0]]
+            and options.sorts.get(self.sort) is options.sorts[options.order[0]]
         )
 
 
-Present = Callable[[Sequence[Any]], list[Any]]
-"""Returns the documents of a page in the format of the response.
+Present = Callable[[Sequence[T]], list[Any]]
+"""Returns the values of a page in the format of the response.
 
 It gets all of them at once, so that counting what belongs to each costs one query.
 """
 
 
-def each(present: Callable[[Any], Any]) -> Present:
-    """Apply a function to each document of a page."""
-    return lambda documents: [present(document) for document in documents]
+def each(present: Callable[[T], Any]) -> Present[T]:
+    """Apply a function to each value of a page."""
+    return lambda values: [present(value) for value in values]
 
 
 def respond(
-    settings: Settings, find: ListFunction, where: Any, present: Present, options: ListOptions
+    settings: Settings,
+    request: ListRequest,
+    find: ListFunction[T],
+    selected: ListFilter,
+    present: Present[T],
+    options: ListOptions[T],
 ) -> Response:
-    """Return one page of the documents that match `where` and the query parameters.
+    """Return one page of the values that match `selected` and the request.
 
     The response contains facets if the request asks for them. The default order costs one index
-    range. Words, filters, facets and other sorts read all documents that match `where`.
+    range. Words, filters, facets and other sorts read all values that match `selected`.
     """
-    pages, query = paging.paging(settings), _ListQuery.from_params(options)
-    where = (
-        {**where, **updated_since()}
-        if isinstance(where, dict)
-        else replace(where, since=params.since())
-    )
-    skip = pages.skip
-    if query.is_plain(options):
-        total, found = find(where, limit=pages.limit, skip=skip, oldest_first=not query.descending)
+    pages, selected = request.pages, replace(selected, since=request.since)
+    if request.is_plain(options):
+        total, found = find(
+            selected, limit=pages.limit, skip=pages.skip, oldest_first=not request.descending
+        )
         return ok(present(found), paging.headers(settings, pages, total, len(found)))
-    _, everything = find(where, limit=0, skip=0)
-    matches = _matches(everything, query, options)
-    page = matches if pages.everything else matches[skip : skip + pages.limit]
+    _, everything = find(selected, limit=0, skip=0)
+    matches = _matches(everything, request, options)
+    page = matches if pages.everything else matches[pages.skip : pages.skip + pages.limit]
     shown: Any = present(page)
-    if query.facets:
+    if request.facets:
         shown = {"results": shown, "facets": queries.shown_facets(_facets(matches, options))}
     return ok(shown, paging.headers(settings, pages, len(matches), len(page)))
 
 
-def _matches(documents: Iterable[Any], query: _ListQuery, options: ListOptions) -> list[Any]:
-    """Return the documents that match, sorted."""
+def _matches(values: Iterable[T], request: ListRequest, options: ListOptions[T]) -> list[T]:
+    """Return the values that match, sorted."""
     ranked = []
-    for document in documents:
-        rank = query.matcher.rank(options.texts(document)) if query.matcher else 0
-        if rank is not None and all(_passes(document, one, options) for one in query.filters):
-            value = (
-                rank
-                if query.sort in params.BEST_MATCH
-                else _value(document, options.sorts[query.sort])
+    for value in values:
+        rank = request.matcher.rank(options.texts(value)) if request.matcher else 0
+        if rank is not None and all(_passes(value, one, options) for one in request.filters):
+            order = (
+                rank if request.sort in params.BEST_MATCH else options.sorts[request.sort](value)
             )
             ranked.append(
                 (
-                    fields.token(value) if isinstance(value, str) else value,
-                    _value(document, "url"),
-                    document,
+                    fields.token(order) if isinstance(order, str) else order,
+                    options.key(value),
+                    value,
                 )
             )
-    ranked.sort(key=lambda one: one[:2], reverse=query.descending)
-    return [document for _, _, document in ranked]
+    ranked.sort(key=lambda one: one[:2], reverse=request.descending)
+    return [value for _, _, value in ranked]
 
 
-def _passes(document: Any, condition: Filter, options: ListOptions) -> bool:
+def _passes(value: T, condition: Filter, options: ListOptions[T]) -> bool:
     if condition.name == "extras":
-        tokens = set(fields.extras_tokens(_extras(document)))
+        assert options.extras is not None  # otherwise there are no such filters
+        tokens = set(fields.extras_tokens(options.extras(value)))
         return condition.negated == tokens.isdisjoint(
             fields.extras_token(condition.path, value) for value in condition.values
         )
-    values = options.filters[(options.aliases or {}).get(condition.name, condition.name)](document)
-    return not {fields.fold(value) for value in values if value}.isdisjoint(
+    texts = options.filters[condition.name](value)
+    return not {fields.fold(text) for text in texts if text}.isdisjoint(
         map(fields.fold, condition.values)
     )
 
 
-def _facets(documents: Iterable[Any], options: ListOptions) -> dict[str, list[tuple[str, int]]]:
+def _facets(values: Iterable[T], options: ListOptions[T]) -> dict[str, list[tuple[str, int]]]:
     """Return the values of each facet with their counts, most frequent first, then by value."""
     counters: dict[str, Counter[str]] = {name: Counter() for name in options.facets}
-    for document in documents:
+    for value in values:
         for name in options.facets:
             counters[name].update(
-                {fields.shown(value) for value in options.filters[name](document) if value}
+                {fields.shown(text) for text in options.filters[name](value) if text}
             )
     return {
-        name: sorted(values.items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES]
-        for name, values in counters.items()
+        name: sorted(counter.items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES]
+        for name, counter in counters.items()
     }
-
-
-def _value(document: Any, field: str) -> Any:
-    if isinstance(document, dict):
-        return document.get(field, document["_id"])
-    return getattr(document, field)
-
-
-def _extras(document: Any) -> Any:
-    return extras_of(document) if isinstance(document, dict) else document.extras
-
-
-def updated_since() -> Json:
-    """Return the filter on stored documents for `updatedSince`."""
-    since = params.moment("updatedSince")
-    return {"updated_on": {"$gte": since.at}} if since else {}

@@ -56,7 +56,7 @@ class SignUp(SignUpEndpoint):
             self.store, bodies.sign_up(body.read_flat(self.settings)), limits.client_network()
         )
         return created(
-            jsonio.dumps(users.detail(self, user)), f"/users/{user['_id']}/", self.settings
+            jsonio.dumps(users.detail(self.store, self.caller, user)), user.url, self.settings
         )
 
 

@@ -8,42 +8,46 @@ from flask import Response
 from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import owners
 from oclapi.errors import NotFound
-from oclapi.model import Json
-from oclapi.resources import body, listings, params, resolve, users
+from oclapi.model import Json, Organization
+from oclapi.resources import body, listings, resolve, users
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
+from oclapi.store.owners import OrganizationFilter
+from oclapi.store.store import Store
+from oclapi.store.users import UserFilter
 
 
 class OrgsOfUser(Endpoint):
     """The organisations of a user that the caller may read."""
 
     def get(self, **path: str) -> Response:
-        where = {**self.where(path), **access.readable_orgs(self.caller)}
+        request = listings.ListRequest.from_params(listings.ORGS, self.settings)
+        selected = OrganizationFilter(self.member(path), self.caller)
         present = (
-            partial(details, self)
-            if params.flag("verbose")
+            partial(details, self.store)
+            if request.verbose
             else listings.each(representations.org_summary)
         )
         return listings.respond(
-            self.settings, self.store.owners.orgs, where, present, listings.ORGS
+            self.settings, request, self.store.owners.orgs, selected, present, listings.ORGS
         )
 
-    def where(self, path: resolve.Path) -> Json:
-        """Return the filter that the path adds."""
-        return {"members": resolve.user(self.store, path, self.caller)["_id"]}
+    def member(self, path: resolve.Path) -> str | None:
+        """Return the user whose organisations are listed, None for all organisations."""
+        return resolve.user(self.store, path, self.caller).username
 
 
 class OrgList(OrgsOfUser):
     """All organisations that the caller may read. POST creates one."""
 
-    def where(self, path: resolve.Path) -> Json:
-        return {}
+    def member(self, path: resolve.Path) -> None:
+        return None
 
     def post(self) -> Response:
         access.need(self.caller, "create org")
         fields = bodies.org_create(body.read(self.settings))
         org = owners.create_org(self.store, fields, self.caller)
-        return created(jsonio.dumps(details(self, [org])[0]), f"/orgs/{org['_id']}/", self.settings)
+        return created(jsonio.dumps(details(self.store, [org])[0]), org.url, self.settings)
 
 
 class Org(Endpoint):
@@ -66,17 +70,19 @@ class Org(Endpoint):
         owners.delete_org(self.store, path["org"], self.caller)
         return nothing()
 
-    def _response(self, org: Json) -> Response:
-        return ok(details(self, [org])[0])
+    def _response(self, org: Organization) -> Response:
+        return ok(details(self.store, [org])[0])
 
 
 class MemberList(Endpoint):
     """The members of an organisation."""
 
     def get(self, **path: str) -> Response:
+        request = listings.ListRequest.from_params(listings.USERS, self.settings)
         org = resolve.org(self.store, path)
         access.need(self.caller, "read org", org)
-        return users.respond_with_list(self, {"_id": {"$in": org["members"]}})
+        members = UserFilter(org.members, active=True)
+        return users.list_response(self.settings, self.store, self.caller, request, members)
 
 
 class Member(Endpoint):
@@ -84,7 +90,7 @@ class Member(Endpoint):
 
     def get(self, **path: str) -> Response:
         org = self._org(path)
-        if path["user"] not in org["members"]:
+        if path["user"] not in org.members:
             raise NotFound(f"{path['user']} is not a member of {path['org']}")
         return nothing()
 
@@ -98,7 +104,7 @@ class Member(Endpoint):
         owners.remove_member(self.store, path["org"], path["user"], self.caller)
         return nothing()
 
-    def _org(self, path: resolve.Path) -> Json:
+    def _org(self, path: resolve.Path) -> Organization:
         """Return the organisation, of which the caller may manage the members.
 
         Raises NotFound, and what access.need raises.
@@ -108,9 +114,9 @@ class Member(Endpoint):
         return org
 
 
-def details(endpoint: Endpoint, orgs: Sequence[Json]) -> list[Json]:
+def details(store: Store, orgs: Sequence[Organization]) -> list[Json]:
     """Return the organisations in detail, with the number of their public repositories."""
-    repos = users.public_repos(endpoint, [f"/orgs/{org['_id']}/" for org in orgs])
+    repos = users.public_repos(store, [org.url for org in orgs])
     return [
         representations.org_detail(org, *counts) for org, counts in zip(orgs, repos, strict=True)
     ]

@@ -8,7 +8,7 @@ from flask import Response
 from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import repositories
 from oclapi.model import RepositoryKind
-from oclapi.resources import body, content, listings, params, resolve
+from oclapi.resources import body, content, listings, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
 from oclapi.store.repos import RepositoryFilter
@@ -20,12 +20,13 @@ class AllSources(Endpoint):
     kind: ClassVar[RepositoryKind] = "source"
 
     def get(self, **path: str) -> Response:
+        request = listings.ListRequest.from_params(listings.SOURCES, self.settings)
         selected = RepositoryFilter(self.kind, self.owner_urls(path), self.caller)
         present = listings.each(
-            representations.repo_detail if params.flag("verbose") else representations.repo_summary
+            representations.repo_detail if request.verbose else representations.repo_summary
         )
         return listings.respond(
-            self.settings, self.store.repos.listing, selected, present, listings.SOURCES
+            self.settings, request, self.store.repos.listing, selected, present, listings.SOURCES
         )
 
     def owner_urls(self, path: resolve.Path) -> Collection[str] | None:

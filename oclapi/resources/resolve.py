@@ -8,7 +8,7 @@ from typing import Any
 from oclapi import urls
 from oclapi.access import Caller, may, need
 from oclapi.errors import Frozen, NotAuthenticated, NotFound
-from oclapi.model import Json, Kind, Repository, Row, Version
+from oclapi.model import Json, Kind, Organization, Repository, Row, User, Version
 from oclapi.reading import views
 from oclapi.reading.views import View
 from oclapi.store.database import Session
@@ -31,26 +31,26 @@ def owner_url(path: Path, caller: Caller) -> str:
     return urls.owner_url("User", caller.username)
 
 
-def owner(store: Store, path: Path, caller: Caller) -> Json:
-    """Return the owner's document. Raises NotFound, NotAuthenticated."""
+def owner(store: Store, path: Path, caller: Caller) -> Organization | User:
+    """Return the owner that the path names. Raises NotFound, NotAuthenticated."""
     if "org" in path:
         return org(store, path)
     return user(store, path, caller)
 
 
-def user(store: Store, path: Path, caller: Caller, *, deactivated: bool = False) -> Json:
+def user(store: Store, path: Path, caller: Caller, *, deactivated: bool = False) -> User:
     """Return the user that the path names, or the caller for `/user/`.
 
     With `deactivated`, deactivated users are found too if the caller may see them. Raises NotFound,
     NotAuthenticated.
     """
     found = store.users.get(owner_url(path, caller).split("/")[2])
-    if found is None or not (found["active"] or (deactivated and may(caller, "see deactivated"))):
+    if found is None or not (found.active or (deactivated and may(caller, "see deactivated"))):
         raise NotFound("user not found")
     return found
 
 
-def org(store: Store, path: Path) -> Json:
+def org(store: Store, path: Path) -> Organization:
     """Return the organisation. Raises NotFound."""
     found = store.owners.org(path["org"])
     if found is None:

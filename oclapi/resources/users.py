@@ -5,26 +5,34 @@ from functools import partial
 
 from flask import Response
 
-from oclapi import access, bodies, jsonio, representations
+from config.settings import Settings
+from oclapi import access, bodies, jsonio, model, representations
+from oclapi.access import Caller
 from oclapi.editing import users
 from oclapi.model import Json
-from oclapi.resources import body, listings, params, repositories, resolve
+from oclapi.resources import body, listings, repositories, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
+from oclapi.store.owners import OrganizationFilter
 from oclapi.store.repos import RepositoryFilter
+from oclapi.store.store import Store
+from oclapi.store.users import UserFilter
 
 
 class UserList(Endpoint):
     """All users except deactivated ones. POST creates one."""
 
     def get(self) -> Response:
-        return respond_with_list(self, {})
+        request = listings.ListRequest.from_params(listings.USERS, self.settings)
+        return list_response(
+            self.settings, self.store, self.caller, request, UserFilter(active=True)
+        )
 
     def post(self) -> Response:
         access.need(self.caller, "manage users")
         fields = bodies.user_create(body.read_flat(self.settings))
         user = users.create(self.store, fields, self.caller, shortest=self.settings.password_length)
-        return created(jsonio.dumps(detail(self, user)), f"/users/{user['_id']}/", self.settings)
+        return created(jsonio.dumps(detail(self.store, self.caller, user)), user.url, self.settings)
 
 
 class Self(Endpoint):
@@ -33,15 +41,15 @@ class Self(Endpoint):
     def get(self, **path: str) -> Response:
         user = resolve.user(self.store, path, self.caller, deactivated=True)
         access.need(self.caller, "read user", user)
-        return ok(detail(self, user))
+        return ok(detail(self.store, self.caller, user))
 
     def put(self, **path: str) -> Response:
         user = resolve.user(self.store, path, self.caller, deactivated=True)
         access.need(self.caller, "edit user", user)
         fields = bodies.user_update(body.read_flat(self.settings))
         shortest = self.settings.password_length
-        updated = users.update(self.store, user["_id"], fields, self.caller, shortest=shortest)
-        return ok(detail(self, updated))
+        updated = users.update(self.store, user.username, fields, self.caller, shortest=shortest)
+        return ok(detail(self.store, self.caller, updated))
 
     post = patch = put
 
@@ -70,7 +78,7 @@ class SourcesOfUserOrgs(repositories.AllSources):
 
     def owner_urls(self, path: resolve.Path) -> Collection[str]:
         user = resolve.user(self.store, path, self.caller)
-        orgs = self.store.owners.ids({"members": user["_id"], **access.readable_orgs(self.caller)})
+        orgs = self.store.owners.ids(OrganizationFilter(user.username, self.caller))
         return [f"/orgs/{org}/" for org in orgs]
 
 
@@ -80,38 +88,38 @@ class CollectionsOfUserOrgs(SourcesOfUserOrgs):
     kind = "collection"
 
 
-def respond_with_list(endpoint: Endpoint, where: Json) -> Response:
-    """Return a page of the users that match and are not deactivated."""
+def list_response(
+    settings: Settings,
+    store: Store,
+    caller: Caller,
+    request: listings.ListRequest,
+    selected: UserFilter,
+) -> Response:
+    """Return a page of the users that match."""
     present = (
-        partial(details, endpoint)
-        if params.flag("verbose")
+        partial(details, store, caller)
+        if request.verbose
         else listings.each(representations.user_summary)
     )
     return listings.respond(
-        endpoint.settings,
-        endpoint.store.users.listing,
-        {"active": True, **where},
-        present,
-        listings.USERS,
+        settings, request, store.users.listing, selected, present, listings.USERS
     )
 
 
-def detail(endpoint: Endpoint, user: Json) -> Json:
+def detail(store: Store, caller: Caller, user: model.User) -> Json:
     """Return the user in detail, with the fields that the caller may see."""
-    return details(endpoint, [user])[0]
+    return details(store, caller, [user])[0]
 
 
-def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
+def details(store: Store, caller: Caller, users: Sequence[model.User]) -> list[Json]:
     """Return several users in detail. Costs two queries for all of them."""
-    caller, roles = endpoint.caller, access.may(endpoint.caller, "read roles")
-    orgs = endpoint.store.owners.memberships(
-        [user["_id"] for user in users], access.readable_orgs(caller)
-    )
-    repos = public_repos(endpoint, [f"/users/{user['_id']}/" for user in users])
+    roles = access.may(caller, "read roles")
+    orgs = store.owners.memberships([user.username for user in users], caller)
+    repos = public_repos(store, [user.url for user in users])
     return [
         representations.user_detail(
             user,
-            orgs[user["_id"]],
+            orgs[user.username],
             *counts,
             email=access.may(caller, "read email", user),
             roles=roles,
@@ -120,9 +128,9 @@ def details(endpoint: Endpoint, users: Sequence[Json]) -> list[Json]:
     ]
 
 
-def public_repos(endpoint: Endpoint, owner_urls: Sequence[str]) -> list[tuple[int, int]]:
+def public_repos(store: Store, owner_urls: Sequence[str]) -> list[tuple[int, int]]:
     """Return the number of public sources and collections of each owner. Costs one query."""
-    found = endpoint.store.repos.counts(
+    found = store.repos.counts(
         RepositoryFilter(owner_urls=owner_urls, readable_by=access.ANONYMOUS)
     )
     return [

@@ -2,20 +2,41 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from oclapi.access import Caller, sees_private
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Head, Json
+from oclapi.model import Head, Json, Organization, User
 from oclapi.store.database import Database, Session
-from oclapi.store.metadata import extras_of, stored
+from oclapi.store.metadata import stored
 from oclapi.store.repos import Repos
-from oclapi.store.users import Users, edit
+from oclapi.store.users import NEW_USER, Users, edit
 from oclapi.times import now_ms
 
-__all__ = ["Owners", "extras_of", "stored"]
+NEW_ORG: Json = {
+    "public_access": "View",
+    "company": None,
+    "website": None,
+    "location": None,
+    "description": None,
+    "extras": None,
+}
+"""The metadata of an organisation for which nothing else is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationFilter:
+    """Which organisations to list. None: no condition."""
+
+    member: str | None = None  # a username
+    readable_by: Caller | None = None
+    since: datetime | None = None  # updated at this time or later
 
 
 class Owners:
@@ -26,30 +47,35 @@ class Owners:
         self._users = users
         self._repos = repos
 
-    def org(self, org: str, session: Session = None) -> Json | None:
+    def org(self, org: str, session: Session = None) -> Organization | None:
         """Return the organisation of this id, None when there is none."""
-        return self._db.orgs.find_one({"_id": org}, session=session)
+        found = self._db.orgs.find_one({"_id": org}, session=session)
+        return organization_of(found) if found else None
 
     def orgs(
-        self, where: Json, *, limit: int, skip: int, oldest_first: bool = False
-    ) -> tuple[int, list[Json]]:
+        self,
+        selected: OrganizationFilter,
+        *,
+        limit: int,
+        skip: int,
+        oldest_first: bool = False,
+    ) -> tuple[int, list[Organization]]:
         """Return how many organisations match, and one page of them.
 
         Order: newest change first, then id. `limit` 0: all.
         """
-        direction, hint = (
-            1 if oldest_first else -1,
-            "memberships" if "members" in where else "newest",
-        )
+        direction, where = 1 if oldest_first else -1, _where(selected)
+        hint = "newest" if selected.member is None else "memberships"
         cursor = (
             self._db.orgs.find(where, hint=hint)
             .sort([("updated_on", direction), ("_id", direction)])
             .skip(skip)
             .limit(limit)
         )
-        return self._db.orgs.count_documents(where, hint=hint), list(cursor)
+        total = self._db.orgs.count_documents(where, hint=hint)
+        return total, [organization_of(found) for found in cursor]
 
-    def create_org(self, org: str, fields: Json, by: str) -> Json:
+    def create_org(self, org: str, fields: Json, by: str) -> Organization:
         """Add an organisation with its creator as its only member; return it.
 
         Raises Invalid (keys `mnemonic` and `id`) when the id is taken, NotFound when the creator
@@ -60,6 +86,7 @@ class Owners:
             "_id": org,
             "uuid": uuid.uuid4().hex,
             "members": [by],
+            **NEW_ORG,
             **stored(fields),
             "created_on": now,
             "created_by": by,
@@ -67,16 +94,16 @@ class Owners:
             "updated_by": by,
         }
 
-        def work(session: ClientSession) -> Json:
+        def work(session: ClientSession) -> Organization:
             self._users.lock(by, session)
             if self.org(org, session):
                 raise _taken(org)
             self._db.orgs.insert_one(new, session=session)
-            return new
+            return organization_of(new)
 
         def happened() -> bool:
             found = self.org(org)
-            return found is not None and found["uuid"] == new["uuid"]
+            return found is not None and found.uuid == new["uuid"]
 
         try:
             return self._db.transaction(work, happened)
@@ -84,16 +111,22 @@ class Owners:
             raise _taken(org) from error
 
     def edit_org(
-        self, org: str, change: Callable[[ClientSession, Json], Json], by: str
-    ) -> Json | None:
+        self, org: str, change: Callable[[ClientSession, Organization], Json], by: str
+    ) -> Organization | None:
         """Set what `change` returns (may be empty); return the organisation, None without one."""
-        return edit(self._db, "orgs", org, change, by)
 
-    def memberships(self, usernames: Sequence[str], where: Json) -> Counter[str]:
-        """Return of how many matching organisations these users are members, by username.
+        def sets(session: ClientSession, found: Json) -> Json:
+            return change(session, organization_of(found))
 
-        Cost: one query.
+        edited = edit(self._db, "orgs", org, sets, by)
+        return organization_of(edited) if edited else None
+
+    def memberships(self, usernames: Sequence[str], readable_by: Caller) -> Counter[str]:
+        """Return the number of organisations of each of these users, by username.
+
+        Only organisations that `readable_by` may read are counted. Cost: one query.
         """
+        where = _where(OrganizationFilter(readable_by=readable_by))
         steps: list[Json] = [
             {"$match": {**where, "members": {"$in": usernames}}},
             {"$unwind": "$members"},
@@ -102,12 +135,12 @@ class Owners:
         ]
         return Counter({found["_id"]: found["n"] for found in self._db.orgs.aggregate(steps)})
 
-    def ids(self, where: Json) -> list[str]:
+    def ids(self, selected: OrganizationFilter) -> list[str]:
         """Return the ids of the matching organisations."""
-        return [found["_id"] for found in self._db.orgs.find(where, {"_id": 1})]
+        return [found["_id"] for found in self._db.orgs.find(_where(selected), {"_id": 1})]
 
     def add_member(
-        self, org: str, username: str, check: Callable[[ClientSession, Json], None]
+        self, org: str, username: str, check: Callable[[ClientSession, Organization], None]
     ) -> None:
         """Make the user a member, if it is not one already.
 
@@ -125,14 +158,14 @@ class Owners:
         self._db.transaction(work)
 
     def remove_member(
-        self, org: str, username: str, check: Callable[[ClientSession, Json], None]
+        self, org: str, username: str, check: Callable[[ClientSession, Organization], None]
     ) -> None:
         """End the user's membership. `check` as for `add_member`. Raises NotFound without one."""
 
         def work(session: ClientSession) -> None:
             found = self._lock_org(org, session)
             check(session, found)
-            if username not in found["members"]:
+            if username not in found.members:
                 raise NotFound(f"{username} is not a member of {org}")
             self._db.orgs.update_one(
                 {"_id": org}, {"$pull": {"members": username}}, session=session
@@ -140,8 +173,8 @@ class Owners:
 
         self._db.transaction(work)
 
-    def lock(self, owner_url: str, session: ClientSession) -> Json:
-        """Return the owner's document and lock it until the end of the transaction.
+    def lock(self, owner_url: str, session: ClientSession) -> Organization | User:
+        """Return the owner and lock it until the end of the transaction.
 
         The owner can't be deleted or deactivated before. Raises NotFound.
         """
@@ -150,18 +183,18 @@ class Owners:
             return self._users.lock(key, session)
         return self._lock_org(key, session)
 
-    def _lock_org(self, org: str, session: ClientSession) -> Json:
+    def _lock_org(self, org: str, session: ClientSession) -> Organization:
         found = self._db.orgs.find_one_and_update(
             {"_id": org}, {"$inc": {"touched": 1}}, return_document=True, session=session
         )
         if found is None:
             raise _no_org(org)
-        return found
+        return organization_of(found)
 
     def delete_org(
         self,
         org: str,
-        check: Callable[[ClientSession, Json], None],
+        check: Callable[[ClientSession, Organization], None],
         check_repo: Callable[[ClientSession, Head], None],
     ) -> None:
         """Delete the organisation and all its repositories in one transaction; see Repos.remove.
@@ -189,19 +222,12 @@ class Owners:
             {"_id": root_user},
             {
                 "$setOnInsert": {
+                    **NEW_USER,
                     "uuid": uuid.uuid4().hex,
                     "name": root_user,
                     "email": f"{root_user}@localhost",
-                    "active": True,
                     "is_staff": True,
                     "is_superuser": True,
-                    "password": None,
-                    "tokens": [],
-                    "company": None,
-                    "location": None,
-                    "preferred_locale": None,
-                    "website": None,
-                    "extras": None,
                     "created_on": now,
                     "created_by": root_user,
                     "updated_on": now,
@@ -214,15 +240,10 @@ class Owners:
             {"_id": "OCL"},
             {
                 "$setOnInsert": {
+                    **NEW_ORG,
                     "uuid": uuid.uuid4().hex,
                     "name": "Open Concept Lab",
                     "members": [root_user],
-                    "public_access": "View",
-                    "company": None,
-                    "website": None,
-                    "location": None,
-                    "description": None,
-                    "extras": None,
                     "created_on": now,
                     "created_by": root_user,
                     "updated_on": now,
@@ -233,6 +254,39 @@ class Owners:
         )
         if root_token is not None:
             self._users.fix_token(root_user, root_token)
+
+
+def _where(selected: OrganizationFilter) -> Json:
+    """Return the filter in MongoDB's language."""
+    where: Json = {}
+    if selected.member is not None:
+        where["members"] = selected.member
+    if selected.since:
+        where["updated_on"] = {"$gte": selected.since}
+    if selected.readable_by and not sees_private(selected.readable_by, "read org"):
+        mine = sorted(selected.readable_by.orgs)
+        where["$nor"] = [{"public_access": "None", "_id": {"$nin": mine}}]
+    return where
+
+
+def organization_of(found: Mapping[str, Any]) -> Organization:
+    """Return a stored document as a value."""
+    return Organization(
+        id=found["_id"],
+        uuid=found["uuid"],
+        name=found["name"],
+        members=tuple(found["members"]),
+        public_access=found["public_access"],
+        company=found["company"],
+        website=found["website"],
+        location=found["location"],
+        description=found["description"],
+        extras_json=found["extras"],
+        created_on=found["created_on"],
+        created_by=found["created_by"],
+        updated_on=found["updated_on"],
+        updated_by=found["updated_by"],
+    )
 
 
 def _taken(org: str) -> Invalid:

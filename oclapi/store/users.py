@@ -4,16 +4,17 @@ import hashlib
 import hmac
 import secrets
 import uuid
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from oclapi.access import Caller, caller_of, leans_on_memberships
+from oclapi.access import Caller, leans_on_memberships
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Json
+from oclapi.model import Json, User
 from oclapi.store.database import Database, Session
 from oclapi.store.metadata import stored
 from oclapi.times import now_ms
@@ -24,6 +25,41 @@ MOST_TOKENS = 50
 """Tokens of one user. The next one replaces the oldest."""
 KNOWN = {"$or": [{"active": True}, {"unverified": True}]}
 """Filter for users who are not deactivated. Unverified users are not active, but count too."""
+
+NEW_USER: Json = {
+    "active": True,
+    "is_staff": False,
+    "is_superuser": False,
+    "password": None,
+    "tokens": [],
+    "company": None,
+    "location": None,
+    "preferred_locale": None,
+    "website": None,
+    "extras": None,
+}
+"""The fields of a user for which nothing else is given."""
+NO_HASHES = {"password": 0, "tokens": 0}
+"""A projection that leaves out what only this module reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Which users to list. None: no condition."""
+
+    usernames: Collection[str] | None = None
+    active: bool | None = None
+    since: datetime | None = None  # updated at this time or later
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a log-in checks."""
+
+    username: str
+    password: str | None = field(repr=False)  # the hash; None: the user can't log in
+    active: bool
+    unverified: bool
 
 
 class Users:
@@ -38,9 +74,21 @@ class Users:
         self._db = database
         self._key = secret_key.encode()
 
-    def get(self, username: str, session: Session = None) -> Json | None:
+    def get(self, username: str, session: Session = None) -> User | None:
         """Return the user of this name, even a deactivated one; None when there is none."""
-        return self._db.users.find_one({"_id": username}, session=session)
+        found = self._db.users.find_one({"_id": username}, NO_HASHES, session=session)
+        return user_of(found) if found else None
+
+    def credentials(self, username: str) -> Credentials | None:
+        """Return the credentials of this user, even a deactivated one; None when there is none."""
+        found = self._db.users.find_one(
+            {"_id": username}, {"password": 1, "active": 1, "unverified": 1}
+        )
+        if found is None:
+            return None
+        return Credentials(
+            username, found["password"], found["active"], found.get("unverified", False)
+        )
 
     def caller(self, username: str) -> Caller | None:
         """Return the active user of this name as a caller, None when there is none.
@@ -84,8 +132,8 @@ class Users:
         if user is None:
             return None
         if user["is_staff"] or user["is_superuser"]:  # staff may do all that members may
-            return caller_of(user)
-        return caller_of(user, self._orgs_of(user["_id"]))
+            return Caller(user["_id"], user["is_staff"], user["is_superuser"])
+        return Caller(user["_id"], orgs=frozenset(self._orgs_of(user["_id"])))
 
     def _orgs_of(self, username: str, session: Session = None) -> list[str]:
         return [
@@ -96,20 +144,21 @@ class Users:
         ]
 
     def listing(
-        self, where: Json, *, limit: int, skip: int, oldest_first: bool = True
-    ) -> tuple[int, list[Json]]:
+        self, selected: UserFilter, *, limit: int, skip: int, oldest_first: bool = True
+    ) -> tuple[int, list[User]]:
         """Return how many users match, and one page of them, oldest first, then by name.
 
         `limit` 0: all.
         """
-        direction = 1 if oldest_first else -1
+        direction, where = 1 if oldest_first else -1, _where(selected)
         cursor = (
-            self._db.users.find(where)
+            self._db.users.find(where, NO_HASHES)
             .sort([("created_on", direction), ("_id", direction)])
             .skip(skip)
             .limit(limit)
         )
-        return self._db.users.count_documents(where), list(cursor)
+        total = self._db.users.count_documents(where)
+        return total, [user_of(found) for found in cursor]
 
     def superusers(self, session: ClientSession) -> int:
         """Return how many active superusers there are.
@@ -124,17 +173,13 @@ class Users:
             {"is_superuser": True, "active": True}, session=session
         )
 
-    def count(self, where: Json) -> int:
-        """Return how many users match."""
-        return self._db.users.count_documents(where)
-
     def create(
         self,
         username: str,
         fields: Json,
         by: str,
         also_write: Callable[[ClientSession], None] | None = None,
-    ) -> Json:
+    ) -> User:
         """Add a user and return it.
 
         Replaces a user of this name who signed up and was not verified in time. `also_write` writes
@@ -145,10 +190,7 @@ class Users:
         new = {
             "_id": username,
             "uuid": uuid.uuid4().hex,
-            "active": True,
-            "is_staff": False,
-            "is_superuser": False,
-            "tokens": [],
+            **NEW_USER,
             **stored(fields),
             "created_on": now,
             "created_by": by,
@@ -156,20 +198,20 @@ class Users:
             "updated_by": by,
         }
 
-        def work(session: ClientSession) -> Json:
+        def work(session: ClientSession) -> User:
             found = self.get(username, session)
-            if found and not (found.get("unverified") and found["created_on"] < now - UNVERIFIED):
+            if found and not (found.unverified and found.created_on < now - UNVERIFIED):
                 raise _taken(username)
             if found:
                 self._db.users.delete_one({"_id": username}, session=session)
             self._db.users.insert_one(new, session=session)
             if also_write:
                 also_write(session)
-            return new
+            return user_of(new)
 
         def happened() -> bool:
             found = self.get(username)
-            return found is not None and found["uuid"] == new["uuid"]
+            return found is not None and found.uuid == new["uuid"]
 
         try:
             return self._db.transaction(work, happened)
@@ -177,23 +219,24 @@ class Users:
             raise _taken(username) from error
 
     def edit(
-        self, username: str, change: Callable[[ClientSession, Json], Json], by: str
-    ) -> Json | None:
+        self, username: str, change: Callable[[ClientSession, User], Json], by: str
+    ) -> User | None:
         """Set what `change` returns (may be empty); return the user, None when there is none.
 
-        A new password deletes the user's tokens, except the fixed one of the first superuser.
+        A new hash in `password` deletes the user's tokens, except the fixed one of the first
+        superuser. The hash that the user has already is no change.
         """
 
         def sets(session: ClientSession, found: Json) -> Json:
-            fields = change(session, found)
-            tokens = (
-                {"tokens": [token for token in found.get("tokens", ()) if token.get("fixed")]}
-                if "password" in fields
-                else {}
-            )
-            return {**fields, **tokens}
+            fields = change(session, user_of(found))
+            if "password" not in fields:
+                return fields
+            if fields["password"] == found["password"]:
+                return {name: value for name, value in fields.items() if name != "password"}
+            return {**fields, "tokens": [one for one in found["tokens"] if one.get("fixed")]}
 
-        return edit(self._db, "users", username, sets, by)
+        edited = edit(self._db, "users", username, sets, by)
+        return user_of(edited) if edited else None
 
     def renew_password(self, username: str, before: str, after: str) -> bool:
         """Replace the password hash `before` with another hash of the same password.
@@ -206,7 +249,7 @@ class Users:
         return done.matched_count == 1
 
     def deactivate(
-        self, username: str, check: Callable[[ClientSession, Json], None], by: str
+        self, username: str, check: Callable[[ClientSession, User], None], by: str
     ) -> None:
         """Hide the user, its repositories, and its memberships. `check` may refuse by raising.
 
@@ -229,7 +272,7 @@ class Users:
         username: str,
         by: str,
         *,
-        check: Callable[[Json], None] | None = None,
+        check: Callable[[User], None] | None = None,
         unverified: bool = False,
     ) -> None:
         """Show the user and its repositories again, and restore its memberships.
@@ -253,24 +296,28 @@ class Users:
 
         self._db.transaction(work)
 
-    def _set(self, where: Json, sets: Json, by: str, session: ClientSession) -> Json:
+    def _set(self, where: Json, sets: Json, by: str, session: ClientSession) -> User:
         """Update the matching user; return it as it was before. Raises NotFound."""
         stamped = {**sets, "updated_on": now_ms(), "updated_by": by}
         change = {"$set": stamped, "$unset": {"unverified": ""}}
-        found = self._db.users.find_one_and_update(where, change, session=session)
+        found = self._db.users.find_one_and_update(where, change, NO_HASHES, session=session)
         if found is None:
             raise NotFound("user not found")
-        return found
+        return user_of(found)
 
-    def lock(self, username: str, session: ClientSession) -> Json:
+    def lock(self, username: str, session: ClientSession) -> User:
         """Return the active user, and lock it until the transaction ends. Raises NotFound."""
         touch = {"$inc": {"touched": 1}}
         found = self._db.users.find_one_and_update(
-            {"_id": username, "active": True}, touch, return_document=True, session=session
+            {"_id": username, "active": True},
+            touch,
+            NO_HASHES,
+            return_document=True,
+            session=session,
         )
         if found is None:
             raise NotFound(f"user {username} not found")
-        return found
+        return user_of(found)
 
     # Tokens
 
@@ -352,6 +399,41 @@ def edit(
         return {**found, **sets}
 
     return database.transaction(work)
+
+
+def _where(selected: UserFilter) -> Json:
+    """Return the filter in MongoDB's language."""
+    where: Json = {}
+    if selected.usernames is not None:
+        where["_id"] = {"$in": list(selected.usernames)}
+    if selected.active is not None:
+        where["active"] = selected.active
+    if selected.since:
+        where["updated_on"] = {"$gte": selected.since}
+    return where
+
+
+def user_of(found: Mapping[str, Any]) -> User:
+    """Return a stored document as a value."""
+    return User(
+        username=found["_id"],
+        uuid=found["uuid"],
+        name=found["name"],
+        email=found["email"],
+        active=found["active"],
+        unverified=found.get("unverified", False),
+        is_staff=found["is_staff"],
+        is_superuser=found["is_superuser"],
+        company=found["company"],
+        location=found["location"],
+        preferred_locale=found["preferred_locale"],
+        website=found["website"],
+        extras_json=found["extras"],
+        created_on=found["created_on"],
+        created_by=found["created_by"],
+        updated_on=found["updated_on"],
+        updated_by=found["updated_by"],
+    )
 
 
 def _taken(username: str) -> Invalid:

@@ -90,7 +90,7 @@ def test_a_name_that_was_not_verified_in_time_is_free_again(site, open_services,
     users.update_one({"_id": "wanjiru"}, {"$set": {"created_on": too_early}})
 
     good(site.post("/users/signup/", body("wanjiru", email="second@example.org")))
-    assert open_services.store.users.get("wanjiru")["email"] == "second@example.org"
+    assert open_services.store.users.get("wanjiru").email == "second@example.org"
     sent = {mail["To"]: mail.get_content() for mail in mails(open_services, mailbox)}
     path = re.search(rf"{BASE}(/users/signup/verify-email/\S+/)", sent["second@example.org"])[1]
     assert site.get(path).headers["Location"] == SUCCESS

@@ -41,14 +41,14 @@ def test_a_user_is_created_updated_and_deactivated(imports):
         "not_found",
     ]
     assert [result["url"] for result in imports.results[:2]] == ["/users/asha/"] * 2
-    assert imports.store.users.get("asha")["active"] is False
+    assert imports.store.users.get("asha").active is False
 
 
 def test_the_same_password_hash_again_changes_nothing(imports):
     assert imports.outcomes(
         {**ASHA, "hashed_password": HASH}, {**ASHA, "hashed_password": HASH}
     ) == ["created", "unchanged"]
-    assert imports.store.users.get("asha")["password"] == HASH
+    assert imports.store.users.credentials("asha").password == HASH
 
 
 @pytest.mark.parametrize(

@@ -475,12 +475,7 @@ def test_deleting_a_version_has_its_followers_made_anew(store, states, repo, ver
     second = store.versions.create(
         repo.number,
         "v2",
-        lambda session, head: {
-            "released": True,
-            "retired": False,
-            "previous_version": "v1",
-            "parent_version": None,
-        },
+        lambda session, head: version_metadata(previous_version="v1"),
     )
     build(store, states, second)
     store.versions.delete(repo.number, "v1")

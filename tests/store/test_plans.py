@@ -8,11 +8,13 @@ import pytest
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient, monitoring
 
-from oclapi.access import Caller, readable_orgs
+from oclapi.access import Caller
 from oclapi.model import Revision, Selection
 from oclapi.store.database import Database
+from oclapi.store.owners import OrganizationFilter
 from oclapi.store.repos import RepositoryFilter
 from oclapi.store.store import Store
+from oclapi.store.users import UserFilter
 from oclapi.store.versions import VersionFilter
 from tests.store.conftest import KEY, Repo, mapping_change, version_metadata
 
@@ -328,7 +330,7 @@ CONTENT = {
     ),
     "the organisations": (
         "newest",
-        lambda store, repo, session: store.owners.orgs({}, limit=10, skip=0),
+        lambda store, repo, session: store.owners.orgs(OrganizationFilter(), limit=10, skip=0),
     ),
     "an owner's repositories that a caller may read": (
         "owner",
@@ -363,12 +365,12 @@ CONTENT = {
     "the organisations of a member": (
         "memberships",
         lambda store, repo, session: store.owners.orgs(
-            {"members": "amina", **readable_orgs(Caller("ben"))}, limit=10, skip=0
+            OrganizationFilter("amina", Caller("ben")), limit=10, skip=0
         ),
     ),
     "the users": (
         "active",
-        lambda store, repo, session: store.users.listing({"active": True}, limit=10, skip=0),
+        lambda store, repo, session: store.users.listing(UserFilter(active=True), limit=10, skip=0),
     ),
     "how many repositories owners have": (
         "owner",
@@ -378,12 +380,12 @@ CONTENT = {
     ),
     "how many organisations users are in": (
         "memberships",
-        lambda store, repo, session: store.owners.memberships(["amina"], {}),
+        lambda store, repo, session: store.owners.memberships(["amina"], Caller("ben")),
     ),
     "the outcomes of a task": ("task", lambda store, repo, session: list(store.tasks.results("t"))),
     "the organisations of a caller": (
         "memberships",
-        lambda store, repo, session: store.owners.ids({"members": "amina"}),
+        lambda store, repo, session: store.owners.ids(OrganizationFilter("amina")),
     ),
     "a mail that is due": ("due", lambda store, repo, session: store.mails.next(datetime.now(UTC))),
     "the holder of a token": (

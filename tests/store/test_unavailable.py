@@ -13,6 +13,7 @@ from pymongo import InsertOne, MongoClient
 from pymongo.errors import DuplicateKeyError, ExecutionTimeout
 from pymongo.read_concern import ReadConcern
 
+from oclapi.access import ANONYMOUS
 from oclapi.errors import StoreUnavailable
 from oclapi.local.servers import database_url, free_port, start_mongod
 from oclapi.model import Revision, Selection
@@ -21,6 +22,7 @@ from oclapi.store.commits import COUNTED
 from oclapi.store.database import COLLECTIONS, Database
 from oclapi.store.repos import RepositoryFilter
 from oclapi.store.store import Store
+from oclapi.store.users import UserFilter
 from oclapi.store.versions import VersionFilter
 from search.base import Query, Scope
 from search.mongo import MongoIndex
@@ -142,10 +144,10 @@ STORE = {
     "index_notes.refuse": lambda s: s.index_notes.refuse(1, ["x"], NOW),
     "index_notes.refusals": lambda s: s.index_notes.refusals(),
     "users.by_token": lambda s: s.users.by_token("0" * 40),
-    "users.listing": lambda s: s.users.listing({}, **PAGE),
+    "users.listing": lambda s: s.users.listing(UserFilter(), **PAGE),
     "users.new_token": lambda s: s.users.new_token("amina"),
     "owners.org": lambda s: s.owners.org("NorthLab"),
-    "owners.memberships": lambda s: s.owners.memberships(["amina"], {}),
+    "owners.memberships": lambda s: s.owners.memberships(["amina"], ANONYMOUS),
     "owners.ensure_first": lambda s: s.owners.ensure_first("root"),
     "attempts.begin_log_in": lambda s: s.attempts.begin_log_in("amina", "::1"),
     "mails.next": lambda s: s.mails.next(NOW),

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import mongomock
 import pytest
 
 from oclapi import access
-from oclapi.access import ANONYMOUS, Caller, caller_of, may, need, readable_orgs
+from oclapi.access import ANONYMOUS, Caller, may, need
 from oclapi.errors import Forbidden, NotAuthenticated, NotFound
+from oclapi.store.owners import OrganizationFilter
 from oclapi.store.repos import RepositoryFilter
-from tests.builders import mocked_store, repository, repository_document
+from tests.builders import mocked_store, organization, repository, repository_document, user
 
 AMINA = Caller("amina", orgs=frozenset({"NorthLab"}))
 OTHER = Caller("other", orgs=frozenset({"Elsewhere"}))
@@ -75,10 +75,7 @@ def test_a_repository_is_its_owners_or_the_members_of_its_organisation(
     ],
 )
 def test_an_organisation_is_its_members(action, public_access, who):
-    assert (
-        allowed(action, {"_id": "NorthLab", "public_access": public_access, "members": ["amina"]})
-        == who
-    )
+    assert allowed(action, organization(public_access=public_access)) == who
 
 
 @pytest.mark.parametrize(
@@ -96,7 +93,7 @@ def test_an_organisation_is_its_members(action, public_access, who):
     ],
 )
 def test_a_profile_is_the_users_own(action, who):
-    assert allowed(action, {"_id": "amina"}) == who
+    assert allowed(action, user(username="amina")) == who
 
 
 def test_an_import_is_seen_by_the_user_who_started_it():
@@ -135,17 +132,10 @@ def test_a_listing_holds_what_the_caller_may_read(caller, public_access, owner, 
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
 @pytest.mark.parametrize("public_access", ["View", "Edit", "None"])
 def test_a_listing_of_organisations_holds_what_the_caller_may_read(caller, public_access):
-    orgs, one = mongomock.MongoClient().db.orgs, {"_id": "NorthLab", "public_access": public_access}
-    orgs.insert_one(one)
-    assert bool(orgs.count_documents(readable_orgs(caller))) == may(caller, "read org", one)
-
-
-def test_a_user_is_the_caller_of_that_name():
-    caller = caller_of({"_id": "amina", "is_staff": True, "is_superuser": False}, ["NorthLab"])
-    assert (caller, caller.by) == (
-        Caller("amina", is_staff=True, orgs=frozenset({"NorthLab"})),
-        "amina",
-    )
+    store = mocked_store()
+    store.database.orgs.insert_one({"_id": "NorthLab", "public_access": public_access})
+    listed = store.owners.ids(OrganizationFilter(readable_by=caller))
+    assert bool(listed) == may(caller, "read org", organization(public_access=public_access))
 
 
 def test_no_other_module_decides_on_roles():

@@ -4,7 +4,7 @@ import pytest
 
 from oclapi import jsonio, representations
 from oclapi.model import LIVE, Row
-from tests.builders import AT, repository, version
+from tests.builders import AT, organization, repository, version
 
 REPO = "/orgs/NorthLab/sources/LABX/"
 REF = "/users/amina/sources/REFX/"
@@ -299,22 +299,7 @@ def test_a_collections_version_speaks_of_its_collection():
 
 
 def test_an_organisation_has_just_the_keys_of_the_contract():
-    org = {
-        "_id": "NorthLab",
-        "uuid": "64a1f0d7",
-        "name": "North Laboratory",
-        "company": None,
-        "website": None,
-        "location": None,
-        "description": None,
-        "public_access": "View",
-        "extras": b'{"region":4}',
-        "members": ["amina", "root"],
-        "created_on": AT,
-        "created_by": "amina",
-        "updated_on": AT,
-        "updated_by": "amina",
-    }
+    org = organization(members=("amina", "root"), extras_json=b'{"region":4}')
     shown = representations.org_detail(org, 2, 1)
     assert set(shown) == set(ORG_DETAIL.split())
     assert (

@@ -65,11 +65,11 @@ def test_a_new_server_gets_its_first_users(run, store):
     done(run("create", "sue", "--email", "sue@example.org", "--name", "Sue", "--superuser"))
 
     roles = {
-        name: (store.users.get(name)["is_staff"], store.users.get(name)["is_superuser"])
+        name: (store.users.get(name).is_staff, store.users.get(name).is_superuser)
         for name in ("amina", "sam", "sue")
     }
     assert roles == {"amina": (False, False), "sam": (True, False), "sue": (True, True)}
-    assert store.users.get("amina")["created_by"] == "root"
+    assert store.users.get("amina").created_by == "root"
 
 
 def test_a_password_comes_from_standard_input_and_is_shown_nowhere(run, store, caplog):
@@ -85,7 +85,7 @@ def test_a_password_comes_from_standard_input_and_is_shown_nowhere(run, store, c
     )
 
     assert "with a password" in done(result)
-    assert PasswordHasher().verify(store.users.get("amina")["password"], "correct horse")
+    assert PasswordHasher().verify(store.users.credentials("amina").password, "correct horse")
     assert "correct horse" not in result.output + caplog.text
 
 
@@ -128,7 +128,7 @@ def test_a_token_is_printed_alone_and_is_valid(run, store, amina):
 
     assert len(token.strip()) == 40
     assert store.users.by_token(token.strip()).username == amina
-    assert token not in str(store.users.get(amina))
+    assert token not in str(store.database.users.find_one({"_id": amina}))
 
 
 def test_a_second_token_leaves_the_first_one_valid(run, store, amina):
@@ -147,7 +147,7 @@ def test_a_new_password_invalidates_the_tokens(run, store, amina):
 
     done(run("password", amina, "--password-stdin", stdin="correct horse\n"))
 
-    assert PasswordHasher().verify(store.users.get(amina)["password"], "correct horse")
+    assert PasswordHasher().verify(store.users.credentials(amina).password, "correct horse")
     assert store.users.by_token(token) is None
 
 
@@ -156,7 +156,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(run, store, amina):
 
     done(result)
     assert "correct horse" not in result.output
-    assert PasswordHasher().verify(store.users.get(amina)["password"], "correct horse")
+    assert PasswordHasher().verify(store.users.credentials(amina).password, "correct horse")
 
 
 def test_roles_are_granted_and_revoked(run, store, amina):
@@ -164,13 +164,13 @@ def test_roles_are_granted_and_revoked(run, store, amina):
     assert done(run("superuser", amina, "on")) == "amina: superuser\n"
     assert done(run("superuser", amina, "off")) == "amina: staff\n"
     assert done(run("staff", amina, "off")) == "amina: user\n"
-    assert store.users.get(amina)["updated_by"] == "root"
+    assert store.users.get(amina).updated_by == "root"
 
 
 def test_the_last_superuser_stays_one(run, store):
     refused(run("superuser", "root", "off"), "last superuser")
     refused(run("deactivate", "root"), "last superuser")
-    assert store.users.get("root")["active"]
+    assert store.users.get("root").active
 
 
 def test_a_deactivated_user_is_refused_until_it_is_active_again(run, store, amina):
