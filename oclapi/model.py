@@ -189,6 +189,21 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """The end of an entry in a commit: its living row ends without a successor."""
+
+    replaces: Row  # as read in the same transaction
+
+    @property
+    def repo(self) -> int:
+        return self.replaces.repo
+
+    @property
+    def kind(self) -> Kind:
+        return self.replaces.kind
+
+
+@dataclass(frozen=True, slots=True)
 class Organization:
     """An organisation. Its members own its repositories."""
 

@@ -1,7 +1,7 @@
 """Edits of concepts.
 
-Each edit takes a draft and a checked body. It raises, or puts one item into the draft and returns
-the item and whether it changed.
+Each edit takes a unit of work and a checked body. It raises, or puts one entry into the unit, and
+returns the entry and whether it changed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,13 +9,14 @@ from typing import Any
 
 from oclapi import bodies, urls
 from oclapi.editing import naming, openmrs
-from oclapi.editing.draft import Draft, Item
-from oclapi.editing.values import check_size, concept_value, new_uuid, same
+from oclapi.editing.entries import Entry
+from oclapi.editing.unit_of_work import UnitOfWork
+from oclapi.editing.values import check_size, new_uuid, same
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json, Repository
 
-Edited = tuple[Item, bool]
-"""The item, and whether this edit changed it."""
+Edited = tuple[Entry, bool]
+"""The entry, and whether this edit changed it."""
 
 Content = frozenset[tuple[str, Any]]
 
@@ -25,13 +26,13 @@ TEXT = {
 }
 
 
-def create(draft: Draft, repo: Repository, body: Json) -> Edited:
+def create(unit: UnitOfWork, repo: Repository, body: Json) -> Edited:
     """Add a concept.
 
     Raises Invalid when the id is taken (keys `__all__` and `id`) or the source's schema refuses it.
     """
     url = urls.item_url(repo.url, "concept", body["id"])
-    if draft.exists(repo, "concept", url):
+    if unit.exists(repo, "concept", url):
         text = f"a concept with the id {body['id']} exists already"
         raise Invalid({"__all__": [text], "id": [text]})
     value = {
@@ -40,18 +41,18 @@ def create(draft: Draft, repo: Repository, body: Json) -> Edited:
         "external_id": body.get("external_id"),
         "concept_class": body["concept_class"],
         "datatype": body.get("datatype", "None"),
-        "names": entries("names", body["names"], ()),
-        "descriptions": entries("descriptions", body.get("descriptions") or (), ()),
+        "names": texts("names", body["names"], ()),
+        "descriptions": texts("descriptions", body.get("descriptions") or (), ()),
         "retired": body.get("retired", False),
         "extras": body.get("extras") or {},
         "update_comment": body.get("update_comment"),
         "created_on": None,
         "created_by": None,
     }
-    return _put(draft, Item(repo, "concept", url, value, None)), True
+    return _put(unit, Entry(repo, "concept", url, value, None)), True
 
 
-def update(draft: Draft, repo: Repository, concept: str, body: Json) -> Edited:
+def update(unit: UnitOfWork, repo: Repository, concept: str, body: Json) -> Edited:
     """Change the fields in `body`. An update without a change creates no version.
 
     Raises NotFound, Invalid.
@@ -67,12 +68,12 @@ def update(draft: Draft, repo: Repository, concept: str, body: Json) -> Edited:
             value["extras"] = body["extras"] or {}
         for part in ("names", "descriptions"):
             if part in body:
-                value[part] = entries(part, body[part] or (), value[part])
+                value[part] = texts(part, body[part] or (), value[part])
 
-    return edit(draft, repo, concept, change, body.get("update_comment"))
+    return edit(unit, repo, concept, change, body.get("update_comment"))
 
 
-def retire(draft: Draft, repo: Repository, concept: str, comment: str | None) -> Edited:
+def retire(unit: UnitOfWork, repo: Repository, concept: str, comment: str | None) -> Edited:
     """Retire a concept. Its source's schema is not checked.
 
     Raises NotFound, and Invalid when it is retired already.
@@ -83,11 +84,11 @@ def retire(draft: Draft, repo: Repository, concept: str, comment: str | None) ->
             raise Invalid.field("__all__", "this concept is already retired")
         value["retired"] = True
 
-    return edit(draft, repo, concept, change, comment, by_schema=False)
+    return edit(unit, repo, concept, change, comment, by_schema=False)
 
 
 def edit(
-    draft: Draft,
+    unit: UnitOfWork,
     repo: Repository,
     concept: str,
     change: Callable[[Json], None],
@@ -101,40 +102,40 @@ def edit(
     refuses the result.
     """
     url = urls.item_url(repo.url, "concept", concept)
-    item, row = draft.pending(url), draft.living(repo, "concept", url)
-    if item is None and row is None:
+    before = unit.current(repo, "concept", url)
+    if before is None:
         raise NotFound(f"concept {concept} not found")
-    before = item.value if item else concept_value(row)  # type: ignore[arg-type]
     value = {
-        **before,
-        "names": list(before["names"]),
-        "descriptions": list(before["descriptions"]),
-        "extras": dict(before["extras"]),
+        **before.value,
+        "names": list(before.value["names"]),
+        "descriptions": list(before.value["descriptions"]),
+        "extras": dict(before.value["extras"]),
     }
     change(value)
-    if same(before, value):
-        return item or Item(repo, "concept", url, before, row, row.body if row else b""), False
+    if same(before.value, value):
+        return before, False
     value["update_comment"] = comment
-    return _put(draft, Item(repo, "concept", url, value, row), by_schema=by_schema), True
+    after = Entry(repo, "concept", url, value, before.row)
+    return _put(unit, after, by_schema=by_schema), True
 
 
-def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
-    value, repo = item.value, item.repo
+def _put(unit: UnitOfWork, entry: Entry, *, by_schema: bool = True) -> Entry:
+    value, repo = entry.value, entry.repo
     shown = naming.display_name(value["names"], repo.default_locale, repo.supported_locales)
     value["display_name"], value["display_locale"] = shown
     value["locale"] = naming.lookup_locale(value["names"])
     check_size(value)
     if by_schema and repo.custom_validation_schema == "OpenMRS":
-        check_openmrs(draft, item)
-    draft.put(item)
-    return item
+        check_openmrs(unit, entry)
+    unit.put(entry)
+    return entry
 
 
-def check_openmrs(draft: Draft, item: Item) -> None:
+def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
     """Raise Invalid when the concept violates the schema OpenMRS (contract 18)."""
-    lists = {source: draft.lookup(source) for source in openmrs.LOOKUP_SOURCES}
-    errors = openmrs.concept_errors(item.value, lists)
-    others = draft.claimants(item.repo, openmrs.rivals(item.value)) - {item.url}
+    lists = {source: unit.lookup(source) for source in openmrs.LOOKUP_SOURCES}
+    errors = openmrs.concept_errors(entry.value, lists)
+    others = unit.claimants(entry.repo, openmrs.rivals(entry.value)) - {entry.url}
     if others:
         text = (
             "a fully specified or preferred name must be unique in its locale; "
@@ -145,13 +146,13 @@ def check_openmrs(draft: Draft, item: Item) -> None:
         raise Invalid(errors)
 
 
-def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json]:
-    """Return the entries of `names` or `descriptions` as stored, in the given order.
+def texts(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json]:
+    """Return `names` or `descriptions` as they are stored, in the given order.
 
-    An entry keeps its uuid when it is equal to an existing one or contains its uuid.
+    One keeps its uuid when it is equal to an existing one or contains its uuid.
     """
     text, type_field, type_name = TEXT[part]
-    left = {entry["uuid"]: entry for entry in kept}
+    left = {kept_text["uuid"]: kept_text for kept_text in kept}
     result: list[Json] = []
     for body in given:
         result.append(
@@ -168,42 +169,42 @@ def entries(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json
     spare: dict[Content, list[str]] = {}
     for old in reversed(left.values()):
         spare.setdefault(_content(old), []).append(old["uuid"])
-    for entry in result:
-        if entry["uuid"] is None:
-            twins = spare.get(_content(entry)) if spare else None
-            entry["uuid"] = twins.pop() if twins else new_uuid()
+    for new in result:
+        if new["uuid"] is None:
+            twins = spare.get(_content(new)) if spare else None
+            new["uuid"] = twins.pop() if twins else new_uuid()
     return result
 
 
-def _content(entry: Json) -> Content:
-    """Return what two equal entries have in common: everything except the uuid."""
-    return frozenset((name, value) for name, value in entry.items() if name != "uuid")
+def _content(named: Json) -> Content:
+    """Return what two equal names or descriptions have in common: all except the uuid."""
+    return frozenset((name, value) for name, value in named.items() if name != "uuid")
 
 
-# One entry of a concept's names or descriptions
+# One name or description of a concept
 
 
-def add_entry(
-    draft: Draft, repo: Repository, concept: str, part: str, body: Json
+def add_text(
+    unit: UnitOfWork, repo: Repository, concept: str, part: str, body: Json
 ) -> tuple[Edited, Json]:
-    """Append a name or description. Returns the edit and the new entry.
+    """Append a name or description. Returns the edit and the new one.
 
     Raises NotFound, and Invalid when the list is full.
     """
-    [entry] = entries(part, [{**body, "uuid": None}], ())
+    [new] = texts(part, [{**body, "uuid": None}], ())
 
     def change(value: Json) -> None:
         if len(value[part]) >= bodies.ENTRIES:
             raise Invalid.field(part, f"may have at most {bodies.ENTRIES} entries")
-        value[part].append(entry)
+        value[part].append(new)
 
-    return edit(draft, repo, concept, change), entry
+    return edit(unit, repo, concept, change), new
 
 
-def update_entry(
-    draft: Draft, repo: Repository, concept: str, part: str, uuid: str, body: Json
+def update_text(
+    unit: UnitOfWork, repo: Repository, concept: str, part: str, uuid: str, body: Json
 ) -> tuple[Edited, Json]:
-    """Change the fields of an entry that are in `body`. Returns the edit and the entry.
+    """Change the fields of a name or description that are in `body`. Returns the edit and it.
 
     Raises NotFound.
     """
@@ -223,11 +224,11 @@ def update_entry(
         )
         value[part][position] = dict(result)
 
-    return edit(draft, repo, concept, change), result
+    return edit(unit, repo, concept, change), result
 
 
-def delete_entry(draft: Draft, repo: Repository, concept: str, part: str, uuid: str) -> Edited:
-    """Remove an entry. Raises NotFound, and Invalid for the last name."""
+def delete_text(unit: UnitOfWork, repo: Repository, concept: str, part: str, uuid: str) -> Edited:
+    """Remove a name or description. Raises NotFound, and Invalid for the last name."""
 
     def change(value: Json) -> None:
         position = _position(value[part], uuid)
@@ -235,12 +236,12 @@ def delete_entry(draft: Draft, repo: Repository, concept: str, part: str, uuid: 
             raise Invalid.field("names", "a concept must have at least one name")
         del value[part][position]
 
-    return edit(draft, repo, concept, change)
+    return edit(unit, repo, concept, change)
 
 
 def _position(found: Sequence[Json], uuid: str) -> int:
-    for position, entry in enumerate(found):
-        if entry["uuid"] == uuid:
+    for position, one in enumerate(found):
+        if one["uuid"] == uuid:
             return position
     raise NotFound(f"entry {uuid} not found")
 
@@ -248,7 +249,7 @@ def _position(found: Sequence[Json], uuid: str) -> int:
 # One key of a concept's extras
 
 
-def set_extra(draft: Draft, repo: Repository, concept: str, key: str, given: Any) -> Edited:
+def set_extra(unit: UnitOfWork, repo: Repository, concept: str, key: str, given: Any) -> Edited:
     """Create or replace a key. Raises NotFound, and Invalid when the extras exceed a limit."""
 
     def change(value: Json) -> None:
@@ -256,10 +257,10 @@ def set_extra(draft: Draft, repo: Repository, concept: str, key: str, given: Any
             "extras"
         ]
 
-    return edit(draft, repo, concept, change)
+    return edit(unit, repo, concept, change)
 
 
-def delete_extra(draft: Draft, repo: Repository, concept: str, key: str) -> Edited:
+def delete_extra(unit: UnitOfWork, repo: Repository, concept: str, key: str) -> Edited:
     """Remove a key. Raises NotFound."""
 
     def change(value: Json) -> None:
@@ -267,4 +268,4 @@ def delete_extra(draft: Draft, repo: Repository, concept: str, key: str) -> Edit
             raise NotFound(f"extra {key} not found")
         del value["extras"][key]
 
-    return edit(draft, repo, concept, change)
+    return edit(unit, repo, concept, change)

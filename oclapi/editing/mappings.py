@@ -1,7 +1,7 @@
 """Edits of mappings.
 
-Each edit takes a draft and a checked body. It raises, or puts one item into the draft and returns
-the item and whether it changed.
+Each edit takes a unit of work and a checked body. It raises, or puts one entry into the unit, and
+returns the entry and whether it changed.
 """
 
 from collections.abc import Mapping
@@ -9,22 +9,23 @@ from typing import Any
 
 from oclapi import urls
 from oclapi.editing.concepts import Edited
-from oclapi.editing.draft import Draft, Item, MappingKey
-from oclapi.editing.values import external_target, mapping_value, new_uuid, same, shown_concepts
+from oclapi.editing.entries import Entry, MappingKey
+from oclapi.editing.unit_of_work import UnitOfWork
+from oclapi.editing.values import external_target, new_uuid, same, shown_concepts
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json, Repository
 
 TARGET_FIELDS = ("to_concept_url", "to_source_url", "to_concept_code")
 
 
-def create(draft: Draft, repo: Repository, body: Json) -> Edited:
+def create(unit: UnitOfWork, repo: Repository, body: Json) -> Edited:
     """Add a mapping. Without an id in the body one is generated.
 
     Raises Invalid, see contract 12.3.
     """
     if body.get("id"):
         url = urls.item_url(repo.url, "mapping", body["id"])
-        if draft.exists(repo, "mapping", url):
+        if unit.exists(repo, "mapping", url):
             text = f"a mapping with the id {body['id']} exists already"
             raise Invalid({"__all__": [text], "id": [text]})
     uuid = new_uuid()
@@ -40,10 +41,10 @@ def create(draft: Draft, repo: Repository, body: Json) -> Edited:
         "created_on": None,
         "created_by": None,
     }
-    _set_from(draft, value, body["from_concept_url"])
-    _set_target(draft, value, body)
+    _set_from(unit, value, body["from_concept_url"])
+    _set_target(unit, value, body)
     url = urls.item_url(repo.url, "mapping", value["id"])
-    return _put(draft, Item(repo, "mapping", url, value, None)), True
+    return _put(unit, Entry(repo, "mapping", url, value, None)), True
 
 
 def _dashed(uuid: str) -> str:
@@ -52,17 +53,17 @@ def _dashed(uuid: str) -> str:
 
 
 def update(
-    draft: Draft, repo: Repository, mapping: str, body: Json, *, by_schema: bool = True
+    unit: UnitOfWork, repo: Repository, mapping: str, body: Json, *, by_schema: bool = True
 ) -> Edited:
     """Change the fields in `body`. An update without a change creates no version.
 
     Raises NotFound, Invalid. With `by_schema` the source's schema is checked.
     """
     url = urls.item_url(repo.url, "mapping", mapping)
-    item, row = draft.pending(url), draft.living(repo, "mapping", url)
-    if item is None and row is None:
+    current = unit.current(repo, "mapping", url)
+    if current is None:
         raise NotFound(f"mapping {mapping} not found")
-    before = item.value if item else mapping_value(row)  # type: ignore[arg-type]
+    before = current.value
     if body.get("id", mapping) != mapping:
         raise Invalid.field("id", "an id can't be changed")
     value = dict(before)
@@ -72,22 +73,23 @@ def update(
     if "from_concept_url" in body and _names_another(
         body["from_concept_url"], before["from_concept_url"]
     ):
-        _set_from(draft, value, body["from_concept_url"])
-    _change_target(draft, value, body)
+        _set_from(unit, value, body["from_concept_url"])
+    _change_target(unit, value, body)
     if same(before, value):
-        return item or Item(repo, "mapping", url, before, row, row.body if row else b""), False
-    _refresh_names(draft, repo, value)
+        return current, False
+    _refresh_names(unit, repo, value)
     value["update_comment"] = body.get("update_comment")
-    return _put(draft, Item(repo, "mapping", url, value, row), by_schema=by_schema), True
+    after = Entry(repo, "mapping", url, value, current.row)
+    return _put(unit, after, by_schema=by_schema), True
 
 
-def retire(draft: Draft, repo: Repository, mapping: str, comment: str | None) -> Edited:
+def retire(unit: UnitOfWork, repo: Repository, mapping: str, comment: str | None) -> Edited:
     """Retire a mapping. Its source's schema is not checked. A retired one stays unchanged.
 
     Raises NotFound.
     """
     return update(
-        draft, repo, mapping, {"retired": True, "update_comment": comment}, by_schema=False
+        unit, repo, mapping, {"retired": True, "update_comment": comment}, by_schema=False
     )
 
 
@@ -113,16 +115,16 @@ def _names_another(given: str, kept: str | None) -> bool:
     return found is None or found.stable != kept
 
 
-def _set_from(draft: Draft, value: Json, url: str) -> None:
-    target = draft.target("from_concept_url", url)
+def _set_from(unit: UnitOfWork, value: Json, url: str) -> None:
+    target = unit.target("from_concept_url", url)
     value["from_concept_url"], value["from_concept_name"] = target.url, target.name
 
 
-def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
+def _set_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any]) -> None:
     """Resolve a complete target, internal or external."""
     url, source, code = (body.get(field) for field in TARGET_FIELDS)
     if url:
-        target = draft.target("to_concept_url", url)
+        target = unit.target("to_concept_url", url)
         if (source and urls.repo(source) != target.repo.url) or (code and code != target.code):
             raise Invalid.field(
                 "__all__",
@@ -147,7 +149,7 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
     found = urls.repo(source)
     if found is None:
         raise Invalid.field("to_source_url", "this is not the URL of a source")
-    source_there = draft.repo(found)
+    source_there = unit.repo(found)
     if source_there is None or source_there.kind != "source":
         raise Invalid.field("to_source_url", f"source {found[:300]} not found")
     value.update(
@@ -160,7 +162,7 @@ def _set_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
     )
 
 
-def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
+def _change_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any]) -> None:
     """Update the target. Only the given parts change, and one form of target clears the other.
 
     A target that is unchanged is not looked up, because the caller may have lost access to it.
@@ -185,10 +187,10 @@ def _change_target(draft: Draft, value: Json, body: Mapping[str, Any]) -> None:
             if "to_concept_url" in given
             else {field: value[field] for field in ("to_source_url", "to_concept_code")}
         )
-        _set_target(draft, value, {**kept, **given, **name})
+        _set_target(unit, value, {**kept, **given, **name})
     elif name and body["to_concept_name"] != value["to_concept_name"]:
         if value["to_concept_url"]:
-            _set_target(draft, value, {"to_concept_url": value["to_concept_url"], **name})
+            _set_target(unit, value, {"to_concept_url": value["to_concept_url"], **name})
         else:
             value["to_concept_name"] = body["to_concept_name"]
 
@@ -205,42 +207,42 @@ def _names_target(given: Mapping[str, str], value: Json) -> bool:
     return given.get("to_concept_code", code) == code
 
 
-def _refresh_names(draft: Draft, repo: Repository, value: Json) -> None:
+def _refresh_names(unit: UnitOfWork, repo: Repository, value: Json) -> None:
     """Update the names of concepts of other sources.
 
-    The draft updates those of the mapping's own source.
+    The unit of work updates those of its own source.
     """
     for field in shown_concepts(value):
         if not value[field].startswith(repo.url):
             shown = field.replace("_url", "_name")
-            value[shown] = draft.name(value[field]) or value[shown]
+            value[shown] = unit.name(value[field]) or value[shown]
 
 
-def _put(draft: Draft, item: Item, *, by_schema: bool = True) -> Item:
-    value, repo = item.value, item.repo
+def _put(unit: UnitOfWork, entry: Entry, *, by_schema: bool = True) -> Entry:
+    value, repo = entry.value, entry.repo
     if value["from_concept_url"] == value["to"]:
         raise Invalid.field("__all__", "a mapping can't point to the concept that it starts from")
-    other = draft.mapped(repo, (value["from_concept_url"], value["map_type"], value["to"]))
-    if other and other != item.url:
+    other = unit.mapped(repo, (value["from_concept_url"], value["map_type"], value["to"]))
+    if other and other != entry.url:
         raise Invalid.field(
             "__all__", f"these concepts are mapped by that map type already: {other}"
         )
     if by_schema and repo.custom_validation_schema == "OpenMRS":
-        check_openmrs(draft, item)
-    draft.put(item)
-    return item
+        check_openmrs(unit, entry)
+    unit.put(entry)
+    return entry
 
 
-def check_openmrs(draft: Draft, item: Item) -> None:
+def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
     """Raise Invalid when the mapping violates the schema OpenMRS (contract 12.3)."""
-    value = item.value
-    allowed = draft.lookup("MapTypes")
+    value = entry.value
+    allowed = unit.lookup("MapTypes")
     if allowed is not None and value["map_type"] not in allowed:
         raise Invalid.field("map_type", f"{value['map_type'][:80]} is not in the list of map types")
     if not value["retired"] and value["to_concept_url"]:
-        others = draft.active_between(
-            item.repo, value["from_concept_url"], value["to_concept_url"]
-        ) - {item.url}
+        others = unit.active_between(
+            entry.repo, value["from_concept_url"], value["to_concept_url"]
+        ) - {entry.url}
         if others:
             raise Invalid.field(
                 "__all__",

@@ -1,13 +1,12 @@
 """Edits of repositories and their versions: metadata, schema, deletion, releases."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from oclapi import bodies, jsonio, representations
 from oclapi.access import Action, Caller, Under, may, need
-from oclapi.editing import openmrs
-from oclapi.editing.draft import lookup_names
+from oclapi.editing import lookups, openmrs
 from oclapi.editing.values import changed
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json, Organization, Repository, RepositoryKind, Selection, Version
@@ -108,7 +107,8 @@ def update(store: Store, repo: Repository, body: Json, caller: Caller) -> tuple[
             given["supported_locales"] = [given.get("default_locale", before.default_locale)]
         sets = changed(before, given)
         if sets.get("custom_validation_schema") == "OpenMRS" and head.repo.rev != checked:
-            check_schema(_bodies_here(store, session, head.repo), _lists(store, session))
+            concepts = lookups.bodies(store, session, head.repo.revision, ACTIVE)
+            check_schema(concepts, _lists(store, session))
         return stored(sets)
 
     return store.repos.edit(repo.number, change, caller.by)
@@ -244,16 +244,18 @@ def _check_before(store: Store, repo: Repository) -> int | None:
     now = store.repos.by_number(repo.number)
     if now is None:
         return None
-    check_schema(store.rows.bodies(now.revision, ACTIVE), _lists(store))
+    with store.snapshot() as session:
+        lists = _lists(store, session)
+    check_schema(store.rows.bodies(now.revision, ACTIVE), lists)
     return now.rev
 
 
-def _lists(store: Store, session: Transaction | None = None) -> openmrs.Lists:
+def _lists(store: Store, session: Transaction) -> openmrs.Lists:
     """Return the current lookup lists."""
     lists = {}
     for source in openmrs.LOOKUP_SOURCES:
-        found = store.repos.by_url(f"/orgs/OCL/sources/{source}/", session)
-        lists[source] = lookup_names(store, found.revision) if found else None
+        found = store.repos.by_url(lookups.url_of(source), session)
+        lists[source] = lookups.names(store, session, found.revision) if found else None
     return lists
 
 
@@ -295,14 +297,6 @@ def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
         raise Invalid(
             {"custom_validation_schema": [text]}, {"failed_concept_validations": failures}
         )
-
-
-def _bodies_here(store: Store, session: Transaction, repo: Repository) -> Iterator[bytes]:
-    """Yield the active concepts in the transaction."""
-    after = None
-    while rows := store.rows.page(session, repo.revision, ACTIVE, limit=1000, after=after):
-        yield from (row.body for row in rows)
-        after = rows[-1].key
 
 
 def _need_reloaded(

@@ -1,4 +1,4 @@
-"""Lines of concepts and mappings. Many of them share the draft of one commit."""
+"""Lines of concepts and mappings. Many of them share the unit of work of one commit."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from oclapi import urls
 from oclapi.access import may, need
 from oclapi.editing import concepts, mappings, openmrs
-from oclapi.editing.draft import Draft
+from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.imports.lines import Item, Line
 from oclapi.imports.outcomes import Outcome, Result, refused
@@ -32,90 +32,87 @@ def verb(action: str, is_there: bool, update_if_exists: bool) -> Verb:
     return "not_found" if action == "UPDATE" else "create"
 
 
-def apply(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> list[Result]:
+def apply(unit: UnitOfWork, lines: Sequence[Line], update_if_exists: bool) -> list[Result]:
     """Apply the lines in order and return their results.
 
-    A refused line does not change the draft. It stops before a line for an item that an earlier
+    A refused line changes nothing. It stops before a line for an item that an earlier
     line has changed already (a mapping that is found once by its id and once by its concepts).
     There are fewer results than lines then.
     """
-    _prefetch(draft, lines, update_if_exists)
+    _prefetch(unit, lines, update_if_exists)
     results: list[Result] = []
     for line in lines:
         if line.settled:
             results.append(line.settled)
             continue
-        if _touched(draft, line):
+        if _touched(unit, line):
             break
-        results.append(_apply_one(draft, line, update_if_exists))
+        results.append(_apply_one(unit, line, update_if_exists))
     return results
 
 
-def _apply_one(draft: Draft, line: Line, update_if_exists: bool) -> Result:
+def _apply_one(unit: UnitOfWork, line: Line, update_if_exists: bool) -> Result:
     try:
-        with draft.whole():
-            repo = draft.repo(line.parent)
-            if repo is None or repo.kind != "source" or not may(draft.caller, "read", repo):
+        with unit.whole():
+            repo = unit.repo(line.parent)
+            if repo is None or repo.kind != "source" or not may(unit.caller, "read", repo):
                 raise NotFound(f"source {line.parent} not found")
-            need(draft.caller, "write", repo)
+            need(unit.caller, "write", repo)
             if line.type == "Concept":
-                return _concept(draft, repo, line, update_if_exists)
-            return _mapping(draft, repo, line, update_if_exists)
+                return _concept(unit, repo, line, update_if_exists)
+            return _mapping(unit, repo, line, update_if_exists)
     except OclError as error:
         return line.result(*refused(error))
 
 
-def _touched(draft: Draft, line: Line) -> bool:
-    """Return whether this commit changes the line's item already."""
-    item = line.item
-    if (
-        line.type != "Mapping"
-        or item is None
-        or not item.key
-        or (line.url and draft.pending(line.url))
-    ):
-        return bool(line.url and draft.pending(line.url))
-    repo = draft.repo(line.parent)
-    found = draft.mapped(repo, item.key) if repo else None
-    return found is not None and draft.pending(found) is not None
+def _touched(unit: UnitOfWork, line: Line) -> bool:
+    """Return whether this commit changes the entry of the line already."""
+    repo = unit.repo(line.parent)
+    if repo is None:
+        return False
+    if line.url and unit.pending(repo, line.url):
+        return True
+    key = line.item.key if line.item else None
+    found = unit.mapped(repo, key) if key else None
+    return found is not None and unit.pending(repo, found) is not None
 
 
-def _concept(draft: Draft, repo: Repository, line: Line, update_if_exists: bool) -> Result:
+def _concept(unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool) -> Result:
     item, url = line.item, line.url
     # lines.py settles lines without an id.
     assert item is not None and item.id is not None and url is not None
-    what = verb(line.action, draft.exists(repo, "concept", url), update_if_exists)
+    what = verb(line.action, unit.exists(repo, "concept", url), update_if_exists)
     if what == "delete":
-        row = draft.living(repo, "concept", url)
+        row = unit.living(repo, "concept", url)
         if line.action == "DELETE_IF_EXISTS" and row and row.retired:
             return line.result("unchanged")
-        concepts.retire(draft, repo, item.id, _comment(item))
+        concepts.retire(unit, repo, item.id, _comment(item))
         return line.result("deleted")
     if what == "create":
         if item.missing:
             return incomplete(line, item)
-        concepts.create(draft, repo, _body(item.create))
+        concepts.create(unit, repo, _body(item.create))
     elif what == "update":
-        _, changed = concepts.update(draft, repo, item.id, _body(item.update))
+        _, changed = concepts.update(unit, repo, item.id, _body(item.update))
         what = "updated" if changed else "unchanged"
     else:
         return line.result(what, errors=messages(what, line))  # type: ignore[arg-type]
     for position, mapping in enumerate(line.mappings):
-        outcome = _inner(draft, repo, mapping, position, update_if_exists)
+        outcome = _inner(unit, repo, mapping, position, update_if_exists)
         if what == "unchanged" and outcome in ("created", "updated"):
             what = "updated"
     return line.result("created" if what == "create" else what)  # type: ignore[arg-type]
 
 
 def _inner(
-    draft: Draft, repo: Repository, mapping: Item, position: int, update_if_exists: bool
+    unit: UnitOfWork, repo: Repository, mapping: Item, position: int, update_if_exists: bool
 ) -> Outcome:
     """Create or update one of a concept line's mappings.
 
     Raises Invalid, which reverts the whole line.
     """
     try:
-        outcome, _ = _write_mapping(draft, repo, mapping, "CREATE_OR_UPDATE", update_if_exists)
+        outcome, _ = _write_mapping(unit, repo, mapping, "CREATE_OR_UPDATE", update_if_exists)
         if outcome == "invalid":
             raise Invalid({name: ["this field is required"] for name in mapping.missing})
         return outcome
@@ -128,13 +125,13 @@ def _inner(
         raise Invalid({"mappings": located}) from error
 
 
-def _mapping(draft: Draft, repo: Repository, line: Line, update_if_exists: bool) -> Result:
+def _mapping(unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool) -> Result:
     assert line.item is not None  # only settled lines have none
-    outcome, url = _write_mapping(draft, repo, line.item, line.action, update_if_exists)
+    outcome, url = _write_mapping(unit, repo, line.item, line.action, update_if_exists)
     if outcome == "invalid":
         return incomplete(line, line.item)
     deleted = (
-        line.action.startswith("DELETE") and url is not None and draft.exists(repo, "mapping", url)
+        line.action.startswith("DELETE") and url is not None and unit.exists(repo, "mapping", url)
     )
     return line.result(
         outcome,
@@ -145,30 +142,30 @@ def _mapping(draft: Draft, repo: Repository, line: Line, update_if_exists: bool)
 
 
 def _write_mapping(
-    draft: Draft, repo: Repository, item: Item, action: str, update_if_exists: bool
+    unit: UnitOfWork, repo: Repository, item: Item, action: str, update_if_exists: bool
 ) -> tuple[Outcome, str | None]:
     """Find the mapping by its id or its concepts, and carry out the action.
 
     Returns the outcome and the URL of the mapping.
     """
     url = urls.item_url(repo.url, "mapping", item.id) if item.id else None
-    if url is None or not draft.exists(repo, "mapping", url):
-        url = (draft.mapped(repo, item.key) if item.key else None) or url
-    is_there = url is not None and draft.exists(repo, "mapping", url)
+    if url is None or not unit.exists(repo, "mapping", url):
+        url = (unit.mapped(repo, item.key) if item.key else None) or url
+    is_there = url is not None and unit.exists(repo, "mapping", url)
     what = verb(action, is_there, update_if_exists)
     if what == "create":
         if item.missing:
             return "invalid", url
-        created, _ = mappings.create(draft, repo, _body(item.create))
+        created, _ = mappings.create(unit, repo, _body(item.create))
         return "created", created.url
     if what not in ("update", "delete"):
         return what, url  # type: ignore[return-value]
     assert url is not None  # it exists
     found = url.rsplit("/", 2)[1]
     if what == "delete":
-        _, changed = mappings.retire(draft, repo, found, _comment(item))
+        _, changed = mappings.retire(unit, repo, found, _comment(item))
         return "deleted" if changed else "unchanged", url
-    _, changed = mappings.update(draft, repo, found, _body(item.update))
+    _, changed = mappings.update(unit, repo, found, _body(item.update))
     return "updated" if changed else "unchanged", url
 
 
@@ -206,20 +203,20 @@ def messages(outcome: str, line: Line) -> Mapping[str, list[str]] | None:
 # Prefetching: a few queries for a whole batch instead of some for each line
 
 
-def _prefetch(draft: Draft, lines: Sequence[Line], update_if_exists: bool) -> None:
+def _prefetch(unit: UnitOfWork, lines: Sequence[Line], update_if_exists: bool) -> None:
     by_source: dict[str, list[Line]] = {}
     for line in lines:
         if not line.settled:
             by_source.setdefault(line.parent, []).append(line)
-    draft.load_repos(by_source)
+    unit.load_repos(by_source)
     for source, here in by_source.items():
-        repo = draft.repo(source)
+        repo = unit.repo(source)
         if repo is not None:
             _prefetch_concepts(
-                draft, repo, [line for line in here if line.type == "Concept"], update_if_exists
+                unit, repo, [line for line in here if line.type == "Concept"], update_if_exists
             )
             _prefetch_mappings(
-                draft,
+                unit,
                 repo,
                 [item for line in here for item in _mappings_of(line)],
                 update_if_exists,
@@ -230,15 +227,17 @@ def _mappings_of(line: Line) -> Iterable[Item]:
     return line.mappings if line.type == "Concept" else (line.item,) if line.item else ()
 
 
-def _prefetch_concepts(draft: Draft, repo: Repository, lines: Sequence[Line], bodies: bool) -> None:
-    draft.load(repo, "concept", [line.url for line in lines if line.url], body=bodies)
+def _prefetch_concepts(
+    unit: UnitOfWork, repo: Repository, lines: Sequence[Line], bodies: bool
+) -> None:
+    unit.load(repo, "concept", [line.url for line in lines if line.url], body=bodies)
     if repo.custom_validation_schema == "OpenMRS":
         given = [
             line.item.update
             for line in lines
             if line.item and not isinstance(line.item.update, Invalid)
         ]
-        draft.load_claims(
+        unit.load_claims(
             repo,
             {claim for body in given if "names" in body for claim in openmrs.rivals(_named(body))},
         )
@@ -252,14 +251,16 @@ def _named(body: Json) -> Mapping[str, Any]:
     }
 
 
-def _prefetch_mappings(draft: Draft, repo: Repository, items: Sequence[Item], bodies: bool) -> None:
+def _prefetch_mappings(
+    unit: UnitOfWork, repo: Repository, items: Sequence[Item], bodies: bool
+) -> None:
     if not items:
         return
     wanted = {urls.item_url(repo.url, "mapping", item.id) for item in items if item.id}
     keys = {item.key for item in items if item.key}
-    draft.load_keys(repo, keys)
-    wanted.update(url for key in keys if (url := draft.mapped(repo, key)))
-    draft.load(repo, "mapping", wanted, body=bodies)
+    unit.load_keys(repo, keys)
+    wanted.update(url for key in keys if (url := unit.mapped(repo, key)))
+    unit.load(repo, "mapping", wanted, body=bodies)
     targets: set[str] = set()
     sources: set[str] = set()
     for item in items:
@@ -272,11 +273,11 @@ def _prefetch_mappings(draft: Draft, repo: Repository, items: Sequence[Item], bo
         found = urls.repo(source) if (source := body.get("to_source_url")) else None
         if found:
             sources.add(found)
-    draft.load_repos(sources)
-    draft.load_targets(targets)
+    unit.load_repos(sources)
+    unit.load_targets(targets)
     if repo.custom_validation_schema == "OpenMRS":
         external = {key for item in items if (key := item.key) and not _is_internal(item)}
-        draft.load_pairs(repo, {(key[0], key[2]) for key in keys - external})
+        unit.load_pairs(repo, {(key[0], key[2]) for key in keys - external})
 
 
 def _is_internal(item: Item) -> bool:

@@ -12,7 +12,7 @@ from typing import IO
 
 from oclapi import bodies, jsonio, urls
 from oclapi.editing import mappings
-from oclapi.editing.draft import MappingKey
+from oclapi.editing.entries import MappingKey
 from oclapi.editing.users import SHORTEST_PASSWORD
 from oclapi.errors import Invalid
 from oclapi.imports.outcomes import STATUS, Outcome, Result, kept

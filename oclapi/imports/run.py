@@ -19,7 +19,8 @@ from typing import TypeVar
 
 from oclapi import jsonio
 from oclapi.access import Caller
-from oclapi.editing.draft import Draft, TooManyRows
+from oclapi.editing.renames import TooManyRows
+from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.editing.write import write
 from oclapi.errors import Invalid, NotAuthenticated, NotFound, OclError
 from oclapi.imports import content, single
@@ -236,9 +237,9 @@ class _Run:
         numbers = [repo.number for repo in repos]
         waited = self._store.commits.waited(numbers) if numbers else 0
 
-        def edit(draft: Draft) -> Sequence[Result]:
+        def edit(unit: UnitOfWork) -> Sequence[Result]:
             nonlocal results
-            results = content.apply(draft, batch, self._options.update_if_exists)
+            results = content.apply(unit, batch, self._options.update_if_exists)
             return results
 
         def also_write(session: Transaction) -> None:

@@ -38,7 +38,7 @@ class ConceptList(EntryList):
     def post(self, **path: str) -> Response:
         repo = resolve.writable(self.store, path, self.caller)
         fields = bodies.concept_create(body.read(self.settings))
-        item, _ = self.write(repo, lambda draft, current: concepts.create(draft, current, fields))
+        item, _ = self.write(repo, lambda unit, current: concepts.create(unit, current, fields))
         return created(item.body, item.url, self.settings)
 
 
@@ -79,7 +79,7 @@ class Concept(ConceptState):
         repo = self.target(path)
         fields = bodies.concept_update(body.read(self.settings))
         item, _ = self.write(
-            repo, lambda draft, current: concepts.update(draft, current, path["concept"], fields)
+            repo, lambda unit, current: concepts.update(unit, current, path["concept"], fields)
         )
         return ok_bytes(item.body)
 
@@ -89,7 +89,7 @@ class Concept(ConceptState):
         repo = self.target(path)
         comment = bodies.comment(body.read_optional(self.settings)).get("update_comment")
         self.write(
-            repo, lambda draft, current: concepts.retire(draft, current, path["concept"], comment)
+            repo, lambda unit, current: concepts.retire(unit, current, path["concept"], comment)
         )
         return nothing()
 
@@ -194,8 +194,8 @@ class TextList(TextsOfState, ABC):
         fields = self.validated(body.read(self.settings))
         (item, _), entry = self.write(
             repo,
-            lambda draft, current: concepts.add_entry(
-                draft, current, path["concept"], self.part, fields
+            lambda unit, current: concepts.add_text(
+                unit, current, path["concept"], self.part, fields
             ),
         )
         return created(
@@ -215,8 +215,8 @@ class Text(TextOfState, ABC):
         fields = self.validated(body.read(self.settings))
         _, entry = self.write(
             repo,
-            lambda draft, current: concepts.update_entry(
-                draft, current, path["concept"], self.part, path["uuid"], fields
+            lambda unit, current: concepts.update_text(
+                unit, current, path["concept"], self.part, path["uuid"], fields
             ),
         )
         return ok(entry)
@@ -227,8 +227,8 @@ class Text(TextOfState, ABC):
         repo = self._target(path)
         self.write(
             repo,
-            lambda draft, current: concepts.delete_entry(
-                draft, current, path["concept"], self.part, path["uuid"]
+            lambda unit, current: concepts.delete_text(
+                unit, current, path["concept"], self.part, path["uuid"]
             ),
         )
         return nothing()

@@ -11,7 +11,7 @@ from flask import Response
 from config.settings import Settings
 from oclapi import access, jsonio, representations
 from oclapi.editing import write
-from oclapi.editing.draft import Draft
+from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.errors import NotFound
 from oclapi.model import LIVE, Json, Kind, Repository, Revision, Row
 from oclapi.reading import changes, entries, mappings, views
@@ -39,19 +39,19 @@ class EntryEndpoint(Endpoint):
 
     kind: ClassVar[Kind]
 
-    def write(self, repo: Repository, edit: Callable[[Draft, Repository], Result]) -> Result:
+    def write(self, repo: Repository, edit: Callable[[UnitOfWork, Repository], Result]) -> Result:
         """Commit one edit and return its result.
 
         The edit gets the repository as it is in the transaction. Raises what access.need raises if
         the caller has lost the permission in the meantime.
         """
 
-        def checked_edit(draft: Draft) -> Result:
-            current = draft.repo(repo.url)
+        def checked_edit(unit: UnitOfWork) -> Result:
+            current = unit.repo(repo.url)
             if current is None:
                 raise access.refusal(self.caller)
-            access.need(draft.caller, "write", current)
-            return edit(draft, current)
+            access.need(unit.caller, "write", current)
+            return edit(unit, current)
 
         return write.write(self.store, self.caller, [repo], checked_edit)
 

@@ -98,7 +98,7 @@ class ConceptExtra(ConceptExtraOfState):
         value = _value(body.read(self.settings), key)
         self.write(
             repo,
-            lambda draft, current: concepts.set_extra(draft, current, path["concept"], key, value),
+            lambda unit, current: concepts.set_extra(unit, current, path["concept"], key, value),
         )
         return ok({key: value})
 
@@ -107,7 +107,7 @@ class ConceptExtra(ConceptExtraOfState):
     def delete(self, **path: str) -> Response:
         repo, key = self.target(path), path["key"]
         self.write(
-            repo, lambda draft, current: concepts.delete_extra(draft, current, path["concept"], key)
+            repo, lambda unit, current: concepts.delete_extra(unit, current, path["concept"], key)
         )
         return nothing()
 

@@ -17,7 +17,7 @@ class MappingList(EntryList):
     def post(self, **path: str) -> Response:
         repo = resolve.writable(self.store, path, self.caller)
         fields = bodies.mapping_create(body.read(self.settings))
-        item, _ = self.write(repo, lambda draft, current: mappings.create(draft, current, fields))
+        item, _ = self.write(repo, lambda unit, current: mappings.create(unit, current, fields))
         return created(item.body, item.url, self.settings)
 
 
@@ -47,7 +47,7 @@ class Mapping(MappingState):
         repo = self.target(path)
         fields = bodies.mapping_update(body.read(self.settings))
         item, _ = self.write(
-            repo, lambda draft, current: mappings.update(draft, current, path["mapping"], fields)
+            repo, lambda unit, current: mappings.update(unit, current, path["mapping"], fields)
         )
         return ok_bytes(item.body)
 
@@ -57,7 +57,7 @@ class Mapping(MappingState):
         repo = self.target(path)
         comment = bodies.comment(body.read_optional(self.settings)).get("update_comment")
         self.write(
-            repo, lambda draft, current: mappings.retire(draft, current, path["mapping"], comment)
+            repo, lambda unit, current: mappings.retire(unit, current, path["mapping"], comment)
         )
         return nothing()
 

@@ -17,10 +17,10 @@ from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from oclapi.errors import NotFound, RepositoryBusy, StoreUnavailable
-from oclapi.model import LIVE, Change, Counts, Head, Json, Repository, Revision
+from oclapi.model import LIVE, Change, Counts, Head, Json, Removal, Repository, Revision
 from oclapi.store.database import Database
 
-Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change]]
+Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change | Removal]]
 """Reads and validates through the session and returns the changes, at most one per item.
 
 Takes the heads of the commit's repositories, by number. It may run again, so it has no side
@@ -172,10 +172,10 @@ class Commits:
             return
 
     def _store(
-        self, session: ClientSession, heads: Mapping[int, Head], changes: Iterable[Change]
-    ) -> list[Change]:
+        self, session: ClientSession, heads: Mapping[int, Head], changes: Iterable[Change | Removal]
+    ) -> list[Change | Removal]:
         """Write the changes, each batch while the next one is generated; return them all."""
-        stored: list[Change] = []
+        stored: list[Change | Removal] = []
         remaining = iter(changes)
         with ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
             writing: Future[None] | None = None
@@ -193,7 +193,7 @@ class Commits:
         return stored
 
     def _write(
-        self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change]
+        self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change | Removal]
     ) -> None:
         ended: dict[int, list[Any]] = {}
         for change in changes:
@@ -207,17 +207,19 @@ class Commits:
             )
             if done.modified_count != len(keys):
                 raise _stale()
-        self._db.rows.insert_many(
-            (row_document(change, heads[change.repo]) for change in changes),
-            ordered=True,
-            session=session,
-        )
+        new = [
+            row_document(change, heads[change.repo])
+            for change in changes
+            if isinstance(change, Change)
+        ]
+        if new:
+            self._db.rows.insert_many(new, ordered=True, session=session)
 
     def _close(
         self,
         session: ClientSession,
         head: Head,
-        changes: Sequence[Change],
+        changes: Sequence[Change | Removal],
         by: str,
         comment: str | None,
         token: str,
@@ -268,11 +270,14 @@ def row_document(change: Change, head: Head) -> Json:
     }
 
 
-def counts_moved(changes: Sequence[Change]) -> dict[str, int]:
+def counts_moved(changes: Sequence[Change | Removal]) -> dict[str, int]:
     """Return how these changes alter the numbers of entries."""
     moved = dict.fromkeys(COUNTED, 0)
     for change in changes:
-        if change.replaces is None:
+        if isinstance(change, Removal):
+            moved[f"{change.kind}s"] -= 1
+            moved[f"active_{change.kind}s"] -= not change.replaces.retired
+        elif change.replaces is None:
             moved[f"{change.kind}s"] += 1
             moved[f"active_{change.kind}s"] += not change.retired
         else:

@@ -9,7 +9,7 @@ import pytest
 from oclapi import bodies, jsonio
 from oclapi.access import Caller
 from oclapi.editing import concepts, mappings, repositories, write
-from oclapi.editing.draft import Draft
+from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.errors import Invalid
 from oclapi.model import Json, Repository, Revision, Row, Version
 from oclapi.store.database import Database
@@ -65,13 +65,13 @@ class Source:
     def mapping_url(self, mapping: str) -> str:
         return f"{self.url}mappings/{mapping}/"
 
-    def edit(self, *edits: Callable[[Draft, Repository], Any]) -> list[Any]:
+    def edit(self, *edits: Callable[[UnitOfWork, Repository], Any]) -> list[Any]:
         """Commit these edits together, and return the result of each."""
 
-        def apply_all(draft: Draft) -> list[Any]:
-            repo = draft.repo(self.url)
+        def apply_all(unit: UnitOfWork) -> list[Any]:
+            repo = unit.repo(self.url)
             assert repo is not None
-            return [edit(draft, repo) for edit in edits]
+            return [edit(unit, repo) for edit in edits]
 
         return write.write(self.store, self.caller, [self.document], apply_all)
 
@@ -89,7 +89,7 @@ class Source:
     def remap(self, mapping: str, **fields: Any) -> Json:
         return self._published(change_mapping(mapping, **fields))
 
-    def _published(self, edit: Callable[[Draft, Repository], concepts.Edited]) -> Json:
+    def _published(self, edit: Callable[[UnitOfWork, Repository], concepts.Edited]) -> Json:
         [(item, _)] = self.edit(edit)
         return parsed(item.body)
 
@@ -125,29 +125,31 @@ def named(name: str, locale: str = "en", **fields: Any) -> Json:
 
 def new_concept(
     concept: str, name: str | None = None, **fields: Any
-) -> Callable[[Draft, Repository], concepts.Edited]:
+) -> Callable[[UnitOfWork, Repository], concepts.Edited]:
     given = {
         "id": concept,
         "concept_class": "Test",
         "names": [named(name or f"Name of {concept}")],
         **fields,
     }
-    return lambda draft, repo: concepts.create(draft, repo, bodies.concept_create(given))
+    return lambda unit, repo: concepts.create(unit, repo, bodies.concept_create(given))
 
 
-def change_concept(concept: str, **fields: Any) -> Callable[[Draft, Repository], concepts.Edited]:
-    return lambda draft, repo: concepts.update(draft, repo, concept, bodies.concept_update(fields))
+def change_concept(
+    concept: str, **fields: Any
+) -> Callable[[UnitOfWork, Repository], concepts.Edited]:
+    return lambda unit, repo: concepts.update(unit, repo, concept, bodies.concept_update(fields))
 
 
 def new_mapping(
     mapping: str | None, start: str, end: str | None = None, **fields: Any
-) -> Callable[[Draft, Repository], concepts.Edited]:
+) -> Callable[[UnitOfWork, Repository], concepts.Edited]:
     """Return an edit that creates a mapping.
 
     `start` and `end` are URLs, or ids of concepts of the same source.
     """
 
-    def edit(draft: Draft, repo: Repository) -> concepts.Edited:
+    def edit(unit: UnitOfWork, repo: Repository) -> concepts.Edited:
         def url(concept: str) -> str:
             return concept if "/" in concept else f"{repo.url}concepts/{concept}/"
 
@@ -159,13 +161,15 @@ def new_mapping(
         }
         if end is not None:
             given["to_concept_url"] = url(end)
-        return mappings.create(draft, repo, bodies.mapping_create(given))
+        return mappings.create(unit, repo, bodies.mapping_create(given))
 
     return edit
 
 
-def change_mapping(mapping: str, **fields: Any) -> Callable[[Draft, Repository], concepts.Edited]:
-    return lambda draft, repo: mappings.update(draft, repo, mapping, bodies.mapping_update(fields))
+def change_mapping(
+    mapping: str, **fields: Any
+) -> Callable[[UnitOfWork, Repository], concepts.Edited]:
+    return lambda unit, repo: mappings.update(unit, repo, mapping, bodies.mapping_update(fields))
 
 
 @contextmanager

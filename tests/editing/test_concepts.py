@@ -165,7 +165,7 @@ def test_an_unknown_or_repeated_uuid_is_ignored(source):
 def test_the_cost_of_replacing_names_is_linear():
     def once(before):
         begun = time.process_time()
-        concepts.entries(
+        concepts.texts(
             "names", [named(f"new {number}") for number in range(bodies.ENTRIES)], before
         )
         return time.process_time() - begun
@@ -173,7 +173,7 @@ def test_the_cost_of_replacing_names_is_linear():
     def cost(before):
         return min(once(before) for _ in range(3))
 
-    before = concepts.entries(
+    before = concepts.texts(
         "names", [named(f"old {number}") for number in range(bodies.ENTRIES)], ()
     )
     assert cost(before) < 40 * cost(before[:1])  # comparing all pairs costs 200 times as much
@@ -215,7 +215,7 @@ def test_new_locales_of_the_source_do_not_change_a_concept(source):
 
 def test_a_retired_concept_can_be_edited_and_made_active_again(source):
     source.concept("A")
-    source.edit(lambda draft, repo: concepts.retire(draft, repo, "A", "obsolete"))
+    source.edit(lambda unit, repo: concepts.retire(unit, repo, "A", "obsolete"))
     retired = source.now(source.concept_url("A"))
     assert (retired["retired"], retired["update_comment"]) == (True, "obsolete")
     assert (
@@ -232,7 +232,7 @@ def test_a_retired_concept_can_be_edited_and_made_active_again(source):
 def test_a_retired_concept_can_not_be_retired_again(source):
     source.concept("A", retired=True)
     with refused("__all__"):
-        source.edit(lambda draft, repo: concepts.retire(draft, repo, "A", None))
+        source.edit(lambda unit, repo: concepts.retire(unit, repo, "A", None))
 
 
 @pytest.mark.parametrize("retired", [False, True])
@@ -265,9 +265,9 @@ def test_an_id_can_not_be_changed(source):
 def test_an_unknown_concept_can_not_be_edited(source):
     for edit in (
         change_concept("A", datatype="Text"),
-        lambda draft, repo: concepts.retire(draft, repo, "A", None),
-        lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("x")),
-        lambda draft, repo: concepts.set_extra(draft, repo, "A", "k", 1),
+        lambda unit, repo: concepts.retire(unit, repo, "A", None),
+        lambda unit, repo: concepts.add_text(unit, repo, "A", "names", named("x")),
+        lambda unit, repo: concepts.set_extra(unit, repo, "A", "k", 1),
     ):
         with pytest.raises(NotFound):
             source.edit(edit)
@@ -281,20 +281,18 @@ def test_an_entry_is_added_changed_and_removed(source):
     [first] = source.concept("A")["names"]
     body = bodies.name_create(named("Second", "fr", name_type="SHORT", uuid=first["uuid"]))
 
-    [(_, added)] = source.edit(
-        lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", body)
-    )
+    [(_, added)] = source.edit(lambda unit, repo: concepts.add_text(unit, repo, "A", "names", body))
     assert added["uuid"] != first["uuid"]
     assert source.now(source.concept_url("A"))["names"] == [first, added]
 
     change = bodies.name_update({"name": "Deuxième", "uuid": "other", "name_type": None})
     [(_, changed)] = source.edit(
-        lambda draft, repo: concepts.update_entry(draft, repo, "A", "names", added["uuid"], change)
+        lambda unit, repo: concepts.update_text(unit, repo, "A", "names", added["uuid"], change)
     )
     assert changed == {**added, "name": "Deuxième", "name_type": None}
     assert source.now(source.concept_url("A"))["names"] == [first, changed]
 
-    source.edit(lambda draft, repo: concepts.delete_entry(draft, repo, "A", "names", first["uuid"]))
+    source.edit(lambda unit, repo: concepts.delete_text(unit, repo, "A", "names", first["uuid"]))
     assert source.now(source.concept_url("A"))["names"] == [changed]
     assert source.now(source.concept_url("A"))["display_name"] == "Deuxième"
     assert len(source.rows(source.concept_url("A"))) == 4
@@ -303,8 +301,8 @@ def test_an_entry_is_added_changed_and_removed(source):
 def test_an_entry_updated_with_its_own_value_creates_no_version(source):
     [name] = source.concept("A")["names"]
     [((_, changed), entry)] = source.edit(
-        lambda draft, repo: concepts.update_entry(
-            draft, repo, "A", "names", name["uuid"], bodies.name_update({"locale": "en"})
+        lambda unit, repo: concepts.update_text(
+            unit, repo, "A", "names", name["uuid"], bodies.name_update({"locale": "en"})
         )
     )
     assert (changed, entry) == (False, name)
@@ -315,14 +313,14 @@ def test_the_last_name_can_not_be_deleted_but_the_last_description_can(source):
     created = source.concept("A", descriptions=[{"description": "x", "locale": "en"}])
     with refused("names"):
         source.edit(
-            lambda draft, repo: concepts.delete_entry(
-                draft, repo, "A", "names", created["names"][0]["uuid"]
+            lambda unit, repo: concepts.delete_text(
+                unit, repo, "A", "names", created["names"][0]["uuid"]
             )
         )
 
     source.edit(
-        lambda draft, repo: concepts.delete_entry(
-            draft, repo, "A", "descriptions", created["descriptions"][0]["uuid"]
+        lambda unit, repo: concepts.delete_text(
+            unit, repo, "A", "descriptions", created["descriptions"][0]["uuid"]
         )
     )
 
@@ -333,8 +331,8 @@ def test_the_last_name_can_not_be_deleted_but_the_last_description_can(source):
 def test_an_unknown_entry_is_not_found(source, part):
     source.concept("A")
     for edit in (
-        lambda draft, repo: concepts.update_entry(draft, repo, "A", part, "nope", {"locale": "fr"}),
-        lambda draft, repo: concepts.delete_entry(draft, repo, "A", part, "nope"),
+        lambda unit, repo: concepts.update_text(unit, repo, "A", part, "nope", {"locale": "fr"}),
+        lambda unit, repo: concepts.delete_text(unit, repo, "A", part, "nope"),
     ):
         with pytest.raises(NotFound):
             source.edit(edit)
@@ -343,20 +341,20 @@ def test_an_unknown_entry_is_not_found(source, part):
 def test_a_full_list_accepts_no_more_entries(source):
     source.concept("A", names=[named(f"n{number}") for number in range(1000)])
     with refused("names"):
-        source.edit(lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("x")))
+        source.edit(lambda unit, repo: concepts.add_text(unit, repo, "A", "names", named("x")))
 
 
 def test_one_extra_is_set_replaced_and_removed(source):
     source.concept("A", extras={"kept": {"deep": 1}})
     for value in ("text", 0, False, None, "", {"a.b": [1]}):
         source.edit(
-            lambda draft, repo, value=value: concepts.set_extra(draft, repo, "A", "a.b/%", value)
+            lambda unit, repo, value=value: concepts.set_extra(unit, repo, "A", "a.b/%", value)
         )
         assert repr(source.now(source.concept_url("A"))["extras"]) == repr(
             {"kept": {"deep": 1}, "a.b/%": value}
         )
 
-    source.edit(lambda draft, repo: concepts.delete_extra(draft, repo, "A", "kept"))
+    source.edit(lambda unit, repo: concepts.delete_extra(unit, repo, "A", "kept"))
 
     assert list(source.now(source.concept_url("A"))["extras"]) == ["a.b/%"]
     assert len(source.rows(source.concept_url("A"))) == 8
@@ -364,21 +362,21 @@ def test_one_extra_is_set_replaced_and_removed(source):
 
 def test_setting_an_extra_creates_a_version_only_if_its_value_or_type_changes(source):
     source.concept("A", extras={"k": 1})
-    [(_, same)] = source.edit(lambda draft, repo: concepts.set_extra(draft, repo, "A", "k", 1))
-    [(_, changed)] = source.edit(lambda draft, repo: concepts.set_extra(draft, repo, "A", "k", 1.0))
+    [(_, same)] = source.edit(lambda unit, repo: concepts.set_extra(unit, repo, "A", "k", 1))
+    [(_, changed)] = source.edit(lambda unit, repo: concepts.set_extra(unit, repo, "A", "k", 1.0))
     assert (same, changed) == (False, True)
 
 
 def test_a_missing_extra_is_not_found(source):
     source.concept("A", extras={"k": 1})
     with pytest.raises(NotFound):
-        source.edit(lambda draft, repo: concepts.delete_extra(draft, repo, "A", "other"))
+        source.edit(lambda unit, repo: concepts.delete_extra(unit, repo, "A", "other"))
 
 
 def test_a_new_extra_counts_towards_the_limit_of_all_extras(source):
     source.concept("A", extras={"k": "x" * (2**20 - 100)})
     with refused("extras"):
-        source.edit(lambda draft, repo: concepts.set_extra(draft, repo, "A", "more", "x" * 100))
+        source.edit(lambda unit, repo: concepts.set_extra(unit, repo, "A", "more", "x" * 100))
 
 
 # Limits and several edits at once
@@ -389,7 +387,7 @@ def test_a_small_edit_can_not_exceed_the_size_limit_of_a_concept(source, monkeyp
     source.concept("A", "x" * 900)
     with refused("__all__"):
         source.edit(
-            lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("y" * 900))
+            lambda unit, repo: concepts.add_text(unit, repo, "A", "names", named("y" * 900))
         )
     assert source.rev == 1
 
@@ -422,8 +420,8 @@ def test_several_edits_of_a_concept_in_one_commit_create_one_version(source):
 
     source.edit(
         change_concept("A", datatype="Numeric"),
-        lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", named("Zweiter", "de")),
-        lambda draft, repo: concepts.set_extra(draft, repo, "A", "k", 1),
+        lambda unit, repo: concepts.add_text(unit, repo, "A", "names", named("Zweiter", "de")),
+        lambda unit, repo: concepts.set_extra(unit, repo, "A", "k", 1),
     )
 
     first, second = source.states(source.concept_url("A"))
@@ -460,15 +458,15 @@ def test_edits_of_a_failed_block_are_undone_and_the_commit_continues(source):
     source.concept("A")
     outcomes = []
 
-    def edit_in_blocks(draft, repo):
+    def edit_in_blocks(unit, repo):
         for edits in (
             [new_concept("B"), change_concept("A", datatype="Text", id="Z")],
             [new_concept("B", "Second"), new_concept("C")],
         ):
             try:
-                with draft.whole():
+                with unit.whole():
                     for edit in edits:
-                        edit(draft, repo)
+                        edit(unit, repo)
                 outcomes.append("done")
             except Invalid:
                 outcomes.append("refused")

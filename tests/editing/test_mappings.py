@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from oclapi.editing import concepts, draft, mappings, repositories
+from oclapi.editing import concepts, mappings, renames, repositories
 from oclapi.errors import NotFound
 from tests.editing.conftest import (
     AMINA,
@@ -166,7 +166,7 @@ def test_a_url_that_names_no_concept_is_refused_on_its_field(filled, field, url)
     }
     with refused(field):
         filled.edit(
-            lambda draft, repo: mappings.create(draft, repo, {"map_type": "SAME-AS", **given})
+            lambda unit, repo: mappings.create(unit, repo, {"map_type": "SAME-AS", **given})
         )
     filled.mapping("m", "A", "B")
     with refused(field):
@@ -189,7 +189,7 @@ def test_a_private_target_gets_the_same_error_as_an_unknown_one(filled, private,
             **code,
         }
         with refused(field) as errors:
-            filled.edit(lambda draft, repo: mappings.create(draft, repo, body))
+            filled.edit(lambda unit, repo: mappings.create(unit, repo, body))
         return errors[field][0]
 
     assert message("SECRET").replace("SECRET", "ABSENT") == message("ABSENT")
@@ -414,13 +414,13 @@ def test_an_unknown_mapping_can_not_be_edited(filled):
     with pytest.raises(NotFound):
         filled.remap("m", external_id="x")
     with pytest.raises(NotFound):
-        filled.edit(lambda draft, repo: mappings.retire(draft, repo, "m", None))
+        filled.edit(lambda unit, repo: mappings.retire(unit, repo, "m", None))
 
 
 def test_retiring_twice_creates_one_version_and_can_be_undone(filled):
     filled.mapping("m", "A", "B")
     for _ in range(2):
-        filled.edit(lambda draft, repo: mappings.retire(draft, repo, "m", "gone"))
+        filled.edit(lambda unit, repo: mappings.retire(unit, repo, "m", "gone"))
     assert [state["retired"] for state in filled.states(filled.mapping_url("m"))] == [False, True]
 
     assert filled.remap("m", retired=False)["version"] == "3"
@@ -659,8 +659,8 @@ def test_an_edit_of_a_single_name_updates_mappings_too(filled):
     [name] = filled.now(filled.concept_url("A"))["names"]
     for text in ("One", "Two"):
         filled.edit(
-            lambda draft, repo, text=text: concepts.update_entry(
-                draft, repo, "A", "names", name["uuid"], {"name": text}
+            lambda unit, repo, text=text: concepts.update_text(
+                unit, repo, "A", "names", name["uuid"], {"name": text}
             )
         )
     assert [state["from_concept_name"] for state in filled.states(filled.mapping_url("m"))] == [
@@ -694,7 +694,7 @@ def test_renaming_a_concept_that_too_many_mappings_display_is_refused(filled):
 
 
 def test_renaming_a_concept_that_too_large_mappings_display_is_refused(filled, monkeypatch):
-    monkeypatch.setattr(draft, "SHOWN_BYTES", 5000)
+    monkeypatch.setattr(renames, "SHOWN_BYTES", 5000)
     filled.mapping("ab", "A", "B", extras={"k": "x" * 3000})
     filled.change("A", names=[named("Fits")])
 

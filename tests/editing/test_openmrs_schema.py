@@ -7,7 +7,6 @@ import pytest
 from pymongo.collection import Collection
 
 from oclapi.editing import concepts, mappings, repositories
-from oclapi.editing.draft import lookup_names
 from oclapi.errors import Invalid
 from oclapi.model import Revision, Selection
 from tests.editing.conftest import (
@@ -35,7 +34,7 @@ def put(source, concept, *names, **fields):
 
 
 def retire(concept):
-    return lambda draft, repo: concepts.retire(draft, repo, concept, None)
+    return lambda unit, repo: concepts.retire(unit, repo, concept, None)
 
 
 # Names
@@ -49,22 +48,20 @@ def test_a_concept_always_needs_a_fully_specified_name(strict):
         strict.change("A", names=[named("Glucose")])
     with refused("names"):
         strict.edit(
-            lambda draft, repo: concepts.update_entry(
-                draft, repo, "A", "names", name["uuid"], {"name_type": "SHORT"}
+            lambda unit, repo: concepts.update_text(
+                unit, repo, "A", "names", name["uuid"], {"name_type": "SHORT"}
             )
         )
     with refused("names"):
-        strict.edit(
-            lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", full("Second"))
-        )
+        strict.edit(lambda unit, repo: concepts.add_text(unit, repo, "A", "names", full("Second")))
     strict.edit(
-        lambda draft, repo: concepts.add_entry(draft, repo, "A", "names", full("Zweiter", "de"))
+        lambda unit, repo: concepts.add_text(unit, repo, "A", "names", full("Zweiter", "de"))
     )
     with refused("names"):
         strict.edit(
             change_concept("A", names=[named("x", name_type="Short"), full("y")]),
-            lambda draft, repo: concepts.add_entry(
-                draft, repo, "A", "names", named("z", name_type="SHORT")
+            lambda unit, repo: concepts.add_text(
+                unit, repo, "A", "names", named("z", name_type="SHORT")
             ),
         )
     assert strict.rev == 2
@@ -181,14 +178,14 @@ def test_concepts_can_exchange_names_within_one_commit(strict):
 def test_names_of_an_edit_that_is_undone_are_free_again(strict):
     put(strict, "A", full("Glucose"))
 
-    def edits(draft, repo):
-        with pytest.raises(Invalid), draft.whole():
-            change_concept("A", names=[full("Sugar")])(draft, repo)
-            new_concept("B", names=[full("Glucose")])(draft, repo)
-            new_concept("C", names=[full("Sugar")])(draft, repo)
+    def edits(unit, repo):
+        with pytest.raises(Invalid), unit.whole():
+            change_concept("A", names=[full("Sugar")])(unit, repo)
+            new_concept("B", names=[full("Glucose")])(unit, repo)
+            new_concept("C", names=[full("Sugar")])(unit, repo)
         with pytest.raises(Invalid):
-            new_concept("D", names=[full("Glucose")])(draft, repo)
-        new_concept("E", names=[full("Sugar")])(draft, repo)
+            new_concept("D", names=[full("Glucose")])(unit, repo)
+        new_concept("E", names=[full("Sugar")])(unit, repo)
 
     strict.edit(edits)
 
@@ -288,7 +285,7 @@ def test_an_item_with_a_value_removed_from_its_list_can_be_retired_but_not_react
     lists["Classes"].edit(retire("e1"))
     lists["MapTypes"].edit(retire("e1"))
 
-    strict.edit(retire("A"), lambda draft, repo: mappings.retire(draft, repo, "m", None))
+    strict.edit(retire("A"), lambda unit, repo: mappings.retire(unit, repo, "m", None))
 
     assert strict.now(strict.concept_url("A"))["retired"]
     assert strict.now(strict.mapping_url("m"))["retired"]
@@ -575,7 +572,3 @@ def test_a_schema_set_while_others_write_leaves_no_two_concepts_with_one_name(so
     displayed = [row.header["display"] for row in rows]
     assert len(displayed) == len(set(displayed)) >= 50
     assert all("claims" in row.header for row in rows)
-
-
-def test_a_list_that_is_deleted_while_it_is_read_counts_as_missing(store):
-    assert lookup_names(store, Revision(10**6, 1)) is None

@@ -22,11 +22,11 @@ def test_a_commit_can_see_that_another_writer_waits(store):
     assert store.commits.waited([repo.number]) == 0
     other = threading.Thread(target=edit, args=(store, repo, "other"))
 
-    def slow(draft):
+    def slow(unit):
         if not other.ident:
             other.start()
         wait_for(lambda: store.commits.waited([repo.number]) > 0)
-        concepts.create(draft, repo, body("mine"))
+        concepts.create(unit, repo, body("mine"))
 
     write(store, ROOT, [repo], slow)
     other.join()
@@ -67,7 +67,7 @@ def test_edits_during_an_import_do_not_wait_long(store):
 
 
 def edit(store, repo, concept_id):
-    write(store, ROOT, [repo], lambda draft: concepts.create(draft, repo, body(concept_id)))
+    write(store, ROOT, [repo], lambda unit: concepts.create(unit, repo, body(concept_id)))
 
 
 def body(concept_id):

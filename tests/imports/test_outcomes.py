@@ -288,10 +288,10 @@ def test_lines_of_all_types_can_be_mixed(imports):
 def test_an_unexpected_error_is_the_outcome_of_its_line_alone(lab, monkeypatch, caplog):
     usual = content._concept
 
-    def breaks(draft, repo, line, update_if_exists):
+    def breaks(unit, repo, line, update_if_exists):
         if line.url == f"{LAB}concepts/13/":
             raise ZeroDivisionError("an unexpected error")
-        return usual(draft, repo, line, update_if_exists)
+        return usual(unit, repo, line, update_if_exists)
 
     monkeypatch.setattr(content, "_concept", breaks)
     lab.run(*(concept(number) for number in range(1, 21)))

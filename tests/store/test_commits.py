@@ -10,7 +10,7 @@ from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect
 
 from oclapi.errors import Invalid, NotFound, OutcomeUnknown, RepositoryBusy
-from oclapi.model import LIVE, Counts, Revision, Selection
+from oclapi.model import LIVE, Counts, Removal, Revision, Selection
 from oclapi.store.commits import BATCH
 from oclapi.store.database import Database
 from oclapi.store.store import Store
@@ -352,3 +352,28 @@ def test_a_commit_that_can_not_even_be_looked_up_is_of_unknown_outcome(hasty, li
     monkeypatch.setattr(Collection, "find_one", unreachable)
     with pytest.raises(OutcomeUnknown):
         hasty.commit("A")
+
+
+def test_a_removed_entry_ends_without_a_successor(store, repo):
+    repo.commit("A00", "A01")
+    repo.commit("A02", retired=True)
+    before = repo.head()
+
+    def build(session, heads):
+        urls = [repo.concept_url(concept) for concept in ("A00", "A02")]
+        return map(Removal, store.rows.living(session, repo.number, "concept", urls))
+
+    revision = store.commits.commit([repo.number], build, "bela")[repo.number]
+
+    assert ids(store, revision) == ["A01"]
+    assert ids(store, before) == ["A00", "A01", "A02"]
+    found = store.repos.by_number(repo.number)
+    assert found.counts == Counts(concepts=1, active_concepts=1)
+    assert (found.rev, found.updated_by) == (3, "bela")
+    with store.snapshot() as session:
+        assert store.rows.removed(session, revision, "concept", 3) == [
+            repo.concept_url(concept) for concept in ("A00", "A02")
+        ]
+        assert store.rows.counts(session, revision) == found.counts
+    changes = list(store.change_log.changes(repo.number, 2, 3))
+    assert [(change.row.id, change.row.to_rev) for change in changes] == [("A00", 3), ("A02", 3)]
