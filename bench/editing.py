@@ -19,7 +19,7 @@ from bench.measure import Figure, Sample, children, percentile, seconds, side_by
 from bench.stage import CALLER, WHOLE, Client, Stage, open_store, repo_of
 from config.settings import Settings
 from oclapi.imports import run as imports
-from oclapi.imports.lines import Options
+from oclapi.imports.line_types import Options
 from oclapi.model import LIVE
 
 EDITORS = 4

@@ -40,7 +40,7 @@ from config.settings import Settings
 from oclapi import times
 from oclapi.app import build_services, create_app
 from oclapi.imports import run as imports
-from oclapi.imports.lines import Options
+from oclapi.imports.line_types import Options
 from oclapi.local.run import ROOT, WORKER
 from oclapi.local.servers import LocalError, Server, launch
 from oclapi.local.solr import solr_jars, start_solr

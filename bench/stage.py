@@ -19,7 +19,7 @@ from oclapi import jsonio
 from oclapi.access import Caller
 from oclapi.app import build_services, prepare
 from oclapi.imports import run as imports
-from oclapi.imports.lines import Options
+from oclapi.imports.line_types import Options
 from oclapi.local.run import ROOT, RUN_CACHE_GB, WEB
 from oclapi.local.servers import (
     HOST,

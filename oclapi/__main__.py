@@ -16,7 +16,8 @@ from config.settings import BadSetting, Settings
 from oclapi import __version__, index_commands, jsonio, urls, user_commands
 from oclapi.access import Caller
 from oclapi.errors import OclError
-from oclapi.imports.lines import Options, split
+from oclapi.imports.line_types import Options
+from oclapi.imports.lines import split
 from oclapi.imports.outcomes import REFUSALS, Report
 from oclapi.imports.run import run, task_key
 from oclapi.local.progress import progress

@@ -26,8 +26,8 @@ def create_org(store: Store, body: Json, caller: Caller) -> Organization:
     return store.owners.create_org(body["id"], fields, caller.by)
 
 
-def update_org(store: Store, org: str, body: Json, caller: Caller) -> Organization:
-    """Change the fields in `body` and return the organisation.
+def update_org(store: Store, org: str, body: Json, caller: Caller) -> tuple[Organization, bool]:
+    """Change the fields in `body`. Return the organisation, and whether it changed.
 
     Raises NotFound, Invalid, and the errors of `access.need`.
     """

@@ -50,9 +50,10 @@ def create(
 
 def update(
     store: Store, username: str, body: Json, caller: Caller, *, shortest: int = SHORTEST_PASSWORD
-) -> User:
-    """Change the fields in `body` and return the user. A new password revokes the user's tokens.
+) -> tuple[User, bool]:
+    """Change the fields in `body`. Return the user, and whether it changed.
 
+    A new password revokes the user's tokens.
     Raises Invalid, NotFound, and Forbidden when the caller may not change roles or a superuser's
     password.
     """

@@ -1,6 +1,6 @@
 """Lines of concepts and mappings. Many of them share the unit of work of one commit."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oclapi import urls
@@ -8,7 +8,7 @@ from oclapi.access import may, need
 from oclapi.editing import concepts, mappings, openmrs
 from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.errors import Invalid, NotFound, OclError
-from oclapi.imports.lines import Item, Line
+from oclapi.imports.lines import CONCEPT, Item, Line
 from oclapi.imports.outcomes import Outcome, Result, refused
 from oclapi.model import Json, Repository
 
@@ -58,7 +58,7 @@ def _apply_one(unit: UnitOfWork, line: Line, update_if_exists: bool) -> Result:
             if repo is None or repo.kind != "source" or not may(unit.caller, "read", repo):
                 raise NotFound(f"source {line.parent} not found")
             need(unit.caller, "write", repo)
-            if line.type == "Concept":
+            if line.kind is CONCEPT:
                 return _concept(unit, repo, line, update_if_exists)
             return _mapping(unit, repo, line, update_if_exists)
     except OclError as error:
@@ -91,9 +91,9 @@ def _concept(unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: b
     if what == "create":
         if item.missing:
             return incomplete(line, item)
-        concepts.create(unit, repo, _body(item.create))
+        concepts.create(unit, repo, checked_body(item.create))
     elif what == "update":
-        _, changed = concepts.update(unit, repo, item.id, _body(item.update))
+        _, changed = concepts.update(unit, repo, item.id, checked_body(item.update))
         what = "updated" if changed else "unchanged"
     else:
         return line.result(what, errors=messages(what, line))  # type: ignore[arg-type]
@@ -156,7 +156,7 @@ def _write_mapping(
     if what == "create":
         if item.missing:
             return "invalid", url
-        created, _ = mappings.create(unit, repo, _body(item.create))
+        created, _ = mappings.create(unit, repo, checked_body(item.create))
         return "created", created.url
     if what not in ("update", "delete"):
         return what, url  # type: ignore[return-value]
@@ -165,11 +165,12 @@ def _write_mapping(
     if what == "delete":
         _, changed = mappings.retire(unit, repo, found, _comment(item))
         return "deleted" if changed else "unchanged", url
-    _, changed = mappings.update(unit, repo, found, _body(item.update))
+    _, changed = mappings.update(unit, repo, found, checked_body(item.update))
     return "updated" if changed else "unchanged", url
 
 
-def _body(checked: Json | Invalid) -> Json:
+def checked_body(checked: Json | Invalid) -> Json:
+    """Return a body that was checked with its line, or raise what is wrong with it."""
     if isinstance(checked, Invalid):
         raise checked
     return checked
@@ -213,18 +214,14 @@ def _prefetch(unit: UnitOfWork, lines: Sequence[Line], update_if_exists: bool) -
         repo = unit.repo(source)
         if repo is not None:
             _prefetch_concepts(
-                unit, repo, [line for line in here if line.type == "Concept"], update_if_exists
+                unit, repo, [line for line in here if line.kind is CONCEPT], update_if_exists
             )
             _prefetch_mappings(
                 unit,
                 repo,
-                [item for line in here for item in _mappings_of(line)],
+                [item for line in here for item in line.all_mappings],
                 update_if_exists,
             )
-
-
-def _mappings_of(line: Line) -> Iterable[Item]:
-    return line.mappings if line.type == "Concept" else (line.item,) if line.item else ()
 
 
 def _prefetch_concepts(

@@ -5,16 +5,15 @@ shows.
 """
 
 import codecs
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from oclapi import bodies, jsonio, urls
+from oclapi import jsonio, urls
 from oclapi.editing import mappings
 from oclapi.editing.entries import MappingKey
-from oclapi.editing.users import SHORTEST_PASSWORD
 from oclapi.errors import Invalid
+from oclapi.imports.line_types import ID, NOT_YET, REQUIRED, TYPES, Check, LineType, Options
 from oclapi.imports.outcomes import STATUS, Outcome, Result, kept
 from oclapi.model import Json
 
@@ -23,62 +22,8 @@ MAX_LINE = 16 * 2**20
 MAX_MAPPINGS = 999
 """Most `mappings` of a concept. A line is stored in one commit of at most 1,000 rows."""
 
-TYPES = {
-    name.lower(): name
-    for name in (
-        "Organization",
-        "Source",
-        "Source Version",
-        "Concept",
-        "Mapping",
-        "User",
-        "Collection",
-        "Collection Version",
-        "Reference",
-    )
-}
-NOT_YET = ("Collection", "Collection Version", "Reference")
-"""Types of the contract that this server does not support yet."""
+CONCEPT, MAPPING = TYPES["concept"], TYPES["mapping"]
 ACTIONS = ("CREATE_OR_UPDATE", "CREATE", "UPDATE", "DELETE", "DELETE_IF_EXISTS", "SKIP")
-
-Check = Callable[[Json], Json]
-
-CHECKS: Mapping[str, tuple[Check, Check]] = {
-    "User": (bodies.user_create, bodies.user_update),
-    "Organization": (bodies.org_create, bodies.org_update),
-    "Source": (bodies.source_create, bodies.source_update),
-    "Source Version": (bodies.version_create, bodies.version_update),
-    "Concept": (bodies.concept_create, bodies.concept_update),
-    "Mapping": (bodies.mapping_create, bodies.mapping_update),
-}
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "User": ("username", "name", "email"),
-    "Organization": ("id", "name"),
-    "Source": ("id", "name"),
-    "Source Version": ("id",),
-    "Concept": ("id", "concept_class", "names"),
-    "Mapping": ("map_type", "from_concept_url"),
-}
-"""Required keys of a new item.
-
-The outcome is `invalid` when a key is missing, and `failed` when a value is not valid.
-"""
-
-_ID = re.compile(urls.ID)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to read lines.
-
-    `type` and `source` (the URL of a source) are the defaults of lines without them. `shortest` is
-    the minimum length of a password.
-    """
-
-    update_if_exists: bool = True
-    type: str | None = None
-    source: str | None = None
-    shortest: int = SHORTEST_PASSWORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +46,9 @@ class Line:
 
     number: int  # from 1
     size: int  # bytes
-    type: str | None
+    type: str | None  # as the result shows it
     action: str
+    kind: LineType | None = None  # of an open line
     parent: str = ""  # URL of the repository of an entry or version, or of the owner of a source
     url: str | None = None
     item: Item | None = None
@@ -134,16 +80,20 @@ class Line:
     @property
     def is_content(self) -> bool:
         """Return whether it can share a commit with other lines."""
-        return self.settled is not None or self.type in ("Concept", "Mapping")
+        return self.kind is None or self.kind.is_content
 
-    def names(self) -> Iterator[object]:
+    @property
+    def all_mappings(self) -> tuple[Item, ...]:
+        """Return the mapping of the line, or those of its concept."""
+        return (self.item,) if self.item and self.kind is MAPPING else self.mappings
+
+    def keys(self) -> Iterator[object]:
         """Yield the keys of its items. Two lines with a common key change the same item."""
         if self.settled:
             return
         if self.url:
             yield self.url
-        for item in (self.item, *self.mappings) if self.type == "Mapping" else self.mappings:
-            assert item is not None  # an open line has one
+        for item in self.all_mappings:
             if item.key:
                 yield self.parent, item.key
             if item.id:
@@ -185,26 +135,26 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
     named = given.get("type", options.type)
     if named is None:
         return _settled(blank, "invalid", {"type": ["this field is required"]})
-    kind = TYPES.get(named.strip().lower()) if isinstance(named, str) else None
-    action = given.get("__action", ACTIONS[0])
+    name = named.strip().lower() if isinstance(named, str) else ""
+    kind, action = TYPES.get(name), given.get("__action", ACTIONS[0])
+    shown = kind.name if kind else NOT_YET.get(name, str(named)[:80])
     chosen = action.upper() if isinstance(action, str) else ""
-    line = Line(number, len(raw), kind or str(named)[:80], chosen[:80])
-    if kind is None:
+    line = Line(number, len(raw), shown, chosen[:80])
+    if kind is None and name not in NOT_YET:
         return _settled(line, "unknown", {"type": [f"unknown type {str(named)[:80]}"]})
     if chosen not in ACTIONS:
         return _settled(line, "invalid", {"__action": [f"must be one of {', '.join(ACTIONS)}"]})
     if chosen == "SKIP":
         return _settled(line, "others", None)
-    if kind in NOT_YET:
-        return _settled(line, "unknown", {"type": [f"the type {kind} is not supported yet"]})
+    if kind is None:
+        return _settled(line, "unknown", {"type": [f"the type {shown} is not supported yet"]})
     try:
         return _open(line, kind, _with_texts(given), options)
     except Invalid as error:
-        missing = all(texts == [_REQUIRED] for texts in error.errors.values())
+        missing = all(texts == [REQUIRED] for texts in error.errors.values())
         return _settled(line, "invalid" if missing else "failed", error.errors)
 
 
-_REQUIRED = "this field is required"
 NAMING = ("id", "username", "owner", "source")
 
 
@@ -228,46 +178,34 @@ def _with_texts(given: Json) -> Json:
     return {**given, **{name: str(given[name]) for name in NAMING if type(given.get(name)) is int}}
 
 
-def _open(line: Line, kind: str, given: Json, options: Options) -> Line:
+def _open(line: Line, kind: LineType, given: Json, options: Options) -> Line:
     """Return a line whose outcome depends on the store. Raises Invalid."""
-    parent = (
-        ""
-        if kind in ("User", "Organization")
-        else _owner(given)
-        if kind == "Source"
-        else _source(given, options)
-    )
-    named = "username" if kind == "User" else "id"
-    given_id = (
-        given.get("short_code") if kind == "Source" and "id" not in given else given.get(named)
-    )
-    if kind != "Mapping" and given_id is None:
-        raise Invalid.field(named, _REQUIRED)
-    if given_id is not None and not (isinstance(given_id, str) and _ID.fullmatch(given_id)):
-        raise Invalid.field(named, urls.ID_RULE)
+    parent = kind.parent(given, options)
+    named = next((name for name in kind.named if name in given), kind.named[0])
+    given_id = given.get(named)
+    if kind is not MAPPING and given_id is None:
+        raise Invalid.field(kind.named[0], REQUIRED)
+    if given_id is not None and not (isinstance(given_id, str) and ID.fullmatch(given_id)):
+        raise Invalid.field(kind.named[0], urls.ID_RULE)
     item = _item(kind, given, given_id)
-    url = _url(kind, parent, given_id)
-    inner = _inner(given, url) if kind == "Concept" and "DELETE" not in line.action else ()
-    return Line(line.number, line.size, kind, line.action, parent, url, item, inner)
+    url = None if given_id is None else kind.url(parent, given_id)
+    inner = _inner(given, url) if kind is CONCEPT and "DELETE" not in line.action else ()
+    return Line(line.number, line.size, kind.name, line.action, kind, parent, url, item, inner)
 
 
-def _item(kind: str, given: Json, item_id: str | None) -> Item:
-    create, update = CHECKS[kind]
-    new = _checked(create, given)
+def _item(kind: LineType, given: Json, item_id: str | None) -> Item:
+    new = _checked(kind.create, given)
     # A valid body for a new concept or mapping is also valid for an update.
-    old = (
-        new
-        if kind in ("Concept", "Mapping") and not isinstance(new, Invalid)
-        else _checked(update, given)
-    )
+    valid = kind.is_content and not isinstance(new, Invalid)
+    old = new if valid else _checked(kind.update, given)
     missing: tuple[str, ...] = ()
     if isinstance(new, Invalid):  # a valid body has all required keys
         missing = tuple(
             name
-            for name in NEEDED[kind]
+            for name in kind.needed
             if given.get(name) is None and not (name == "id" and item_id)
         )
-    key = mappings.key_of(old) if kind == "Mapping" and not isinstance(old, Invalid) else None
+    key = mappings.key_of(old) if kind is MAPPING and not isinstance(old, Invalid) else None
     return Item(item_id, new, old, missing, key)
 
 
@@ -295,78 +233,10 @@ def _inner(given: Json, concept_url: str | None) -> tuple[Item, ...]:
             )
         body = _with_texts({**entry, "from_concept_url": concept_url})
         item_id = body.get("id")
-        if item_id is not None and not (isinstance(item_id, str) and _ID.fullmatch(item_id)):
+        if item_id is not None and not (isinstance(item_id, str) and ID.fullmatch(item_id)):
             raise Invalid.field(
                 "mappings",
                 f"mappings[{position}].id: {urls.ID_RULE}",
             )
-        items.append(_item("Mapping", body, item_id))
+        items.append(_item(MAPPING, body, item_id))
     return tuple(items)
-
-
-def _owner(given: Json) -> str:
-    """Return the URL of the owner that a line names. Raises Invalid."""
-    url = given.get("owner_url")
-    if isinstance(url, str) and re.fullmatch(rf"/(orgs|users)/{urls.ID}/?", url):
-        return url if url.endswith("/") else url + "/"
-    if url is not None:
-        raise Invalid.field("owner_url", "this is not the URL of an organisation or user")
-    owner = given.get("owner")
-    if owner is None:
-        raise Invalid.field("owner", _REQUIRED)
-    if not isinstance(owner, str) or not _ID.fullmatch(owner):
-        raise Invalid.field("owner", urls.ID_RULE)
-    kind = given.get("owner_type") or "Organization"
-    if not isinstance(kind, str) or kind.lower() not in ("organization", "user"):
-        raise Invalid.field("owner_type", "must be Organization or User")
-    return urls.owner_url(kind.lower().capitalize(), owner)
-
-
-def _source(given: Json, options: Options) -> str:
-    """Return the URL of the source that a line names by URL, by owner and id, or by default.
-
-    Raises Invalid.
-    """
-    url, source = given.get("source_url"), given.get("source")
-    if url is not None:
-        found = urls.repo(url) if isinstance(url, str) else None
-        if found is None or "/sources/" not in found:
-            raise Invalid.field("source_url", "this is not the URL of a source")
-        return found
-    if source is not None and (
-        given.get("owner") is not None or given.get("owner_url") is not None
-    ):
-        if not isinstance(source, str) or not _ID.fullmatch(source):
-            raise Invalid.field("source", urls.ID_RULE)
-        return f"{_owner(given)}sources/{source}/"
-    if options.source is None:
-        raise Invalid(
-            {name: [_REQUIRED] for name in ("owner", "source") if given.get(name) is None}
-        )
-    here, kind = urls.parts(options.source), given.get("owner_type")
-    owner = _owner(given) if given.get("owner_url") is not None else here.owner_url
-    same_kind = kind is None or (isinstance(kind, str) and kind.lower() == here.owner_type.lower())
-    if (
-        source not in (None, here.id)
-        or given.get("owner") not in (None, here.owner)
-        or owner != here.owner_url
-        or not same_kind
-    ):
-        raise Invalid.field(
-            "__all__",
-            "a line that names only its owner or only its source must agree with the source "
-            "given for all lines",
-        )
-    return options.source
-
-
-def _url(kind: str, parent: str, item_id: str | None) -> str | None:
-    if item_id is None:
-        return None
-    if kind in ("User", "Organization"):
-        return urls.owner_url(kind, item_id)
-    if kind == "Source":
-        return f"{parent}sources/{item_id}/"
-    if kind == "Source Version":
-        return f"{parent}{item_id}/"
-    return urls.item_url(parent, "concept" if kind == "Concept" else "mapping", item_id)

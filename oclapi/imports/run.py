@@ -24,7 +24,8 @@ from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.editing.write import write
 from oclapi.errors import Invalid, NotAuthenticated, NotFound, OclError
 from oclapi.imports import content, single
-from oclapi.imports.lines import Line, Options, read
+from oclapi.imports.line_types import Options
+from oclapi.imports.lines import Line, read
 from oclapi.imports.outcomes import Report, Result, refused
 from oclapi.model import Json, Repository
 from oclapi.store.database import Transaction
@@ -99,10 +100,10 @@ def batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
     seen: set[object] = set()
     in_lists = False
     for line in lines:
-        names = list(line.names())
+        keys = list(line.keys())
         full = rows + line.rows > BATCH_ROWS or size + line.size > BATCH_BYTES
         crosses = not line.settled and line.parent.startswith(LISTS) != in_lists
-        if batch and (full or crosses or not line.is_content or not seen.isdisjoint(names)):
+        if batch and (full or crosses or not line.is_content or not seen.isdisjoint(keys)):
             yield batch
             batch, rows, size, seen = [], 0, 0, set()
         if not line.is_content:
@@ -110,7 +111,7 @@ def batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
             continue
         batch.append(line)
         rows, size, in_lists = rows + line.rows, size + line.size, in_lists != crosses
-        seen.update(names)
+        seen.update(keys)
     if batch:
         yield batch
 

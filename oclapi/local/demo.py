@@ -26,7 +26,7 @@ from config.settings import BadSetting
 from oclapi import jsonio
 from oclapi.access import Caller
 from oclapi.errors import OclError
-from oclapi.imports.lines import Options
+from oclapi.imports.line_types import Options
 from oclapi.imports.outcomes import REFUSALS, Report
 from oclapi.imports.run import run, task_key
 from oclapi.local import icd10cm

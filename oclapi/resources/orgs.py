@@ -61,7 +61,8 @@ class Org(Endpoint):
     def put(self, **path: str) -> Response:
         access.need(self.caller, "edit org", resolve.org(self.store, path))
         fields = bodies.org_update(body.read(self.settings))
-        return self._response(owners.update_org(self.store, path["org"], fields, self.caller))
+        updated, _ = owners.update_org(self.store, path["org"], fields, self.caller)
+        return self._response(updated)
 
     post = patch = put
 

@@ -48,7 +48,7 @@ class Self(Endpoint):
         access.need(self.caller, "edit user", user)
         fields = bodies.user_update(body.read_flat(self.settings))
         shortest = self.settings.password_length
-        updated = users.update(self.store, user.username, fields, self.caller, shortest=shortest)
+        updated, _ = users.update(self.store, user.username, fields, self.caller, shortest=shortest)
         return ok(detail(self.store, self.caller, updated))
 
     post = patch = put

@@ -112,14 +112,17 @@ class Owners:
 
     def edit_org(
         self, org: str, change: Callable[[ClientSession, Organization], Json], by: str
-    ) -> Organization | None:
-        """Set what `change` returns (may be empty); return the organisation, None without one."""
+    ) -> tuple[Organization, bool] | None:
+        """Set what `change` returns (may be empty).
+
+        Returns the organisation and whether it changed, None when there is no such organisation.
+        """
 
         def sets(session: ClientSession, found: Json) -> Json:
             return change(session, organization_of(found))
 
         edited = edit(self._db, "orgs", org, sets, by)
-        return organization_of(edited) if edited else None
+        return (organization_of(edited[0]), edited[1]) if edited else None
 
     def memberships(self, usernames: Sequence[str], readable_by: Caller) -> Counter[str]:
         """Return the number of organisations of each of these users, by username.

@@ -220,11 +220,12 @@ class Users:
 
     def edit(
         self, username: str, change: Callable[[ClientSession, User], Json], by: str
-    ) -> User | None:
-        """Set what `change` returns (may be empty); return the user, None when there is none.
+    ) -> tuple[User, bool] | None:
+        """Set what `change` returns (may be empty).
 
-        A new hash in `password` deletes the user's tokens, except the fixed one of the first
-        superuser. The hash that the user has already is no change.
+        Returns the user and whether it changed, None when there is no such user. A new hash in
+        `password` deletes the user's tokens, except the fixed one of the first superuser. The hash
+        that the user has already is no change.
         """
 
         def sets(session: ClientSession, found: Json) -> Json:
@@ -236,7 +237,7 @@ class Users:
             return {**fields, "tokens": [one for one in found["tokens"] if one.get("fixed")]}
 
         edited = edit(self._db, "users", username, sets, by)
-        return user_of(edited) if edited else None
+        return (user_of(edited[0]), edited[1]) if edited else None
 
     def renew_password(self, username: str, before: str, after: str) -> bool:
         """Replace the password hash `before` with another hash of the same password.
@@ -379,24 +380,24 @@ def edit(
     key: str,
     change: Callable[[ClientSession, Json], Json],
     by: str,
-) -> Json | None:
+) -> tuple[Json, bool] | None:
     """Set what `change` returns (may be empty) on a user or organisation.
 
-    Returns the document, None when there is none.
+    Returns the document and whether it changed, None when there is none.
     """
     documents = getattr(database, collection)
 
-    def work(session: ClientSession) -> Json | None:
+    def work(session: ClientSession) -> tuple[Json, bool] | None:
         found: Json | None = documents.find_one_and_update(
             {"_id": key}, {"$inc": {"touched": 1}}, return_document=True, session=session
         )
         sets = change(session, found) if found else {}
         if not sets or not found:
             session.abort_transaction()
-            return found
+            return (found, False) if found else None
         sets = {**stored(sets), "updated_on": now_ms(), "updated_by": by}
         documents.update_one({"_id": key}, {"$set": sets}, session=session)
-        return {**found, **sets}
+        return {**found, **sets}, True
 
     return database.transaction(work)
 

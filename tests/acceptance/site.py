@@ -18,7 +18,7 @@ import psutil
 
 from oclapi import jsonio
 from oclapi.access import Caller
-from oclapi.imports.lines import Options
+from oclapi.imports.line_types import Options
 from oclapi.imports.run import run as run_import
 from oclapi.local.run import local_servers
 from oclapi.local.servers import free_port

@@ -6,7 +6,7 @@ import pytest
 
 from oclapi import jsonio
 from oclapi.access import Caller
-from oclapi.imports.lines import Options
+from oclapi.imports.line_types import Options
 from oclapi.imports.run import run
 from oclapi.store import ranges
 from tests.builders import TOKEN, Api, new_source

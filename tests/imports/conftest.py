@@ -8,7 +8,7 @@ import pytest
 
 from oclapi import jsonio
 from oclapi.access import Caller
-from oclapi.imports.lines import Options
+from oclapi.imports.line_types import Options
 from oclapi.imports.run import run
 from oclapi.model import LIVE
 from oclapi.store.database import Database

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from oclapi.editing import concepts
+from oclapi.editing import concepts, owners, repositories, users
 from oclapi.editing.write import write
 from tests.imports.conftest import LAB, ROOT, Imports, concept, counted
 
@@ -83,3 +83,41 @@ def wait_for(condition, seconds=20.0):
     while not condition():
         assert time.monotonic() < until, "waited too long"
         threading.Event().wait(0.002)
+
+
+@pytest.mark.parametrize(
+    ("line", "meanwhile"),
+    [
+        (
+            {"type": "Organization", "id": "NorthLab", "name": "North Laboratory"},
+            lambda store: owners.update_org(store, "NorthLab", {"company": "c"}, ROOT),
+        ),
+        (
+            {"type": "Source", "owner": "NorthLab", "id": "LAB", "name": "Lab"},
+            lambda store: repositories.update(
+                store, store.repos.by_url(LAB), {"description": "d"}, ROOT
+            ),
+        ),
+        (
+            {"type": "User", "username": "amina", "name": "Amina", "email": "a@example.org"},
+            lambda store: users.update(store, "amina", {"company": "c"}, ROOT),
+        ),
+    ],
+    ids=["organisation", "source", "user"],
+)
+def test_a_line_that_changes_nothing_is_unchanged_though_somebody_else_edits_its_item_meanwhile(
+    lab, monkeypatch, line, meanwhile
+):
+    store = lab.store
+    users.create(store, {"username": "amina", "name": "Amina", "email": "a@example.org"}, ROOT)
+    owner = {"Organization": owners, "Source": repositories, "User": users}[line["type"]]
+    name = "update_org" if line["type"] == "Organization" else "update"
+    original = getattr(owner, name)
+
+    def edited_before(*args, **kwargs):
+        monkeypatch.setattr(owner, name, original)
+        meanwhile(store)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, edited_before)
+    assert lab.outcomes(line) == ["unchanged"]

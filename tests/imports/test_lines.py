@@ -6,7 +6,8 @@ import pytest
 
 from oclapi import jsonio
 from oclapi.imports import lines, run
-from oclapi.imports.lines import Options, line_of, read, split
+from oclapi.imports.line_types import Options
+from oclapi.imports.lines import line_of, read, split
 from tests.imports.conftest import LAB, REF, concept, mapping
 
 

@@ -18,7 +18,8 @@ from urllib.request import urlopen
 import pytest
 
 from oclapi import jsonio
-from oclapi.imports.lines import Options, line_of
+from oclapi.imports.line_types import Options
+from oclapi.imports.lines import line_of
 from oclapi.local import demo, icd10cm, progress
 from oclapi.local.demo import DemoFailed, Hashed, Text
 from oclapi.local.run import local_servers

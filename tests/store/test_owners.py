@@ -22,7 +22,8 @@ def store(store):
 
 
 def edit(store, **fields):
-    return store.users.edit("amina", lambda session, user: fields, "root")
+    user, _ = store.users.edit("amina", lambda session, user: fields, "root")
+    return user
 
 
 def test_an_organisation_is_read_as_it_was_written(store):
