@@ -13,6 +13,7 @@ from bench.stage import TENTH, WHOLE, Stage, open_store, repo_of
 from config.settings import Settings
 from jobs.export import build_export
 from oclapi.app import build_services, create_app
+from oclapi.model import ExportKey
 
 BLOCK = 64 * 1024
 MIB = 2**20
@@ -41,9 +42,9 @@ def _export(stage: Stage, source: str) -> tuple[Figure, Figure]:
                 )
             version = store.versions.by_id(repo.number, version_id)
             assert version  # just created
-            export = store.exports.read(version.key)
-            assert export  # created together with it
-            took, peak = in_child(run_job, stage.settings, version.key, export["job"]["token"])
+            export = store.exports.read(ExportKey(version.key))
+            assert export and export.job  # created together with it
+            took, peak = in_child(run_job, stage.settings, version.key, export.job.token)
             peaks.append(peak / MIB)
             return took
 
@@ -70,8 +71,8 @@ def run_job(settings: Settings, version_id: str, token: str) -> tuple[float, int
     services = build_services(settings)
     with create_app(services).app_context():
         took = seconds(lambda: build_export(version_id, token))
-    found = services.store.exports.read(version_id)
-    if not found or "file" not in found:
+    found = services.store.exports.read(ExportKey(version_id))
+    if not found or not found.file:
         raise AssertionError(f"the job made no export: {found}")
     return took, peak_memory()
 

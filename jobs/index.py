@@ -43,7 +43,7 @@ def index_repository(number: int, upto: int | None = None) -> None:
     if s.solr is None:
         return
     # The lease only prevents duplicate work.
-    with s.store.leases.holding(lease_of(number), LEASE) as acquired:
+    with s.store.leases.hold(lease_of(number), LEASE) as acquired:
         if acquired:
             _follow(s, s.solr, number, upto)
 
@@ -59,7 +59,7 @@ def index_commits(number: int, revisions: list[int]) -> None:
         return
     try:
         # A reindex waits for the holders of these leases.
-        with s.store.leases.holding(f"{lease_of(number)}-edits", LEASE) as acquired:
+        with s.store.leases.hold(f"{lease_of(number)}-edits", LEASE) as acquired:
             if acquired:
                 Follower(s.store, s.solr).index_early(number, revisions)
                 log.info("indexed early", extra={"repo": number, "revisions": len(revisions)})
@@ -123,7 +123,7 @@ class Watch:
         self._away = False
         self._retry_at = 0.0  # time.monotonic() before which no request is sent
 
-    def look(self, now: datetime) -> None:
+    def check(self, now: datetime) -> None:
         """Check repositories that changed since the last call, and all of them now and then.
 
         Cost: one small query when nothing changed.

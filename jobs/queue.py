@@ -15,6 +15,7 @@ from rq.job import Job, JobStatus
 from rq.utils import now
 
 from oclapi.errors import QueueUnavailable
+from oclapi.model import ExportKey
 
 EXPORTS = "exports"
 INDEX = "index"
@@ -94,17 +95,17 @@ class RQExportQueue(RQQueue):
     def __init__(self, url: str) -> None:
         super().__init__(url, EXPORTS)
 
-    def enqueue(self, version_id: str, token: str) -> None:
+    def enqueue(self, key: ExportKey, token: str) -> None:
         """Queue the export job. It is named by a string, so that no request imports it."""
         with translate_errors():
             self._queue.enqueue_call(
                 "jobs.export.build_export",
-                (version_id, token),
+                (key.version, token, key.since),
                 job_id=token,
                 timeout=LONGEST_JOB,
                 result_ttl=0,
                 failure_ttl=KEEP_FAILED,
-                description=f"export of version {version_id}",
+                description=f"export {key}",
             )
 
 

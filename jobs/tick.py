@@ -20,7 +20,7 @@ from oclapi.store.abandoned import Abandoned
 log = logging.getLogger(__name__)
 
 PACE = 1.0  # seconds between ticks
-LOOKS = 8  # checks of the search index between ticks
+CHECKS = 8  # checks of the search index between ticks
 CLEANING_PACE = 60.0  # seconds; walking over the cache is slower than a tick
 LEASE = timedelta(seconds=10)
 PURGE_TIME = 0.5  # seconds per tick
@@ -41,14 +41,14 @@ def heal_exports(s: Services, now: datetime) -> None:
     It ends early while the queue is down. The next tick continues.
     """
     states = ExportStates(s.store.exports, s.queue, s.settings.export_silence)
-    for version_id, _ in s.store.exports.unsettled():
-        version = s.store.versions.by_key(version_id)
+    for key in s.store.exports.unsettled():
+        version = s.store.versions.by_key(key.version)
         try:
             if version:
                 states.heal(version, now)
         except NotFound:
             log.info(
-                "version deleted while its export was checked", extra={"version_id": version_id}
+                "version deleted while its export was checked", extra={"version_id": key.version}
             )
         except QueueUnavailable as error:
             log.warning("exports wait for the queue", extra={"reason": error.detail})
@@ -111,13 +111,13 @@ def run(
                     cleaned = time.monotonic()
         except Exception:  # see `_try`
             log.exception("tick failed")
-        for _ in range(LOOKS):
+        for _ in range(CHECKS):
             if appointed and watch:
-                look(watch)
+                check_index(watch)
             if not ended():
-                pause(PACE / LOOKS)
+                pause(PACE / CHECKS)
     mailing.shutdown()
-    s.store.leases.give_back("tick", holder)
+    s.store.leases.release("tick", holder)
 
 
 def _try(otherwise: str, duty: Callable[..., None], *given: Any) -> None:
@@ -129,6 +129,6 @@ def _try(otherwise: str, duty: Callable[..., None], *given: Any) -> None:
         log.exception(otherwise)
 
 
-def look(watch: Watch) -> None:
+def check_index(watch: Watch) -> None:
     """Check whether the index is behind."""
-    _try("check of the index failed", watch.look, datetime.now(UTC))
+    _try("check of the index failed", watch.check, datetime.now(UTC))

@@ -4,15 +4,19 @@ Everything that is read is a function of (repository, revision): see `Revision`.
 UTC, in whole milliseconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from oclapi import jsonio
 
 LIVE = 2**31 - 1
 """`to_rev` of a row that no later commit has ended."""
+
+GRACE = timedelta(seconds=5)
+"""Most time between storing a job and queueing it."""
 
 Kind = Literal["concept", "mapping"]
 RepositoryKind = Literal["source", "collection"]
@@ -201,6 +205,89 @@ class Removal:
     @property
     def kind(self) -> Kind:
         return self.replaces.kind
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ExportKey:
+    """What an export is of: a version, or the difference to it from an older revision."""
+
+    version: str  # the version's internal key
+    since: int | None = None  # None: the whole version
+
+    def __str__(self) -> str:
+        return self.version if self.since is None else f"{self.version}-{self.since}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work in the background. It is named by its token, which no other job ever has."""
+
+    token: str
+    state: Literal["queued", "running"]
+    heartbeat: datetime  # when it was requested, claimed, or last reported its progress
+    processed: int  # entries so far
+    total: int  # entries
+    tries: int  # how often it was started, after it died
+
+    def is_alive(
+        self, now: datetime, silence: timedelta, queue_knows: Callable[[str], bool]
+    ) -> bool:
+        """Return whether it will end by itself.
+
+        A running job is dead after `silence` without a heartbeat, a queued one when the queue has
+        lost it. `queue_knows` is only asked about a job that is older than GRACE.
+        """
+        age = now - self.heartbeat
+        if self.state == "running":
+            return age < silence
+        return age < GRACE or queue_knows(self.token)
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed."""
+
+    text: str  # one line
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A finished archive, with what is needed to serve both containers. Sizes are in bytes."""
+
+    size: int  # of the cached file
+    json_size: int
+    json_crc: int
+    start: int  # the JSON's deflate blocks are the bytes [start, end) of the cached file
+    end: int
+    mtime: int  # seconds since 1970, in both containers
+    sha256: str  # of the cached file, hex
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFile:
+    """An archive in the cache."""
+
+    name: str  # its path in the cache, which ends in the token of the job that made it
+    edition: int  # of the version
+    made_at: datetime
+    content_at: datetime  # time of the newest commit in it
+    archive: Archive
+
+    @property
+    def token(self) -> str:
+        return PurePosixPath(self.name).stem
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The stored state of an export."""
+
+    file: ExportFile | None  # the one that is served
+    earlier: tuple[ExportFile, ...]  # replaced ones, which older links still name
+    job: Job | None
+    error: JobError | None  # of the last job
+    wanted: int | None  # the edition of which a file is built without a request
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ def _swap(store: Store, index: SolrIndex, new: SolrIndex, follower: Follower) ->
 @contextmanager
 def _only_run(store: Store) -> Iterator[None]:
     """Allow one rebuild at a time. Raises IndexBusy."""
-    with store.leases.holding("reindex", LEASE) as acquired:
+    with store.leases.hold("reindex", LEASE) as acquired:
         if not acquired:
             raise IndexBusy(
                 "another reindex is running, "

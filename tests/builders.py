@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from oclapi import jsonio
 from oclapi.errors import QueueUnavailable
-from oclapi.model import Json, Organization, Repository, User, Version
+from oclapi.model import ExportKey, Json, Organization, Repository, User, Version
 from oclapi.representations import repo_detail
 from oclapi.store.commits import repository_of
 from oclapi.store.database import Database
@@ -152,12 +152,12 @@ def mocked_store() -> Store:
 class MemoryQueue:
     """An ExportQueue that only remembers what was put into it."""
 
-    jobs: dict[str, str] = field(default_factory=dict)  # version id by token
+    jobs: dict[str, ExportKey] = field(default_factory=dict)  # by token
     down: bool = False
 
-    def enqueue(self, version_id: str, token: str) -> None:
+    def enqueue(self, key: ExportKey, token: str) -> None:
         self.reach()
-        self.jobs[token] = version_id
+        self.jobs[token] = key
 
     def knows(self, token: str) -> bool:
         self.reach()

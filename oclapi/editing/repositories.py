@@ -204,7 +204,7 @@ def check_unused(
         usage: dict[str, set[str]] = {"collections": set(), "mappings": set()}
         users: dict[int, Repository | None] = {}
         used = False
-        for row in store.rows.leaning_on(session, head.repo.url):
+        for row in store.rows.using(session, head.repo.url):
             if row.repo not in users:
                 users[row.repo] = store.repos.by_number(row.repo, session)
             user = users[row.repo]

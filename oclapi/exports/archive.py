@@ -22,6 +22,8 @@ from typing import BinaryIO, Literal
 
 from isal import isal_zlib
 
+from oclapi.model import Archive
+
 Format = Literal["zip", "tgz"]
 
 LAYOUT = 1
@@ -41,19 +43,6 @@ LAST_EMPTY_BLOCK = b"\x03\x00"
 
 ZIP32 = 2**32 - 1  # this size and above (4 GiB) needs zip64
 NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time of the zip format
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """A finished archive, with what is needed to serve both containers. Sizes are in bytes."""
-
-    size: int  # of the cached file
-    json_size: int
-    json_crc: int
-    start: int  # the JSON's deflate blocks are the bytes [start, end) of the cached file
-    end: int
-    mtime: int  # seconds since 1970, in both containers
-    sha256: str  # of the cached file, hex
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The cache of archives: a local folder or any fsspec URL.
 
-Each version has a folder that mirrors its relative URL. The name of an archive is its path below
+Each repository has a folder, and each of its exports a folder below it. They are named by internal
+keys, because ids may be longer than the names of files. The name of an archive is its path below
 the root. It ends in the token of the job that made it, so no name is used twice and a file never
 changes. The store names a file after it was written completely; only named files are served.
 """
@@ -18,6 +19,8 @@ from typing import BinaryIO, cast
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from oclapi.model import ExportKey
+
 UPLOAD = 8 * 1024 * 1024
 PART = ".part"  # suffix of a file that is being written
 
@@ -32,9 +35,9 @@ class ExportCache:
         self._local = isinstance(self._files, LocalFileSystem)
 
     @contextmanager
-    def writer(self, version_url: str, token: str) -> Iterator["Draft"]:
+    def writer(self, repo: int, key: ExportKey, token: str) -> Iterator["Draft"]:
         """Yield a draft for one archive. Without `publish` the draft is removed at the end."""
-        name = f"{folder_of(version_url)}/{token}.tgz"
+        name = f"{repo}/{key}/{token}.tgz"
         if not self._local:
             # A nameless file disappears with a killed worker.
             with tempfile.TemporaryFile() as file:
@@ -114,19 +117,6 @@ class Draft:
         `alive` is called after each 8 MiB of an upload.
         """
         self._publish(alive)
-
-
-def folder_of(version_url: str) -> str:
-    """Return the folder of a version's archives.
-
-    Ids may be `.` or `..`, which are escaped for the file system.
-    """
-    steps = (
-        step.replace(".", "%2E") if step in (".", "..") else step
-        for step in version_url.split("/")
-        if step
-    )
-    return "/".join(steps)
 
 
 def token_of(name: str) -> str:

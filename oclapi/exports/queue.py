@@ -5,6 +5,8 @@ The state of a job is in the store. The queue only wakes a worker.
 
 from typing import Protocol
 
+from oclapi.model import ExportKey
+
 
 class ExportQueue(Protocol):
     """Queues export jobs. A token of 32 hex characters names one job and is never used again."""
@@ -12,8 +14,8 @@ class ExportQueue(Protocol):
     def reach(self) -> None:
         """Check that the queue is up. Raises QueueUnavailable otherwise."""
 
-    def enqueue(self, version_id: str, token: str) -> None:
-        """Queue the export job of a version.
+    def enqueue(self, key: ExportKey, token: str) -> None:
+        """Queue the job of an export.
 
         Raises QueueUnavailable. The job may or may not run then.
         """

@@ -4,39 +4,20 @@ Rights are checked by the callers.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from oclapi.errors import NotFound, Overtaken, QueueUnavailable
-from oclapi.exports.archive import Archive
-from oclapi.exports.cache import token_of
 from oclapi.exports.queue import ExportQueue
-from oclapi.model import Json, Version
+from oclapi.model import Export, ExportFile, ExportKey, Version
 from oclapi.store.exports import Exports
 
 log = logging.getLogger(__name__)
 
 Status = Literal["ready", "processing", "missing", "failed"]
 
-GRACE = timedelta(seconds=5)  # most time between storing a job and queueing it
 MOST_TRIES = 3  # an export whose job died this often has failed
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """An archive in the cache."""
-
-    name: str
-    edition: int  # of the version
-    made_at: datetime
-    content_at: datetime  # time of the newest content commit in it
-    archive: Archive
-
-    @property
-    def token(self) -> str:
-        return token_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +27,7 @@ class ExportState:
     status: Status
     # A job is queued or running, or the file is out of date and will be replaced.
     busy: bool
-    file: File | None = None
+    file: ExportFile | None = None
     error: str | None = None  # one line; with a file: why the last rebuild failed
     failed_at: datetime | None = None
     processed: int | None = None  # entries written so far by the job
@@ -66,28 +47,28 @@ class ExportStates:
         self._queue = queue
         self._silence = timedelta(seconds=silence)
 
-    def of(self, version: Version, now: datetime, document: Json | None = None) -> ExportState:
-        """Return the state of an export. `document` is its stored state, if it was read already.
+    def of(self, version: Version, now: datetime, stored: Export | None = None) -> ExportState:
+        """Return the state of an export. `stored` is its stored state, if it was read already.
 
         Raises NotFound when the version was deleted. Cost: one read, and one request to the queue
         while a job is queued.
         """
-        return state_of(*self._read_alive(version, now, document))
+        return state_of(*self._read_alive(version, now, stored))
 
-    def ask(self, version: Version, now: datetime) -> tuple[bool, ExportState]:
+    def request(self, version: Version, now: datetime) -> tuple[bool, ExportState]:
         """Start the export unless it exists or is being made.
 
         Returns whether this call started a job, and the new state. The state is `failed` only when
         the last try has just failed. Raises NotFound, and QueueUnavailable without any effect.
         """
         while True:
-            document, alive = self._read_alive(version, now)
-            state = state_of(document, alive)
+            export, alive = self._read_alive(version, now)
+            state = state_of(export, alive)
             if state.status in ("ready", "processing"):
                 return False, state
-            if self._given_up(version, document, now):
+            if self._given_up(version, export, now):
                 return False, self.of(version, now)
-            if self._start(version, document, now):
+            if self._start(version, export, now):
                 return True, self.of(version, now)
 
     def recreate(self, version: Version, now: datetime) -> tuple[bool, ExportState]:
@@ -97,13 +78,13 @@ class ExportStates:
         QueueUnavailable while the archive is still served.
         """
         while True:
-            document, alive = self._read_alive(version, now)
-            state = state_of(document, alive)
+            export, alive = self._read_alive(version, now)
+            state = state_of(export, alive)
             if state.status == "processing":
                 return False, state
-            if alive or self._start(version, document, now):
+            if alive or self._start(version, export, now):
                 if state.file:
-                    self._exports.drop(version.key, state.file.name)
+                    self._exports.drop(_key(version), state.file.name)
                 return True, self.of(version, now)
 
     def delete(self, version: Version, now: datetime) -> bool:
@@ -112,13 +93,13 @@ class ExportStates:
         Returns False when there is neither. Raises NotFound.
         """
         while True:
-            document, alive = self._read_alive(version, now)
-            state = state_of(document, alive)
+            export, alive = self._read_alive(version, now)
+            state = state_of(export, alive)
             if state.status not in ("ready", "processing"):
                 return False
-            if self._exports.delete(version.key, document):
-                if "job" in document:
-                    self._cancel(document["job"]["token"])
+            if self._exports.delete(_key(version), export):
+                if export.job:
+                    self._cancel(export.job.token)
                 return True
 
     def begin(self, version: Version, now: datetime) -> None:
@@ -145,65 +126,66 @@ class ExportStates:
 
         Raises QueueUnavailable, NotFound.
         """
-        document, alive = self._read_alive(version, now)
-        if alive or self._given_up(version, document, now):
+        export, alive = self._read_alive(version, now)
+        if alive or self._given_up(version, export, now):
             return
-        if "job" in document:
+        if export.job:
             # The request is kept while the queue is down.
-            self._exports.want(version.key, version.edition)
-        elif "wanted" not in document:
+            self._exports.want(_key(version), version.edition)
+        elif export.wanted is None:
             return
-        self._start(version, document, now)
+        self._start(version, export, now)
 
     def clear(self, version: Version, now: datetime) -> None:
         """Forget a dead job. A live one continues. Raises NotFound."""
-        document, alive = self._read_alive(version, now)
-        if "job" in document and not alive:
-            self._exports.release(version.key, document["job"]["token"])
+        export, alive = self._read_alive(version, now)
+        if export.job and not alive:
+            self._exports.cancel(_key(version), export.job.token)
 
-    def file(self, version: Version, token: str) -> File:
+    def file(self, version: Version, token: str) -> ExportFile:
         """Return the archive of a link with this token.
 
         Raises NotFound when it was deleted, or replaced so long ago that its links have expired.
         """
-        document = self._read(version)
-        for file in [document.get("file"), *document.get("earlier", ())]:
-            if file and token_of(file["name"]) == token:
-                return file_of(file)
+        export = self._read(version)
+        for file in (export.file, *export.earlier):
+            if file and file.token == token:
+                return file
         raise NotFound("this archive was deleted; request the export again")
 
-    def lost(self, version: Version, file: File) -> None:
+    def lost(self, version: Version, file: ExportFile) -> None:
         """Stop serving a file that is missing in the cache."""
         log.warning(
             "archive is missing in the cache",
             extra={"version_id": version.key, "file": file.name},
         )
-        self._exports.drop(version.key, file.name)
+        self._exports.drop(_key(version), file.name)
 
-    def _read(self, version: Version) -> Json:
-        found = self._exports.read(version.key)
+    def _read(self, version: Version) -> Export:
+        found = self._exports.read(_key(version))
         if found is None:
             raise NotFound("the version was deleted")
         return found
 
     def _read_alive(
-        self, version: Version, now: datetime, document: Json | None = None
-    ) -> tuple[Json, bool]:
-        """Return the export's document, and whether its job is alive.
+        self, version: Version, now: datetime, stored: Export | None = None
+    ) -> tuple[Export, bool]:
+        """Return the stored export, and whether its job is alive.
 
-        A job that is unknown to the queue may have started or ended after the document was read, so
-        the document is read again.
+        A job that is unknown to the queue may have started or ended after the export was read, so
+        it is read again.
         """
-        document = document or self._read(version)
-        while not (alive := self._alive(document, now)) and "job" in document:
+        export = stored or self._read(version)
+        while not (alive := self._alive(export, now)) and export.job:
             again = self._read(version)
-            if again.get("job") == document["job"]:
+            if again.job == export.job:
                 break
-            document = again
-        return document, alive
+            export = again
+        return export, alive
 
-    def _alive(self, document: Json, now: datetime) -> bool:
-        return job_alive(document.get("job"), now, self._silence, self._known)
+    def _alive(self, export: Export, now: datetime) -> bool:
+        job = export.job
+        return job is not None and job.is_alive(now, self._silence, self._known)
 
     def _known(self, token: str) -> bool:
         """Return whether the queue knows the job.
@@ -216,11 +198,12 @@ class ExportStates:
         except QueueUnavailable:
             return False
 
-    def _start(self, version: Version, document: Json, now: datetime) -> bool:
-        """Start a job in place of the one in `document`. Returns False when another caller did."""
+    def _start(self, version: Version, export: Export, now: datetime) -> bool:
+        """Start a job in place of that of the export. Returns False when another caller did."""
         # Check the queue first, so that the state is not `processing` while it is down.
         self._queue.reach()
-        token = self._exports.ask(version, document.get("job"), now)
+        total = version.counts.entries
+        token = self._exports.request(_key(version), export.job, total, now)
         if token is None:
             return False
         self._hand_over(version, token)
@@ -229,19 +212,19 @@ class ExportStates:
     def _hand_over(self, version: Version, token: str) -> None:
         """Queue a stored job. On QueueUnavailable the job is removed from the store again."""
         try:
-            self._queue.enqueue(version.key, token)
+            self._queue.enqueue(_key(version), token)
         except QueueUnavailable:
-            self._exports.release(version.key, token)
+            self._exports.cancel(_key(version), token)
             raise
 
-    def _given_up(self, version: Version, document: Json, now: datetime) -> bool:
+    def _given_up(self, version: Version, export: Export, now: datetime) -> bool:
         """Let the export fail when its job died in the last try. Returns whether it failed."""
-        job = document.get("job")
-        if not job or job["state"] != "running" or job["tries"] < MOST_TRIES:
+        job = export.job
+        if not job or job.state != "running" or job.tries < MOST_TRIES:
             return False
-        text = f"the worker died {job['tries']} times while it made this export"
+        text = f"the worker died {job.tries} times while it made this export"
         try:
-            self._exports.fail(version.key, job["token"], text, version.edition, now)
+            self._exports.fail(_key(version), job.token, text, version.edition, now)
         except Overtaken:  # another process changed the state
             return False
         return True
@@ -261,42 +244,23 @@ def _log_postponed(version: Version, error: QueueUnavailable) -> None:
     )
 
 
-def job_alive(
-    job: Json | None, now: datetime, silence: timedelta, queue_knows: Callable[[str], bool]
-) -> bool:
-    """Return whether a job is alive. `queue_knows` is only called for a job older than GRACE."""
-    if not job:
-        return False
-    if job["state"] == "running":
-        return bool(now - job["heartbeat"] < silence)
-    return now - job["asked_at"] < GRACE or queue_knows(job["token"])
-
-
-def state_of(document: Json, alive: bool) -> ExportState:
-    """Return the state that a stored document describes. `alive`: see `job_alive`."""
-    file = file_of(document["file"]) if "file" in document else None
-    error = document.get("error") or {}
+def state_of(export: Export, alive: bool) -> ExportState:
+    """Return the state that a stored export describes. `alive`: whether its job is."""
+    file, error = export.file, export.error
     status: Status = (
         "ready" if file else "processing" if alive else "failed" if error else "missing"
     )
-    job = document["job"] if alive else {}
-    busy = alive or bool(file and "wanted" in document)
+    job = export.job if alive else None
     return ExportState(
         status,
-        busy,
+        alive or (file is not None and export.wanted is not None),
         file,
-        error.get("text"),
-        error.get("at"),
-        job.get("processed"),
-        job.get("total"),
+        error.text if error else None,
+        error.at if error else None,
+        job.processed if job else None,
+        job.total if job else None,
     )
 
 
-def file_of(stored: Json) -> File:
-    return File(
-        stored["name"],
-        stored["edition"],
-        stored["made_at"],
-        stored["content_at"],
-        Archive(**stored["archive"]),
-    )
+def _key(version: Version) -> ExportKey:
+    return ExportKey(version.key)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Response, after_this_request, request
 
-from oclapi import access, jsonio, times
+from oclapi import access, jsonio, model, times
 from oclapi.errors import (
     ExportFailed,
     Invalid,
@@ -18,7 +18,7 @@ from oclapi.errors import (
 )
 from oclapi.exports.archive import LAYOUT, Format, layout
 from oclapi.exports.links import ExportLinks
-from oclapi.exports.state import ExportState, File
+from oclapi.exports.state import ExportState
 from oclapi.model import Repository, Version
 from oclapi.reading.views import View
 from oclapi.resources import params, resolve
@@ -42,7 +42,7 @@ class ArchiveEndpoint(Endpoint):
     def links(self) -> ExportLinks:
         return ExportLinks(self.settings.secret_key, self.settings.export_link_life)
 
-    def serve(self, file: File, form: Format, name: str, url: str) -> Response | None:
+    def serve(self, file: model.ExportFile, form: Format, name: str, url: str) -> Response | None:
         """Return the archive or the requested range of it, or None if it is not in the cache.
 
         `name` is the file name without its extension. Raises StoreUnavailable if the cache can't
@@ -93,7 +93,7 @@ class VersionExport(ArchiveEndpoint):
             pause = timedelta(seconds=self.settings.export_failure_pause)
             if state.status == "failed" and state.failed_at and now - state.failed_at < pause:
                 raise _failed(state)
-            return _pending(208, report(self.exports.ask(version, now)[1]))
+            return _pending(208, report(self.exports.request(version, now)[1]))
 
     def head(self, **path: str) -> Response:
         with reported_state() as report:
@@ -115,7 +115,7 @@ class VersionExport(ArchiveEndpoint):
                 access.need(self.caller, "own", view.repo)
                 started, state = self.exports.recreate(version, now)
             else:
-                started, state = self.exports.ask(version, now)
+                started, state = self.exports.request(version, now)
             return _pending(202 if started else 208, report(state))
 
     def delete(self, **path: str) -> Response:
@@ -135,25 +135,30 @@ class VersionExport(ArchiveEndpoint):
         now: datetime,
         action: access.Action = "read",
     ) -> tuple[View, Version, ExportState]:
-        """Return the version that the path names, its document and the state of its export.
+        """Return the version that the path names, and the state of its export.
 
         The state is reported in the response, even if the caller may read the version but may not
         perform the action. Raises what resolve.view and access.need raise, and MethodNotAllowed
         for HEAD.
         """
-        view, document = resolve.exported(self.store, path, self.caller)
+        view, export = resolve.exported(self.store, path, self.caller)
         if view.version is None:
             access.need(self.caller, action, view.repo)
             raise MethodNotAllowed(
                 "HEAD has no export because it changes with every commit; export a version instead",
                 ["OPTIONS"],
             )
-        state = report(self.exports.of(view.version, now, document))
+        state = report(self.exports.of(view.version, now, export))
         access.need(self.caller, action, view.repo)
         return view, view.version, state
 
     def _archive(
-        self, repo: Repository, version: Version, file: File, form: Format, now: datetime
+        self,
+        repo: Repository,
+        version: Version,
+        file: model.ExportFile,
+        form: Format,
+        now: datetime,
     ) -> Response | None:
         name = f"{repo.id}_{version.id}.{file.content_at:%Y%m%d%H%M%S}"
         link = self.links.sign(version.key, file.token, f"{name}.tgz", now)

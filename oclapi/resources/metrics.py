@@ -60,7 +60,7 @@ def stored_gauges(store: Store, now: datetime) -> Iterator[metrics.Gauge]:
         {(): float(not lag["away"])},
     )
     yield (
-        "oclapi_index_look_age_seconds",
+        "oclapi_index_check_age_seconds",
         "Time since the last check of the whole index.",
         {(): (now - lag["at"]).total_seconds()},
     )

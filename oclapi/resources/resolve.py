@@ -8,7 +8,7 @@ from typing import Any
 from oclapi import urls
 from oclapi.access import Caller, may, need
 from oclapi.errors import Frozen, NotAuthenticated, NotFound
-from oclapi.model import Json, Kind, Organization, Repository, Row, User, Version
+from oclapi.model import Export, Kind, Organization, Repository, Row, User, Version
 from oclapi.reading import views
 from oclapi.reading.views import View
 from oclapi.store.database import Session
@@ -88,8 +88,8 @@ def view(store: Store, path: Path, caller: Caller, session: Session = None) -> V
     return _at_version(found, version_id, version)
 
 
-def exported(store: Store, path: Path, caller: Caller) -> tuple[View, Json | None]:
-    """Like `view`, with the document of the version's export, None if it was deleted.
+def exported(store: Store, path: Path, caller: Caller) -> tuple[View, Export | None]:
+    """Like `view`, with the version's export, None if it was deleted.
 
     Cost: one command for all.
     """

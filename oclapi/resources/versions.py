@@ -13,7 +13,7 @@ from oclapi.resources import body, content, paging, params, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
 from oclapi.store.database import Session
-from oclapi.store.exports import new_token
+from oclapi.store.jobs import new_token
 from oclapi.store.versions import VersionFilter
 
 

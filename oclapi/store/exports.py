@@ -1,148 +1,115 @@
 """The state of each version's export.
 
-Every step is one conditional update, so a process that comes too late changes nothing.
-
-One document per version, created and deleted with it. `_id` is the version's key. Fields:
+One document per version, created and deleted with it. `_id` is the version's key. Fields, besides
+those of its job (see store/jobs.py):
 
     file     {name, edition, made_at, content_at, archive}
              The archive that is served; `archive` is its description by exports/archive.py.
     earlier  [file with replaced_at]
              Replaced files, kept for a while for links that were given out before.
-    job      {token, state, asked_at, heartbeat, processed, total, tries}
-             `state` is queued or running.
-    error    {text, at}
-             Why the last job failed.
     wanted   number
              The edition of which a file is built without a request.
 
 Times are aware UTC and passed by the caller.
 """
 
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 
-from oclapi.errors import Overtaken
-from oclapi.model import Counts, Json, Version
+from oclapi.model import Archive, Export, ExportFile, ExportKey, Job, Json
 from oclapi.store.database import Database, Session
+from oclapi.store.jobs import Jobs, error_of, job_of, same_job
 
 
 class Exports:
-    """The `exports` collection.
-
-    All methods take the version's key as 24 hex characters. All may raise StoreUnavailable.
-    """
+    """The `exports` collection. All methods may raise StoreUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._jobs = Jobs(database.exports)
 
-    def read(self, version_id: str, session: Session = None) -> Json | None:
-        """Return the version's export document; None when the version was deleted."""
-        return self._db.exports.find_one({"_id": ObjectId(version_id)}, session=session)
+    def read(self, key: ExportKey, session: Session = None) -> Export | None:
+        """Return the export; None when its version was deleted."""
+        found = self._db.exports.find_one({"_id": _id(key)}, session=session)
+        return export_of(found) if found else None
 
-    def ask(self, version: Version, seen: Json | None, now: datetime) -> str | None:
-        """Replace the job `seen` (None: no job) with a new queued job, and return its token.
+    def create(
+        self, key: ExportKey, edition: int, job: Json | None, session: ClientSession
+    ) -> None:
+        """Add the export of a new version, which is wanted; `job` is its first one."""
+        first = {"job": job} if job else {}
+        self._db.exports.insert_one({"_id": _id(key), "wanted": edition, **first}, session=session)
 
-        Returns None when there is another job by now, or the version was deleted. When several
-        callers pass the same `seen`, only one of them gets a token.
-        """
-        token = new_token()
-        tries = seen["tries"] + 1 if seen and seen["state"] == "running" else 1
-        job = new_job(token, version.counts, now, tries)
-        done = self._db.exports.update_one(
-            {"_id": ObjectId(version.key), **_same_job(seen)}, {"$set": {"job": job}}
-        )
-        return token if done.matched_count else None
+    def request(self, key: ExportKey, seen: Job | None, total: int, now: datetime) -> str | None:
+        """See `Jobs.request`."""
+        return self._jobs.request(_id(key), seen, total, now)
 
-    def release(self, version_id: str, token: str) -> None:
-        """Delete the job as if it had not been requested. `wanted` stays unchanged."""
-        self._db.exports.update_one(
-            {"_id": ObjectId(version_id), "job.token": token}, {"$unset": {"job": ""}}
-        )
+    def cancel(self, key: ExportKey, token: str) -> None:
+        """See `Jobs.cancel`. `wanted` stays unchanged."""
+        self._jobs.cancel(_id(key), token)
 
-    def claim(self, version_id: str, token: str, now: datetime) -> None:
-        """Mark the queued job as running.
+    def claim(self, key: ExportKey, token: str, now: datetime) -> None:
+        """See `Jobs.claim`."""
+        self._jobs.claim(_id(key), token, now)
 
-        Raises Overtaken when it no longer exists, or is running already.
-        """
-        begun = {"$set": {"job.state": "running", "job.heartbeat": now}}
-        self._own(version_id, token, begun, {"job.state": "queued"})
+    def report(self, key: ExportKey, token: str, processed: int, now: datetime) -> None:
+        """See `Jobs.report`."""
+        self._jobs.report(_id(key), token, processed, now)
 
-    def beat(self, version_id: str, token: str, processed: int, now: datetime) -> None:
-        """Store a heartbeat and the number of entries written so far. Raises Overtaken."""
-        self._own(version_id, token, {"$set": {"job.heartbeat": now, "job.processed": processed}})
-
-    def publish(self, version_id: str, token: str, file: Json, now: datetime) -> None:
+    def publish(self, key: ExportKey, token: str, file: ExportFile, now: datetime) -> None:
         """Finish the job and serve `file`. A newer edition stays wanted. Raises Overtaken."""
         replaced = [{"$mergeObjects": ["$file", {"replaced_at": now}]}]
         earlier = {"$cond": [{"$eq": [{"$type": "$file"}, "missing"]}, [], replaced]}
-        self._own(
-            version_id,
+        self._jobs.finish(
+            _id(key),
             token,
-            [
-                {
-                    "$set": {
-                        "earlier": {"$concatArrays": [{"$ifNull": ["$earlier", []]}, earlier]},
-                        "file": {"$literal": file},
-                        "wanted": _wanted_after(file["edition"]),
-                    }
-                },
-                {"$unset": ["job", "error"]},
-            ],
+            {
+                "earlier": {"$concatArrays": [{"$ifNull": ["$earlier", []]}, earlier]},
+                "file": {"$literal": asdict(file)},
+                "wanted": _wanted_after(file.edition),
+            },
         )
 
-    def fail(self, version_id: str, token: str, text: str, edition: int, now: datetime) -> None:
+    def fail(self, key: ExportKey, token: str, text: str, edition: int, now: datetime) -> None:
         """End the job for this edition with an error of one line. An older file stays.
 
         Raises Overtaken.
         """
-        error = {"$literal": {"text": text, "at": now}}
-        self._own(
-            version_id,
-            token,
-            [{"$set": {"error": error, "wanted": _wanted_after(edition)}}, {"$unset": "job"}],
-        )
+        self._jobs.fail(_id(key), token, text, {"wanted": _wanted_after(edition)}, now)
 
-    def drop(self, version_id: str, name: str) -> None:
+    def drop(self, key: ExportKey, name: str) -> None:
         """Stop serving the file of this name. Does nothing when it was replaced."""
         self._db.exports.update_one(
-            {"_id": ObjectId(version_id), "file.name": name},
-            {"$unset": {"file": "", "earlier": ""}},
+            {"_id": _id(key), "file.name": name}, {"$unset": {"file": "", "earlier": ""}}
         )
 
-    def delete(self, version_id: str, seen: Json) -> bool:
+    def delete(self, key: ExportKey, seen: Export) -> bool:
         """Delete file and job; return False when they differ from those of `seen` by now."""
-        file = (
-            {"file.name": seen["file"]["name"]} if "file" in seen else {"file": {"$exists": False}}
-        )
+        file = {"file.name": seen.file.name} if seen.file else {"file": {"$exists": False}}
         fields = {"file": "", "earlier": "", "job": "", "error": "", "wanted": ""}
         done = self._db.exports.update_one(
-            {"_id": ObjectId(version_id), **file, **_same_job(seen.get("job"))},
-            {"$unset": fields},
+            {"_id": _id(key), **file, **same_job(seen.job)}, {"$unset": fields}
         )
         return bool(done.matched_count)
 
-    def want(self, version_id: str, edition: int, session: ClientSession | None = None) -> None:
+    def want(self, key: ExportKey, edition: int, session: ClientSession | None = None) -> None:
         """Have a file of this edition built, unless a user deleted the export."""
         exists = [{field: {"$exists": True}} for field in ("file", "job", "wanted", "error")]
         self._db.exports.update_one(
-            {"_id": ObjectId(version_id), "$or": exists},
-            {"$max": {"wanted": edition}},
-            session=session,
+            {"_id": _id(key), "$or": exists}, {"$max": {"wanted": edition}}, session=session
         )
 
-    def unsettled(self) -> Iterator[tuple[str, Json]]:
-        """Yield keys and documents of all exports that are wanted or have a job.
-
-        Cost: an index lookup.
-        """
-        for found in self._db.exports.find(
-            {"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}
-        ):
-            yield str(found["_id"]), found
+    def unsettled(self) -> Iterator[ExportKey]:
+        """Yield the keys of all exports that are wanted or have a job. Cost: an index lookup."""
+        found = self._db.exports.find(
+            {"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}, {"_id": 1}
+        )
+        return (_key(document["_id"]) for document in found)
 
     def states(self) -> dict[str, int]:
         """Return how many exports are queued, running, wanted, ready, failed and missing.
@@ -183,40 +150,39 @@ class Exports:
             tokens.update([found["job"]["token"]] if "job" in found else ())
         return names, tokens
 
-    def _own(
-        self, version_id: str, token: str, update: Json | list[Json], also: Json | None = None
-    ) -> None:
-        done = self._db.exports.update_one(
-            {"_id": ObjectId(version_id), "job.token": token, **(also or {})}, update
-        )
-        if not done.matched_count:
-            raise Overtaken("this export job was cancelled or replaced by another")
 
-
-def new_token() -> str:
-    """Return a new unique job name of 32 hex characters."""
-    return uuid.uuid4().hex
-
-
-def new_job(token: str, counts: Counts, now: datetime, tries: int = 1) -> Json:
-    """Return a queued job for the export of a version with that many entries."""
-    return {
-        "token": token,
-        "state": "queued",
-        "asked_at": now,
-        "heartbeat": now,
-        "processed": 0,
-        "total": counts.entries,
-        "tries": tries,
-    }
-
-
-def _same_job(seen: Json | None) -> Json:
-    return (
-        {"job.token": seen["token"], "job.state": seen["state"]}
-        if seen
-        else {"job": {"$exists": False}}
+def export_of(found: Mapping[str, Any]) -> Export:
+    """Return a stored document as a value."""
+    file = found.get("file")
+    return Export(
+        _file_of(file) if file else None,
+        tuple(map(_file_of, found.get("earlier", ()))),
+        job_of(found),
+        error_of(found),
+        found.get("wanted"),
     )
+
+
+def _file_of(found: Mapping[str, Any]) -> ExportFile:
+    return ExportFile(
+        found["name"],
+        found["edition"],
+        found["made_at"],
+        found["content_at"],
+        Archive(**found["archive"]),
+    )
+
+
+def _id(key: ExportKey) -> Any:
+    """Return the `_id` of the document. That of a whole export is the version's."""
+    version = ObjectId(key.version)
+    return version if key.since is None else {"version": version, "since": key.since}
+
+
+def _key(document_id: Any) -> ExportKey:
+    if isinstance(document_id, ObjectId):
+        return ExportKey(str(document_id))
+    return ExportKey(str(document_id["version"]), document_id["since"])
 
 
 def _wanted_after(edition: int) -> Json:

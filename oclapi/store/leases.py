@@ -33,7 +33,7 @@ class Leases:
         return True
 
     @contextmanager
-    def holding(self, name: str, life: timedelta) -> Iterator[bool]:
+    def hold(self, name: str, life: timedelta) -> Iterator[bool]:
         """Keep the lease while the block runs, and yield True; yield False when another has it.
 
         When the process is killed, the lease ends after `life`.
@@ -56,7 +56,7 @@ class Leases:
         finally:
             ended.set()
             keeper.join()
-            self.give_back(name, holder)
+            self.release(name, holder)
 
     def taken(self, name: str, now: datetime) -> bool:
         """Return whether any process has the lease."""
@@ -71,6 +71,6 @@ class Leases:
             is not None
         )
 
-    def give_back(self, name: str, holder: str) -> None:
+    def release(self, name: str, holder: str) -> None:
         """End the lease. Does nothing when `holder` does not have it."""
         self._db.leases.delete_one({"_id": name, "holder": holder})

@@ -440,7 +440,7 @@ class Rows:
             ]
             self._db.rows.bulk_write(changes, ordered=False)
 
-    def leaning_on(self, session: Session, repo_url: str) -> Iterator[Row]:
+    def using(self, session: Session, repo_url: str) -> Iterator[Row]:
         """Yield the living rows of other repositories that refer to content below `repo_url`.
 
         They come without bodies. Retired ones are included.

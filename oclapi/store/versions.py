@@ -13,10 +13,11 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from oclapi.errors import NotFound, VersionExists
-from oclapi.model import Counts, Head, Json, Repository, Version
+from oclapi.model import Counts, Export, ExportKey, Head, Json, Repository, Version
 from oclapi.store.commits import Commits, repository_of
 from oclapi.store.database import Database, Session
-from oclapi.store.exports import Exports, new_job
+from oclapi.store.exports import Exports, export_of
+from oclapi.store.jobs import new_job
 from oclapi.times import now_ms
 
 RELEASE: Json = {"released": True, "retired": False}
@@ -55,7 +56,7 @@ class Versions:
 
     def with_export(
         self, url: str, version: str
-    ) -> tuple[Repository | None, Version | None, Json | None]:
+    ) -> tuple[Repository | None, Version | None, Export | None]:
         """Return the repository at this URL, its version of this id, and that version's export.
 
         Each is None when it does not exist. The version `latest` is that of `latest()`. Cost: one
@@ -76,7 +77,11 @@ class Versions:
         repo = next(self._db.repos.aggregate([{"$match": {"url": url}}, {"$lookup": named}]), None)
         [found] = (repo and repo.pop("version")) or [None]
         [state] = (found and found.pop("export")) or [None]
-        return repository_of(repo) if repo else None, _found(found), state
+        return (
+            repository_of(repo) if repo else None,
+            _found(found),
+            export_of(state) if state else None,
+        )
 
     def latest_of(self, repos: Sequence[int], session: Session = None) -> dict[int, int]:
         """Return the revisions of the `latest` versions of these repositories, by number.
@@ -148,8 +153,8 @@ class Versions:
                 **fields(session, head),
             }
             self._db.versions.insert_one(new, session=session)
-            first = {"job": new_job(job, head.repo.counts, head.at)} if job else {}
-            self._db.exports.insert_one({"_id": key, "wanted": 1, **first}, session=session)
+            first = new_job(job, head.repo.counts.entries, head.at) if job else None
+            self._exports.create(ExportKey(str(key)), 1, first, session)
             return version_of(new)
 
         try:
@@ -181,7 +186,7 @@ class Versions:
                 {"_id": ObjectId(found.key)}, {"$set": sets}, return_document=True, session=session
             )
             assert edited is not None  # it is locked
-            self._exports.want(found.key, sets["edition"], session)
+            self._exports.want(ExportKey(found.key), sets["edition"], session)
             return version_of(edited), True
 
         return self._db.transaction(work)
@@ -211,7 +216,8 @@ class Versions:
                         "$inc": {"edition": 1},
                     }
                     self._db.versions.update_one({"_id": follower["_id"]}, moved, session=session)
-                    self._exports.want(str(follower["_id"]), follower["edition"] + 1, session)
+                    key_of = ExportKey(str(follower["_id"]))
+                    self._exports.want(key_of, follower["edition"] + 1, session)
                     followers.append(version_of(follower))
             self._db.versions.delete_one({"_id": key}, session=session)
             self._db.exports.delete_one({"_id": key}, session=session)

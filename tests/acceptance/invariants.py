@@ -4,7 +4,7 @@ import itertools
 from collections import Counter, defaultdict
 
 from oclapi import jsonio, times
-from oclapi.model import LIVE
+from oclapi.model import LIVE, ExportKey
 from oclapi.store.commits import COUNTED
 
 
@@ -112,4 +112,4 @@ def check_versions(store, repo, log):
         if version["rev"]:
             named = log[version["rev"] - 1]
             assert (version["counts"], version["content_at"]) == (named["counts"], named["at"])
-        assert store.exports.read(str(version["_id"])) is not None
+        assert store.exports.read(ExportKey(str(version["_id"]))) is not None

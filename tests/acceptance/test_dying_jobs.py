@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from oclapi.local import run
+from oclapi.model import ExportKey
 from tests.acceptance.site import concept_body, document, done, files, running
 from tests.builders import until
 from tests.jobs.dying import STEPS
@@ -114,12 +115,12 @@ def test_a_stuck_export_can_be_cleared(site, versions, marks):
         mark.unlink()
         until(lambda: site.client.head(f"{version}export/").status == 204)  # silent for too long
         with site.store() as store:
-            assert "job" in store.exports.read(key(site, versions[0]))
+            assert store.exports.read(ExportKey(key(site, versions[0]))).job
 
         assert site.client.post(f"{version}processing/").status == 200
 
         assert done(site.client.get(f"{version}processing/")).json is False
         with site.store() as store:
-            assert "job" not in store.exports.read(key(site, versions[0]))
+            assert not store.exports.read(ExportKey(key(site, versions[0]))).job
     assert site.client.post(f"{version}export/").status in (202, 208)
     site.export_ready(version)

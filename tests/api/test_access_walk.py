@@ -237,9 +237,9 @@ def world(app, services):
 
 
 def make_exports(app, services) -> None:
-    for _, document in services.store.exports.unsettled():
+    for key in list(services.store.exports.unsettled()):
         with app.app_context():
-            build_export(str(document["_id"]), document["job"]["token"])
+            build_export(key.version, services.store.exports.read(key).job.token)
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def nothing_is_stored(monkeypatch, caplog, services):
         raise RepositoryBusy("the test stores nothing")
 
     monkeypatch.setattr(services.store.database, "transaction", refuse)
-    for name in ("ask", "recreate", "delete", "clear"):
+    for name in ("request", "recreate", "delete", "clear"):
         monkeypatch.setattr(ExportStates, name, refuse)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from jobs import tick
 from jobs.export import build_export
+from oclapi.model import ExportKey
 from oclapi.resources import exports
 from oclapi.store.rows import Rows
 from tests.builders import KEY, good
@@ -39,13 +40,8 @@ class Export:
         self.url = f"{source.url}v1/export/"
 
     @property
-    def document(self):
-        (found,) = [
-            document
-            for _, document in self.services.store.exports.unsettled()
-            if self.key == str(document["_id"])
-        ]
-        return found
+    def stored(self):
+        return self.services.store.exports.read(ExportKey(self.key))
 
     @property
     def key(self):
@@ -54,7 +50,7 @@ class Export:
 
     def run(self):
         """Run the queued job."""
-        token = self.document["job"]["token"]
+        token = self.stored.job.token
         self.services.queue.jobs.pop(token, None)
         with self.app.app_context():
             build_export(self.key, token)

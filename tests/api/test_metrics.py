@@ -85,7 +85,7 @@ def test_the_lag_of_the_index_is_what_the_worker_saw(api, services):
         lag[f"oclapi_index_behind_{name}", ()] for name in ("repositories", "revisions", "seconds")
     ] == [2, 7, 1.5]
     assert (lag["oclapi_index_reachable", ()], lag["oclapi_index_refused_rows", ()]) == (1, 0)
-    assert 5 <= lag["oclapi_index_look_age_seconds", ()] < 60
+    assert 5 <= lag["oclapi_index_check_age_seconds", ()] < 60
     store.index_notes.set_lag({"at": seen, "away": True})
     lag = read(api)
     assert lag["oclapi_index_reachable", ()] == 0

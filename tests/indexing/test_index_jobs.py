@@ -52,7 +52,7 @@ def look(watch, compare=False):
     if compare:
         watch._compare_at = 0.0
     watch._retry_at = 0.0
-    watch.look(datetime.now(UTC))
+    watch.check(datetime.now(UTC))
 
 
 def test_what_is_written_is_found(watch, work, solr, source):
@@ -89,7 +89,7 @@ def test_a_job_that_runs_for_long_is_not_started_again(
 ):
     monkeypatch.setattr(jobs_index, "EDIT", 0)
     source.edit(new_concept("A"))
-    with services.store.leases.holding(lease_of(source.number), jobs_index.LEASE):
+    with services.store.leases.hold(lease_of(source.number), jobs_index.LEASE):
         look(watch, compare=True)
         look(watch)
     assert waiting(queue) + waiting(edits) == []
@@ -119,7 +119,7 @@ def test_an_edit_is_found_although_a_load_of_its_source_is_still_being_followed(
     work()
     solr.commit()
     source.edit(*[new_concept(f"C{number}", "Cough") for number in range(jobs_index.EDIT + 1)])
-    with services.store.leases.holding(lease_of(source.number), jobs_index.LEASE):
+    with services.store.leases.hold(lease_of(source.number), jobs_index.LEASE):
         look(watch)
         source.edit(change_concept("A", names=[{"name": "Low blood pressure", "locale": "en"}]))
         look(watch)
@@ -369,7 +369,7 @@ def test_work_on_a_large_repository_ends_where_others_wait(
 
 def test_two_jobs_of_one_repository_do_not_do_the_same_work(watch, services, solr, source):
     source.edit(new_concept("A"))
-    with services.store.leases.holding(lease_of(source.number), jobs_index.LEASE):
+    with services.store.leases.hold(lease_of(source.number), jobs_index.LEASE):
         index_repository(source.number)
         assert held(solr, source) == []
     index_repository(source.number)

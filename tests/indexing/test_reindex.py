@@ -148,7 +148,7 @@ def test_killed_before(moment, store, solr, filled, prepared_mongo_url):
     # as it is half a minute later
     store.database.leases.update_one({"_id": "reindex"}, {"$set": {"until": datetime.now(UTC)}})
     until(lambda: store.leases.take("reindex", "test", rebuild.LEASE, datetime.now(UTC)))
-    store.leases.give_back("reindex", "test")
+    store.leases.release("reindex", "test")
     rebuild_all(store, solr)
     assert complete(solr, filled)
     assert not solr.exists(solr.core + NEXT)

@@ -16,7 +16,7 @@ from oclapi.editing import owners, repositories
 from oclapi.exports.archive import layout
 from oclapi.exports.cache import ExportCache
 from oclapi.exports.state import ExportStates
-from oclapi.model import Change
+from oclapi.model import Change, ExportKey
 from oclapi.services import Services
 from oclapi.store.database import Database
 from oclapi.store.store import Store
@@ -139,12 +139,12 @@ def now():
 
 
 def key(version):
-    return version.key
+    return ExportKey(version.key)
 
 
 def token(services, version):
     """Return the token of the queued or running job."""
-    return services.store.exports.read(key(version))["job"]["token"]
+    return services.store.exports.read(key(version)).job.token
 
 
 def containers(services, file):

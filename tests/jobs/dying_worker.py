@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from jobs import export, tick, worker
+from jobs import export, job, tick, worker
 from tests.jobs import dying
 
 
@@ -20,18 +20,18 @@ def dying_in(folder):
     """Patch the job. Each job runs in a fork, so what it patches does not affect later jobs."""
     build = export.build_export
 
-    def build_export(version_id, token):
-        file = folder / version_id
+    def build_export(version, token, since=None):
+        file = folder / version
         if file.exists():
             step = file.read_text()
             if step.startswith("wait "):
-                export.BEAT = 0.0
+                job.BEAT = 0.0
                 dying.halt = lambda: wait_until_deleted(file)
             else:
                 file.unlink()
                 dying.halt = lambda: os.kill(os.getpid(), signal.SIGKILL)
             dying.STEPS[step.removeprefix("wait ")]()
-        build(version_id, token)
+        build(version, token, since)
 
     export.build_export = build_export
 

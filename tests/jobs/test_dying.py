@@ -10,7 +10,7 @@ import pytest
 from jobs import tick
 from jobs.export import build_export
 from oclapi.exports.state import MOST_TRIES
-from tests.jobs.conftest import cached, exported, key, now, token
+from tests.jobs.conftest import cached, exported, now, token
 from tests.jobs.dying import STEPS
 
 pytestmark = pytest.mark.servers
@@ -42,7 +42,7 @@ def killed_before(step, services, version):
         "-m",
         "tests.jobs.dying",
         step,
-        key(version),
+        version.key,
         token(services, version),
     ]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
@@ -53,7 +53,7 @@ def killed_before(step, services, version):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_an_export_is_repaired_after_a_kill_before(step, services, states, version):
-    states.ask(version, now())
+    states.request(version, now())
     # The job leaves the queue, as if RQ had given it to the process that dies.
     services.queue.cancel(token(services, version))
     killed_before(step, services, version)
@@ -64,7 +64,7 @@ def test_an_export_is_repaired_after_a_kill_before(step, services, states, versi
         assert states.of(version, silent).status == "ready"
     else:
         assert states.of(version, silent).status == "processing"
-        build_export(key(version), token(services, version))
+        build_export(version.key, token(services, version))
 
     file = states.of(version, now()).file
     assert len(exported(services, file)["concepts"]) == 2500
@@ -75,7 +75,7 @@ def test_an_export_is_repaired_after_a_kill_before(step, services, states, versi
 
 def test_an_export_that_kills_every_worker_fails_and_is_not_retried(services, states, version):
     later = now()
-    states.ask(version, later)
+    states.request(version, later)
     for _ in range(MOST_TRIES):
         killed_before("the first row", services, version)
         later = now() + timedelta(seconds=services.settings.export_silence)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from jobs import export, tick
+from jobs import job as jobs_job
 from jobs.export import build_export
 from oclapi.errors import NotFound
 from oclapi.exports import archive
-from oclapi.exports.cache import folder_of
 from oclapi.store import ranges
 from oclapi.store.exports import Exports
 from oclapi.store.rows import Rows
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.servers
 
 def make(services, states, version):
     """Request an export, build it, and return its file."""
-    states.ask(version, now())
-    build_export(key(version), token(services, version))
+    states.request(version, now())
+    build_export(version.key, token(services, version))
     return states.of(version, now()).file
 
 
@@ -62,7 +62,7 @@ def test_an_archive_built_again_has_the_same_bytes(services, states, source, ver
     source.commit("A", "C", "E")
     source.release("v2")
     states.recreate(version, now())
-    build_export(key(version), token(services, version))
+    build_export(version.key, token(services, version))
     again = states.of(version, now()).file
     assert containers(services, again) == first
     assert len(cached(services)) == 2
@@ -80,7 +80,7 @@ def test_a_finished_job_stores_the_details_of_its_file(services, states, version
     assert (file.edition, file.content_at) == (1, version.content_at)
     assert file.made_at <= now()
     assert cached(services) == [file.name]
-    assert file.name.startswith("orgs/NorthLab/sources/LABX/v1/")
+    assert file.name.startswith(f"{version.repo}/{version.key}/")
     assert Path(services.settings.export_cache, file.name).stat().st_size == file.archive.size
 
 
@@ -94,7 +94,7 @@ def after_batch(monkeypatch, step):
             step(number)
 
     monkeypatch.setattr(export, "_reported", batches)
-    monkeypatch.setattr(export, "BEAT", 0)
+    monkeypatch.setattr(jobs_job, "BEAT", 0)
 
 
 def test_a_running_job_reports_its_progress(services, states, source, monkeypatch):
@@ -122,8 +122,8 @@ def test_a_job_that_is_cancelled_while_running_stops_and_leaves_no_file(
         states.delete(version, now())
 
     after_batch(monkeypatch, cancel)
-    states.ask(version, now())
-    build_export(key(version), token(services, version))
+    states.request(version, now())
+    build_export(version.key, token(services, version))
     assert batches == [0]
     assert states.of(version, now()).status == "missing"
     assert cached(services) == []
@@ -147,8 +147,8 @@ def test_a_version_that_is_deleted_while_its_export_runs_leaves_no_file(
     after_batch(
         monkeypatch, lambda number: number or source.store.versions.delete(source.repo.number, "v1")
     )
-    states.ask(version, now())
-    build_export(key(version), token(services, version))
+    states.request(version, now())
+    build_export(version.key, token(services, version))
     assert services.store.exports.read(key(version)) is None
     assert cached(services) == []
 
@@ -162,7 +162,7 @@ def test_an_edit_while_a_job_runs_is_in_the_next_archive(
     assert exported(services, first)["description"] is None
     tick.heal_exports(services, now())
     assert states.of(version, now()).file == first
-    build_export(key(version), token(services, version))
+    build_export(version.key, token(services, version))
     second = states.of(version, now()).file
     assert (first.edition, second.edition) == (1, 2)
     assert exported(services, second)["description"] == "second thoughts"
@@ -183,7 +183,7 @@ def test_commits_while_a_job_runs_are_not_in_its_archive(services, states, sourc
         source.commit("m1", f"n{number}", kind="mapping")
 
     after_batch(monkeypatch, write)
-    build_export(key(version), token(services, version))
+    build_export(version.key, token(services, version))
     assert containers(services, states.of(version, now()).file) == undisturbed
 
 
@@ -193,10 +193,10 @@ def test_the_memory_of_a_job_does_not_grow_with_the_version(services, states, so
 
     def peak(name):
         version = source.release(name)
-        states.ask(version, now())
+        states.request(version, now())
         tracemalloc.start()
         try:
-            build_export(key(version), token(services, version))
+            build_export(version.key, token(services, version))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -209,34 +209,34 @@ def test_the_memory_of_a_job_does_not_grow_with_the_version(services, states, so
 
 
 def test_an_edit_while_a_job_is_queued_is_in_its_archive(services, states, source, version):
-    states.ask(version, now())
+    states.request(version, now())
     source.edit(version, description="in time")
-    build_export(key(version), token(services, version))
+    build_export(version.key, token(services, version))
     assert exported(services, states.of(version, now()).file)["description"] == "in time"
     assert list(services.store.exports.unsettled()) == []
 
 
 def test_a_job_that_is_run_twice_changes_nothing_the_second_time(services, states, version):
-    states.ask(version, now())
+    states.request(version, now())
     job = token(services, version)
-    build_export(key(version), job)
+    build_export(version.key, job)
     before = services.store.exports.read(key(version))
-    build_export(key(version), job)
+    build_export(version.key, job)
     assert services.store.exports.read(key(version)) == before
     assert len(cached(services)) == 1
 
 
 def fails(services, states, version, error):
     """Run the job, which fails with `error`, and return the state of the export."""
-    states.ask(version, now())
+    states.request(version, now())
     with pytest.raises(error):
-        build_export(key(version), token(services, version))
+        build_export(version.key, token(services, version))
     return states.of(version, now())
 
 
 def test_a_full_disk_is_a_failure_with_its_reason(services, states, version):
-    states.ask(version, now())
-    folder = Path(services.settings.export_cache, folder_of("/orgs/NorthLab/sources/LABX/v1/"))
+    states.request(version, now())
+    folder = Path(services.settings.export_cache, f"{version.repo}/{version.key}")
     folder.mkdir(parents=True)
     (folder / f"{token(services, version)}.part").symlink_to("/dev/full")
     state = fails(services, states, version, OSError)
@@ -296,11 +296,11 @@ def test_after_a_failure_the_next_job_succeeds(services, states, version, monkey
 def test_a_repository_deleted_before_its_export_began_is_a_failure(
     services, states, source, version
 ):
-    states.ask(version, now())
+    states.request(version, now())
     job = token(services, version)
     services.store.repos.delete(source.repo.number, lambda session, head: None)
     with pytest.raises(NotFound):
-        build_export(key(version), job)
+        build_export(version.key, job)
     assert cached(services) == []
 
 
@@ -326,7 +326,7 @@ def test_a_replaced_archive_is_kept_until_its_links_expire(services, states, sou
     old = make(services, states, version)
     edited = source.edit(version, description="x")
     tick.heal_exports(services, now())
-    build_export(key(version), token(services, version))
+    build_export(version.key, token(services, version))
     new = states.of(edited, now()).file
     life = timedelta(seconds=services.settings.export_link_life)
     for name in (old.name, new.name):

@@ -12,13 +12,15 @@ from rq.job import Job
 from jobs import tick
 from jobs.queue import EXPORTS, HANDED_OVER, RQExportQueue
 from oclapi.errors import QueueUnavailable
-from oclapi.exports.state import GRACE, ExportStates
+from oclapi.exports.state import ExportStates
 from oclapi.local.servers import start_redis
+from oclapi.model import GRACE, ExportKey
 from tests.jobs.conftest import exported, key, now
 
 pytestmark = pytest.mark.servers
 
 TOKEN = "0123456789abcdef" * 2
+KEY = ExportKey("65f0c0ffee65f0c0ffee65f0")
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def work(connection):
 
 def test_a_queued_job_is_known(queue, connection):
     assert not queue.knows(TOKEN)
-    queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
+    queue.enqueue(KEY, TOKEN)
     assert queue.knows(TOKEN)
     queue.cancel(TOKEN)
     assert not queue.knows(TOKEN)
@@ -49,13 +51,13 @@ def test_a_queued_job_is_known(queue, connection):
 
 
 def test_a_job_that_is_no_longer_in_the_queue_is_not_known(queue, connection):
-    queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
+    queue.enqueue(KEY, TOKEN)
     connection.delete(f"rq:queue:{EXPORTS}")
     assert not queue.knows(TOKEN)
 
 
 def test_a_started_job_is_known_for_a_limited_time(queue, connection, monkeypatch):
-    queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
+    queue.enqueue(KEY, TOKEN)
     job = Job.fetch(TOKEN, connection=connection)
     Queue(EXPORTS, connection=connection).remove(job)
     with connection.pipeline() as pipeline:  # a worker does this when it starts a job
@@ -69,7 +71,7 @@ def test_a_started_job_is_known_for_a_limited_time(queue, connection, monkeypatc
 def test_a_job_that_a_worker_has_taken_but_not_started_is_known_for_a_limited_time(
     queue, connection, monkeypatch
 ):
-    queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
+    queue.enqueue(KEY, TOKEN)
     Queue.lmove(connection, f"rq:queue:{EXPORTS}", None)  # a worker's first step
     assert queue.knows(TOKEN)
     late = datetime.now(UTC) + HANDED_OVER
@@ -78,7 +80,7 @@ def test_a_job_that_a_worker_has_taken_but_not_started_is_known_for_a_limited_ti
 
 
 def test_a_job_that_starts_between_two_requests_to_redis_is_known(queue, connection, monkeypatch):
-    queue.enqueue("65f0c0ffee65f0c0ffee65f0", TOKEN)
+    queue.enqueue(KEY, TOKEN)
 
     def start_job(rq_queue, token):
         job = Job.fetch(token, connection=connection)
@@ -102,7 +104,7 @@ def test_an_export_goes_through_the_queue(services, states, version, connection)
 
 
 def test_a_cancelled_export_is_not_built(services, states, version, connection):
-    states.ask(version, now())
+    states.request(version, now())
     states.delete(version, now())
     work(connection)
     assert states.of(version, now()).status == "missing"
@@ -118,7 +120,7 @@ def unreachable():
     "step",
     [
         lambda queue: queue.reach(),
-        lambda queue: queue.enqueue("x", TOKEN),
+        lambda queue: queue.enqueue(KEY, TOKEN),
         lambda queue: queue.knows(TOKEN),
         lambda queue: queue.cancel(TOKEN),
     ],
@@ -133,7 +135,7 @@ def test_a_request_with_an_unreachable_queue_leaves_no_job(services, source, unr
     version = source.release("v1")
     states = ExportStates(services.store.exports, unreachable, services.settings.export_silence)
     with pytest.raises(QueueUnavailable):
-        states.ask(version, now())
+        states.request(version, now())
     assert states.of(version, now()).status == "missing"
 
 

@@ -8,7 +8,8 @@ import pytest
 from bson import ObjectId
 
 from oclapi.errors import NotFound, Overtaken, QueueUnavailable
-from oclapi.exports.state import GRACE, MOST_TRIES, ExportStates
+from oclapi.exports.state import MOST_TRIES, ExportStates
+from oclapi.model import GRACE, Archive, Export, ExportFile, ExportKey
 from tests.store.conftest import version_metadata
 
 pytestmark = pytest.mark.servers
@@ -16,15 +17,7 @@ pytestmark = pytest.mark.servers
 SILENCE = 60
 NOW = datetime(2026, 3, 4, 10, 20, 30, tzinfo=UTC)
 LONG = timedelta(seconds=SILENCE)
-ARCHIVE = {
-    "size": 9,
-    "json_size": 2,
-    "json_crc": 1,
-    "start": 527,
-    "end": 530,
-    "mtime": 0,
-    "sha256": "ab",
-}
+ARCHIVE = Archive(size=9, json_size=2, json_crc=1, start=527, end=530, mtime=0, sha256="ab")
 
 
 class Queue:
@@ -76,7 +69,7 @@ def released(store, repo, version_id, job=None):
 
 
 def key(version):
-    return version.key
+    return ExportKey(version.key)
 
 
 def document(store, version):
@@ -84,25 +77,19 @@ def document(store, version):
 
 
 def file(token, edition=1):
-    return {
-        "name": f"orgs/x/{token}.tgz",
-        "edition": edition,
-        "made_at": NOW,
-        "content_at": NOW,
-        "archive": ARCHIVE,
-    }
+    return ExportFile(f"orgs/x/{token}.tgz", edition, NOW, NOW, ARCHIVE)
 
 
 def start(store, version, now=NOW):
     """Claim the job that waits."""
-    token = document(store, version)["job"]["token"]
+    token = document(store, version).job.token
     store.exports.claim(key(version), token, now)
     return token
 
 
 def build(store, states, version, edition=1, now=NOW):
     """Ask for the export and finish it."""
-    states.ask(version, now)
+    states.request(version, now)
     token = start(store, version, now)
     store.exports.publish(key(version), token, file(token, edition), now)
     return token
@@ -110,11 +97,11 @@ def build(store, states, version, edition=1, now=NOW):
 
 def test_an_export_goes_from_missing_over_processing_to_ready(store, states, version):
     assert states.of(version, NOW).status == "missing"
-    started, state = states.ask(version, NOW)
+    started, state = states.request(version, NOW)
     assert started
     assert (state.status, state.processed, state.total) == ("processing", 0, 1)
     token = start(store, version)
-    store.exports.beat(key(version), token, 1, NOW)
+    store.exports.report(key(version), token, 1, NOW)
     assert states.of(version, NOW).processed == 1
     store.exports.publish(key(version), token, file(token), NOW)
     ready = states.of(version, NOW)
@@ -124,13 +111,14 @@ def test_an_export_goes_from_missing_over_processing_to_ready(store, states, ver
         token,
         9,
     )
-    assert set(document(store, version)) == {"_id", "earlier", "file"}
+    export = document(store, version)
+    assert (export.job, export.error, export.wanted) == (None, None, None)
 
 
 def test_a_job_that_ends_between_two_looks_is_not_missing(
     store, states, queue, version, monkeypatch
 ):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     queue.waiting.clear()  # a worker took it
 
     def ends_now(token):
@@ -143,12 +131,12 @@ def test_a_job_that_ends_between_two_looks_is_not_missing(
 
 
 def test_a_job_that_begins_between_two_looks_is_not_replaced(store, states, queue, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     seen = document(store, version)
     token = start(store, version)
-    assert store.exports.ask(version, seen["job"], NOW) is None
+    assert store.exports.request(key(version), seen.job, 1, NOW) is None
     assert not store.exports.delete(key(version), seen)
-    assert document(store, version)["job"]["token"] == token
+    assert document(store, version).job.token == token
 
 
 def at_once(work, times=50):
@@ -165,7 +153,7 @@ def at_once(work, times=50):
 def test_fifty_clients_asking_at_once_start_one_job_and_one_of_them_is_told_so(
     states, queue, version
 ):
-    results = at_once(lambda _: states.ask(version, NOW))
+    results = at_once(lambda _: states.request(version, NOW))
     assert [state.status for _, state in results] == ["processing"] * 50
     assert sorted(started for started, _ in results) == [False] * 49 + [True]
     assert len(queue.waiting) == 1
@@ -186,8 +174,8 @@ def test_of_fifty_clients_deleting_at_once_one_did_it(store, states, version):
 
 
 def test_of_fifty_workers_one_claims_a_job(store, states, version):
-    states.ask(version, NOW)
-    token = document(store, version)["job"]["token"]
+    states.request(version, NOW)
+    token = document(store, version).job.token
 
     def claim(_):
         try:
@@ -200,31 +188,31 @@ def test_of_fifty_workers_one_claims_a_job(store, states, version):
 
 
 def test_asking_for_what_is_ready_or_on_its_way_starts_nothing(store, states, queue, version):
-    states.ask(version, NOW)
-    states.ask(version, NOW)
+    states.request(version, NOW)
+    states.request(version, NOW)
     assert len(queue.waiting) == 1
     token = start(store, version)
     store.exports.publish(key(version), token, file(token), NOW)
-    assert states.ask(version, NOW) == (False, states.of(version, NOW))
+    assert states.request(version, NOW) == (False, states.of(version, NOW))
     assert len(queue.waiting) == 1
 
 
 def test_a_waiting_job_lives_as_long_as_the_queue_knows_it(states, queue, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     later = NOW + timedelta(days=1)
     assert states.of(version, later).status == "processing"
     queue.waiting.clear()
     assert states.of(version, NOW + GRACE - timedelta(milliseconds=1)).status == "processing"
     assert states.of(version, NOW + GRACE).status == "missing"
-    assert states.ask(version, later)[1].status == "processing"
+    assert states.request(version, later)[1].status == "processing"
     assert len(queue.waiting) == 1
 
 
 def test_a_running_job_lives_as_long_as_it_is_heard_of(store, states, queue, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     token = start(store, version, NOW)
     queue.waiting.clear()
-    store.exports.beat(key(version), token, 1, NOW + timedelta(seconds=50))
+    store.exports.report(key(version), token, 1, NOW + timedelta(seconds=50))
     assert states.of(version, NOW + timedelta(seconds=109)).status == "processing"
     assert states.of(version, NOW + timedelta(seconds=110)).status == "missing"
 
@@ -232,18 +220,18 @@ def test_a_running_job_lives_as_long_as_it_is_heard_of(store, states, queue, ver
 @pytest.mark.parametrize("step", ["claim", "beat", "publish", "fail"])
 @pytest.mark.parametrize("event", ["cancelled", "replaced", "version deleted"])
 def test_a_job_that_was_overtaken_changes_nothing(store, states, version, repo, step, event):
-    states.ask(version, NOW)
-    token = document(store, version)["job"]["token"] if step == "claim" else start(store, version)
+    states.request(version, NOW)
+    token = document(store, version).job.token if step == "claim" else start(store, version)
     if event == "cancelled":
         states.delete(version, NOW)
     elif event == "replaced":
-        store.exports.ask(version, document(store, version)["job"], NOW)
+        store.exports.request(key(version), document(store, version).job, 1, NOW)
     else:
         store.versions.delete(repo.number, "v1")
     before = document(store, version)
     steps = {
         "claim": lambda: store.exports.claim(key(version), token, NOW),
-        "beat": lambda: store.exports.beat(key(version), token, 1, NOW),
+        "beat": lambda: store.exports.report(key(version), token, 1, NOW),
         "publish": lambda: store.exports.publish(key(version), token, file(token), NOW),
         "fail": lambda: store.exports.fail(key(version), token, "no", 1, NOW),
     }
@@ -253,12 +241,12 @@ def test_a_job_that_was_overtaken_changes_nothing(store, states, version, repo, 
 
 
 def test_a_failed_export_says_why_and_can_be_requested_again(store, states, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     store.exports.fail(key(version), start(store, version), "no space", 1, NOW)
     failed = states.of(version, NOW)
     assert (failed.status, failed.error, failed.failed_at) == ("failed", "no space", NOW)
     assert list(store.exports.unsettled()) == []
-    _, again = states.ask(version, NOW)
+    _, again = states.request(version, NOW)
     assert again.status == "processing"
     token = start(store, version)
     store.exports.publish(key(version), token, file(token), NOW)
@@ -270,7 +258,7 @@ def test_with_the_queue_down_asking_leaves_nothing_behind(store, states, queue, 
     before = document(store, version)
     queue.down = True
     with pytest.raises(QueueUnavailable):
-        states.ask(version, NOW)
+        states.request(version, NOW)
     assert document(store, version) == before
     assert states.of(version, NOW).status == "missing"
 
@@ -283,9 +271,9 @@ def test_a_queue_that_goes_down_when_a_job_is_put_into_it_leaves_nothing_behind(
 
     monkeypatch.setattr(queue, "enqueue", down)
     with pytest.raises(QueueUnavailable):
-        states.ask(version, NOW)
+        states.request(version, NOW)
     assert states.of(version, NOW).status == "missing"
-    assert "job" not in document(store, version)
+    assert document(store, version).job is None
 
 
 def test_while_the_queue_is_down_trying_again_never_looks_like_processing(
@@ -313,7 +301,7 @@ def test_with_the_queue_down_recreating_keeps_the_archive(store, states, queue, 
 def test_with_the_queue_down_a_waiting_job_counts_no_more_and_a_running_one_does(
     store, states, queue, version
 ):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     queue.down = True
     assert states.of(version, NOW + GRACE).status == "missing"
     start(store, version, NOW)
@@ -325,7 +313,7 @@ def test_the_export_of_a_new_version_comes_when_the_queue_is_back(store, states,
     states.begin(version, NOW)
     assert states.of(version, NOW).status == "missing"
     queue.down = False
-    assert [found for found, _ in store.exports.unsettled()] == [key(version)]
+    assert list(store.exports.unsettled()) == [key(version)]
     states.heal(version, NOW)
     assert states.of(version, NOW).status == "processing"
     assert len(queue.waiting) == 1
@@ -355,7 +343,7 @@ def test_a_version_made_with_a_job_keeps_none_when_the_queue_is_down(store, stat
     version = released(store, repo, "v2", job="a" * 32)
     queue.down = True
     assert not states.begin_first(version, "a" * 32)
-    assert document(store, version) == {"_id": ObjectId(version.key), "wanted": 1}
+    assert document(store, version) == Export(None, (), None, None, 1)
 
 
 def test_the_first_job_of_a_version_whose_maker_died_before_queueing_it_is_replaced(
@@ -382,7 +370,7 @@ def test_a_job_that_died_is_started_again_and_given_up_after_the_last_try(
     store, states, queue, version
 ):
     now = NOW
-    states.ask(version, now)
+    states.request(version, now)
     for _ in range(MOST_TRIES):
         assert states.of(version, now).status == "processing"
         start(store, version, now)
@@ -400,13 +388,13 @@ def test_a_job_that_died_is_started_again_and_given_up_after_the_last_try(
 
 def test_a_job_that_died_while_the_queue_is_down_is_not_forgotten(store, states, queue, version):
     store.exports.delete(key(version), document(store, version))
-    states.ask(version, NOW)
+    states.request(version, NOW)
     start(store, version, NOW)
     queue.down = True
     with pytest.raises(QueueUnavailable):
         states.heal(version, NOW + LONG)
     queue.down = False
-    assert [found for found, _ in store.exports.unsettled()] == [key(version)]
+    assert list(store.exports.unsettled()) == [key(version)]
     states.heal(version, NOW + LONG)
     assert states.of(version, NOW + LONG).status == "processing"
 
@@ -418,7 +406,7 @@ def test_a_lost_place_in_the_queue_is_no_try(store, states, queue, version):
         queue.waiting.clear()
         now += GRACE
         states.heal(version, now)
-    assert document(store, version)["job"]["tries"] == 1
+    assert document(store, version).job.tries == 1
 
 
 def edit(store, repo, text):
@@ -442,14 +430,14 @@ def test_an_edit_has_the_export_made_anew_and_serves_the_old_one_meanwhile(
 
 
 def test_an_edit_while_a_job_runs_has_another_run_after_it(store, states, repo, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     token = start(store, version)
     edited = edit(store, repo, "too late for that job")
     store.exports.publish(key(version), token, file(token, 1), NOW)
     between = states.of(edited, NOW)
     # the old file must not pass for the newest
     assert (between.file.edition, between.busy) == (1, True)
-    assert [found for found, _ in store.exports.unsettled()] == [key(version)]
+    assert list(store.exports.unsettled()) == [key(version)]
     states.heal(edited, NOW)
     assert states.of(edited, NOW).busy
 
@@ -479,13 +467,13 @@ def test_deleting_a_version_has_its_followers_made_anew(store, states, repo, ver
     )
     build(store, states, second)
     store.versions.delete(repo.number, "v1")
-    assert [found for found, _ in store.exports.unsettled()] == [key(second)]
+    assert list(store.exports.unsettled()) == [key(second)]
     with pytest.raises(NotFound):
         states.of(version, NOW)
 
 
 def test_deleting_cancels_the_job_that_waits(store, states, queue, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     assert states.delete(version, NOW)
     assert queue.waiting == []
     assert states.of(version, NOW).status == "missing"
@@ -493,14 +481,14 @@ def test_deleting_cancels_the_job_that_waits(store, states, queue, version):
 
 
 def test_deleting_works_with_the_queue_down(store, states, queue, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     queue.down = True
     assert states.delete(version, NOW)
     assert states.of(version, NOW).status == "missing"
 
 
 def test_recreating_while_the_first_is_made_is_that_one(states, queue, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     started, state = states.recreate(version, NOW)
     assert (started, state.status, len(queue.waiting)) == (False, "processing", 1)
 
@@ -541,8 +529,8 @@ def test_a_link_to_a_deleted_export_finds_nothing(store, states, version):
 
 
 def test_the_tokens_of_jobs_count_as_used(store, states, version):
-    states.ask(version, NOW)
-    assert store.exports.names_in_use() == (set(), {document(store, version)["job"]["token"]})
+    states.request(version, NOW)
+    assert store.exports.names_in_use() == (set(), {document(store, version).job.token})
 
 
 def test_a_file_that_the_cache_lost_is_missing(store, states, version):
@@ -552,12 +540,12 @@ def test_a_file_that_the_cache_lost_is_missing(store, states, version):
 
 
 def test_clearing_forgets_a_dead_job_and_leaves_a_live_one(store, states, version):
-    states.ask(version, NOW)
+    states.request(version, NOW)
     start(store, version)
     states.clear(version, NOW)
     assert states.of(version, NOW).busy
     states.clear(version, NOW + LONG)
-    assert "job" not in document(store, version)
+    assert document(store, version).job is None
 
 
 def test_looking_for_what_to_heal_scans_nothing(store, version):
@@ -579,5 +567,26 @@ def test_a_lease_is_held_by_one_until_it_ends(store):
     assert not store.leases.take("tick", "other", minute, NOW + timedelta(seconds=80))
     assert store.leases.take("tick", "other", minute, NOW + timedelta(seconds=91))
     assert not store.leases.take("tick", mine, minute, NOW + timedelta(seconds=91))
-    store.leases.give_back("tick", "other")
+    store.leases.release("tick", "other")
     assert store.leases.take("tick", mine, minute, NOW + timedelta(seconds=91))
+
+
+def test_a_job_that_an_earlier_release_stored_is_restarted_when_it_died(store, states, version):
+    """Earlier releases stored the time of the request too."""
+    build(store, states, version)
+    old = {
+        "token": "a" * 32,
+        "state": "running",
+        "asked_at": NOW,
+        "heartbeat": NOW,
+        "processed": 1,
+        "total": 1,
+        "tries": 1,
+    }
+    where = {"_id": ObjectId(version.key)}
+    store.database.exports.update_one(where, {"$set": {"job": old, "wanted": 2}})
+    assert states.of(version, NOW).busy
+    later = NOW + LONG
+    assert states.of(version, later).status == "ready"  # the file is served meanwhile
+    states.heal(version, later)
+    assert document(store, version).job.tries == 2

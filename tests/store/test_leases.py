@@ -15,21 +15,21 @@ def now():
 
 
 def test_who_comes_second_does_not_get_it(store):
-    with store.leases.holding("work", LIFE) as first, store.leases.holding("work", LIFE) as second:
+    with store.leases.hold("work", LIFE) as first, store.leases.hold("work", LIFE) as second:
         assert (first, second) == (True, False)
         assert store.leases.taken("work", now())
     assert not store.leases.taken("work", now())
 
 
 def test_it_is_free_again_after_a_failure(store):
-    with pytest.raises(ZeroDivisionError), store.leases.holding("work", LIFE):
+    with pytest.raises(ZeroDivisionError), store.leases.hold("work", LIFE):
         raise ZeroDivisionError
-    with store.leases.holding("work", LIFE) as again:
+    with store.leases.hold("work", LIFE) as again:
         assert again
 
 
 def test_it_is_held_for_as_long_as_the_work_takes(store):
-    with store.leases.holding("work", timedelta(milliseconds=300)):
+    with store.leases.hold("work", timedelta(milliseconds=300)):
         first = store.database.leases.find_one({"_id": "work"})["until"]
         end = now() + timedelta(seconds=20)
         while store.database.leases.find_one({"_id": "work"})["until"] <= first + LIFE / 100:
@@ -39,12 +39,12 @@ def test_it_is_held_for_as_long_as_the_work_takes(store):
 
 def test_it_ends_some_time_after_its_holder_was_killed(store):
     store.leases.take("work", "killed", LIFE, now() - LIFE)
-    with store.leases.holding("work", LIFE) as taken:
+    with store.leases.hold("work", LIFE) as taken:
         assert taken
 
 
 def test_leases_are_found_by_the_beginning_of_their_names(store):
-    with store.leases.holding("index-12", LIFE):
+    with store.leases.hold("index-12", LIFE):
         assert store.leases.any_taken("index-", now())
         assert not store.leases.any_taken("export-", now())
         assert not store.leases.taken("index-1", now())

@@ -280,9 +280,7 @@ CONTENT = {
     ),
     "rows that refer to a source": (
         "uses",
-        lambda store, repo, session: list(
-            store.rows.leaning_on(session, "/orgs/RefOrg/sources/REFX/")
-        ),
+        lambda store, repo, session: list(store.rows.using(session, "/orgs/RefOrg/sources/REFX/")),
     ),
     "what is no longer there": (
         "ends",

@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 from oclapi.access import ANONYMOUS
 from oclapi.errors import StoreUnavailable
 from oclapi.local.servers import database_url, free_port, start_mongod
-from oclapi.model import Revision, Selection
+from oclapi.model import ExportKey, Revision, Selection
 from oclapi.store.abandoned import Abandoned
 from oclapi.store.commits import COUNTED
 from oclapi.store.database import COLLECTIONS, Database
@@ -131,8 +131,8 @@ STORE = {
     "versions.with_export": lambda s: s.versions.with_export("/", "v1"),
     "versions.listing": lambda s: s.versions.listing(1, VersionFilter(), **PAGE),
     "versions.create": lambda s: s.versions.create(1, "v1", lambda session, head: {}),
-    "exports.read": lambda s: s.exports.read(VERSION),
-    "exports.claim": lambda s: s.exports.claim(VERSION, "token", NOW),
+    "exports.read": lambda s: s.exports.read(ExportKey(VERSION)),
+    "exports.claim": lambda s: s.exports.claim(ExportKey(VERSION), "token", NOW),
     "exports.unsettled": lambda s: list(s.exports.unsettled()),
     "exports.states": lambda s: s.exports.states(),
     "exports.names_in_use": lambda s: s.exports.names_in_use(),

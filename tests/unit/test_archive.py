@@ -22,7 +22,6 @@ from isal import isal_zlib
 from oclapi.exports.archive import (
     BLOCK,
     READ,
-    Archive,
     Segments,
     Slice,
     layout,
@@ -34,6 +33,7 @@ from oclapi.exports.archive import (
     zip_header,
     zip_layout,
 )
+from oclapi.model import Archive
 
 GIB = 2**30
 EDGES = [

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from oclapi.errors import LinkRefused
-from oclapi.exports.cache import ExportCache, folder_of, token_of
+from oclapi.exports.cache import ExportCache, token_of
 from oclapi.exports.links import ExportLinks
+from oclapi.model import ExportKey
 
-URL = "/orgs/NorthLab/sources/LABX/v1/"
+REPO, KEY = 7, ExportKey("65f0c0ffee65f0c0ffee65f0")
 NOW = datetime(2026, 3, 4, 10, 20, 30, tzinfo=UTC)
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -26,8 +27,8 @@ def address(request, tmp_path):
     )
 
 
-def put(cache, token="t1", data=b"archive", url=URL):
-    with cache.writer(url, token) as draft:
+def put(cache, token="t1", data=b"archive", key=KEY):
+    with cache.writer(REPO, key, token) as draft:
         draft.file.write(data)
         draft.publish()
     return draft.name
@@ -40,7 +41,7 @@ def files(address):
 def test_an_archive_is_read_back_by_name(address):
     cache = ExportCache(address)
     name = put(cache)
-    assert name == "orgs/NorthLab/sources/LABX/v1/t1.tgz"
+    assert name == "7/65f0c0ffee65f0c0ffee65f0/t1.tgz"
     assert cache.holds(name)
     file = cache.open(name)
     assert file
@@ -64,7 +65,7 @@ def test_an_archive_can_be_deleted(address):
 
 
 def test_a_failed_draft_leaves_no_file(address):
-    with pytest.raises(RuntimeError), ExportCache(address).writer(URL, "t1") as draft:
+    with pytest.raises(RuntimeError), ExportCache(address).writer(REPO, KEY, "t1") as draft:
         draft.file.write(b"half")
         draft.file.flush()
         raise RuntimeError("stopped")
@@ -73,7 +74,7 @@ def test_a_failed_draft_leaves_no_file(address):
 
 def test_an_archive_exists_only_after_it_is_published(address):
     cache = ExportCache(address)
-    with cache.writer(URL, "t1") as draft:
+    with cache.writer(REPO, KEY, "t1") as draft:
         draft.file.write(b"half")
         draft.file.flush()
         assert not cache.holds(draft.name)
@@ -91,7 +92,7 @@ def test_a_version_can_have_two_archives(address):
 
 def test_an_upload_calls_back_for_each_chunk():
     calls = []
-    with ExportCache(f"memory://{uuid.uuid4().hex}").writer(URL, "t1") as draft:
+    with ExportCache(f"memory://{uuid.uuid4().hex}").writer(REPO, KEY, "t1") as draft:
         draft.file.write(bytes(20 * 2**20))
         draft.publish(lambda: calls.append(1))
     assert len(calls) == 3
@@ -101,7 +102,7 @@ def test_only_old_files_are_listed_including_unfinished_ones(tmp_path):
     cache = ExportCache(str(tmp_path))
     put(cache, "young")
     put(cache, "old")
-    part = tmp_path / folder_of(URL) / "killed.part"
+    part = tmp_path / f"{REPO}/{KEY}" / "killed.part"
     part.write_bytes(b"half")
     for path in (part, part.with_name("old.tgz")):
         os.utime(path, (NOW.timestamp() - 3601,) * 2)
@@ -112,20 +113,18 @@ def test_only_old_files_are_listed_including_unfinished_ones(tmp_path):
     assert [token_of(name) for name in files(str(tmp_path))] == ["young"]
 
 
-@pytest.mark.parametrize("url", ["/orgs/../sources/../v1/", "/users/./sources/./../"])
-def test_ids_made_of_dots_stay_inside_the_cache(tmp_path, url):
-    cache = ExportCache(str(tmp_path / "cache"))
-    name = put(cache, url=url)
-    assert ".." not in name.split("/")
-    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
-    assert files(str(tmp_path / "cache")) == [name]
+def test_a_difference_has_a_folder_of_its_own(tmp_path):
+    cache = ExportCache(str(tmp_path))
+    put(cache)
+    put(cache, key=ExportKey(KEY.version, 12))
+    assert files(str(tmp_path)) == [f"7/{KEY.version}-12/t1.tgz", f"7/{KEY.version}/t1.tgz"]
 
 
 def test_a_folder_that_cannot_be_created_raises(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(OSError) as raised,
-        ExportCache(str(tmp_path / "file" / "cache")).writer(URL, "t1"),
+        ExportCache(str(tmp_path / "file" / "cache")).writer(REPO, KEY, "t1"),
     ):
         raise AssertionError("a draft was opened")
     assert raised.value.strerror == "Not a directory"
