@@ -36,8 +36,8 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # At DEBUG pymongo writes whole documents, and flask_cors paths that contain secrets.
-    for name in ("pymongo", "flask_cors"):
+    # pymongo writes whole documents, flask_cors paths that contain secrets, and pysolr requests.
+    for name in ("pymongo", "flask_cors", "pysolr"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -91,7 +91,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Span:
     """The rows of a repository that are visible at a revision and were written since `since`."""
 
     revision: Revision
@@ -102,11 +102,11 @@ class Part:
 class Scope:
     """The repositories to search.
 
-    The listing of one repository has one part. A global listing has many repositories, most of them
+    The listing of one repository has one span. A global listing has many repositories, most of them
     at HEAD.
     """
 
-    parts: tuple[Part, ...] = ()
+    spans: tuple[Span, ...] = ()
     heads: tuple[int, ...] = ()  # numbers of the repositories whose living rows are listed
     since: datetime | None = None  # with heads: only rows written at this time or later
 
@@ -141,7 +141,7 @@ class Hits:
     # Position of the last key. None without keys, and for sorts that are paged by offset
     # (bestMatch, many repositories).
     last: Position | None = None
-    # Revisions of the parts that are not indexed yet. 0 for MongoDB, and for heads (see `reached`).
+    # Revisions of the spans that are not indexed yet. 0 for MongoDB, and for heads (see `reached`).
     behind: int = 0
     # For heads: the sum of the revisions up to which these repositories are indexed.
     reached: int = 0

@@ -21,7 +21,7 @@ from oclapi.store import ranges
 from oclapi.store.database import Database, Session
 from oclapi.store.rows import row_of
 from search import fields
-from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Part, Position, Query, Scope, Sort
+from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Position, Query, Scope, Sort, Span
 from search.matching import Matcher, Texts
 from search.words import terms
 
@@ -95,7 +95,7 @@ class MongoIndex:
         the rows of the repository (50,000 in about 100 ms). Words are matched in this process,
         which takes seconds.
         """
-        if not scope.parts and not scope.heads:
+        if not scope.spans and not scope.heads:
             return Hits((), 0, _counted(query.kind, {}) if query.facets else {})
         wanted = terms(query.text)
         search = _Search(self._db, session, scope, query, time.monotonic() + self._patience)
@@ -138,8 +138,8 @@ class _Search:
             query,
             deadline,
         )
-        self.several = len(scope.parts) + len(scope.heads) > 1
-        self._hint = "feed" if len(scope.heads) > 1 and not scope.parts else "order"
+        self.several = len(scope.spans) + len(scope.heads) > 1
+        self._hint = "feed" if len(scope.heads) > 1 and not scope.spans else "order"
         self._where = self._conditions()
 
     # Which rows
@@ -159,7 +159,7 @@ class _Search:
     def _in_scope(self) -> list[Json]:
         """Return the conditions for the rows of the scope."""
         scope, kind = self._scope, self._query.kind
-        conditions = [{"kind": kind, **_visible(part)} for part in scope.parts]
+        conditions = [{"kind": kind, **_visible(span)} for span in scope.spans]
         if scope.heads:
             repo = scope.heads[0] if len(scope.heads) == 1 else {"$in": list(scope.heads)}
             written = {"at": {"$gte": scope.since}} if scope.since else {}
@@ -193,7 +193,7 @@ class _Search:
 
     def _collections(self, ids: Sequence[str]) -> list[int]:
         """Return the numbers of those repositories that are collections with one of these ids."""
-        numbers = [part.revision.repo for part in self._scope.parts] + list(self._scope.heads)
+        numbers = [span.revision.repo for span in self._scope.spans] + list(self._scope.heads)
         found = self._db.repos.find(
             {"_id": {"$in": numbers}, "kind": "collection"}, {"id": 1}, session=self._session
         )
@@ -208,7 +208,7 @@ class _Search:
         The counts of whole repositories are stored. Everything else is counted.
         """
         scope, query = self._scope, self._query
-        if query.filters or scope.since or any(part.since for part in scope.parts):
+        if query.filters or scope.since or any(span.since for span in scope.spans):
             return self._db.rows.count_documents(
                 self._where, hint=self._hint, session=self._session, maxTimeMS=self._left()
             )
@@ -217,9 +217,9 @@ class _Search:
             kept += self._db.repos.find(
                 {"_id": {"$in": list(scope.heads)}}, {"counts": 1}, session=self._session
             )
-        if scope.parts:
+        if scope.spans:
             revisions = [
-                {"repo": part.revision.repo, "rev": part.revision.number} for part in scope.parts
+                {"repo": span.revision.repo, "rev": span.revision.number} for span in scope.spans
             ]
             where = revisions[0] if len(revisions) == 1 else {"$or": revisions}
             kept += self._db.revisions.find(where, {"counts": 1}, hint="rev", session=self._session)
@@ -232,7 +232,7 @@ class _Search:
         self, limit: int, skip: int, after: Position | None
     ) -> tuple[list[Key], Position | None]:
         """Return the keys of one page, and the position of its end."""
-        if self._query.sort == "lastUpdate" and not (self.several and self._scope.parts):
+        if self._query.sort == "lastUpdate" and not (self.several and self._scope.spans):
             return self._in_order(limit, skip, after)
         descending = self._query.descending
         steps: list[Json] = [
@@ -332,7 +332,7 @@ class _Search:
         return _counted(self._query.kind, counted)
 
     def _repo_url(self) -> str:
-        number = self._scope.parts[0].revision.repo if self._scope.parts else self._scope.heads[0]
+        number = self._scope.spans[0].revision.repo if self._scope.spans else self._scope.heads[0]
         repo = self._db.repos.find_one({"_id": number}, {"url": 1}, session=self._session)
         return str(repo["url"]) if repo else ""
 
@@ -389,9 +389,9 @@ class _Search:
         return left
 
 
-def _visible(part: Part) -> Json:
-    born = {"$lte": part.revision.number, **({"$gte": part.since} if part.since else {})}
-    return {"repo": part.revision.repo, "from_rev": born, "to_rev": {"$gt": part.revision.number}}
+def _visible(span: Span) -> Json:
+    born = {"$lte": span.revision.number, **({"$gte": span.since} if span.since else {})}
+    return {"repo": span.revision.repo, "from_rev": born, "to_rev": {"$gt": span.revision.number}}
 
 
 def _url_names(field: str, what: str, values: Sequence[str]) -> Json:

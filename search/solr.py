@@ -3,15 +3,17 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import urlencode
+
+import pysolr
 
 from oclapi.errors import SearchUnavailable
 from oclapi.model import Json
 from oclapi.store.database import Session
 from search.base import FACETS, Hits, Key, Position, Query, Scope
 from search.documents import SCHEMA, Marker, marker_document, marker_id, store_name
-from search.solr_http import Http
-from search.solr_query import SEPARATOR, Question, key_of, listed, quoted
+from search.solr_http import Session as HttpSession
+from search.solr_http import connect, get
+from search.solr_query import SEPARATOR, Question, dumps, key_of, listed, quoted
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +57,10 @@ class SolrIndex:
         """
         self.url, self.core = url.rstrip("/"), core
         self._store, self._patience = store, patience
-        self._search = Http(f"{self.url}/{core}", patience)
-        self._lookup = Http(f"{self.url}/{core}", LOOKUP_PATIENCE)
-        self._write = Http(f"{self.url}/{core}", WRITE_PATIENCE)
-        self._admin = Http(self.url, WRITE_PATIENCE, once=True)
+        self._search = connect(f"{self.url}/{core}", patience)
+        self._lookup = connect(f"{self.url}/{core}", LOOKUP_PATIENCE)
+        self._write = connect(f"{self.url}/{core}", WRITE_PATIENCE)
+        self._session, self._admin_session = HttpSession(), HttpSession(once=True)
         self._schema_checked = False
         self._retry_at = 0.0  # time.monotonic() before which searches fail at once
 
@@ -84,7 +86,7 @@ class SolrIndex:
         Cost: one request. A page after more than DEEP rows needs two and is read from the nearer
         end.
         """
-        if not scope.parts and not scope.heads:
+        if not scope.spans and not scope.heads:
             return Hits((), 0, dict.fromkeys(FACETS[query.kind], ()) if query.facets else {})
         if time.monotonic() < self._retry_at:
             raise SearchUnavailable("the search engine failed just now")
@@ -109,26 +111,27 @@ class SolrIndex:
         self, question: "Question", limit: int, skip: int, after: Position | None, fresh: bool
     ) -> Hits:
         if after is not None or skip <= DEEP or limit == 0:
-            return question.hits(self._request(question.body(limit, skip, after)), fresh)
-        counted = question.hits(self._request(question.body(0, 0, None)), fresh)
+            return question.hits(self._request(question.parameters(limit, skip, after)), fresh)
+        counted = question.hits(self._request(question.parameters(0, 0, None)), fresh)
         after_page = counted.total - skip - limit
         if after_page < skip and skip < counted.total:
-            request = question.body(
+            request = question.parameters(
                 min(limit, counted.total - skip), max(after_page, 0), None, backward=True
             )
             page = question.hits(self._request(request), fresh, backward=True)
             if page.total == counted.total:
                 return page
         # The page is near the middle or past the end, or the index changed between the requests.
-        return question.hits(self._request(question.body(limit, skip, None)), fresh)
+        return question.hits(self._request(question.parameters(limit, skip, None)), fresh)
 
-    def _request(self, body: Json) -> Json:
-        return self._search.json("post", "query", body)
+    def _request(self, parameters: Json) -> Json:
+        return _query(self._search, parameters)
 
     def _check_schema(self) -> None:
         """Raise SearchUnavailable when the core has the schema of another version."""
         if not self._schema_checked:
-            found = self._search.json("get", "schema/name")["name"]
+            url = f"{self.url}/{self.core}/schema/name"
+            found = get(self._session, url, self._patience)["name"]
             if found != f"oclapi-{SCHEMA}":
                 raise SearchUnavailable(
                     f"the index {self.core} has the schema {found}, "
@@ -147,11 +150,8 @@ class SolrIndex:
         return self._markers("kind:marker", 2**31 - 1)
 
     def _markers(self, query: str, rows: int) -> dict[int, Marker]:
-        request = {"query": query, "fields": ["repo", "rev", "commit", "store"], "limit": rows}
-        found = (
-            _marker(document)
-            for document in self._lookup.json("post", "query", request)["response"]["docs"]
-        )
+        request = {"q": query, "fl": "repo,rev,commit,store", "rows": rows}
+        found = map(_marker, _query(self._lookup, request)["response"]["docs"])
         return {marker.repo: marker for marker in found}
 
     def keys(self, repo: int) -> Iterator[tuple[Key, int, bool]]:
@@ -162,13 +162,13 @@ class SolrIndex:
         cursor = "*"
         while True:
             request = {
-                "query": f"+repo:{repo} -kind:marker",
-                "fields": ["id", "to_rev", "retired"],
+                "q": f"+repo:{repo} -kind:marker",
+                "fl": "id,to_rev,retired",
                 "sort": "id asc",
-                "limit": BATCH,
-                "params": {"cursorMark": cursor},
+                "rows": BATCH,
+                "cursorMark": cursor,
             }
-            response = self._write.json("post", "query", request)
+            response = _query(self._write, request)
             for document in response["response"]["docs"]:
                 yield key_of(document["id"]), document["to_rev"], document["retired"]
             if response["nextCursorMark"] == cursor:
@@ -177,21 +177,19 @@ class SolrIndex:
 
     def count(self, repo: int) -> int:
         """Return the number of indexed rows of a repository, ended ones included."""
-        found = self._lookup.json(
-            "post", "query", {"query": f"+repo:{repo} -kind:marker", "limit": 0}
-        )
+        found = _query(self._lookup, {"q": f"+repo:{repo} -kind:marker", "rows": 0})
         return int(found["response"]["numFound"])
 
     def some_row(self, repo: int) -> str | None:
         """Return the id of any indexed row of a repository, or None."""
-        request = {"query": f"+repo:{repo} -kind:marker", "fields": ["id"], "limit": 1}
-        found = self._lookup.json("post", "query", request)["response"]["docs"]
+        request = {"q": f"+repo:{repo} -kind:marker", "fl": "id", "rows": 1}
+        found = _query(self._lookup, request)["response"]["docs"]
         return str(found[0]["id"]) if found else None
 
     def holds(self, repo: int, row: str) -> bool:
         """Return whether the repository's marker and that row exist, visible to searches or not."""
-        wanted = urlencode([("id", marker_id(repo)), ("id", row), ("fl", "id")])
-        return len(self._lookup.json("get", f"get?{wanted}")["response"]["docs"]) == 2
+        found = self._lookup.search("", search_handler="get", id=[marker_id(repo), row], fl="id")
+        return len(found["response"]["docs"]) == 2
 
     def counts(self) -> dict[int, int]:
         """Return the number of indexed rows of every repository, also of unknown ones.
@@ -199,9 +197,8 @@ class SolrIndex:
         Cost: one request.
         """
         rows = {"type": "terms", "field": "repo", "limit": -1, "refine": True}
-        found = self._write.json(
-            "post", "query", {"query": "*:* -kind:marker", "limit": 0, "facet": {"rows": rows}}
-        )
+        request = {"q": "*:* -kind:marker", "rows": 0, "json.facet": dumps({"rows": rows})}
+        found = _query(self._write, request)
         return {
             int(bucket["val"]): bucket["count"]
             for bucket in found["facets"].get("rows", {}).get("buckets", ())
@@ -214,14 +211,13 @@ class SolrIndex:
         """
         for start in range(0, len(ids), BATCH):
             # Solr has a parameter "ids" of its own.
-            params = {"wanted": SEPARATOR.join(ids[start : start + BATCH])}
             request = {
-                "query": listed("id", "wanted"),
-                "fields": ["id", "to_rev", "retired"],
-                "limit": BATCH,
-                "params": params,
+                "q": listed("id", "wanted"),
+                "fl": "id,to_rev,retired",
+                "rows": BATCH,
+                "wanted": SEPARATOR.join(ids[start : start + BATCH]),
             }
-            for document in self._write.json("post", "query", request)["response"]["docs"]:
+            for document in _query(self._write, request)["response"]["docs"]:
                 yield key_of(document["id"]), document["to_rev"], document["retired"]
 
     # Writing
@@ -259,15 +255,16 @@ class SolrIndex:
 
     def forget(self, repo: int) -> None:
         """Delete the rows and the marker of a repository. Visible after the next soft commit."""
-        self._write.json("post", "update", {"delete": {"query": f"repo:{repo}"}})
+        self._write.delete(q=f"repo:{repo}")
 
     def drop(self, ids: Sequence[str]) -> None:
         """Delete documents. Visible after the next soft commit."""
-        self._write.json("post", "update", {"delete": list(ids)})
+        if ids:
+            self._write.delete(id=list(ids))
 
     def commit(self) -> None:
         """Wait until searches see everything that was written before."""
-        self._write.json("post", "update", {"commit": {"softCommit": True, "waitSearcher": True}})
+        self._write.commit(softCommit=True, waitSearcher=True)
 
     def _post(self, documents: Sequence[Json], force: bool) -> bool:
         """Write documents. Returns False when Solr rejected them."""
@@ -280,10 +277,12 @@ class SolrIndex:
         return True
 
     def _send(self, documents: Sequence[Json], force: bool) -> None:
-        params: dict[str, str | int] = {"update.chain": "repair"} if force else {}
-        if len(documents) <= SMALL:
-            params["commitWithin"] = SOON
-        self._write.json("post", "update", documents, **params)
+        self._write.add(
+            list(documents),
+            fieldUpdates={},  # keeps empty texts, which pysolr leaves out otherwise
+            commitWithin=SOON if len(documents) <= SMALL else None,
+            handler="update/repair" if force else "update",
+        )
 
     # Cores. On SolrCloud each name is the alias of a collection.
 
@@ -306,13 +305,12 @@ class SolrIndex:
         if self._cloud():
             return (
                 name in self._aliases()
-                or name
-                in self._admin.json("get", "admin/collections", action="LIST")["collections"]
+                or name in self._admin("admin/collections", action="LIST")["collections"]
             )
         return bool(
-            self._admin.json("get", "admin/cores", action="STATUS", core=name, indexInfo="false")[
-                "status"
-            ].get(name)
+            self._admin("admin/cores", action="STATUS", core=name, indexInfo="false")["status"].get(
+                name
+            )
         )
 
     def create(self, name: str) -> None:
@@ -325,15 +323,14 @@ class SolrIndex:
                 "collection.configName": CONFIGSET,
                 "router.field": "repo",
             }
-            self._admin.json("get", "admin/collections", action="CREATE", name=collection, **how)
-            self._admin.json(
-                "get", "admin/collections", action="CREATEALIAS", name=name, collections=collection
+            self._admin("admin/collections", action="CREATE", name=collection, **how)
+            self._admin(
+                "admin/collections", action="CREATEALIAS", name=name, collections=collection
             )
         else:
             # A unique folder, because cores that exchange their names keep their folders.
             folder = f"{name}_{time.time_ns():x}"
-            self._admin.json(
-                "get",
+            self._admin(
                 "admin/cores",
                 action="CREATE",
                 name=name,
@@ -346,25 +343,23 @@ class SolrIndex:
         if self._cloud():
             aliases = self._aliases()
             for name, collection in ((one, aliases[other]), (other, aliases[one])):
-                self._admin.json(
-                    "get",
+                self._admin(
                     "admin/collections",
                     action="CREATEALIAS",
                     name=name,
                     collections=collection,
                 )
         else:
-            self._admin.json("get", "admin/cores", action="SWAP", core=one, other=other)
+            self._admin("admin/cores", action="SWAP", core=one, other=other)
 
     def remove(self, name: str) -> None:
         """Delete a core and its files."""
         if self._cloud():
             collection = self._aliases()[name]
-            self._admin.json("get", "admin/collections", action="DELETEALIAS", name=name)
-            self._admin.json("get", "admin/collections", action="DELETE", name=collection)
+            self._admin("admin/collections", action="DELETEALIAS", name=name)
+            self._admin("admin/collections", action="DELETE", name=collection)
         else:
-            self._admin.json(
-                "get",
+            self._admin(
                 "admin/cores",
                 action="UNLOAD",
                 core=name,
@@ -372,11 +367,20 @@ class SolrIndex:
                 deleteInstanceDir="true",
             )
 
+    def _admin(self, path: str, **params: str | int) -> Json:
+        return get(self._admin_session, f"{self.url}/{path}", WRITE_PATIENCE, **params)
+
     def _cloud(self) -> bool:
-        return bool(self._admin.json("get", "admin/info/system")["mode"] == "solrcloud")
+        return bool(self._admin("admin/info/system")["mode"] == "solrcloud")
 
     def _aliases(self) -> dict[str, str]:
-        return dict(self._admin.json("get", "admin/collections", action="LISTALIASES")["aliases"])
+        return dict(self._admin("admin/collections", action="LISTALIASES")["aliases"])
+
+
+def _query(connection: pysolr.Solr, parameters: Json) -> Json:
+    """Return the body of Solr's response to a query. Texts of clients are no macros."""
+    found: Json = connection.search(**parameters, search_handler="query", expandMacros="false")
+    return found
 
 
 def _marker(document: Json) -> Marker:

@@ -11,10 +11,11 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from oclapi import jsonio
 from oclapi.errors import SearchBehind
 from oclapi.model import LIVE, Json
 from search import fields
-from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Part, Position, Query, Scope
+from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Position, Query, Scope, Span
 from search.documents import marker_id, parted, plain, store_name
 from search.spellings import in_two, spellings
 from search.words import Term, terms
@@ -48,7 +49,7 @@ _UNSPACED = re.compile(
 
 
 class Question:
-    """Builds the JSON requests of one search and parses the responses."""
+    """Builds the requests of one search and parses the responses."""
 
     def __init__(self, scope: Scope, query: Query, store: str) -> None:
         self._scope, self._query, self._markers = (
@@ -56,13 +57,15 @@ class Question:
             query,
             f"+kind:marker +store:{quoted(store_name(store))}",
         )
-        self._single = len(scope.parts) + len(scope.heads) == 1
-        self._one = scope.parts[0] if self._single and scope.parts else None
+        self._single = len(scope.spans) + len(scope.heads) == 1
+        self._one = scope.spans[0] if self._single and scope.spans else None
         self._params: dict[str, str] = {}
         self._filters = [self._visible(), *self._narrowed()]
 
-    def body(self, limit: int, skip: int, after: Position | None, backward: bool = False) -> Json:
-        """Return the request.
+    def parameters(
+        self, limit: int, skip: int, after: Position | None, backward: bool = False
+    ) -> Json:
+        """Return the parameters of the request.
 
         With `backward` the order is reversed, and `skip` counts from the end.
         """
@@ -87,14 +90,14 @@ class Question:
             }
         sorted_by = self._sort_field()
         return {
-            "query": words(terms(self._query.text)),
-            "filter": filters,
-            "fields": ["id", *([sorted_by] if sorted_by != "score" else [])],
+            "q": words(terms(self._query.text)),
+            "fq": filters,
+            "fl": "id" if sorted_by == "score" else f"id,{sorted_by}",
             "sort": f"{sorted_by} {way},url {way},repo {way}",
-            "limit": limit,
-            "offset": skip,
-            "facet": facets,
-            "params": self._params,
+            "rows": limit,
+            "start": skip,
+            "json.facet": dumps(facets),
+            **self._params,
         }
 
     def hits(self, response: Json, fresh: bool, backward: bool = False) -> Hits:
@@ -127,7 +130,7 @@ class Question:
         scope, kind = self._scope, f"+kind:{self._query.kind}"
         if self._one:
             return f"{kind} {_rows_of(self._one)}"
-        either = [f"({_rows_of(part)})" for part in scope.parts]
+        either = [f"({_rows_of(span)})" for span in scope.spans]
         if scope.heads:
             self._params["heads"] = SEPARATOR.join(map(str, scope.heads))
             since = f" +at:[{_millis(scope.since)} TO *]" if scope.since else ""
@@ -176,11 +179,11 @@ class Question:
                 "facet": {"rev": "max(rev)"},
             }
         reached: list[str] = []
-        for part in self._scope.parts:
-            reached.append(f"(+repo:{part.revision.repo} +rev:[{part.revision.number} TO *])")
+        for span in self._scope.spans:
+            reached.append(f"(+repo:{span.revision.repo} +rev:[{span.revision.number} TO *])")
         facets: Json = {}
         if reached:
-            facets["parts"] = {
+            facets["spans"] = {
                 "type": "query",
                 "q": "*:*",
                 "domain": {"query": f"{self._markers} +({' '.join(reached)})"},
@@ -198,18 +201,23 @@ class Question:
     def _distance(self, markers: Json) -> int:
         """Return how many revisions are not indexed.
 
-        For several parts it is the number of parts that lack revisions.
+        For several spans it is the number of those that lack revisions.
         """
         if self._one:
             number = self._one.revision.number
             return max(0, number - int(markers["rev"])) if markers["count"] else number + 1
-        return len(self._scope.parts) - int(markers["parts"]["count"]) if self._scope.parts else 0
+        return len(self._scope.spans) - int(markers["spans"]["count"]) if self._scope.spans else 0
 
 
-def _rows_of(part: Part) -> str:
-    number = part.revision.number
-    born = f"from_rev:[{part.since} TO {number}]"
-    return f"+repo:{part.revision.repo} +{born} +to_rev:[{number + 1} TO *]"
+def dumps(facets: Json) -> str:
+    """Return facets as a parameter."""
+    return jsonio.dumps(facets).decode()
+
+
+def _rows_of(span: Span) -> str:
+    number = span.revision.number
+    born = f"from_rev:[{span.since} TO {number}]"
+    return f"+repo:{span.revision.repo} +{born} +to_rev:[{number + 1} TO *]"
 
 
 def _wanted(wanted: Filter) -> list[str]:

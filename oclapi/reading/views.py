@@ -7,7 +7,7 @@ from oclapi.model import Repository, Revision, Version
 from oclapi.representations import head_version
 from oclapi.store.database import Session
 from oclapi.store.store import Store
-from search.base import Part, Scope
+from search.base import Scope, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class View:
 
     def scope(self, since: int = 0) -> Scope:
         """Return what to search: the rows of the view that commit `since` or a later one wrote."""
-        return Scope((Part(self.revision, since),)) if since <= self.revision.number else Scope()
+        return Scope((Span(self.revision, since),)) if since <= self.revision.number else Scope()
 
 
 def head(repo: Repository) -> View:

@@ -26,7 +26,7 @@ from oclapi.store.database import Session
 from oclapi.store.repos import RepositoryFilter
 from oclapi.store.store import Store
 from oclapi.times import Moment
-from search.base import Facets, Part, Query, Scope
+from search.base import Facets, Query, Scope, Span
 
 Result = TypeVar("Result")
 
@@ -261,7 +261,7 @@ class AllEntries(EntryEndpoint):
         releases = self.store.versions.latest_of(list(revisions), session)
         if request.released:
             revisions = {number: Revision(number, rev) for number, rev in releases.items()}
-        parts = []
+        spans = []
         for number, revision in sorted(revisions.items()):
             since = 0
             if updated_since:
@@ -269,8 +269,8 @@ class AllEntries(EntryEndpoint):
             if not request.released:
                 since = max(since, releases.get(number, 0) + 1)
             if since <= revision.number:
-                parts.append(Part(revision, since))
-        return Scope(tuple(parts)), revisions
+                spans.append(Span(revision, since))
+        return Scope(tuple(spans)), revisions
 
 
 def everything(

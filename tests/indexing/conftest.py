@@ -10,7 +10,7 @@ from oclapi.errors import SearchBehind
 from oclapi.exports.cache import ExportCache
 from oclapi.model import Revision
 from oclapi.services import Services
-from search.base import Part, Query, Scope
+from search.base import Query, Scope, Span
 from search.follow import Follower
 from search.solr import SolrIndex
 from tests.editing.conftest import KEY, other, source, store
@@ -86,7 +86,7 @@ def found(solr, source, text):
 
     There are none when Solr has nothing of the source and MongoDB would serve the search.
     """
-    part = Part(Revision(source.number, source.rev))
+    part = Span(Revision(source.number, source.rev))
     with source.store.snapshot() as session:
         try:
             hits = solr.find(

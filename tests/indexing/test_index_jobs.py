@@ -264,7 +264,7 @@ def test_an_index_emptied_while_a_job_writes_is_filled_again(
     write = solr.write
 
     def emptied_before(documents, marker=None):
-        solr._write.json("post", "update?commit=true", {"delete": {"query": "*:*"}})
+        solr._write.delete(q="*:*", commit=True)
         monkeypatch.undo()
         return write(documents, marker)
 
@@ -383,7 +383,7 @@ def test_an_engine_that_is_away_is_told_once_and_followed_when_it_is_back(
     with monkeypatch.context() as patch, caplog.at_level(logging.INFO, "jobs.index"):
         for http in (solr._write, solr._lookup):
             patch.setattr(http, "url", "http://127.0.0.1:9/solr/none")
-        patch.setattr(solr._admin, "url", "http://127.0.0.1:9/solr")
+        patch.setattr(solr, "url", "http://127.0.0.1:9/solr")
         for _ in range(3):
             look(watch, compare=True)
         index_repository(source.number)

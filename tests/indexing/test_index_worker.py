@@ -17,7 +17,7 @@ from oclapi.errors import SearchBehind, SearchUnavailable
 from oclapi.local.solr import solr_jars, start_solr
 from oclapi.model import Revision
 from oclapi.store.database import Database
-from search.base import Part, Query, Scope
+from search.base import Query, Scope, Span
 from search.choice import Search
 from search.mongo import MongoIndex
 from search.rebuild import NEXT, rebuild_all
@@ -113,7 +113,7 @@ def listed(store, solr, source):
     """The revision of the source, how many concepts a listing counts there, and who answered."""
     with store.snapshot() as session:
         rev = store.repos.by_number(source.number, session).rev
-        scope = Scope((Part(Revision(source.number, rev)),))
+        scope = Scope((Span(Revision(source.number, rev)),))
         answer = Search(store, MongoIndex(store.database, 30), solr).find(
             session, scope, Query("concept"), limit=10
         )
@@ -189,7 +189,7 @@ def test_an_engine_killed_during_a_reindex_serves_the_old_index_and_the_next_run
     start_again(engine, tmp_path)
     until(lambda: len(held(solr, source)) == 300)  # it reads its log first
     with pytest.raises(SearchBehind), store.snapshot() as session:
-        solr.find(session, Scope((Part(Revision(source.number, 2)),)), Query("concept"), limit=1)
+        solr.find(session, Scope((Span(Revision(source.number, 2)),)), Query("concept"), limit=1)
     rebuild_all(store, solr)
     assert complete(solr, source)
     assert not solr.exists(CORE + NEXT)

@@ -10,7 +10,7 @@ import pytest
 from oclapi.errors import IndexBusy, IndexIncomplete, NotFound, SearchBehind
 from oclapi.model import Revision
 from search import follow, rebuild
-from search.base import Part, Query, Scope
+from search.base import Query, Scope, Span
 from search.documents import document_id
 from search.follow import Follower
 from search.rebuild import NEXT, rebuild_all, rebuild_one
@@ -46,7 +46,7 @@ def listed(solr, source):
     with source.store.snapshot() as session:
         hits = solr.find(
             session,
-            Scope((Part(Revision(source.number, source.rev)),)),
+            Scope((Span(Revision(source.number, source.rev)),)),
             Query("concept"),
             limit=100,
         )

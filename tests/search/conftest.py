@@ -17,7 +17,7 @@ from oclapi.store.commits import repository_of
 from oclapi.store.database import Database
 from oclapi.store.rows import row_of
 from oclapi.store.store import Store
-from search.base import Hits, Part, Query, Scope, SearchIndex
+from search.base import Hits, Query, Scope, SearchIndex, Span
 from search.documents import Marker, document
 from search.mongo import MongoIndex
 from search.solr import SolrIndex
@@ -43,12 +43,12 @@ class Engine:
     store: Store
     learn: Callable[[], None] = field(default=lambda: None)
 
-    def find(self, scope: Scope | Part, query: Query, *, limit: int = 100, **how: Any) -> Hits:
+    def find(self, scope: Scope | Span, query: Query, *, limit: int = 100, **how: Any) -> Hits:
         with self.store.snapshot() as session:
             where = scope if isinstance(scope, Scope) else Scope((scope,))
             return self.index.find(session, where, query, limit=limit, **how)
 
-    def ids(self, scope: Scope | Part, query: Query, **how: Any) -> list[str]:
+    def ids(self, scope: Scope | Span, query: Query, **how: Any) -> list[str]:
         return [key.url.split("/")[-2] for key in self.find(scope, query, **how).keys]
 
 
@@ -61,8 +61,8 @@ class Library:
     ref: Source
     own: Source
 
-    def at(self, number: int, since: int = 0) -> Part:
-        return Part(Revision(self.lab.number, number), since)
+    def at(self, number: int, since: int = 0) -> Span:
+        return Span(Revision(self.lab.number, number), since)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from oclapi.local.servers import HOST, Server, free_port, launch, wait_until
 from oclapi.local.solr import PARTS, solr_command, solr_jars
 from oclapi.model import LIVE, Revision
-from search.base import Part, Query, Scope
+from search.base import Query, Scope, Span
 from search.documents import Marker, document
 from search.solr import CONFIGSET, SolrIndex
 from tests.search.rows import SOURCE, concept
@@ -26,7 +26,7 @@ SOLR_XML = """<solr>
   </solrcloud>
 </solr>"""
 ZOO_CFG = "tickTime=2000\ninitLimit=10\nsyncLimit=5\nadmin.enableServer=false\n"
-AT_1 = Scope((Part(Revision(7, 1)),))
+AT_1 = Scope((Span(Revision(7, 1)),))
 
 
 @pytest.fixture(scope="module")

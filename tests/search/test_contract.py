@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from oclapi.model import Revision
-from search.base import FACETS, Filter, Part, Query, Scope
+from search.base import FACETS, Filter, Query, Scope, Span
 from search.fields import token
 
 CONCEPTS = Query("concept")
@@ -400,8 +400,8 @@ def test_several_repositories_since_a_moment(engine, library):
 def test_several_repositories_at_revisions_of_their_own(engine, library):
     parts = (
         library.at(2, since=2),
-        Part(Revision(library.ref.number, 1)),
-        Part(Revision(library.own.number, 0)),
+        Span(Revision(library.ref.number, 1)),
+        Span(Revision(library.own.number, 0)),
     )
     found = engine.find(Scope(parts), CONCEPTS)
     assert ([key.url.split("/")[-2] for key in found.keys], found.total) == (

@@ -16,14 +16,14 @@ import search.solr_http
 import search.solr_query
 from oclapi.errors import SearchBehind, SearchUnavailable
 from oclapi.model import Revision
-from search.base import Filter, Part, Query, Scope
+from search.base import Filter, Query, Scope, Span
 from search.documents import Marker, document
 from search.solr import SolrIndex
 from tests.search.rows import SOURCE, concept, described, mapping
 
 pytestmark = pytest.mark.solr
 
-AT_1 = Scope((Part(Revision(7, 1)),))
+AT_1 = Scope((Span(Revision(7, 1)),))
 
 
 def fill(index, *rows, rev=1, repo=7, store="the store"):
@@ -154,7 +154,6 @@ def test_a_word_is_found_whatever_its_case_accents_spelling_and_script(texts, te
         '"' + "a b " * 2_500 + '"',
         " ".join(map(str, range(2_000))),
         "a" * 10_000 + "*",
-        "${x}",
         " ".join(f"tumor{n}" for n in range(16)),
         "filter(*:*)",
         "糖" * 3_000,
@@ -167,6 +166,10 @@ def test_a_word_is_found_whatever_its_case_accents_spelling_and_script(texts, te
 def test_no_text_is_refused_or_finds_more_than_its_words(texts, text):
     hits = texts.find(None, AT_1, Query("concept", text, sort="bestMatch"), limit=100)
     assert hits.total in ((20,) if not any(character.isalnum() for character in text) else (0, 1))
+
+
+def test_a_text_is_no_macro_of_solr(texts):
+    assert found(texts, "${x}") == found(texts, "x") == ["hyphen", "open"]
 
 
 def test_the_best_match_comes_first(index):
@@ -196,7 +199,7 @@ def test_equal_matches_are_ordered_by_url(index):
 
 def test_an_answer_that_has_to_be_fresh_is_refused_below_the_marker(index):
     fill(index, concept("A"))
-    later = Scope((Part(Revision(7, 3)),))
+    later = Scope((Span(Revision(7, 3)),))
     with pytest.raises(SearchBehind):
         index.find(None, later, Query("concept"), limit=1)
     late = index.find(None, later, Query("concept"), limit=1, fresh=False)
@@ -214,16 +217,16 @@ def test_what_was_written_for_another_store_counts_as_missing(index, store):
 
 def test_a_repository_without_marker_is_behind_even_at_its_first_revision(index):
     with pytest.raises(SearchBehind):
-        index.find(None, Scope((Part(Revision(7, 0)),)), Query("concept"), limit=1)
+        index.find(None, Scope((Span(Revision(7, 0)),)), Query("concept"), limit=1)
 
 
 def test_each_of_several_parts_must_be_fresh(index):
     fill(index, concept("A"))
     fill(index, concept("B", repo=8), rev=4, repo=8)
-    parts = tuple(Part(Revision(repo, rev)) for repo, rev in ((7, 1), (8, 4)))
+    parts = tuple(Span(Revision(repo, rev)) for repo, rev in ((7, 1), (8, 4)))
     assert index.find(None, Scope(parts), Query("concept"), limit=9).total == 2
     with pytest.raises(SearchBehind):
-        index.find(None, Scope((parts[0], Part(Revision(8, 5)))), Query("concept"), limit=9)
+        index.find(None, Scope((parts[0], Span(Revision(8, 5)))), Query("concept"), limit=9)
 
 
 def test_living_rows_come_with_the_sum_of_the_revisions_reached(index):
@@ -236,7 +239,7 @@ def test_living_rows_come_with_the_sum_of_the_revisions_reached(index):
 
 def test_thousands_of_repositories_can_be_asked_at_once(index):
     fill(index, concept("A"))
-    parts = (Part(Revision(7, 1)), *(Part(Revision(repo, 3), since=2) for repo in range(100, 5000)))
+    parts = (Span(Revision(7, 1)), *(Span(Revision(repo, 3), since=2) for repo in range(100, 5000)))
     assert ids(index.find(None, Scope(parts), Query("concept"), limit=9, fresh=False)) == ["A"]
     assert ids(
         index.find(None, Scope(heads=tuple(range(1, 20_000))), Query("concept"), limit=9)
@@ -271,7 +274,7 @@ def many(new_solr_index):
 @pytest.mark.parametrize("descending", [True, False])
 def test_a_deep_page_is_the_same_from_either_end(many, monkeypatch, sort, descending):
     query = Query("concept", "word", sort=sort, descending=descending, facets=True)
-    scope = Scope((Part(Revision(7, 3)),))
+    scope = Scope((Span(Revision(7, 3)),))
     whole = ids(many.find(None, scope, query, limit=100))
     assert len(whole) == 100
     monkeypatch.setattr(search.solr, "DEEP", 0)

@@ -7,7 +7,7 @@ from oclapi.model import Revision, Selection
 from oclapi.store import ranges
 from oclapi.store.database import Database
 from oclapi.store.store import Store
-from search.base import Filter, Part, Query, Scope
+from search.base import Filter, Query, Scope, Span
 from search.mongo import MongoIndex
 from tests.store.conftest import KEY, Repo, mapping_change
 
@@ -124,13 +124,13 @@ READS = {
         session, one.head(), "concept", 2
     ),
     "a list of a source": lambda store, session, one, two: found(
-        store, session, Scope((Part(two.head()),))
+        store, session, Scope((Span(two.head()),))
     ),
     "a filtered list": lambda store, session, one, two: found(
-        store, session, Scope((Part(two.head()),)), filters=(Filter("source", ("TWO",)),)
+        store, session, Scope((Span(two.head()),)), filters=(Filter("source", ("TWO",)),)
     ),
     "a sorted list": lambda store, session, one, two: found(
-        store, session, Scope((Part(two.head()),)), sort="id"
+        store, session, Scope((Span(two.head()),)), sort="id"
     ),
     "a list of one head": lambda store, session, one, two: found(
         store, session, Scope(heads=(two.number,))
