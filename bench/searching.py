@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from pymongo import MongoClient
@@ -60,6 +61,9 @@ WARM = 3  # requests per connection that are not counted
 BUILT_IN_SECONDS = 1.0  # for one kind of listing by the built-in search
 WRITERS = 2
 POLL = 0.05  # seconds between two searches for a write
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+QUERY = {"wt": "json", "expandMacros": "false"}
+"""What every query has, besides its own parameters."""
 PATIENCE = 120.0  # seconds until the index has caught up
 
 
@@ -228,8 +232,10 @@ def connect(settings: Settings) -> HTTPConnection:
     return connection
 
 
-def ask(solr: HTTPConnection, core: str, handler: str, body: bytes) -> bytes:
-    solr.request("POST", f"/solr/{core}/{handler}", body, {"Content-Type": "application/json"})
+def ask(
+    solr: HTTPConnection, core: str, handler: str, body: bytes, media_type: str = JSON
+) -> bytes:
+    solr.request("POST", f"/solr/{core}/{handler}", body, {"Content-Type": media_type})
     response = solr.getresponse()
     read = response.read()
     if response.status != 200:
@@ -365,7 +371,7 @@ class Listener:
             document["id"].split("/", 2) for document in self._index.response["response"]["docs"]
         ]
         return Raw(
-            orjson.dumps(self._index.body),
+            urlencode({**self._index.parameters, **QUERY}, doseq=True).encode(),
             [(int(repo), url, int(from_rev)) for repo, from_rev, url in found],
         )
 
@@ -379,11 +385,11 @@ class Listener:
 class Overheard(SolrIndex):
     """A SolrIndex that keeps its last request and response."""
 
-    body: Json
+    parameters: Json
     response: Json
 
-    def _request(self, body: Json) -> Json:
-        self.body, self.response = body, super()._request(body)
+    def _request(self, parameters: Json) -> Json:
+        self.parameters, self.response = parameters, super()._request(parameters)
         return self.response
 
 
@@ -490,7 +496,7 @@ def ask_solr(
                 for position in range(-WARM, requests):
                     raw = raws[(number * requests + position) % len(raws)]
                     query = seconds(
-                        lambda raw=raw: ask(solr, settings.solr_core, "query", raw.body)  # type: ignore[misc]
+                        lambda raw=raw: ask(solr, settings.solr_core, "query", raw.body, FORM)  # type: ignore[misc]
                     )
                     took.append((query, seconds(lambda raw=raw: bodies(raw.keys))))  # type: ignore[misc]
             return took[WARM:]
