@@ -290,6 +290,9 @@ class Settings(BaseSettings):
         low=1,
         high=LONGEST_WAIT,
     )
+    max_values: WholeNumber = _number(
+        200_000, "Most values and keys of a JSON body.", unit="values", low=1000
+    )
     max_depth: WholeNumber = _number(64, "Deepest nesting of a JSON body.", unit="levels", low=40)
     max_request_line: WholeNumber = _number(16384, "Longest request line.", unit="bytes", low=1024)
     rate_limit: WholeNumber = _number(

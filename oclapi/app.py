@@ -5,7 +5,7 @@ import time
 import uuid
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import RequestURITooLarge
+from werkzeug.exceptions import BadRequest, RequestURITooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config.logging import belongs_to
@@ -86,6 +86,7 @@ def create_app(services: Services) -> Flask:
         g.request_id = uuid.uuid4().hex[:16]
         belongs_to(request=g.request_id)
         _check_line(settings)
+        _check_host()
         try:
             # The credential of a signed link is its signature. Tokens are ignored there.
             signed = request.path.startswith(SIGNED)
@@ -122,6 +123,13 @@ def _check_line(settings: Settings) -> None:
         raise RequestURITooLarge(
             f"the request line has more than {settings.max_request_line} bytes"
         )
+
+
+def _check_host() -> None:
+    """Raise BadRequest if an HTTP/1.1 request names no host (RFC 9112, section 3.2)."""
+    environ = request.environ
+    if environ.get("SERVER_PROTOCOL") == "HTTP/1.1" and "HTTP_HOST" not in environ:
+        raise BadRequest("an HTTP/1.1 request must have the header Host")
 
 
 def _logged_ids(path: dict[str, str] | None) -> dict[str, str]:

@@ -20,25 +20,33 @@ FORM_PARTS = 1000
 """Most parts of a form."""
 
 
+SMALL = 64 * 2**10
+"""Largest size of a body that a client without credentials may send, in bytes."""
+
+
 def read(settings: Settings) -> Json:
     """Return the JSON object in the body.
 
-    Raises Invalid, UnsupportedMediaType, BodyTooLarge.
+    Raises Invalid, UnsupportedMediaType, BodyTooLarge. Call it after the rights were checked, so
+    that nothing is received and parsed for a stranger.
     """
-    return _parse(_receive(settings), settings)
+    return _parse(_receive(settings, settings.max_body), settings)
 
 
 def read_optional(settings: Settings) -> Json:
     """Like `read`, but an empty body is {}."""
-    raw = _receive(settings)
+    raw = _receive(settings, settings.max_body)
     return _parse(raw, settings) if raw else {}
 
 
-def read_flat(settings: Settings) -> Json:
-    """Like `read`, but a form is accepted too. The first value of a repeated key counts."""
+def read_flat(settings: Settings, most: int | None = None) -> Json:
+    """Like `read`, but a form is accepted too. The first value of a repeated key counts.
+
+    `most` is the largest size in bytes, by default `OCL_MAX_BODY`.
+    """
+    raw = _receive(settings, min(most or settings.max_body, settings.max_body))
     if request.mimetype not in FORMS:
-        return read(settings)
-    raw = _receive(settings)
+        return _parse(raw, settings)
     try:
         parser = FormDataParser(max_form_parts=FORM_PARTS, silent=False)
         _, fields, _ = parser.parse(
@@ -68,15 +76,16 @@ def _parse(raw: bytes, settings: Settings) -> Json:
         raise UnsupportedMediaType(
             f"the body must be application/json, not {request.mimetype[:100]}"
         )
+    jsonio.check_values(raw, settings.max_values)
     return jsonio.object_of(raw, settings.max_depth)
 
 
-def _receive(settings: Settings) -> bytes:
-    """Return the raw body. At most one byte more than the limit is read.
+def _receive(settings: Settings, most: int) -> bytes:
+    """Return the raw body, which has at most `most` bytes.
 
-    Werkzeug's own limit is not used: it silently truncates a body without a Content-Length.
+    At most one byte more is read. Werkzeug's own limit is not used: it silently truncates a body
+    without a Content-Length.
     """
-    most = settings.max_body
     too_large = BodyTooLarge(f"the body has more than {most} bytes")
     if (request.content_length or 0) > most:
         raise too_large

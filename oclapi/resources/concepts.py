@@ -150,7 +150,7 @@ class TextsOfState(EntryEndpoint):
     text: ClassVar[str]
 
     def get(self, **path: str) -> Response:
-        words = terms(params.text("q") or "")
+        words = terms(params.words())
         matcher = Matcher(words) if words else None
         return ok([text for text in self.texts(path) if self._matches(text, matcher)])
 

@@ -127,7 +127,7 @@ class ListRequest:
     @classmethod
     def from_params(cls, options: ListOptions[Any], settings: Settings) -> "ListRequest":
         """Read the parameters of the request. Raises Invalid."""
-        words = terms(params.text("q") or "")
+        words = terms(params.words())
         spellings = {name: name for name in (*options.sorts, *params.BEST_MATCH)}
         sort, descending = params.order(spellings, ("bestMatch", True) if words else options.order)
         found = [

@@ -15,7 +15,7 @@ class LogIn(Endpoint):
     """Log in with a username and password, and get a new token."""
 
     def post(self) -> Response:
-        fields = body.read_flat(self.settings)
+        fields = body.read_flat(self.settings, body.SMALL)
         life, address = self.settings.token_life, limits.client_network()
         if self.settings.login_by_hash and "password" not in fields:
             given = bodies.log_in_by_hash(fields)
@@ -53,7 +53,9 @@ class SignUp(SignUpEndpoint):
     def post(self) -> Response:
         sign_ups = self.sign_ups
         user = sign_ups.sign_up(
-            self.store, bodies.sign_up(body.read_flat(self.settings)), limits.client_network()
+            self.store,
+            bodies.sign_up(body.read_flat(self.settings, body.SMALL)),
+            limits.client_network(),
         )
         return created(
             jsonio.dumps(users.detail(self.store, self.caller, user)), user.url, self.settings

@@ -12,10 +12,16 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from config.settings import Settings
 from oclapi.errors import Invalid
 from oclapi.resources import params
-from oclapi.resources.paths import shown
+from oclapi.resources.paths import packed, shown
 from oclapi.resources.responses import absolute
 from search.base import Position
 
+LINK_BYTES = 4000
+"""Most bytes of all links to other pages together. Clients and proxies refuse 4 to 8 KiB."""
+QUERY_BYTES = 1500
+"""A longer query string of a link is compressed."""
+PACKED_BYTES = 2500
+"""Most bytes of the compressed parameters of a request. They leave room for a cursor."""
 FAR = 2**31 - 1
 """The largest offset. It is past the end of every list, and MongoDB accepts it."""
 
@@ -82,12 +88,16 @@ def paging(settings: Settings) -> Paging:
                 "limit", f"must be at most {settings.page_limit}, or 0 for everything"
             )
         page, offset = params.number("page", low=1), params.number("offset")
+    parameters = params.all_except("page", "offset", "cursor")
+    query = urlencode(parameters)
+    if len(query) > PACKED_BYTES and len(packed(query)) > PACKED_BYTES:
+        raise Invalid.field("__all__", "the parameters are too long for links to further pages")
     return Paging(
         limit,
         offset=0 if limit == 0 else ((page or 1) - 1) * limit if offset is None else offset,
         by_offset=offset is not None,
         url=absolute(shown(request.path), settings),
-        parameters=params.all_except("page", "offset", "cursor"),
+        parameters=parameters,
     )
 
 
@@ -169,13 +179,27 @@ def headers(
     }
     if offset + limit < length:
         following = cursors.encode(cursor) if cursor else None
-        links["next"] = fields["next"] = _link(requested, offset + limit, following)
+        links["next"] = _link(requested, offset + limit, following)
     if offset > 0:
-        links["prev"] = fields["previous"] = _link(
-            requested, min(max(0, offset - limit), last), pinned
-        )
-    fields["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())
-    return fields
+        links["prev"] = _link(requested, min(max(0, offset - limit), last), pinned)
+    return {**fields, **_links(links)}
+
+
+def _links(links: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers for the links, by relation, that fit into LINK_BYTES together.
+
+    Every relation is in `Link`, and those of the neighbours have a header of their own. If that is
+    too long, `Link` loses the ends of the list, then all, and then `previous` is left out. The link
+    to the next page is always there.
+    """
+    own = {"next": "next", "previous": "prev"}
+    single = {name: links[rel] for name, rel in own.items() if rel in links}
+    for kept in (links.keys(), own.values(), ()):
+        named = [f'<{url}>; rel="{rel}"' for rel, url in links.items() if rel in kept]
+        fields = {**single, **({"Link": ", ".join(named)} if named else {})}
+        if sum(map(len, fields.values())) <= LINK_BYTES:
+            return fields
+    return {"next": links["next"]} if "next" in links else {}
 
 
 def all_headers(total: int) -> dict[str, str]:
@@ -192,7 +216,8 @@ def all_headers(total: int) -> dict[str, str]:
 def _link(requested: Paging, offset: int, cursor: str | None) -> str:
     page = ("offset", offset) if requested.by_offset else ("page", offset // requested.limit + 1)
     pinned = [("cursor", cursor)] if cursor else []
-    return f"{requested.url}?{urlencode([*requested.parameters, page, *pinned])}"
+    query = urlencode([*requested.parameters, page, *pinned])
+    return f"{requested.url}?{query if len(query) <= QUERY_BYTES else packed(query)}"
 
 
 def _decode(parts: Any) -> Cursor:

@@ -12,6 +12,8 @@ from oclapi.errors import Invalid
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ALTERNATIVE = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,]+)')
+LONGEST = 1000
+"""Most characters of a text to search for, and of each value of a filter."""
 LAST_UPDATE: dict[str, Literal["lastUpdate"]] = {
     "lastUpdate": "lastUpdate",
     "last_update": "lastUpdate",
@@ -26,6 +28,17 @@ Field = TypeVar("Field", bound=str)
 def text(name: str) -> str | None:
     """Return a query parameter, or None if it is absent or empty."""
     return request.args.get(name) or None
+
+
+def words() -> str:
+    """Return the text to search for, "" without one. Raises Invalid if it is too long."""
+    return _short("q", text("q") or "")
+
+
+def _short(name: str, value: str) -> str:
+    if len(value) > LONGEST:
+        raise Invalid.field(name, f"must have at most {LONGEST} characters")
+    return value
 
 
 def flag(name: str) -> bool | None:
@@ -123,12 +136,13 @@ def alternatives(name: str) -> list[str] | None:
     """Return the comma-separated values of a filter, or None if it is absent.
 
     An entry matches if it has any of the values. A value in double quotes may contain commas.
+    Raises Invalid if one is too long.
     """
     given = text(name)
     if given is None:
         return None
     return [
-        quoted or plain.strip()
+        _short(name, quoted or plain.strip())
         for quoted, plain in ALTERNATIVE.findall(given)
         if quoted or plain.strip()
     ]

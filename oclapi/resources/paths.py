@@ -4,6 +4,8 @@ A query string that a known client gets wrong is repaired here too.
 """
 
 import re
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
@@ -13,6 +15,10 @@ from werkzeug.routing import BaseConverter
 from oclapi.bodies import RESERVED_USERS, RESERVED_VERSIONS
 
 SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
+PACKED = "packed="
+"""The parameter with a packed query. It is the only one of its query string."""
+MOST_UNPACKED = 2**17
+"""Bytes of a packed query that are read. A request line is shorter."""
 SIGNED = "/exports/"
 """Prefix of signed links. Their paths end in a file name, without a slash."""
 
@@ -38,10 +44,32 @@ class RawPaths:
             if not path.startswith("/"):
                 path = urlsplit(path).path or "/"  # the absolute form, which proxies send
             environ["PATH_INFO"] = _with_final_slash(_decode(path))
-        query = environ.get("QUERY_STRING", "")
+        query = unpacked(environ.get("QUERY_STRING", ""))
+        environ["QUERY_STRING"] = query
         if "?limit=" in query:  # A known client appends a parameter with a second question mark.
             environ["QUERY_STRING"] = SECOND_QUERY.sub("&limit=", query)
         return self._app(environ, start_response)
+
+
+def packed(query: str) -> str:
+    """Return a query string as a single compressed parameter, for links that would be too long."""
+    return PACKED + urlsafe_b64encode(zlib.compress(query.encode(), 9)).decode().rstrip("=")
+
+
+def unpacked(query: str) -> str:
+    """Return the query string that was packed, or any other one unchanged.
+
+    A parameter that can't be read is left as it is, and ignored like every unknown parameter.
+    """
+    if not query.startswith(PACKED):
+        return query
+    text = query.removeprefix(PACKED)
+    try:
+        reader = zlib.decompressobj()
+        found = reader.decompress(urlsafe_b64decode(text + "=" * (-len(text) % 4)), MOST_UNPACKED)
+    except (ValueError, zlib.error):
+        return query
+    return found.decode("latin-1") if reader.eof else query
 
 
 def _decode(path: str) -> str:

@@ -33,7 +33,7 @@ SOURCE_FILTERS = ("source", "owner", "ownerType", "user", "org", "collection")
 
 def query(kind: Kind) -> Query:
     """Return the query of the request. Raises Invalid."""
-    text = params.text("q") or ""
+    text = params.words()
     text = text if terms(text) else ""
     sort, descending = params.order(
         SORTS[kind], ("bestMatch", True) if text else ("lastUpdate", True)

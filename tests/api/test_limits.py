@@ -1,10 +1,13 @@
 """Rate limits, security headers, and hostile URLs and bodies (contract 1.1, 1.2 and 1.4)."""
 
+import base64
 import json
 import logging
+import random
 import re
 import socket
 import time
+import tracemalloc
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -460,6 +463,70 @@ def test_a_query_longer_than_a_request_line_is_refused(api, source, length, stat
     assert response.is_json
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=" + "*" * 1001,
+        "conceptClass=" + "x" * 1001,
+        "extras__a=" + "x" * 1001,
+        "datatype=a,%22" + "x" * 1001 + "%22",
+    ],
+)
+def test_a_value_that_is_too_long_is_refused_by_its_parameter(api, source, query):
+    response = raw(api, f"{source.url}concepts/", query=query)
+
+    assert response.status_code == 400
+    assert list(response.get_json()["errors"]) == [query.partition("=")[0]]
+    assert "at most 1000 characters" in str(response.get_json())
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=" + "*" * 1000,
+        "q=" + quote("中" * 1000),
+        "conceptClass=" + ",".join("x" * 900 for _ in range(10)),
+        "x=" + "y" * 15_000,
+        "&".join(f"extras__key{number}!=value" for number in range(500)),
+    ],
+    ids=["stars", "non-ASCII", "alternatives", "unknown", "extras"],
+)
+def test_the_links_to_other_pages_are_short_whatever_the_query(api, source, query):
+    source.concepts(*(f"C{number}" for number in range(6)))
+    response = raw(api, f"{source.url}concepts/", query=f"{query}&limit=2&page=2")
+
+    assert response.status_code == 200
+    assert sum(len(response.headers.get(name, "")) for name in ("Link", "next", "previous")) < 4096
+
+
+def test_a_packed_link_leads_to_the_next_page_of_the_same_list(api, source):
+    source.concepts(*(f"C{number}" for number in range(6)))
+    query = "x=" + "y" * 15_000
+    seen, following = [], f"{source.url}concepts/?{query}&limit=2&sortAsc=id"
+    while following:
+        url, query = following.removeprefix("http://localhost").split("?")
+        response = raw(api, url, query=query)
+        seen += [concept["id"] for concept in good(response).get_json()]
+        following = response.headers.get("next")
+
+    assert seen == [f"C{number}" for number in range(6)]
+
+
+def test_parameters_that_no_link_can_repeat_are_refused(api, source):
+    value = base64.urlsafe_b64encode(random.Random(1).randbytes(9000)).decode()
+    response = raw(api, f"{source.url}concepts/", query=f"x={value}")
+
+    assert response.status_code == 400
+    assert "too long for links" in str(response.get_json())
+
+
+@pytest.mark.parametrize(
+    "text", ["packed=", "packed=%00", "packed=AAAA", "packed=eJw", "packed=x&q=a"]
+)
+def test_a_packed_query_that_can_not_be_read_is_ignored(api, source, text):
+    assert raw(api, f"{source.url}concepts/", query=text).status_code == 200
+
+
 def test_thousands_of_parameters_are_accepted(api, source):
     assert raw(api, f"{source.url}concepts/", query="&".join(["a=1"] * 4000)).status_code == 200
 
@@ -483,6 +550,40 @@ def test_links_use_the_base_url_setting_and_not_the_host_header(limited):
 
 
 # Bodies
+
+
+@pytest.mark.parametrize("url", ["/users/login/", "/users/signup/"])
+def test_a_stranger_may_send_a_small_body_only(limited, url):
+    api = limited(signup_hosts="example.org", base_url="https://example.org").anonymous
+    body = json.dumps({"username": "x" * 64 * 2**10})
+
+    assert api.open("POST", url, data=body, content_type="application/json").status_code == 413
+
+
+@pytest.mark.parametrize("part", ["[],", "{},", '"a":1,', "1,"])
+def test_the_values_of_a_body_are_counted_before_they_are_parsed(api, source, part):
+    most = 200_000
+    inner = part * (most - 10)
+    body = '{"extras":' + ("{%s}" if ":" in part else "[%s]") % inner[:-1] + "}"
+    response = api.open(
+        "POST", f"{source.url}concepts/", data=body, content_type="application/json"
+    )
+    assert response.status_code == 400
+
+    tracemalloc.start()
+    try:
+        body = body.replace(inner[:-1], (inner * 10)[:-1])
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        response = api.open(
+            "POST", f"{source.url}concepts/", data=body, content_type="application/json"
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert response.status_code == 400
+    assert "values" in str(response.get_json())
+    assert peak - before < 6 * len(body)
 
 
 @pytest.mark.parametrize("declared", ["-1", "abc", "9" * 40, " ", "1e3"])

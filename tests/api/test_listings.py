@@ -233,7 +233,7 @@ def test_the_error_for_a_bad_value_names_the_parameter_of_one_concept(api, fille
 
 @pytest.mark.parametrize(
     "text",
-    ["*:*", "{!term f=repo}1", '"', "a\x00b", "((", "x" * 9000, "fever OR repo:1", "ف", "\\", "%"],
+    ["*:*", "{!term f=repo}1", '"', "a\x00b", "((", "x" * 1000, "fever OR repo:1", "ف", "\\", "%"],
 )
 def test_any_text_is_safe(api, filled, text):
     response = api.open("GET", f"{filled.url}concepts/", query_string={"q": text})
@@ -243,7 +243,7 @@ def test_any_text_is_safe(api, filled, text):
 @pytest.mark.parametrize(
     "name", ["source", "updatedBy", "conceptClass", "extras__a", "concept", "toConceptOwner"]
 )
-@pytest.mark.parametrize("value", ["\x00", "(", ".*", '"', ",,,", "a|b", "$where", "x" * 5000])
+@pytest.mark.parametrize("value", ["\x00", "(", ".*", '"', ",,,", "a|b", "$where", "x" * 1000])
 def test_any_value_of_a_filter_is_safe(api, filled, name, value):
     for rest in ("concepts/", "mappings/"):
         assert api.open("GET", f"{filled.url}{rest}", query_string={name: value}).status_code == 200

@@ -102,6 +102,15 @@ def test_a_request_that_the_web_server_refuses_itself_has_a_json_response(web, s
     assert body["detail"]
 
 
+def test_a_request_of_http_1_1_without_a_host_is_refused(web):
+    with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
+        caller.sendall(b"GET /version/ HTTP/1.1\r\nConnection: close\r\n\r\n")
+        response = HTTPResponse(caller)
+        response.begin()
+        assert response.status == 400
+        assert "Host" in json.loads(response.read())["detail"]
+
+
 EARLY = {
     "no credentials": ("POST", "/orgs/", {}, 401),
     "a bad token": ("POST", "/orgs/", {"Authorization": "Token x"}, 401),

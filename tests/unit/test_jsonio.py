@@ -197,3 +197,22 @@ def test_sorted_bytes_are_equal_for_equal_values_of_equal_types_only():
 )
 def test_depth_counts_objects_and_lists(value, levels):
     assert jsonio.depth(value) == levels
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (b"1", 1),
+        (b"[]", 2),
+        (b"[1,2]", 3),
+        (b'{"a":1}', 3),
+        (b'{"a":[{},{}]}', 7),
+        (b'"a,b:[{"', 1),
+        (rb'["a\",b","\\",1]', 4),
+    ],
+)
+def test_values_and_keys_are_counted_outside_of_texts(text, values):
+    jsonio.check_values(text, max(values, 2))
+    if values > 1:
+        with pytest.raises(Invalid):
+            jsonio.check_values(text, values - 1)
