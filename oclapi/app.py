@@ -15,7 +15,8 @@ from oclapi import metrics
 from oclapi.access import ANONYMOUS
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
-from oclapi.resources import body, cors, errors, limits, responses
+from oclapi.reference import routes as reference
+from oclapi.resources import body, cors, errors, limits, responses, routes
 from oclapi.resources.auth import authenticate
 from oclapi.resources.paths import SIGNED, RawPaths
 from oclapi.resources.routes import add_routes
@@ -68,7 +69,7 @@ def create_app(services: Services) -> Flask:
     limiter = None
     if settings.rate_limit:
         limiter = limits.RateLimiter(settings.redis_url, settings.rate_limit)
-    app = Flask("oclapi", static_folder=None)
+    app = Flask("oclapi", static_folder=None, template_folder="reference/templates")
     app.extensions["oclapi"] = services
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     if settings.trusted_proxies:
@@ -78,7 +79,7 @@ def create_app(services: Services) -> Flask:
         )
     errors.register(app)
     cors.register(app)
-    add_routes(app, services)
+    add_routes(app, services, (*reference.ROUTES, *routes.ROUTES))
 
     @app.before_request
     def begin() -> None:

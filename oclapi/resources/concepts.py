@@ -12,7 +12,7 @@ from oclapi.editing import concepts
 from oclapi.errors import NotFound
 from oclapi.model import Json, Repository, Row
 from oclapi.reading import mappings
-from oclapi.resources import body, paging, params, resolve
+from oclapi.resources import body, described, examples, paging, params, resolve, shapes
 from oclapi.resources.entries import (
     AllEntries,
     EntryEndpoint,
@@ -33,6 +33,17 @@ MOST_AT_ONCE = 500
 class ConceptList(EntryList):
     """The concepts of a repository. POST creates one."""
 
+    about = described.EndpointDoc(
+        tag="Concepts",
+        noun="concept",
+        returns=described.ListResponse(shapes.ConceptSummary, shapes.Concept),
+        creates=shapes.Concept,
+        query=(*described.CONCEPT_PARAMS, "cursor", *described.MAPPING_FLAGS),
+        accepts={"post": bodies.Concept},
+        example=examples.NEW_CONCEPT,
+        headers=(*described.UPDATED_HEADER, *described.SEARCH_HEADERS),
+    )
+
     kind = "concept"
 
     def post(self, **path: str) -> Response:
@@ -45,11 +56,24 @@ class ConceptList(EntryList):
 class AllConcepts(AllEntries):
     """The concepts of all public sources."""
 
+    about = described.EndpointDoc(
+        tag="Concepts",
+        returns=described.ListResponse(shapes.ConceptSummary, shapes.Concept),
+        query=(*described.CONCEPT_PARAMS, *described.MAPPING_FLAGS),
+        headers=described.SEARCH_HEADERS,
+    )
+
     kind = "concept"
 
 
 class ConceptState(EntryEndpoint):
     """A version of a concept."""
+
+    about = described.EndpointDoc(
+        tag="Concepts",
+        returns=shapes.Concept,
+        query=(*described.MAPPING_FLAGS, "includeRetired", "verbose"),
+    )
 
     kind = "concept"
 
@@ -75,6 +99,16 @@ class ConceptState(EntryEndpoint):
 class Concept(ConceptState):
     """A concept at its latest version."""
 
+    about = described.EndpointDoc(
+        tag="Concepts",
+        noun="concept",
+        returns=shapes.Concept,
+        query=(*described.MAPPING_FLAGS, "includeRetired", "verbose"),
+        accepts={"put": bodies.ConceptChange, "delete": bodies.Comment},
+        example=examples.CHANGED_CONCEPT,
+        summaries={"delete": "Retire the concept"},
+    )
+
     def put(self, **path: str) -> Response:
         repo = self.target(path)
         fields = bodies.concept_update(body.read(self.settings))
@@ -97,6 +131,12 @@ class Concept(ConceptState):
 class ConceptVersions(EntryVersions):
     """The versions of a concept, as summaries, or as details with `verbose`."""
 
+    about = described.EndpointDoc(
+        tag="Concepts",
+        returns=described.ListResponse(shapes.ConceptVersion, shapes.Concept),
+        query=(*described.PAGE_PARAMS, "verbose"),
+    )
+
     kind = "concept"
 
     def shown(self, rows: Iterable[Row], newest: Row, verbose: bool) -> Iterator[Json]:
@@ -116,6 +156,12 @@ class ConceptMappings(EntryEndpoint):
     These are the mappings of the same source that start from the concept, and with
     `includeInverseMappings` those that point to it.
     """
+
+    about = described.EndpointDoc(
+        tag="Concepts",
+        returns=described.ListResponse(shapes.MappingSummary, shapes.Mapping),
+        query=(*described.PAGE_PARAMS, "verbose", "includeInverseMappings", "includeRetired"),
+    )
 
     kind = "concept"
 
@@ -239,14 +285,23 @@ class Text(TextOfState, ABC):
 
 
 class NameListOfState(TextsOfState):
+    about = described.EndpointDoc(
+        **{**described.NAMES, "summaries": {"get": "The names of a version of a concept"}}
+    )
     part, text = "names", "name"
 
 
 class NameOfState(TextOfState):
+    about = described.EndpointDoc(
+        **{**described.NAME, "summaries": {"get": "A name of a version of a concept"}}
+    )
     part, text = "names", "name"
 
 
 class NameList(TextList):
+    about = described.EndpointDoc(
+        **described.NAMES, creates=shapes.ConceptName, accepts={"post": bodies.Name}
+    )
     part, text = "names", "name"
 
     def validated(self, fields: Json) -> Json:
@@ -254,6 +309,9 @@ class NameList(TextList):
 
 
 class Name(Text):
+    about = described.EndpointDoc(
+        **described.NAME, accepts={"put": bodies.NameChange}, errors={"delete": (400,)}
+    )
     part, text = "names", "name"
 
     def validated(self, fields: Json) -> Json:
@@ -261,14 +319,28 @@ class Name(Text):
 
 
 class DescriptionListOfState(TextsOfState):
+    about = described.EndpointDoc(
+        **{
+            **described.DESCRIPTIONS,
+            "summaries": {"get": "The descriptions of a version of a concept"},
+        }
+    )
     part, text = "descriptions", "description"
 
 
 class DescriptionOfState(TextOfState):
+    about = described.EndpointDoc(
+        **{**described.DESCRIPTION, "summaries": {"get": "A description of a version of a concept"}}
+    )
     part, text = "descriptions", "description"
 
 
 class DescriptionList(TextList):
+    about = described.EndpointDoc(
+        **described.DESCRIPTIONS,
+        creates=shapes.ConceptDescription,
+        accepts={"post": bodies.Description},
+    )
     part, text = "descriptions", "description"
 
     def validated(self, fields: Json) -> Json:
@@ -276,6 +348,9 @@ class DescriptionList(TextList):
 
 
 class Description(Text):
+    about = described.EndpointDoc(
+        **described.DESCRIPTION, accepts={"put": bodies.DescriptionChange}
+    )
     part, text = "descriptions", "description"
 
     def validated(self, fields: Json) -> Json:

@@ -1,6 +1,6 @@
 """The base class of all resources."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import flask_restful
 from flask import Response, request
@@ -8,6 +8,7 @@ from flask import Response, request
 from oclapi.access import Caller
 from oclapi.exports.state import ExportStates
 from oclapi.resources import auth, params, responses
+from oclapi.resources.described import EndpointDoc
 from oclapi.services import Services
 
 
@@ -16,6 +17,8 @@ class Endpoint(flask_restful.Resource):
 
     `path` contains the path parameters of the URL by name.
     """
+
+    about: ClassVar[EndpointDoc]
 
     def __init__(self, services: Services) -> None:
         self.services = services

@@ -21,7 +21,7 @@ from oclapi.exports.links import ExportLinks
 from oclapi.exports.state import ExportState
 from oclapi.model import Repository, Version
 from oclapi.reading.views import View
-from oclapi.resources import params, resolve
+from oclapi.resources import described, params, resolve, shapes
 from oclapi.resources.download import respond, select
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import absolute, nothing
@@ -80,6 +80,24 @@ class ArchiveEndpoint(Endpoint):
 
 class VersionExport(ArchiveEndpoint):
     """The export of a version. GET starts the export if it is missing, HEAD does not."""
+
+    about = described.EndpointDoc(
+        tag="Exports",
+        noun="export",
+        query=("format",),
+        headers=described.EXPORT_HEADERS,
+        responses={
+            "get": {**described.ARCHIVE_RESPONSES, 208: shapes.ExportState},
+            "head": {200: None, 304: None, 208: None, 204: None},
+            "post": described.EXPORT_STARTED,
+            "delete": {204: None},
+        },
+        errors={"get": (405, 416), "head": (405,), "post": (405,), "delete": (405,)},
+        summaries={
+            "head": "Check whether there is an export, without starting one",
+            "post": "Build the export, again if there is one",
+        },
+    )
 
     def get(self, **path: str) -> Response:
         with reported_state() as report:
@@ -170,6 +188,13 @@ class VersionExport(ArchiveEndpoint):
 
 class ExportFile(ArchiveEndpoint):
     """The tarball of an export, at its signed link. The signature replaces the token."""
+
+    about = described.EndpointDoc(
+        tag="Exports",
+        headers=described.EXPORT_HEADERS,
+        responses={"get": described.ARCHIVE_RESPONSES},
+        errors={"get": (416,)},
+    )
 
     def get(self, version_id: str, token: str, expires: str, signature: str, key: str) -> Response:
         with reported_state() as report:

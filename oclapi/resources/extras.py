@@ -10,7 +10,7 @@ from oclapi.editing import concepts, repositories
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json, Version
 from oclapi.reading.views import View
-from oclapi.resources import body, resolve
+from oclapi.resources import body, described, examples, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.entries import EntryEndpoint
 from oclapi.resources.responses import nothing, ok
@@ -18,6 +18,8 @@ from oclapi.resources.responses import nothing, ok
 
 class RepositoryExtras(Endpoint):
     """The extras of a repository or version."""
+
+    about = described.EndpointDoc(tag="Extras", returns=described.ALL_EXTRAS)
 
     def get(self, **path: str) -> Response:
         return ok(self.extras(path))
@@ -28,6 +30,15 @@ class RepositoryExtras(Endpoint):
 
 class RepositoryExtra(RepositoryExtras):
     """An extra of a repository or version."""
+
+    about = described.EndpointDoc(
+        tag="Extras",
+        noun="extra",
+        returns=described.ONE_EXTRA,
+        accepts={"put": described.ONE_EXTRA},
+        example=examples.EXTRA,
+        summaries={"get": "An extra of a repository or version"},
+    )
 
     def get(self, **path: str) -> Response:
         return ok(_extra(self.extras(path), path["key"]))
@@ -72,6 +83,8 @@ class RepositoryExtra(RepositoryExtras):
 class ConceptExtrasOfState(EntryEndpoint):
     """The extras of a version of a concept."""
 
+    about = described.EndpointDoc(tag="Extras", returns=described.ALL_EXTRAS)
+
     kind = "concept"
 
     def get(self, **path: str) -> Response:
@@ -86,12 +99,27 @@ class ConceptExtrasOfState(EntryEndpoint):
 class ConceptExtraOfState(ConceptExtrasOfState):
     """An extra of a version of a concept."""
 
+    about = described.EndpointDoc(
+        tag="Extras",
+        returns=described.ONE_EXTRA,
+        summaries={"get": "An extra of a version of a concept"},
+    )
+
     def get(self, **path: str) -> Response:
         return ok(_extra(self.extras(path), path["key"]))
 
 
 class ConceptExtra(ConceptExtraOfState):
     """An extra of a concept. Each write creates a version of the concept."""
+
+    about = described.EndpointDoc(
+        tag="Extras",
+        noun="extra",
+        returns=described.ONE_EXTRA,
+        accepts={"put": described.ONE_EXTRA},
+        example=examples.EXTRA,
+        summaries={"get": "An extra of a concept"},
+    )
 
     def put(self, **path: str) -> Response:
         repo, key = self.target(path), path["key"]

@@ -4,7 +4,7 @@ from flask import Response
 
 from oclapi import bodies, jsonio
 from oclapi.editing import login
-from oclapi.resources import body, limits, users
+from oclapi.resources import body, described, limits, shapes, users
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, ok
 
@@ -13,6 +13,15 @@ PRIVATE = {"Cache-Control": "no-store"}
 
 class LogIn(Endpoint):
     """Log in with a username and password, and get a new token."""
+
+    about = described.EndpointDoc(
+        tag="Users",
+        accepts={"post": bodies.LogIn},
+        accepts_forms=True,
+        responses={"post": {200: shapes.Token}},
+        errors={"post": (429,)},
+        summaries={"post": "Get a token for a username and password"},
+    )
 
     def post(self) -> Response:
         fields = body.read_flat(self.settings, body.SMALL)
@@ -50,6 +59,16 @@ class SignUpEndpoint(Endpoint):
 class SignUp(SignUpEndpoint):
     """Create an unverified user, and send a mail with a link for verification."""
 
+    about = described.EndpointDoc(
+        tag="Users",
+        noun="user",
+        creates=shapes.User,
+        accepts={"post": bodies.SignUp},
+        accepts_forms=True,
+        errors={"post": (404, 429)},
+        summaries={"post": "Sign up. The server sends an e-mail with a verification link"},
+    )
+
     def post(self) -> Response:
         sign_ups = self.sign_ups
         user = sign_ups.sign_up(
@@ -64,6 +83,12 @@ class SignUp(SignUpEndpoint):
 
 class EmailVerification(SignUpEndpoint):
     """Verify an e-mail address, and redirect to one of the two URLs that the sign-up named."""
+
+    about = described.EndpointDoc(
+        tag="Users",
+        responses={"get": {302: None}},
+        summaries={"get": "Verify the e-mail address of a new user"},
+    )
 
     def get(self, verification: str) -> Response:
         response = Response(

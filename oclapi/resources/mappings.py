@@ -4,13 +4,24 @@ from flask import Response
 
 from oclapi import bodies, representations
 from oclapi.editing import mappings
-from oclapi.resources import body, resolve
+from oclapi.resources import body, described, examples, resolve, shapes
 from oclapi.resources.entries import AllEntries, EntryEndpoint, EntryList, EntryVersions
 from oclapi.resources.responses import created, nothing, ok, ok_bytes
 
 
 class MappingList(EntryList):
     """The mappings of a repository. POST creates one."""
+
+    about = described.EndpointDoc(
+        tag="Mappings",
+        noun="mapping",
+        returns=described.ListResponse(shapes.MappingSummary, shapes.Mapping),
+        creates=shapes.Mapping,
+        query=(*described.MAPPING_PARAMS, "cursor", *described.MAPPING_FLAGS),
+        accepts={"post": bodies.Mapping},
+        example=examples.NEW_MAPPING,
+        headers=(*described.UPDATED_HEADER, *described.SEARCH_HEADERS),
+    )
 
     kind = "mapping"
 
@@ -24,11 +35,20 @@ class MappingList(EntryList):
 class AllMappings(AllEntries):
     """The mappings of all public sources."""
 
+    about = described.EndpointDoc(
+        tag="Mappings",
+        returns=described.ListResponse(shapes.MappingSummary, shapes.Mapping),
+        query=(*described.MAPPING_PARAMS, *described.MAPPING_FLAGS),
+        headers=described.SEARCH_HEADERS,
+    )
+
     kind = "mapping"
 
 
 class MappingState(EntryEndpoint):
     """A version of a mapping."""
+
+    about = described.EndpointDoc(tag="Mappings", returns=shapes.Mapping)
 
     kind = "mapping"
 
@@ -42,6 +62,15 @@ class MappingState(EntryEndpoint):
 
 class Mapping(MappingState):
     """A mapping at its latest version."""
+
+    about = described.EndpointDoc(
+        tag="Mappings",
+        noun="mapping",
+        returns=shapes.Mapping,
+        accepts={"put": bodies.MappingChange, "delete": bodies.Comment},
+        example=examples.CHANGED_MAPPING,
+        summaries={"delete": "Retire the mapping"},
+    )
 
     def put(self, **path: str) -> Response:
         repo = self.target(path)
@@ -64,5 +93,9 @@ class Mapping(MappingState):
 
 class MappingVersions(EntryVersions):
     """The versions of a mapping, as details."""
+
+    about = described.EndpointDoc(
+        tag="Mappings", returns=described.ListResponse(shapes.Mapping), query=described.PAGE_PARAMS
+    )
 
     kind = "mapping"

@@ -7,6 +7,7 @@ from flask import Response
 
 from oclapi import metrics
 from oclapi.errors import StoreUnavailable
+from oclapi.resources import described
 from oclapi.resources.endpoint import Endpoint
 from oclapi.store.store import Store
 
@@ -20,6 +21,8 @@ class Metrics(Endpoint):
 
     Without the database, the response contains only what the web processes counted themselves.
     """
+
+    about = described.EndpointDoc(tag="Server", responses={"get": {200: {"text/plain": {}}}})
 
     def get(self) -> Response:
         return Response(

@@ -9,7 +9,7 @@ from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import owners
 from oclapi.errors import NotFound
 from oclapi.model import Json, Organization
-from oclapi.resources import body, listings, resolve, users
+from oclapi.resources import body, described, examples, listings, resolve, shapes, users
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
 from oclapi.store.owners import OrganizationFilter
@@ -19,6 +19,12 @@ from oclapi.store.users import UserFilter
 
 class OrgsOfUser(Endpoint):
     """The organisations of a user that the caller may read."""
+
+    about = described.EndpointDoc(
+        tag="Users",
+        returns=described.ListResponse(shapes.OrgSummary, shapes.Org),
+        query=described.ORG_PARAMS,
+    )
 
     def get(self, **path: str) -> Response:
         request = listings.ListRequest.from_params(listings.ORGS, self.settings)
@@ -40,6 +46,16 @@ class OrgsOfUser(Endpoint):
 class OrgList(OrgsOfUser):
     """All organisations that the caller may read. POST creates one."""
 
+    about = described.EndpointDoc(
+        tag="Organisations",
+        noun="organisation",
+        returns=described.ListResponse(shapes.OrgSummary, shapes.Org),
+        creates=shapes.Org,
+        query=described.ORG_PARAMS,
+        accepts={"post": bodies.Org},
+        example=examples.NEW_ORG,
+    )
+
     def member(self, path: resolve.Path) -> None:
         return None
 
@@ -52,6 +68,14 @@ class OrgList(OrgsOfUser):
 
 class Org(Endpoint):
     """An organisation."""
+
+    about = described.EndpointDoc(
+        tag="Organisations",
+        noun="organisation",
+        returns=shapes.Org,
+        accepts={"put": bodies.OrgChange},
+        example=examples.CHANGED_ORG,
+    )
 
     def get(self, **path: str) -> Response:
         org = resolve.org(self.store, path)
@@ -78,6 +102,12 @@ class Org(Endpoint):
 class MemberList(Endpoint):
     """The members of an organisation."""
 
+    about = described.EndpointDoc(
+        tag="Organisations",
+        returns=described.ListResponse(shapes.UserSummary, shapes.User),
+        query=described.USER_PARAMS,
+    )
+
     def get(self, **path: str) -> Response:
         request = listings.ListRequest.from_params(listings.USERS, self.settings)
         org = resolve.org(self.store, path)
@@ -88,6 +118,18 @@ class MemberList(Endpoint):
 
 class Member(Endpoint):
     """The membership of a user in an organisation."""
+
+    about = described.EndpointDoc(
+        tag="Organisations",
+        noun="member",
+        responses={"get": {204: None}, "put": {204: None}},
+        errors={"delete": (400,)},
+        summaries={
+            "get": "Check whether the user is a member",
+            "put": "Add the user as a member",
+            "delete": "Remove the member",
+        },
+    )
 
     def get(self, **path: str) -> Response:
         org = self._org(path)

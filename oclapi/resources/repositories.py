@@ -8,7 +8,7 @@ from flask import Response
 from oclapi import access, bodies, jsonio, representations
 from oclapi.editing import repositories
 from oclapi.model import RepositoryKind
-from oclapi.resources import body, content, listings, resolve
+from oclapi.resources import body, content, described, examples, listings, resolve, shapes
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
 from oclapi.store.repos import RepositoryFilter
@@ -16,6 +16,12 @@ from oclapi.store.repos import RepositoryFilter
 
 class AllSources(Endpoint):
     """The sources of all owners that the caller may read."""
+
+    about = described.EndpointDoc(
+        tag="Sources",
+        returns=described.ListResponse(shapes.RepositorySummary, shapes.Source),
+        query=described.REPOSITORY_PARAMS,
+    )
 
     kind: ClassVar[RepositoryKind] = "source"
 
@@ -37,6 +43,16 @@ class AllSources(Endpoint):
 class SourceList(AllSources):
     """The sources of an owner. POST creates one."""
 
+    about = described.EndpointDoc(
+        tag="Sources",
+        noun="source",
+        returns=described.ListResponse(shapes.RepositorySummary, shapes.Source),
+        creates=shapes.Source,
+        query=described.REPOSITORY_PARAMS,
+        accepts={"post": bodies.Source},
+        example=examples.NEW_SOURCE,
+    )
+
     def owner_urls(self, path: resolve.Path) -> Collection[str]:
         url = resolve.owner_url(path, self.caller)
         resolve.owner(self.store, path, self.caller)
@@ -53,6 +69,17 @@ class SourceList(AllSources):
 
 class Repository(Endpoint):
     """A repository, with its current content if the request includes it."""
+
+    about = described.EndpointDoc(
+        tag="Sources",
+        noun="repository",
+        returns=shapes.SourceContent,
+        query=described.CONTENT_PARAMS,
+        accepts={"put": bodies.SourceChange},
+        errors={"delete": (400,)},
+        headers=described.UPDATED_HEADER,
+        example=examples.CHANGED_SOURCE,
+    )
 
     def get(self, **path: str) -> Response:
         wanted = content.included(self.settings)

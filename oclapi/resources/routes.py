@@ -1,18 +1,17 @@
 """The URL table: every path of the API and its resource, in the shorthand of the contract."""
 
 import itertools
+from collections.abc import Sequence
 
 from flask import Flask
 
 from oclapi.resources import (
     concepts,
-    docs,
     exports,
     extras,
     login,
     mappings,
     metrics,
-    openapi,
     orgs,
     repositories,
     server,
@@ -25,8 +24,6 @@ from oclapi.resources.paths import Id, Key, Username, VersionId
 from oclapi.services import Services
 
 ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
-    ("/openapi.json/", openapi.Document),
-    ("/docs/", docs.Reference),
     ("/metrics/", metrics.Metrics),
     ("/version/", server.ServerVersion),
     ("/orgs/", orgs.OrgList),
@@ -115,21 +112,27 @@ def rule(path: str) -> str:
     return "/".join(segments)
 
 
-def add_routes(app: Flask, services: Services) -> None:
-    """Add all of ROUTES to the application, with and without a slash at the end."""
+def add_routes(
+    app: Flask, services: Services, routes: Sequence[tuple[str, type[Endpoint]]]
+) -> None:
+    """Add routes to the application, with and without a slash at the end."""
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters |= {"id": Id, "key": Key, "user": Username, "version": VersionId}
     api = Api(app)
     by_resource = itertools.groupby(
-        sorted(ROUTES, key=lambda route: _name(route[1])), key=lambda route: route[1]
+        sorted(routes, key=lambda route: endpoint_name(route[1])), key=lambda route: route[1]
     )
-    for resource, routes in by_resource:
-        rules = [rule(path) for pattern, _ in routes for path in expand(pattern)]
+    for resource, own in by_resource:
+        rules = [rule(path) for pattern, _ in own for path in expand(pattern)]
         api.add_resource(
-            resource, *rules, endpoint=_name(resource), resource_class_kwargs={"services": services}
+            resource,
+            *rules,
+            endpoint=endpoint_name(resource),
+            resource_class_kwargs={"services": services},
         )
 
 
-def _name(resource: type[Endpoint]) -> str:
+def endpoint_name(resource: type[Endpoint]) -> str:
+    """Return the name of a resource: those of its module and class."""
     return f"{resource.__module__.rpartition('.')[2]}.{resource.__name__}"

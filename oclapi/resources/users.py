@@ -10,7 +10,7 @@ from oclapi import access, bodies, jsonio, model, representations
 from oclapi.access import Caller
 from oclapi.editing import users
 from oclapi.model import Json
-from oclapi.resources import body, listings, repositories, resolve
+from oclapi.resources import body, described, examples, listings, repositories, resolve, shapes
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
 from oclapi.store.owners import OrganizationFilter
@@ -21,6 +21,17 @@ from oclapi.store.users import UserFilter
 
 class UserList(Endpoint):
     """All users except deactivated ones. POST creates one."""
+
+    about = described.EndpointDoc(
+        tag="Users",
+        noun="user",
+        returns=described.ListResponse(shapes.UserSummary, shapes.User),
+        creates=shapes.User,
+        query=described.USER_PARAMS,
+        accepts={"post": bodies.User},
+        accepts_forms=True,
+        example=examples.NEW_USER,
+    )
 
     def get(self) -> Response:
         request = listings.ListRequest.from_params(listings.USERS, self.settings)
@@ -37,6 +48,14 @@ class UserList(Endpoint):
 
 class Self(Endpoint):
     """The caller's own profile."""
+
+    about = described.EndpointDoc(
+        tag="Users",
+        noun="profile",
+        returns=shapes.User,
+        accepts={"put": bodies.UserChange},
+        accepts_forms=True,
+    )
 
     def get(self, **path: str) -> Response:
         user = resolve.user(self.store, path, self.caller, deactivated=True)
@@ -57,6 +76,16 @@ class Self(Endpoint):
 class User(Self):
     """A user."""
 
+    about = described.EndpointDoc(
+        tag="Users",
+        noun="user",
+        returns=shapes.User,
+        accepts={"put": bodies.UserChange},
+        accepts_forms=True,
+        errors={"delete": (400,)},
+        summaries={"delete": "Deactivate the user and hide everything that they own"},
+    )
+
     def delete(self, **path: str) -> Response:
         resolve.user(self.store, path, self.caller, deactivated=True)
         access.need(self.caller, "manage users")
@@ -67,6 +96,12 @@ class User(Self):
 class Reactivation(Endpoint):
     """The reactivation of a deactivated user."""
 
+    about = described.EndpointDoc(
+        tag="Users",
+        responses={"put": {204: None}},
+        summaries={"put": "Reactivate a user and show everything that they own"},
+    )
+
     def put(self, **path: str) -> Response:
         access.need(self.caller, "manage users")
         users.reactivate(self.store, path["user"], self.caller)
@@ -76,6 +111,12 @@ class Reactivation(Endpoint):
 class SourcesOfUserOrgs(repositories.AllSources):
     """The sources of the organisations of a user that the caller may read."""
 
+    about = described.EndpointDoc(
+        tag="Users",
+        returns=described.ListResponse(shapes.RepositorySummary, shapes.Source),
+        query=described.REPOSITORY_PARAMS,
+    )
+
     def owner_urls(self, path: resolve.Path) -> Collection[str]:
         user = resolve.user(self.store, path, self.caller)
         orgs = self.store.owners.ids(OrganizationFilter(user.username, self.caller))
@@ -84,6 +125,12 @@ class SourcesOfUserOrgs(repositories.AllSources):
 
 class CollectionsOfUserOrgs(SourcesOfUserOrgs):
     """The collections of the organisations of a user that the caller may read."""
+
+    about = described.EndpointDoc(
+        tag="Users",
+        returns=described.ListResponse(shapes.RepositorySummary),
+        query=described.REPOSITORY_PARAMS,
+    )
 
     kind = "collection"
 

@@ -9,7 +9,7 @@ from oclapi import access, bodies, jsonio, model, representations
 from oclapi.editing import repositories
 from oclapi.errors import Frozen
 from oclapi.reading.views import View
-from oclapi.resources import body, content, paging, params, resolve
+from oclapi.resources import body, content, described, examples, paging, params, resolve, shapes
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import created, nothing, ok
 from oclapi.store.database import Session
@@ -41,6 +41,24 @@ class VersionEndpoint(Endpoint):
 
 class VersionList(VersionEndpoint):
     """The versions of a repository, newest first after HEAD. POST creates one."""
+
+    about = described.EndpointDoc(
+        tag="Versions",
+        noun="version",
+        returns=described.ListResponse(shapes.VersionSummary, shapes.SourceVersion),
+        creates=shapes.SourceVersion,
+        query=(
+            *described.PAGE_PARAMS,
+            "verbose",
+            "updatedSince",
+            "released",
+            "retired",
+            "processing",
+        ),
+        accepts={"post": bodies.Version},
+        example=examples.NEW_VERSION,
+        errors={"post": (409,)},
+    )
 
     def get(self, **path: str) -> Response:
         params.no_order()
@@ -108,6 +126,17 @@ class VersionList(VersionEndpoint):
 class Version(VersionEndpoint):
     """A version, with its content if the request includes it."""
 
+    about = described.EndpointDoc(
+        tag="Versions",
+        noun="version",
+        returns=shapes.SourceVersionContent,
+        query=described.CONTENT_PARAMS,
+        accepts={"put": bodies.VersionChange},
+        example=examples.CHANGED_VERSION,
+        headers=described.UPDATED_HEADER,
+        errors={"put": (405,), "patch": (405,), "post": (405,), "delete": (405,)},
+    )
+
     def get(self, **path: str) -> Response:
         wanted = content.included(self.settings, path.get("version", "HEAD"))
         with self.store.snapshot() as session:
@@ -139,6 +168,12 @@ class Version(VersionEndpoint):
 class VersionChildren(VersionEndpoint):
     """The versions that have this version as their parent (deprecated)."""
 
+    about = described.EndpointDoc(
+        tag="Versions",
+        returns=described.ListResponse(shapes.VersionSummary, shapes.SourceVersion),
+        query=(*described.PAGE_PARAMS, "verbose", "updatedSince"),
+    )
+
     def get(self, **path: str) -> Response:
         params.no_order()
         pages, verbose = paging.paging(self.settings), params.flag("verbose")
@@ -162,6 +197,13 @@ class VersionChildren(VersionEndpoint):
 
 class VersionProcessing(VersionEndpoint):
     """Whether the export of the version is queued or running. POST clears a flag that is stuck."""
+
+    about = described.EndpointDoc(
+        tag="Versions",
+        returns={"type": "boolean"},
+        responses={"post": {200: {"type": "boolean"}}},
+        summaries={"post": "Clear a processing flag that is stuck"},
+    )
 
     def get(self, **path: str) -> Response:
         view = resolve.view(self.store, path, self.caller)

@@ -14,7 +14,9 @@ import pytest
 from jobs.export import build_export
 from oclapi.errors import RepositoryBusy
 from oclapi.exports.state import ExportStates
-from oclapi.resources.routes import ROUTES, expand
+from oclapi.reference import routes as reference
+from oclapi.resources import routes
+from oclapi.resources.routes import expand
 from tests.api.people import People
 from tests.builders import Api, Source, good
 
@@ -350,6 +352,9 @@ def walk(world: World, pattern: str, methods: dict[str, tuple[str, int]]) -> Non
                     405,
                     world.send(world.callers["anonymous"], method, url),
                 )
+
+
+ROUTES = (*reference.ROUTES, *routes.ROUTES)
 
 
 def with_head(methods: dict[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:

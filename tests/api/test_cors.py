@@ -4,8 +4,8 @@ from urllib.parse import urljoin
 
 import pytest
 
+from oclapi.reference.openapi import HEADERS
 from oclapi.resources.cors import EXPOSED
-from oclapi.resources.openapi import HEADERS
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 ORIGIN = "https://app.example"

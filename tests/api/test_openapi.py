@@ -1,19 +1,20 @@
 """The OpenAPI document lists every path, method and parameter, and nothing else.
 
-Its texts are in oclapi/resources/described.py.
+Its texts are in `about` of the resources.
 """
 
 import base64
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from html.parser import HTMLParser
 
 import jsonschema_rs
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from oclapi.resources import described, examples, openapi, params, queries, shapes
+from oclapi.reference import openapi
+from oclapi.resources import described, examples, params, queries, shapes
 from tests.builders import good
 
 
@@ -31,25 +32,43 @@ def operations(document):
     }
 
 
-def test_every_resource_is_documented_and_nothing_else_is(app):
-    served = {rule.endpoint for rule in app.url_map.iter_rules()}
-
-    assert served - described.ENDPOINT_DOCS.keys() == set(), (
-        "these resources need an entry in oclapi/resources/described.py"
-    )
-    assert described.ENDPOINT_DOCS.keys() - served == set(), (
-        "these entries of oclapi/resources/described.py have no resource"
-    )
+def resources(app):
+    """The resources by endpoint."""
+    return {
+        rule.endpoint: app.view_functions[rule.endpoint].view_class
+        for rule in app.url_map.iter_rules()
+    }
 
 
-def test_every_rule_and_method_is_in_the_document_and_nothing_else(app, document):
+def test_every_resource_is_documented(app):
+    without = [name for name, resource in resources(app).items() if "about" not in vars(resource)]
+    assert without == [], "these resources need an `about` of their own"
+
+
+def test_every_path_and_method_is_in_the_document_once_and_nothing_else(app, document):
     served = {
         (openapi.PATH_PARAM.sub(r"{\1}", rule.rule), method)
         for rule in app.url_map.iter_rules()
         for method in openapi.methods(rule, app.view_functions[rule.endpoint].view_class)
     }
+    canonical = {
+        (path, method)
+        for path, method in served
+        if not path.startswith("/user/") or path == "/user/"
+        if "/versions/{version}/" not in path
+    }
 
-    assert set(operations(document)) == served
+    assert set(operations(document)) == canonical
+    spelled = {
+        (
+            re.sub("^/user/(?=.)", "/users/{user}/", path).replace(
+                "/versions/{version}/", "/{version}/"
+            ),
+            method,
+        )
+        for path, method in served
+    }
+    assert spelled == canonical
     left_out = {
         method
         for rule in app.url_map.iter_rules()
@@ -80,13 +99,20 @@ def test_every_reference_can_be_resolved(document):
             found = found[key]
 
 
-def test_every_operation_has_a_unique_id_and_a_summary(document):
-    ids = [operation["operationId"] for operation in operations(document).values()]
+def test_every_operation_has_a_readable_unique_id_a_summary_and_a_description(document):
+    ids = {key: operation["operationId"] for key, operation in operations(document).items()}
 
-    assert len(ids) == len(set(ids))
+    assert [name for name, times in Counter(ids.values()).items() if times > 1] == []
+    assert ids["/orgs/{org}/sources/{source}/concepts/", "post"] == "createConcept"
+    assert ids["/orgs/{org}/sources/{source}/concepts/{concept}/", "get"] == "getConcept"
+    assert (
+        ids["/users/{user}/sources/{source}/{version}/mappings/", "get"]
+        == "listMappingsAtVersionOfUser"
+    )
     for key, operation in operations(document).items():
         assert re.fullmatch(r"[A-Z`].*[^.]", operation["summary"]), key
         assert operation["tags"][0] in described.TAGS, key
+        assert operation["summary"] in operation["description"], key
         assert any(int(status) < 400 for status in operation["responses"]), key
 
 
@@ -190,7 +216,7 @@ def filled(api, source):
 
 
 def test_every_query_parameter_that_the_code_reads_is_documented_and_no_other(
-    api, document, read, filled
+    api, app, document, read, filled
 ):
     for path, item in document["paths"].items():
         values = {name: filled.get(name, "1") for name in re.findall(r"{(\w+)}", path)}
@@ -210,17 +236,18 @@ def test_every_query_parameter_that_the_code_reads_is_documented_and_no_other(
         for query in ("", f"?{flags}", f"?{flags}&updatedSince=2020-01-01", "?includeConcepts=1"):
             if "get" in item:
                 api.get(url + query)
-    for endpoint, doc in described.ENDPOINT_DOCS.items():
+    for endpoint, resource in resources(app).items():
+        doc = resource.about
         assert read[endpoint] - {*doc.query} == set(), (
-            f"{endpoint} reads these parameters, but its entry in described.py does not list them"
+            f"{endpoint} reads these parameters, but its `about` does not list them"
         )
         assert {*doc.query} - read[endpoint] == set(), (
-            f"{endpoint} does not read these parameters, but its entry in described.py lists them"
+            f"{endpoint} does not read these parameters, but its `about` lists them"
         )
 
 
-def test_every_described_parameter_belongs_to_a_resource():
-    used = {name for doc in described.ENDPOINT_DOCS.values() for name in doc.query}
+def test_every_described_parameter_belongs_to_a_resource(app):
+    used = {name for resource in resources(app).values() for name in resource.about.query}
     assert described.QUERY.keys() == used
 
 

@@ -156,7 +156,7 @@ def test_the_installed_package_runs_as_a_module(installed):
 def test_an_installed_server_finds_its_own_packages_and_files(installed):
     target, run = installed
     script = (
-        "import oclapi.local.run, oclapi.resources.docs, config, jobs.export, search.base\n"
+        "import oclapi.local.run, oclapi.reference.page, config, jobs.export, search.base\n"
         "print(oclapi.local.run.ROOT, config.__file__, jobs.__file__)"
     )
     result = run(sys.executable, "-c", script)

@@ -11,11 +11,12 @@ from flask import Response, current_app, render_template
 from markupsafe import Markup, escape
 
 from oclapi.model import Json
-from oclapi.resources import examples, openapi
+from oclapi.reference import openapi
+from oclapi.resources import described, examples
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import absolute
 
-CSS = (Path(__file__).parents[1] / "templates" / "reference.css").read_text()
+CSS = (Path(__file__).parent / "templates" / "reference.css").read_text()
 STYLE_HASH = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
 POLICY = (
     f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; "
@@ -25,6 +26,8 @@ POLICY = (
 
 class Reference(Endpoint):
     """The API reference as a web page."""
+
+    about = described.EndpointDoc(tag="Server", responses={"get": {200: {"text/html": {}}}})
 
     def get(self) -> Response:
         document = openapi.document(current_app)

@@ -1,8 +1,8 @@
 """The OpenAPI 3.1 document of the API, built from the application's routes.
 
 Paths, methods and path parameters come from the router, schemas of request bodies from
-oclapi/bodies.py, everything else from described.py. apispec assembles the document and refuses
-duplicates; pydantic writes the schemas.
+oclapi/bodies.py, everything else from what each resource says of itself (`about`). apispec
+assembles the document and refuses duplicates; pydantic writes the schemas.
 """
 
 import inspect
@@ -20,11 +20,13 @@ from oclapi import __version__
 from oclapi.bodies import RESERVED_VERSIONS
 from oclapi.model import Json
 from oclapi.resources import described, shapes
-from oclapi.resources.described import ENDPOINT_DOCS, QUERY, EndpointDoc, ListResponse
+from oclapi.resources.described import QUERY, EndpointDoc, ListResponse
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import ok
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
+ALIAS = re.compile(r"/user/.|.*/versions/<version:version>/")
+"""Rules that are other spellings of a path."""
 PATH_PARAM = re.compile(r"<(?:\w+:)?(\w+)>")
 
 ABOUT = """\
@@ -35,7 +37,12 @@ The trailing slash of a path is optional, and HEAD works wherever GET does. Unkn
 keys are ignored. An invalid value of a known one is a 400 and changes nothing. Ids have 1 to 255 \
 letters, digits and `-._@`. They may not be `.` or `..`, which clients and proxies remove from \
 paths. All errors have the same format. With the request header `Compress: true`, the response \
-is the whole result as a ZIP."""
+is the whole result as a ZIP.
+
+Each path is listed once. These are other spellings of it:
+
+- `/user/...` is `/users/{user}/...` of the caller.
+- `.../versions/{version}/...` is `.../{version}/...`."""
 
 ID: Json = {"type": "string", "pattern": r"^[A-Za-z0-9._@-]{1,255}$"}
 VERSION_ID: Json = {**ID, "not": {"enum": sorted(RESERVED_VERSIONS - {"HEAD", "latest"})}}
@@ -184,6 +191,8 @@ CONDITIONS: tuple[tuple[str, str], ...] = (
 class Document(Endpoint):
     """The OpenAPI document."""
 
+    about = described.EndpointDoc(tag="Server", returns={"type": "object"})
+
     def get(self) -> Response:
         return ok(document(current_app))
 
@@ -198,8 +207,8 @@ def document(app: Flask) -> Json:
 def build(app: Flask) -> Json:
     """Build the document of an application.
 
-    It lists every method of every route, except OPTIONS, and except HEAD where HEAD is GET without
-    a body. Raises ValueError for a resource that has no entry in described.py.
+    It lists every method of every path in its canonical spelling, except OPTIONS, and except HEAD
+    where HEAD is GET without a body.
     """
     spec = APISpec(
         "oclapi",
@@ -223,8 +232,8 @@ def build(app: Flask) -> Json:
     _add_headers(spec)
     schemas = Schemas()
     _add_errors(spec, schemas)
-    for rule in sorted(app.url_map.iter_rules(), key=_sort_key):
-        resource = cast(Any, app.view_functions[rule.endpoint]).view_class
+    for rule in _listed(app):
+        resource = _resource(app, rule)
         operations = {
             method: _operation(schemas, rule, resource, method)
             for method in methods(rule, resource)
@@ -239,14 +248,19 @@ def build(app: Flask) -> Json:
     return spec.to_dict()
 
 
-def _sort_key(rule: Rule) -> tuple[int, bool, int, str]:
-    """Sort by resource, then paths below /orgs/ first, then short paths first."""
-    return (
-        list(ENDPOINT_DOCS).index(rule.endpoint),
-        not rule.rule.startswith("/orgs/"),
-        len(rule.rule.split("/")),
-        rule.rule,
-    )
+def _listed(app: Flask) -> list[Rule]:
+    """Return the rules of the document: by tag, then in the order in which they were added.
+
+    Other spellings of a path are left out.
+    """
+    tags = list(described.TAGS)
+    rules = [rule for rule in app.url_map.iter_rules() if not ALIAS.match(rule.rule)]
+    return sorted(rules, key=lambda rule: tags.index(_resource(app, rule).about.tag))
+
+
+def _resource(app: Flask, rule: Rule) -> type[Endpoint]:
+    resource: type[Endpoint] = cast(Any, app.view_functions[rule.endpoint]).view_class
+    return resource
 
 
 def methods(rule: Rule, resource: type[Endpoint]) -> list[str]:
@@ -348,13 +362,14 @@ def _path_param(name: str) -> Json:
 
 
 def _operation(schemas: Schemas, rule: Rule, resource: type[Endpoint], method: str) -> Json:
-    doc = ENDPOINT_DOCS[rule.endpoint]
+    doc = resource.about
     is_update = getattr(resource, method) is getattr(resource, "put", None)
     body = doc.accepts.get(method) or (doc.accepts.get("put") if is_update else None)
     operation: Json = {
-        "operationId": "_".join([method, *re.findall(r"\w+", PATH_PARAM.sub(r"\1", rule.rule))]),
+        "operationId": _operation_id(rule, resource, method, is_update),
         "tags": [doc.tag],
         "summary": _summary(doc, resource, method, is_update),
+        "description": _description(doc, resource, method, is_update),
         "x-resource": rule.endpoint,
     }
     if parameters := list(_parameters(doc, method)):
@@ -368,6 +383,38 @@ def _operation(schemas: Schemas, rule: Rule, resource: type[Endpoint], method: s
         responses[str(status)] = {"$ref": f"#/components/responses/{ERRORS[status][0]}"}
     operation["responses"] = dict(sorted(responses.items()))
     return operation
+
+
+def _operation_id(rule: Rule, resource: type[Endpoint], method: str, is_update: bool) -> str:
+    """Return a readable name, such as `listConcepts` or `createConceptOfUser`."""
+    name = resource.__name__
+    if "item_version" not in rule.arguments:
+        name = name.removesuffix("OfState")
+    returns = resource.about.returns
+    is_list = isinstance(returns, ListResponse) or (
+        isinstance(returns, Mapping) and returns["type"] == "array"
+    )
+    verb = {"put": "update", "patch": "patch", "delete": "delete", "head": "check"}.get(
+        method, method
+    )
+    if method == "get" and is_list:
+        verb = "list"
+    if method == "post":
+        verb = "post" if is_update else "create" if resource.about.creates else "start"
+    noun = name.removesuffix("List") if verb in ("list", "create") else name
+    if verb == "list" and not noun.endswith(("s", "Children", "OfState")):
+        noun += "s"
+    segments = rule.rule.split("/")
+    owned = segments[1:2] == ["users"] and "<" in rule.rule and len(segments) > 4
+    versioned = "version" in rule.arguments and not name.startswith("Version")
+    return f"{verb}{noun}{'AtVersion' if versioned else ''}{'OfUser' if owned else ''}"
+
+
+def _description(doc: EndpointDoc, resource: type[Endpoint], method: str, is_update: bool) -> str:
+    """Return what the resource and the method say of themselves."""
+    own = None if is_update else getattr(resource, method).__doc__
+    texts = [_summary(doc, resource, method, is_update) + ".", inspect.getdoc(resource), own]
+    return " ".join(dict.fromkeys(" ".join(text.split()) for text in texts if text))
 
 
 def _summary(doc: EndpointDoc, resource: type[Endpoint], method: str, is_update: bool) -> str:
@@ -445,7 +492,7 @@ def _responses(
         if _has_facets(doc):
             response["content"]["application/json"]["schema"] = schemas.with_facets(doc.returns)
         if method == "get":
-            response["content"]["application/zip"] = {}
+            response["content"]["application/zip"] = described.BINARY
         yield 200, response
 
 
