@@ -218,7 +218,6 @@ def build(app: Flask) -> Json:
         servers=[{"url": "/"}],
         security=[{}, {"token": []}],
         tags=[{"name": name, "description": text} for name, text in described.TAGS.items()],
-        jsonSchemaDialect="https://json-schema.org/draft/2020-12/schema",
     )
     spec.components.security_scheme(
         "token",

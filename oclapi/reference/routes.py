@@ -6,4 +6,5 @@ from oclapi.resources.endpoint import Endpoint
 ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
     ("/openapi.json/", openapi.Document),
     ("/docs/", page.Reference),
+    ("/docs/:key", page.ReferenceFile),
 )

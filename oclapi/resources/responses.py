@@ -13,6 +13,8 @@ from isal import isal_zlib
 from config.settings import Settings
 from oclapi import jsonio, times
 
+COMPRESSIBLE = ("application/json", "text/html", "text/css", "text/javascript")
+"""Media types of responses that are compressed."""
 GZIP_FROM = 600
 """Smaller bodies, in bytes, are not compressed. Their gzip header would outweigh the gain."""
 
@@ -67,7 +69,7 @@ def last_updated(time: datetime) -> dict[str, str]:
 
 def finish(response: Response) -> Response:
     """Compress a response where possible, and set the headers that all responses have."""
-    compressible = response.mimetype in ("application/json", "text/html")
+    compressible = response.mimetype in COMPRESSIBLE
     if compressible and request.accept_encodings.quality("gzip") > 0:
         _compress(response)
     response.headers["Vary"] = ", ".join(

@@ -49,6 +49,7 @@ ENTRY = {**reads(), **changes("write"), "DELETE": ("write", DEED)}
 EXPECTED: dict[str, dict[str, tuple[str, int]]] = {
     "/openapi.json/": reads("all"),
     "/docs/": reads("all"),
+    "/docs/:key": reads("all"),
     "/metrics/": reads("all"),
     "/version/": reads("all"),
     "/orgs/": {**reads("all"), "POST": ("user", BODY)},
@@ -271,7 +272,7 @@ def filled(pattern: str, address: str, owner: str, visibility: str, role: str, w
         "version": "HEAD" if "/versions/:version" in address else "v1",
         "concept": "C",
         "mapping": "M",
-        "key": "k",
+        "key": "start.js" if pattern == "/docs/:key" else "k",
         "item_version": known["mapping" if ":mapping" in address else "concept"],
         "uuid": known["names" if "/names/" in address else "descriptions"],
         "verification": "x",
