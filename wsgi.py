@@ -11,7 +11,9 @@ try:
     configure(settings.log_level)
     services = build_services(settings)
 except BadSetting as error:
-    sys.exit(f"oclapi: {error}")
+    sys.stderr.write(f"oclapi: {error}\n")
+    # gunicorn starts a process again after any other status.
+    sys.exit(3)
 
 prepare(services)
 app = create_app(services)

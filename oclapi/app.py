@@ -23,6 +23,7 @@ from oclapi.resources.routes import add_routes
 from oclapi.services import Services
 from oclapi.store.store import open_store
 from search.solr import SolrIndex
+from search.synonyms import synonyms
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,15 @@ LOGGED = ("org", "user", "source", "collection", "version", "concept", "mapping"
 def build_services(settings: Settings) -> Services:
     """Build what requests and jobs share.
 
-    Opens no connection. Raises BadSetting without a secret key.
+    Opens no connection. Raises BadSetting without a secret key, or when the synonyms of the search
+    can't be read.
     """
     if not settings.secret_key:
         raise BadSetting(
             "OCL_SECRET_KEY is needed: at least 32 random characters, "
             "the same for every process and never changed"
         )
+    synonyms()  # is read once: a process with a bad file does not start
     store = open_store(settings)
     solr = None
     if settings.solr_url:
@@ -69,7 +72,7 @@ def create_app(services: Services) -> Flask:
     limiter = None
     if settings.rate_limit:
         limiter = limits.RateLimiter(settings.redis_url, settings.rate_limit)
-    app = Flask("oclapi", static_folder=None, template_folder="reference/templates")
+    app = Flask("oclapi", static_folder=None)
     app.extensions["oclapi"] = services
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     if settings.trusted_proxies:

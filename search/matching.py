@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from search.synonyms import Synonyms
 from search.words import Term
 
 _PLAIN = {
@@ -85,30 +86,30 @@ class Texts:
 class Matcher:
     """Finds entries that contain every term.
 
-    A word with a mark inside (`x-ray`, `A00.1`) matches as consecutive words.
+    A word with a mark inside (`x-ray`, `A00.1`) matches as consecutive words. With synonyms, any
+    spelling of a term will do.
     """
 
-    def __init__(self, terms: Iterable[Term]) -> None:
-        lines = [(_line(term.text), term.prefix) for term in terms]
-        self._wanted = [line.rstrip(" ") if prefix else line for line, prefix in lines]
-        apart = {word for line, _ in lines for word in line.split()}
-        self._ascii = [word.encode() for word in apart if word.isascii()]
-        self._strange = [word for word in apart if not word.isascii()]
-        self._whole = " " + " ".join(line.strip() for line, _ in lines) + " "
+    def __init__(self, terms: Iterable[Term], synonyms: Synonyms | None = None) -> None:
+        wanted = list(terms)
+        spellings = [[term.text, *(synonyms.of(term.text) if synonyms else ())] for term in wanted]
+        # By term: the lines of which one must be in the texts, and their words.
+        self._wanted = [
+            [_line(text).rstrip(" ") if term.prefix else _line(text) for text in texts]
+            for term, texts in zip(wanted, spellings, strict=True)
+        ]
+        self._words = [[_Words(text) for text in texts] for texts in spellings]
+        self._whole = " " + " ".join(_line(term.text).strip() for term in wanted) + " "
 
     def may_hold(self, body: bytes) -> bool:
         """Return False when an entry can't match. This is a cheap check of the JSON bytes."""
         if body.isascii():
-            return not self._strange and _all_in(self._ascii, body.lower())
-        text = _apart(body.decode())
-        raw = text.encode(
-            "ascii", "ignore"
-        )  # drops accents, so the letters of a word stay together
-        if not _all_in(self._ascii, raw):
-            return False
-        return not self._strange or all(
-            word in text.translate(_characters) for word in self._strange
-        )
+            raw, text = body.lower(), ""
+        else:
+            text = _apart(body.decode())
+            # Drops accents, so the letters of a word stay together.
+            raw = text.encode("ascii", "ignore")
+        return all(any(words.are_in(raw, text) for words in either) for either in self._words)
 
     def rank(self, texts: Texts) -> int | None:
         """Return how well an entry matches: 3 is best, None is no match.
@@ -118,15 +119,31 @@ class Matcher:
         """
         codes, names = [_line(text) for text in texts.codes], [_line(text) for text in texts.names]
         everything = "\n".join([*codes, *names, *map(_line, texts.others)])
-        if not all(wanted in everything for wanted in self._wanted):
+        if not self._are_in(everything):
             return None
         if self._whole in codes:
             return 3
         if self._whole in names:
             return 2
-        together = "\n".join(names)
-        return 1 if all(wanted in together for wanted in self._wanted) else 0
+        return 1 if self._are_in("\n".join(names)) else 0
+
+    def _are_in(self, text: str) -> bool:
+        return all(any(line in text for line in lines) for lines in self._wanted)
 
 
-def _all_in(words: Iterable[bytes], raw: bytes) -> bool:
-    return all(word in raw for word in words)
+class _Words:
+    """The words of one spelling of a term, for a quick check."""
+
+    def __init__(self, text: str) -> None:
+        apart = set(words(text))
+        self._ascii = [word.encode() for word in apart if word.isascii()]
+        self._strange = [word for word in apart if not word.isascii()]
+
+    def are_in(self, raw: bytes, text: str) -> bool:
+        """Return whether all occur; `text` is "" when there are only ASCII characters."""
+        if not all(word in raw for word in self._ascii):
+            return False
+        if not self._strange:
+            return True
+        shown = text.translate(_characters)
+        return all(word in shown for word in self._strange)

@@ -1,7 +1,7 @@
 """The built-in search on MongoDB.
 
-It serves every listing. To search for words it reads all rows of one repository. It has no other
-spellings, no stemming, and no ranking by frequency; see docs/search.md.
+It serves every listing. To search for words it reads all rows of one repository. It has no
+stemming, no words written as one or two, and no ranking by frequency; see docs/search.md.
 """
 
 import re
@@ -23,6 +23,7 @@ from oclapi.store.rows import row_of
 from search import fields
 from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Position, Query, Scope, Sort, Span
 from search.matching import Matcher, Texts
+from search.synonyms import synonyms
 from search.words import terms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -106,7 +107,7 @@ class MongoIndex:
                     "which is not available"
                 )
             if wanted:
-                return search.search_words(Matcher(wanted), limit, skip, after)
+                return search.search_words(Matcher(wanted, synonyms()), limit, skip, after)
             keys, last = search.page(limit, skip, after) if limit else ([], None)
             return Hits(keys, search.count(), search.facets() if query.facets else {}, last)
 

@@ -17,7 +17,7 @@ from oclapi.model import LIVE, Json
 from search import fields
 from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Position, Query, Scope, Span
 from search.documents import marker_id, parted, plain, store_name
-from search.spellings import in_two, spellings
+from search.synonyms import in_two, synonyms
 from search.words import Term, terms
 
 LONGEST = 255
@@ -325,7 +325,7 @@ def _other_spellings(term: Term, terms_in_all: int) -> list[str]:
     if terms_in_all > FEW:
         return []
     text = term.text.casefold()
-    found = list(spellings(text))
+    found = list(synonyms().of(text))
     closed = (
         _HYPHENS.sub("", text)
         if not term.phrase
@@ -334,7 +334,7 @@ def _other_spellings(term: Term, terms_in_all: int) -> list[str]:
         else text
     )
     if closed != text:
-        found += [closed, *spellings(closed)]
+        found += [closed, *synonyms().of(closed)]
     elif (
         not term.prefix
         and terms_in_all <= FEWER

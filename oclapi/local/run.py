@@ -44,6 +44,7 @@ from oclapi.local.servers import (
     wait_until,
 )
 from oclapi.local.solr import solr_jars, start_solr
+from search.synonyms import synonyms
 
 # The folder of config, jobs, search and wsgi.py, in a checkout and in an installed wheel.
 ROOT = Path(config.__file__).resolve().parents[1]
@@ -117,6 +118,7 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
             left.unlink()
         # Fail before the databases start. The port is checked again when web starts.
         check_port(port, "web")
+        synonyms()
         parts: list[Part] = []
 
         def add(

@@ -7,6 +7,7 @@ import pytest
 from oclapi.model import Revision
 from search.base import FACETS, Filter, Query, Scope, Span
 from search.fields import token
+from search.synonyms import synonyms
 
 CONCEPTS = Query("concept")
 MAPPINGS = Query("mapping")
@@ -243,6 +244,34 @@ def test_words_find_concepts(engine, library, text, ids):
 def test_words_find_mappings_by_codes_and_names(engine, library, text, ids):
     query = Query("mapping", text=text, sort="lastUpdate", descending=False, retired=None)
     assert sorted(engine.ids(library.at(6), query, fresh=False)) == ids
+
+
+@pytest.fixture
+def own_synonyms(monkeypatch, tmp_path):
+    """Searches use a file with one line of a user's own."""
+    file = tmp_path / "synonyms.txt"
+    file.write_text("pyrexia, fever, yellow jack\n")
+    monkeypatch.setattr("search.synonyms.FILE", file)
+    synonyms.cache_clear()
+    yield
+    synonyms.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("pyrexia", {"A2", "B1", "C1"}),
+        ("high pyrexia", {"A2"}),
+        ('"high pyrexia"', {"A2"}),
+        ('"yellow jack"', {"A2", "B1", "C1"}),
+        ("PYREXIA unknown", {"C1"}),
+        ("oedème", set()),
+    ],
+)
+@pytest.mark.usefixtures("own_synonyms")
+def test_a_synonym_that_a_user_added_is_found(engine, library, text, ids):
+    found = engine.find(library.at(6), Query("concept", text=text, sort="bestMatch"), fresh=False)
+    assert {key.url.split("/")[-2] for key in found.keys} == ids
 
 
 def test_what_was_asked_for_exactly_comes_first(engine, library):

@@ -3,6 +3,7 @@
 import pytest
 
 from search.matching import Matcher, Texts, words
+from search.synonyms import FILE, Synonyms
 from search.words import terms
 
 
@@ -75,6 +76,27 @@ def test_an_entry_is_found_when_all_terms_are_in_it(q, found):
 )
 def test_the_code_comes_before_the_name_and_the_name_before_the_rest(q, rank):
     assert Matcher(terms(q)).rank(ENTRY) == rank
+
+
+@pytest.mark.parametrize(
+    ("q", "body", "rank"),
+    [
+        ("edema", '"High Fever of Œdema"', 1),
+        ("high fever of edema", '"High Fever of Œdema"', 1),
+        ("hemoglobin", '"Haemoglobin"', 1),
+        ("hemog*", '"Haemoglobin"', 1),
+        ("hb", '"Haemoglobin"', 1),
+        ('"of edema"', '"High Fever of Œdema"', 1),
+        ("糖 尿", '"糖尿病"', 1),
+        ("blood sugar", '"糖尿病"', 1),
+        ("ferritin", '"Haemoglobin"', None),
+    ],
+)
+def test_synonyms_of_a_term_are_found_in_names(q, body, rank):
+    own = Synonyms([*FILE.read_text().splitlines(), "Hb, haemoglobin", "blood, sugar, 糖尿"])
+    matcher = Matcher(terms(q), own)
+    assert matcher.rank(Texts([], [body.strip('"')], [])) == rank
+    assert matcher.may_hold(body.encode()) is (rank is not None)
 
 
 def test_plain_bodies_are_looked_through_without_being_read():

@@ -16,6 +16,8 @@ from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
+from oclapi.local.servers import free_port
+
 ROOT = Path(__file__).parents[2]
 PRINT = "; ".join(
     [
@@ -78,3 +80,19 @@ def test_a_bad_setting_ends_gunicorn_with_a_line_that_names_it(name, value):
     assert result.returncode == 1
     assert result.stderr.startswith(f"oclapi: {name} must be a whole number from ")
     assert result.stderr.count("\n") == 1
+
+
+def test_gunicorn_ends_when_the_application_can_not_start():
+    kept = {"PATH": os.environ["PATH"], "PROMETHEUS_MULTIPROC_DIR": "unused"}
+    command = [sys.executable, "-m", "gunicorn", "--config", "config/gunicorn.py", "wsgi:app"]
+    result = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**kept, "PORT": str(free_port()), "WEB_CONCURRENCY": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 3
+    assert "\noclapi: OCL_SECRET_KEY is needed: " in result.stderr
+    assert "Traceback" not in result.stderr
