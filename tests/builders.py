@@ -1,11 +1,15 @@
 """A client with the superuser's token, and the smallest bodies that the contract allows."""
 
 import itertools
+import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import mongomock
@@ -179,6 +183,23 @@ def until(condition: Callable[[], Any], patience: float = 60.0) -> Any:
         assert time.monotonic() < end, "waited in vain"
         threading.Event().wait(0.02)
     return found
+
+
+def pause(pid: int) -> None:
+    """Stop a process and return when each of its threads stands still.
+
+    SIGSTOP reaches a thread that runs on another processor a little later, so a program could
+    respond once more after the signal was sent.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: all(state in "Tt" for state in thread_states(pid)))
+
+
+def thread_states(pid: int) -> Iterator[str]:
+    """The state of each thread of a process, one letter each (proc(5), `stat`)."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError):  # the thread has ended
+            yield stat.read_text().rpartition(")")[2].split()[0]
 
 
 class Api:

@@ -24,7 +24,7 @@ from oclapi.local.run import local_servers
 from oclapi.local.servers import free_port
 from oclapi.store.database import Database
 from oclapi.store.store import Store
-from tests.builders import until
+from tests.builders import pause, until
 from tests.conftest import _started
 from tests.folders import servers_folder
 
@@ -151,7 +151,7 @@ class Site:
         """As a machine that hangs: its processes are there and do nothing."""
         stopped = self.processes(name)
         for process in stopped:
-            process.suspend()
+            pause(process.pid)
         try:
             yield
         finally:

@@ -26,7 +26,7 @@ from oclapi.store.users import UserFilter
 from oclapi.store.versions import VersionFilter
 from search.base import Query, Scope
 from search.mongo import MongoIndex
-from tests.builders import repository_document, until
+from tests.builders import pause, repository_document, until
 from tests.store.conftest import KEY
 
 pytestmark = pytest.mark.servers
@@ -254,12 +254,11 @@ def test_a_cursor_reports_that_the_server_died(mortal):
 @contextmanager
 def hanging(server):
     """The server keeps its connections open and responds to nothing."""
-    process = psutil.Process(server.pid)
-    process.suspend()
+    pause(server.pid)
     try:
         yield
     finally:
-        process.resume()
+        psutil.Process(server.pid).resume()
 
 
 READS = {
@@ -329,7 +328,7 @@ def test_a_transaction_goes_on_after_a_short_hang(server, lab):
     def work(session):
         lab.database.orgs.insert_one({"_id": "A"}, session=session)
         if not runs:
-            psutil.Process(server.pid).suspend()
+            pause(server.pid)
             pool.submit(resume)
         runs.append(1)
         lab.database.orgs.insert_one({"_id": "B"}, session=session)
@@ -349,7 +348,7 @@ def test_a_transaction_goes_on_after_a_short_hang(server, lab):
 def test_a_transaction_that_outlasts_its_patience_writes_nothing(server, lab):
     def work(session):
         lab.database.orgs.insert_one({"_id": "A"}, session=session)
-        psutil.Process(server.pid).suspend()
+        pause(server.pid)
         lab.database.orgs.insert_one({"_id": "B"}, session=session)
 
     with pytest.raises(StoreUnavailable):
