@@ -60,6 +60,7 @@ def run(token: str, record: Record, work: Callable[[Heartbeat], None]) -> None:
         text = reason(error)
         try:
             record.fail(text, datetime.now(UTC))
+            log.error("job failed", extra={"job": token, "reason": text})
         except Overtaken:
             log.info("an obsolete job failed", extra={"job": token, "reason": text})
         raise

@@ -293,15 +293,24 @@ def test_after_a_failure_the_next_job_succeeds(services, states, version, monkey
     assert (state.status, state.error) == ("ready", None)
 
 
-def test_a_repository_deleted_before_its_export_began_is_a_failure(
-    services, states, source, version
+@pytest.mark.parametrize("when", ["before it began", "while it runs"])
+def test_the_state_and_the_log_say_that_the_repository_was_deleted(
+    services, states, source, version, monkeypatch, caplog, when
 ):
+    def delete():
+        services.store.repos.delete(source.repo.number, lambda session, head: None)
+
     states.request(version, now())
     job = token(services, version)
-    services.store.repos.delete(source.repo.number, lambda session, head: None)
-    with pytest.raises(NotFound):
+    if when == "before it began":
+        delete()
+    else:
+        after_batch(monkeypatch, lambda number: number or delete())
+    with pytest.raises(NotFound), caplog.at_level("ERROR"):
         build_export(version.key, job)
     assert cached(services) == []
+    assert services.store.exports.read(key(version)).error.text == "the repository was deleted"
+    assert [record.reason for record in caplog.records] == ["the repository was deleted"]
 
 
 def test_orphaned_files_are_deleted_when_they_are_older_than_a_link(services, states, version):
