@@ -1,14 +1,11 @@
 """The settings of gunicorn, which reads the names of this module."""
 
-import json
 import os
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from gunicorn import util
 
 from config.settings import BadSetting, Settings
 
@@ -19,8 +16,10 @@ except BadSetting as error:
 
 bind = f"127.0.0.1:{_settings.port}"
 workers = _settings.web_concurrency
-worker_class = "gthread"
+worker_class = "oclapi.connections.PatientWorker"
 threads = 8
+# Connections of a process. Above it, new ones wait.
+worker_connections = 1000
 # Seconds without a heartbeat of a worker process. A long download does not count: a thread
 # serves it.
 timeout = 300
@@ -34,40 +33,6 @@ limit_request_field_size = 16380
 # The control socket would be a file in the home folder of the user.
 control_socket_disable = True
 errorlog = "-"
-
-
-def _write_error(sock: Any, status_int: int, reason: str, mesg: str) -> None:
-    """Send the JSON error of a request that gunicorn refuses itself, such as invalid HTTP."""
-    body = json.dumps({"detail": mesg or reason}).encode()
-    headers = [
-        f"HTTP/1.1 {status_int} {reason}",
-        "Connection: close",
-        f"Date: {util.http_date()}",
-        "Content-Type: application/json",
-        "Access-Control-Allow-Origin: *",
-        f"Content-Length: {len(body)}",
-    ]
-    util.write_nonblock(sock, "\r\n".join([*headers, "", ""]).encode("latin-1") + body)
-
-
-# gunicorn 27 has no setting or hook for the body of these responses, which is HTML. A worker class
-# of our own could override `handle_error`, but would have to repeat its table of exceptions and
-# statuses. tests/unit/test_gunicorn.py fails when gunicorn does not call this function any more.
-util.write_error = _write_error
-
-
-def pre_request(worker: Any, req: Any) -> None:
-    """Close the connection after a request whose body may not be read to its end.
-
-    The response must say so (`Connection: close`), or the client sends its next request on a
-    connection that gunicorn closes (see `body.discard_rest`). gunicorn drops a `Connection` header
-    of the application, so this hook calls `Request.force_close`, which is not documented.
-    """
-    headers = dict(req.headers)
-    length = headers.get("CONTENT-LENGTH", "0")
-    too_large = length.isdecimal() and int(length) > _settings.max_body
-    if "TRANSFER-ENCODING" in headers or too_large:
-        req.force_close()
 
 
 def _metrics_folder() -> str:

@@ -285,10 +285,18 @@ class Settings(BaseSettings):
     )
     body_silence: WholeNumber = _number(
         20,
-        "How long the server waits for the next bytes of a request body.",
+        "How long the server waits for the next bytes of a request body, and for a client to take"
+        " the next bytes of a response.",
         unit="seconds",
         low=1,
         high=LONGEST_WAIT,
+    )
+    lowest_rate: WholeNumber = _number(
+        1000,
+        "Lowest rate at which a client must send a request body and take a response, on average"
+        " after its first 10 seconds.",
+        unit="bytes per second",
+        low=1,
     )
     max_values: WholeNumber = _number(
         200_000, "Most values and keys of a JSON body.", unit="values", low=1000

@@ -16,7 +16,7 @@ from oclapi.access import ANONYMOUS
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
 from oclapi.reference import routes as reference
-from oclapi.resources import body, cors, errors, limits, responses, routes
+from oclapi.resources import cors, errors, limits, responses, routes
 from oclapi.resources.auth import authenticate
 from oclapi.resources.paths import SIGNED, RawPaths
 from oclapi.resources.routes import add_routes
@@ -103,7 +103,6 @@ def create_app(services: Services) -> Flask:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        body.discard_rest(settings)
         seconds = time.monotonic() - g.begun
         # The path may contain a signed link, so only the rule that it matches is logged.
         rule = str(request.url_rule) if request.url_rule else None

@@ -1,4 +1,4 @@
-"""The body of a request: read up to a limit, within a time, and parsed."""
+"""The body of a request: read up to a limit and parsed."""
 
 import io
 
@@ -10,7 +10,6 @@ from config.settings import Settings
 from oclapi import jsonio
 from oclapi.errors import BodyTooLarge, Invalid, UnsupportedMediaType
 from oclapi.model import Json
-from oclapi.resources.timeouts import receive_timeout
 
 CHUNK = 2**20
 """Bytes of a body that are read at once."""
@@ -30,12 +29,12 @@ def read(settings: Settings) -> Json:
     Raises Invalid, UnsupportedMediaType, BodyTooLarge. Call it after the rights were checked, so
     that nothing is received and parsed for a stranger.
     """
-    return _parse(_receive(settings, settings.max_body), settings)
+    return _parse(_receive(settings.max_body), settings)
 
 
 def read_optional(settings: Settings) -> Json:
     """Like `read`, but an empty body is {}."""
-    raw = _receive(settings, settings.max_body)
+    raw = _receive(settings.max_body)
     return _parse(raw, settings) if raw else {}
 
 
@@ -44,7 +43,7 @@ def read_flat(settings: Settings, most: int | None = None) -> Json:
 
     `most` is the largest size in bytes, by default `OCL_MAX_BODY`.
     """
-    raw = _receive(settings, min(most or settings.max_body, settings.max_body))
+    raw = _receive(min(most or settings.max_body, settings.max_body))
     if request.mimetype not in FORMS:
         return _parse(raw, settings)
     try:
@@ -57,20 +56,6 @@ def read_flat(settings: Settings, most: int | None = None) -> Json:
     return jsonio.object_of(jsonio.dumps(fields.to_dict()), settings.max_depth)
 
 
-def discard_rest(settings: Settings) -> None:
-    """Read the rest of the body before the response is sent, up to the size limit.
-
-    Many clients send the whole body before they read the response. Without this they see a broken
-    connection instead of a 401 or 413.
-    """
-    left = settings.max_body
-    try:
-        while left > 0 and (chunk := _read_chunk(min(left, CHUNK), settings)):
-            left -= len(chunk)
-    except (Invalid, HTTPException):  # a bad body does not change the response
-        return
-
-
 def _parse(raw: bytes, settings: Settings) -> Json:
     if request.mimetype not in ("", "application/json"):
         raise UnsupportedMediaType(
@@ -80,7 +65,7 @@ def _parse(raw: bytes, settings: Settings) -> Json:
     return jsonio.object_of(raw, settings.max_depth)
 
 
-def _receive(settings: Settings, most: int) -> bytes:
+def _receive(most: int) -> bytes:
     """Return the raw body, which has at most `most` bytes.
 
     At most one byte more is read. Werkzeug's own limit is not used: it silently truncates a body
@@ -90,7 +75,7 @@ def _receive(settings: Settings, most: int) -> bytes:
     if (request.content_length or 0) > most:
         raise too_large
     chunks, left = [], most
-    while chunk := _read_chunk(min(left + 1, CHUNK), settings):
+    while chunk := _read_chunk(min(left + 1, CHUNK)):
         left -= len(chunk)
         if left < 0:
             raise too_large
@@ -104,10 +89,9 @@ def _receive(settings: Settings, most: int) -> bytes:
     return raw
 
 
-def _read_chunk(most: int, settings: Settings) -> bytes:
+def _read_chunk(most: int) -> bytes:
     try:
-        with receive_timeout(request.environ, settings.body_silence):
-            return request.stream.read(most)
+        return request.stream.read(most)
     except HTTPException:
         raise
     # Servers raise different errors for a truncated or badly framed body. They share no base class.

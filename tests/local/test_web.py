@@ -5,14 +5,18 @@ Requests that are not valid HTTP, and responses that are sent before a large bod
 
 import json
 import os
+import re
 import socket
 import subprocess
-from contextlib import ExitStack
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from oclapi.local.run import WEB
@@ -34,21 +38,20 @@ def is_ready(server):
     return True
 
 
-@pytest.fixture(scope="module")
-def web(new_mongo_url, tmp_path_factory):
+@contextmanager
+def serving(mongo_url, folder, **environ):
     """One process of the real server; Redis is not needed here."""
-    folder, port = tmp_path_factory.mktemp("web"), free_port()
+    port = free_port()
     environ = {
         "PATH": os.environ["PATH"],
         "PORT": str(port),
         "WEB_CONCURRENCY": "1",
         "OCL_HOME": str(folder),
-        "MONGO_URL": new_mongo_url(),
+        "MONGO_URL": mongo_url,
         "OCL_SECRET_KEY": KEY,
         "OCL_ROOT_TOKEN": TOKEN.upper(),
         "OCL_EXPORT_CACHE": str(folder / "exports"),
-        "OCL_MAX_BODY": str(MOST),
-        "OCL_BODY_SILENCE": "1",
+        **environ,
     }
     with open(folder / "web.log", "wb") as log:
         process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log)
@@ -58,6 +61,21 @@ def web(new_mongo_url, tmp_path_factory):
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def web(new_mongo_url, tmp_path_factory):
+    """A server with low limits."""
+    folder = tmp_path_factory.mktemp("web")
+    with serving(new_mongo_url(), folder, OCL_MAX_BODY=str(MOST), OCL_BODY_SILENCE="1") as server:
+        yield server
+
+
+@pytest.fixture
+def usual(new_mongo_url, tmp_path):
+    """A server with the usual limits."""
+    with serving(new_mongo_url(), tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
@@ -138,11 +156,9 @@ def test_a_client_that_sends_a_large_body_receives_an_early_response(connection,
 
 
 @pytest.mark.parametrize(
-    "body", [b"x" * (MOST + 50_000), [b"x" * 1000] * 1000], ids=["large", "chunked"]
+    "body", [b"x" * (MOST + 50_000), [b"x" * 1000] * 3000], ids=["large", "chunked"]
 )
-def test_the_response_to_a_body_over_the_limit_or_of_unknown_length_closes_the_connection(
-    connection, body
-):
+def test_the_response_to_a_body_over_the_limit_closes_the_connection(connection, body):
     connection.request(
         "POST",
         "/orgs/",
@@ -150,9 +166,54 @@ def test_the_response_to_a_body_over_the_limit_or_of_unknown_length_closes_the_c
         {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"},
     )
     response = connection.getresponse()
-    assert response.status == (413 if isinstance(body, bytes) else 400)
+    assert response.status == 413
     assert response.will_close
     assert json.loads(response.read())["detail"]
+
+
+def test_a_chunked_body_is_read_and_its_connection_stays_open(connection):
+    for _ in range(2):
+        connection.request(
+            "POST",
+            "/orgs/",
+            [b"x" * 1000] * 1000,
+            {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"},
+        )
+        response = connection.getresponse()
+        assert (response.status, response.will_close) == (400, False)
+        assert list(json.loads(response.read())["errors"]) == ["__all__"]
+
+
+def test_a_client_that_waits_for_100_continue_receives_it_once(web):
+    with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
+        caller.sendall(
+            b"POST /orgs/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+            b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
+        )
+        assert caller.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        caller.sendall(b"{}")
+        answer = everything(caller)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_requests_that_are_sent_at_once_have_their_responses_in_order(web):
+    paths = ["/version/", "/nowhere/", "/orgs/", "/version/"]
+    with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
+        caller.sendall(
+            b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode() for path in paths)
+        )
+        caller.shutdown(socket.SHUT_WR)
+        answer = everything(caller)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200", b"404", b"200", b"200"]
+
+
+def everything(caller):
+    """What the connection still holds, to its end."""
+    data = bytearray()
+    with suppress(ConnectionResetError):
+        while more := caller.recv(2**20):
+            data += more
+    return bytes(data)
 
 
 def half_sent(web, length=100, sent=b"{", token=TOKEN):
@@ -173,14 +234,60 @@ def response_to(caller):
         return response.status, json.loads(response.read())
 
 
-@pytest.mark.parametrize(("token", "status"), [(TOKEN, 400), ("x", 401)])
-def test_clients_that_never_finish_their_bodies_do_not_block_others(web, connection, token, status):
-    with ExitStack() as connections:
-        # One for each thread of the server.
-        waiting = [connections.enter_context(half_sent(web, token=token)) for _ in range(8)]
-        connection.request("GET", "/orgs/")
-        assert connection.getresponse().status == 200
-        assert [response_to(caller)[0] for caller in waiting] == [status] * 8
+@pytest.mark.parametrize("token", [TOKEN, "x"])
+def test_a_body_that_stops_is_refused(web, token):
+    status, body = response_to(half_sent(web, token=token))
+    assert (status, body) == (408, {"detail": "the request did not arrive in time"})
+
+
+LOGIN = b"POST /users/login/ HTTP/1.1\r\nHost: x\r\n"
+SLOW = {
+    "heads": b"GET /orgs/ HTTP/1.1\r\nX-Slow: ",
+    "bodies": LOGIN + b"Content-Length: 1000\r\n\r\n",
+    "bodies in chunks": LOGIN + b"Transfer-Encoding: chunked\r\n\r\nfff\r\n",
+    "responses": b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 20,
+}
+"""What clients send that then send, or take, a byte now and then."""
+
+
+def test_slow_clients_hold_no_thread_and_are_ended(web, connection):
+    with ExitStack() as stack:
+        callers = {what: [] for what in SLOW}
+        for what in [*SLOW] * 10:  # five clients for each thread
+            caller = stack.enter_context(socket.socket())
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            caller.settimeout(30)
+            caller.connect(("127.0.0.1", web.port))
+            caller.sendall(SLOW[what])
+            callers[what].append(caller)
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            for what, slow in callers.items():
+                for caller in slow:
+                    with suppress(OSError):
+                        caller.recv(1) if what == "responses" else caller.send(b"x")
+            connection.request("GET", "/orgs/")
+            response = connection.getresponse()
+            assert (response.status, bool(response.read())) == (200, True)
+        # A silent client is ended after a second, a slow one after ten.
+        answers = {what: [everything(caller) for caller in slow] for what, slow in callers.items()}
+    assert max(answer.count(b"HTTP/1.1 200 ") for answer in answers.pop("responses")) < 20
+    for slow in answers.values():
+        assert {answer[:13] for answer in slow} == {b"HTTP/1.1 408 "}
+
+
+def test_a_client_that_takes_its_responses_late_receives_them_whole(web):
+    with urlopen(f"{web.url}/openapi.json") as response:
+        expected = response.read()
+    head = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n"
+    answer = bytearray()
+    with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
+        caller.sendall((head + b"\r\n") * 39 + head + b"Connection: close\r\n\r\n")
+        time.sleep(0.5)
+        while more := caller.recv(100_000):
+            answer += more
+            time.sleep(0.005)
+    assert answer.count(expected) == 40
 
 
 def test_a_truncated_body_is_refused(web, connection):
@@ -197,3 +304,58 @@ def test_the_first_superusers_token_may_be_written_in_capitals(connection):
         connection.request("GET", "/user/", headers={"Authorization": f"Token {token}"})
         response = connection.getresponse()
         assert (response.status, json.loads(response.read())["username"]) == (200, "root")
+
+
+WITH_TOKEN = {"Authorization": f"Token {TOKEN}"}
+LARGEST = 16 * 2**20
+FILLINGS = {
+    "lists": b"[],",
+    "objects": b"{},",
+    "numbers": b"1,",
+    "texts": b'"%s",' % (b"x" * 1000),
+    "one text": b"",
+}
+"""What the largest bodies consist of."""
+
+
+def body_of(filling):
+    """A JSON object of the largest size that a body may have."""
+    begin, end = (b'{"id": "X", "extras": {"a": [', b"1]}}") if filling else (b'{"id": "', b'"}')
+    room = LARGEST - len(begin) - len(end)
+    filling = filling or b"x"
+    return begin + (filling * (room // len(filling))) + b" " * (room % len(filling)) + end
+
+
+def most_memory(process):
+    """The largest resident memory of a process since the last call, in bytes."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    most = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+    return most
+
+
+def test_the_largest_bodies_do_not_fill_the_memory(usual):
+    """Sent four at a time, with a token and without."""
+    [worker] = psutil.Process(usual.pid).children()
+
+    def send(body, path, headers):
+        connection = HTTPConnection("127.0.0.1", usual.port, timeout=60)
+        with closing(connection):
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+            json.loads(response.read())
+            return response.status
+
+    with ThreadPoolExecutor(4) as pool:
+        send(b"{}", "/orgs/", {})
+        most_memory(worker)
+        before = worker.memory_info().rss
+        cases = [("/orgs/", WITH_TOKEN, {400, 413}, filling) for filling in FILLINGS.values()]
+        cases.append(("/orgs/", {}, {401}, FILLINGS["lists"]))
+        cases.append(("/users/login/", {}, {413}, FILLINGS["lists"]))
+        for path, headers, statuses, filling in cases:
+            body = body_of(filling)
+            sent = [pool.submit(send, body, path, headers) for _ in range(4)]
+            assert {one.result() for one in sent} <= statuses
+            assert most_memory(worker) - before < 300 * 2**20
+    assert worker.memory_info().rss - before < 100 * 2**20

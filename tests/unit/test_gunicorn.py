@@ -1,20 +1,11 @@
-"""The parts of gunicorn that config/gunicorn.py replaces or calls without documentation.
+"""How gunicorn takes the settings of config/gunicorn.py."""
 
-tests/local/test_web.py shows over a real server that they have the desired effect.
-"""
-
-import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from gunicorn import util
-from gunicorn.config import PreRequest
-from gunicorn.http.message import Request
-from gunicorn.workers.base import Worker
-from gunicorn.workers.gthread import ThreadWorker
 
 from oclapi.local.servers import free_port
 
@@ -43,27 +34,6 @@ def loaded(*arguments, **environ):
     return subprocess.run(
         command, cwd=ROOT, env={**kept, **environ}, capture_output=True, text=True, timeout=60
     )
-
-
-def test_gunicorn_sends_the_responses_to_requests_that_it_refuses_with_write_error():
-    assert list(inspect.signature(util.write_error).parameters) == [
-        "sock",
-        "status_int",
-        "reason",
-        "mesg",
-    ]
-    assert "util.write_error(client, status_int, reason, mesg)" in inspect.getsource(
-        Worker.handle_error
-    )
-    assert ThreadWorker.handle_error is Worker.handle_error
-    assert callable(util.write_nonblock)
-    assert callable(util.http_date)
-
-
-def test_a_request_of_gunicorn_can_be_told_to_close_its_connection():
-    assert list(inspect.signature(Request.force_close).parameters) == ["self"]
-    assert list(inspect.signature(PreRequest.default).parameters) == ["worker", "req"]
-    assert "self.cfg.pre_request(self, req)" in inspect.getsource(ThreadWorker.handle_request)
 
 
 def test_address_and_number_of_processes_come_from_the_settings():

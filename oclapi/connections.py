@@ -1,0 +1,578 @@
+"""A gunicorn worker whose threads never wait for a client.
+
+One loop in each process, the poller, receives a request to its end, hands it to a thread, and sends
+what the client is slow to take of the response. A connection belongs to the poller or to one
+thread, never to both. A slow client costs a file descriptor and space in a temporary file.
+
+gunicorn's own threaded worker receives and sends in the thread that responds, so a few slow clients
+hold all its threads. Of other servers, waitress buffers both directions, but it closes the
+connection after each response of unknown length and changes the spelling of header names, and the
+workers that use greenlets let one long computation stop all other requests of the process.
+
+The worker relies on parts of gunicorn that have no documentation: `ThreadWorker`, the parser of its
+ASGI worker, and `Request.force_close`. tests/unit/test_connections.py pins them.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import select
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from tempfile import SpooledTemporaryFile, TemporaryFile
+from typing import Any
+
+from gunicorn import http, util
+from gunicorn.asgi.parser import ParseError, PythonProtocol
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from config.settings import Settings
+
+HEAD_SECONDS = 10.0
+"""How long a client may take for the head of a request, and for the first bytes of a body."""
+
+IN_MEMORY = 64 * 2**10
+"""Bytes of a request that are kept in memory. More of them go to a temporary file."""
+
+PIECE = 2**18
+"""Bytes that are received at once."""
+
+PATIENCE = 1.0
+"""Seconds that a thread waits, over a whole response, for a client to take it."""
+
+MOST_WAITING = 2**30
+"""Bytes of responses that a process keeps in temporary files. Above it, threads wait."""
+
+M_MMAP_THRESHOLD = -3
+LARGE = 2**21
+"""Bytes from which a value's memory is returned as soon as it is freed."""
+
+FULL = 0.1
+"""Seconds between attempts to accept a connection when no file descriptor is left."""
+
+MOST_FILES = 2**14
+"""File descriptors that a process asks for: a connection may use three."""
+
+LINGER = 2.0
+"""Seconds that a closing connection waits for the client to close its side."""
+
+MOST_FIELDS = 128 * 2**10
+"""Largest size of the fields of a head, in bytes."""
+
+LINE_TOO_LONG = (414, "URI Too Long", "the request line is too long")
+FIELDS_TOO_LONG = (431, "Request Header Fields Too Large", "the headers are too long")
+
+FULL_DISK = (503, "Service Unavailable", "the server has no space left for requests")
+
+
+def write_error(sock: Any, status: int, reason: str, detail: str) -> None:
+    """Send the JSON response to a request that does not reach the application.
+
+    It replaces the function of gunicorn, whose responses are HTML, since gunicorn 27 has no setting
+    or hook for them. A worker class that overrides `handle_error` would have to repeat its table of
+    exceptions and statuses.
+    """
+    body = json.dumps({"detail": detail or reason}).encode()
+    head = [
+        f"HTTP/1.1 {status} {reason}",
+        "Connection: close",
+        f"Date: {util.http_date()}",
+        "Content-Type: application/json",
+        "Access-Control-Allow-Origin: *",
+        f"Content-Length: {len(body)}",
+    ]
+    util.write_nonblock(sock, "\r\n".join([*head, "", ""]).encode("latin-1") + body)
+
+
+util.write_error = write_error
+
+
+class Inbox:
+    """One request as it arrives: its bytes, and whether they are all there.
+
+    The thread parses them again and reads them with `recv`, which never waits: after the last byte
+    it returns b"". So the two parsers need not agree for a thread to be safe.
+    """
+
+    def __init__(self, cfg: Any, settings: Settings) -> None:
+        self._file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._max_head = settings.max_request_line + MOST_FIELDS
+        self._max_body = settings.max_body
+        self._framing = PythonProtocol(
+            on_headers_complete=self._end_head,
+            on_body=self._count,
+            limit_request_line=cfg.limit_request_line,
+            limit_request_fields=cfg.limit_request_fields,
+            limit_request_field_size=cfg.limit_request_field_size,
+        )
+        self.size = 0
+        """Bytes that have arrived."""
+        self.body_size = 0
+        self.head_ended = False
+        self.excess: tuple[int, str, str] | None = None
+        """The status, reason and detail for a head that is too long."""
+        self.is_ready = False
+        """Whether a thread may respond to it."""
+        self.is_cut = False
+        """Whether it was not received to its end. Then the connection must be closed."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the bytes that belong to this request and return those of the next one."""
+        try:
+            self._framing.feed(data)
+            rest = bytes(self._framing.remaining())
+        except ParseError:
+            # gunicorn's parser in the thread finds the same error and responds to it.
+            rest = b""
+            self.cut()
+        own = data[: len(data) - len(rest)]
+        self._file.write(own)
+        self.size += len(own)
+        if self._framing.is_complete:
+            self.is_ready = True
+        elif not self.head_ended:
+            if self.size > self._max_head:
+                self.excess = FIELDS_TOO_LONG if self._framing.path else LINE_TOO_LONG
+        # A chunked body has no announced size, and its chunks may have long headers.
+        elif self.body_size > self._max_body or self.size > 2 * self._max_body + PIECE:
+            self.cut()
+        return rest
+
+    def cut(self) -> None:
+        """Receive no more of it."""
+        self.is_ready = self.is_cut = True
+
+    def expects_continue(self) -> bool:
+        """Whether the client waits for `100 Continue` before it sends the body."""
+        return any(
+            name == b"expect" and value.lower() == b"100-continue"
+            for name, value in self._framing.headers
+        )
+
+    def rewind(self) -> None:
+        """Make it readable from its beginning."""
+        self._file.seek(0)
+
+    def recv(self, size: int) -> bytes:
+        return self._file.read(size)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _end_head(self) -> bool:
+        self.head_ended = True
+        if (self._framing.content_length or 0) > self._max_body:
+            self.cut()
+        return False
+
+    def _count(self, chunk: bytes) -> None:
+        self.body_size += len(chunk)
+
+
+class Waiting:
+    """How many bytes of responses a process keeps in temporary files."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.size = 0
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self.size += size
+
+
+class Piece:
+    """A part of a file that is still to be sent."""
+
+    def __init__(self, file: Any, begin: int, end: int, is_temporary: bool) -> None:
+        self.file = file
+        self.begin = begin
+        self.end = end
+        self.is_temporary = is_temporary
+
+
+class Outbox:
+    """The socket of a connection, as gunicorn's response writes to it.
+
+    What the client does not take within PATIENCE waits: bytes in a temporary file, files where they
+    are. The poller sends them later (`flush`).
+    """
+
+    def __init__(self, sock: socket.socket, waiting: Waiting, silence: float) -> None:
+        self._sock = sock
+        self._waiting = waiting
+        self._silence = silence
+        self._pieces: deque[Piece] = deque()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a response."""
+        self._patience = PATIENCE
+        self.sent = 0
+        """Bytes of this response that the client's side has taken."""
+
+    def sendall(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest and self.flush():
+            try:
+                rest = rest[self._sent(self._sock.send(rest)) :]
+            except BlockingIOError:
+                if not self._wait_patiently():
+                    break
+        if rest:
+            self._keep(rest)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> None:
+        end = offset + count if count is not None else os.fstat(file.fileno()).st_size
+        # The response closes its file.
+        piece = Piece(os.fdopen(os.dup(file.fileno()), "rb"), offset, end, is_temporary=False)
+        self._pieces.append(piece)
+        while not self.flush() and self._wait_patiently():
+            pass
+
+    def flush(self) -> bool:
+        """Send what the client takes at once. Return whether nothing is left."""
+        while self._pieces:
+            piece = self._pieces[0]
+            while piece.begin < piece.end:
+                left = piece.end - piece.begin
+                try:
+                    sent = os.sendfile(self._sock.fileno(), piece.file.fileno(), piece.begin, left)
+                except BlockingIOError:
+                    return False
+                if not sent:
+                    raise OSError("a file became shorter while it was sent")
+                piece.begin += self._sent(sent)
+            self._pieces.popleft()
+            self._forget(piece)
+        return True
+
+    def send(self, data: bytes) -> int:
+        """Do nothing: gunicorn uses it for `100 Continue`, which the poller has sent."""
+        return len(data)
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+    def setblocking(self, flag: bool) -> None:
+        """Do nothing: the socket never blocks."""
+
+    def shutdown(self, how: int) -> None:
+        """Refuse: only the poller closes connections."""
+        raise OSError("the poller closes this connection")
+
+    def close(self) -> None:
+        """Do nothing: see `shutdown`."""
+
+    def drop(self) -> None:
+        """Close the socket and forget what was to be sent."""
+        while self._pieces:
+            self._forget(self._pieces.popleft())
+        self._sock.close()
+
+    def _sent(self, size: int) -> int:
+        self.sent += size
+        return size
+
+    def _keep(self, data: memoryview) -> None:
+        while self._waiting.size > MOST_WAITING and not self.flush():
+            if not self._is_writable(self._silence):
+                raise TimeoutError("the client takes nothing")
+        if not self._pieces or not self._pieces[-1].is_temporary:
+            file = TemporaryFile(buffering=0)  # noqa: SIM115
+            self._pieces.append(Piece(file, 0, 0, is_temporary=True))
+        piece = self._pieces[-1]
+        while data:
+            written = piece.file.write(data)
+            piece.end += written
+            data = data[written:]
+            self._waiting.add(written)
+
+    def _forget(self, piece: Piece) -> None:
+        piece.file.close()
+        if piece.is_temporary:
+            self._waiting.add(-piece.end)
+
+    def _wait_patiently(self) -> bool:
+        """Wait until the client takes more. Return whether it does before the patience ends."""
+        begun = time.monotonic()
+        writable = self._patience > 0 and self._is_writable(self._patience)
+        self._patience -= time.monotonic() - begun
+        return writable
+
+    def _is_writable(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
+
+
+def return_memory() -> None:
+    """Have the memory of large values returned to the system when they are freed.
+
+    After large values were freed, glibc raises the size from which it does so, up to 32 MiB, and
+    the process keeps what is smaller (mallopt(3)). Other C libraries have no such function.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+class Connection(TConn):
+    """A client's connection, and the request or response that is on it."""
+
+    def __init__(
+        self, cfg: Any, sock: socket.socket, addresses: tuple[Any, Any], outbox: Outbox
+    ) -> None:
+        super().__init__(cfg, sock, *addresses)
+        self.raw = sock
+        self.sock = outbox
+        self.initialized = True
+        self.inbox: Inbox
+        self.is_kept = False
+        """Whether another request may follow the response."""
+        self.begun = 0.0
+        """When the head, the body, the response or the end of the connection began."""
+        self.deadline = 0.0
+        self.drained = 0
+        """Bytes that were discarded at the end of the connection."""
+        self.watched = 0
+        """The events that the poller waits for: those of `selectors`, or 0."""
+        self.rest = b""
+        """Bytes of the next request that arrived with this one."""
+        self.expire: Callable[[], None]
+        """What is done after the deadline."""
+
+
+class PatientWorker(ThreadWorker):
+    """Receives and sends in the poller, responds in threads."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings = Settings.load()
+        self._settings = settings
+        self._rate = settings.lowest_rate
+        self._silence = float(settings.body_silence)
+        self._watched: set[Connection] = set()
+        self._waiting = Waiting()
+        self._next_sweep = 0.0
+
+    def init_process(self) -> None:
+        return_memory()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+        super().init_process()
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        super().check_config(cfg, log)
+        if cfg.is_ssl:
+            raise SystemExit("oclapi: TLS ends at a proxy; the web server speaks plain HTTP")
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            # No file descriptor is left. The client waits until a connection ends.
+            self.log.error("can't accept a connection: %s", error)
+            time.sleep(FULL)
+            return
+        outbox = Outbox(sock, self._waiting, self._silence)
+        conn = Connection(self.cfg, sock, (address, listener.getsockname()), outbox)
+        self.nr_conns += 1
+        self._expect(conn, HEAD_SECONDS)
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        if conn.inbox.is_cut:
+            req.force_close()
+        return bool(super().handle_request(req, conn))
+
+    def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
+        """Go on in the poller after a thread has responded."""
+        conn.inbox.close()
+        conn.is_kept = not fs.cancelled() and not fs.exception() and bool(fs.result())
+        conn.begun = time.monotonic()
+        self._send(conn)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """End the connections that are too late, or all of them."""
+        now = time.monotonic()
+        if now < self._next_sweep and not force:
+            return
+        self._next_sweep = now + 0.5
+        for conn in list(self._watched):
+            if force:
+                self._drop(conn)
+            elif now > conn.deadline:
+                conn.expire()
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        """Whether the connection may be kept. Nothing of the request is left on the socket."""
+        return bool(keepalive)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        for conn in self._watched:
+            if not conn.inbox.size:
+                conn.deadline = min(conn.deadline, deadline)
+
+    # Receiving
+
+    def _expect(self, conn: Connection, seconds: float, data: bytes = b"") -> None:
+        """Wait for a request, of which `data` has arrived."""
+        conn.inbox = Inbox(self.cfg, self._settings)
+        conn.begun = time.monotonic()
+        conn.deadline = conn.begun + seconds
+        conn.expire = partial(self._end_wait, conn)
+        self._watch(conn, selectors.EVENT_READ, self._receive)
+        if data:
+            self._take(conn, data)
+        else:
+            self._receive(conn)
+
+    def _receive(self, conn: Connection, _: Any = None) -> None:
+        try:
+            data = conn.raw.recv(PIECE if conn.inbox.head_ended else IN_MEMORY)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop(conn)
+            return
+        if data:
+            self._take(conn, data)
+        elif conn.inbox.head_ended:
+            conn.inbox.cut()
+            self._hand_over(conn)
+        else:
+            self._drop(conn)
+
+    def _take(self, conn: Connection, data: bytes) -> None:
+        inbox, now = conn.inbox, time.monotonic()
+        if not inbox.size:
+            conn.begun = now
+        had_head = inbox.head_ended
+        try:
+            conn.rest = inbox.feed(data)
+        except OSError as error:
+            self.log.error("a request can't be kept: %s", error)
+            self._refuse(conn, *FULL_DISK)
+            return
+        if inbox.is_ready:
+            self._hand_over(conn)
+            return
+        if inbox.excess:
+            self._refuse(conn, *inbox.excess)
+            return
+        if not inbox.head_ended:
+            conn.deadline = conn.begun + HEAD_SECONDS
+            return
+        if not had_head:
+            conn.begun = now
+            if inbox.expects_continue():
+                with suppress(OSError):
+                    conn.raw.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        conn.deadline = self._deadline(conn.begun, inbox.body_size, now)
+
+    def _deadline(self, begun: float, size: int, now: float) -> float:
+        """When more bytes must have passed: after the silence, and at the lowest rate."""
+        return min(now + self._silence, begun + HEAD_SECONDS + size / self._rate)
+
+    def _hand_over(self, conn: Connection) -> None:
+        self._unwatch(conn)
+        conn.inbox.rewind()
+        conn.sock.begin()
+        conn.parser = http.get_parser(self.cfg, conn.inbox, conn.client)
+        self.enqueue_req(conn)
+
+    def _end_wait(self, conn: Connection) -> None:
+        if conn.inbox.size:
+            self._refuse(conn, 408, "Request Timeout", "the request did not arrive in time")
+        else:
+            self._drop(conn)
+
+    def _refuse(self, conn: Connection, status: int, reason: str, detail: str) -> None:
+        conn.inbox.close()
+        with suppress(OSError):
+            write_error(conn.raw, status, reason, detail)
+        self._end(conn)
+
+    # Sending
+
+    def _send(self, conn: Connection, _: Any = None) -> None:
+        """Send what is left of the response, then wait for a request or close the connection."""
+        try:
+            is_sent = conn.sock.flush()
+        except OSError:
+            self._drop(conn)
+            return
+        if not is_sent:
+            conn.expire = partial(self._drop, conn)
+            conn.deadline = self._deadline(conn.begun, conn.sock.sent, time.monotonic())
+            self._watch(conn, selectors.EVENT_WRITE, self._send)
+        elif conn.is_kept:
+            self._expect(conn, self.cfg.keepalive, conn.rest)
+        else:
+            self._end(conn)
+
+    # Closing
+
+    def _end(self, conn: Connection) -> None:
+        """Close our side, and the connection when the client has closed its side.
+
+        If bytes that the client still sends arrived on a closed socket, the client could lose the
+        end of the response (RFC 9112, section 9.6).
+        """
+        try:
+            conn.raw.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        conn.begun = time.monotonic()
+        conn.deadline = conn.begun + LINGER
+        conn.expire = partial(self._drop, conn)
+        self._watch(conn, selectors.EVENT_READ, self._discard)
+        self._discard(conn)
+
+    def _discard(self, conn: Connection, _: Any = None) -> None:
+        try:
+            data = conn.raw.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        conn.drained += len(data)
+        if data and conn.drained <= 2 * self._settings.max_body:
+            now = time.monotonic()
+            conn.deadline = min(now + LINGER, self._deadline(conn.begun, conn.drained, now))
+        else:
+            self._drop(conn)
+
+    def _drop(self, conn: Connection) -> None:
+        self._unwatch(conn)
+        conn.inbox.close()
+        conn.sock.drop()
+        self.nr_conns -= 1
+
+    # The poller
+
+    def _watch(self, conn: Connection, event: int, callback: Callable[..., None]) -> None:
+        if conn.watched == 0:
+            self.poller.register(conn.raw, event, partial(callback, conn))
+            self._watched.add(conn)
+        else:
+            self.poller.modify(conn.raw, event, partial(callback, conn))
+        conn.watched = event
+
+    def _unwatch(self, conn: Connection) -> None:
+        if conn.watched:
+            self.poller.unregister(conn.raw)
+            self._watched.discard(conn)
+            conn.watched = 0

@@ -1,0 +1,204 @@
+"""Requests that arrive in pieces, responses that nobody takes, and the parts of gunicorn used."""
+
+import inspect
+import socket
+import threading
+from types import SimpleNamespace
+
+import pytest
+from gunicorn import util
+from gunicorn.http.message import Request
+from gunicorn.workers.base import Worker
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from config.settings import Settings
+from oclapi import connections
+from oclapi.connections import MOST_FIELDS, Inbox, Outbox, PatientWorker, Waiting
+
+CFG = SimpleNamespace(
+    limit_request_line=0, limit_request_fields=100, limit_request_field_size=16380
+)
+SETTINGS = Settings(max_body=1024, max_request_line=1024)
+GET = b"GET /orgs/ HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /orgs/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = (
+    b"POST /orgs/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b'5;note="a"\r\nhello\r\n0\r\nX-Late: 1\r\n\r\n'
+)
+
+
+@pytest.fixture
+def inbox():
+    inbox = Inbox(CFG, SETTINGS)
+    yield inbox
+    inbox.close()
+
+
+def content(inbox):
+    inbox.rewind()
+    data = b"".join(iter(lambda: inbox.recv(7), b""))
+    assert inbox.recv(7) == b""
+    return data
+
+
+@pytest.mark.parametrize("request_", [GET, POST, CHUNKED], ids=["head", "body", "chunked"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_request_is_ready_with_its_last_byte(inbox, request_, size):
+    for begin in range(0, len(request_), size):
+        assert not inbox.is_ready
+        assert inbox.feed(request_[begin : begin + size]) == b""
+    assert (inbox.is_ready, inbox.is_cut) == (True, False)
+    assert content(inbox) == request_
+
+
+def test_bytes_of_the_next_request_are_returned(inbox):
+    assert inbox.feed(POST + GET) == GET
+    assert content(inbox) == POST
+
+
+def test_a_body_that_is_too_large_is_not_received(inbox):
+    inbox.feed(b"POST / HTTP/1.1\r\nContent-Length: 1025\r\n\r\n")
+    assert (inbox.is_ready, inbox.is_cut) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [b"400\r\n" + b"x" * 1024 + b"\r\n", b"1;" + b"a" * 8000 + b"\r\nx\r\n"],
+    ids=["content", "headers"],
+)
+def test_a_chunked_body_is_received_up_to_a_limit(inbox, chunk):
+    """Of its content, and of the headers of its chunks."""
+    inbox.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    sent = 0
+    while not inbox.is_ready:
+        inbox.feed(chunk)
+        sent += 1
+        assert sent < 1000
+    assert inbox.is_cut
+
+
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [(b"GET /", 414), (b"GET / HTTP/1.1\r\n", 431)],
+    ids=["the line", "the fields"],
+)
+def test_a_head_is_kept_up_to_a_limit(inbox, begin, status):
+    inbox.feed(begin)
+    for number in range(SETTINGS.max_request_line + MOST_FIELDS):
+        if inbox.excess or inbox.is_ready:
+            break
+        inbox.feed(b"a" * 1000 if status == 414 else b"X-%05d: %s\r\n" % (number, b"a" * 2000))
+    assert inbox.excess[0] == status
+    assert inbox.size < SETTINGS.max_request_line + MOST_FIELDS + 2100
+
+
+def test_a_request_that_is_not_http_is_handed_over_as_it_is(inbox):
+    inbox.feed(b"nonsense\r\n\r\n")
+    assert (inbox.is_ready, inbox.is_cut) == (True, True)
+    assert content(inbox) == b"nonsense\r\n\r\n"
+
+
+@pytest.fixture
+def ends(monkeypatch):
+    """An outbox, the client's end of its connection, and what waits in the process."""
+    monkeypatch.setattr(connections, "PATIENCE", 0.05)
+    ours, client = socket.socketpair()
+    ours.setblocking(False)
+    waiting = Waiting()
+    outbox = Outbox(ours, waiting, silence=0.1)
+    client.settimeout(30)
+    yield outbox, client, waiting
+    outbox.drop()
+    client.close()
+
+
+def received(client, outbox, size):
+    """Take bytes while the poller sends."""
+    data = bytearray()
+    while len(data) < size:
+        outbox.flush()
+        data += client.recv(2**20)
+    return bytes(data)
+
+
+def drain(client, size):
+    while size > 0:
+        size -= len(client.recv(2**20))
+
+
+def test_what_a_client_does_not_take_waits_in_order(ends, tmp_path):
+    outbox, client, waiting = ends
+    file = tmp_path / "archive"
+    file.write_bytes(bytes(range(256)) * 20_000)
+    parts = [b"a" * 3_000_000, b"b" * 10, b"c" * 500_000]
+    outbox.sendall(parts[0])
+    outbox.sendall(parts[1])
+    with open(file, "rb") as opened:
+        outbox.sendfile(opened, offset=256, count=5_000_000)
+    file.unlink()
+    outbox.sendall(parts[2])
+    assert not outbox.flush()
+    assert waiting.size > 0
+    expected = b"".join([*parts[:2], (bytes(range(256)) * 20_000)[256:5_000_256], parts[2]])
+    assert received(client, outbox, len(expected)) == expected
+    assert outbox.flush()
+    assert (waiting.size, outbox.sent) == (0, len(expected))
+
+
+def test_for_a_client_that_takes_everything_nothing_waits(ends):
+    outbox, client, waiting = ends
+    outbox._patience = 30
+    taking = threading.Thread(target=drain, args=(client, 10_000_000))
+    taking.start()
+    for _ in range(10):
+        outbox.sendall(b"x" * 1_000_000)
+        assert waiting.size == 0
+    taking.join()
+    assert outbox.sent == 10_000_000
+
+
+def test_a_response_ends_when_too_much_waits_and_its_client_takes_nothing(ends, monkeypatch):
+    outbox, _, waiting = ends
+    monkeypatch.setattr(connections, "MOST_WAITING", 1_000_000)
+    with pytest.raises(TimeoutError):
+        for _ in range(10):
+            outbox.sendall(b"x" * 1_000_000)
+    outbox.drop()
+    assert waiting.size == 0
+
+
+def test_gunicorn_still_has_the_parts_that_the_worker_replaces():
+    assert list(inspect.signature(Request.force_close).parameters) == ["self"]
+    assert list(inspect.signature(TConn.__init__).parameters) == [
+        "self",
+        "cfg",
+        "sock",
+        "client",
+        "server",
+    ]
+    for name in (
+        "accept",
+        "init_process",
+        "handle_request",
+        "finish_request",
+        "murder_keepalived",
+        "_keepalive_after",
+        "_cap_keepalive",
+    ):
+        own, theirs = getattr(PatientWorker, name), getattr(ThreadWorker, name)
+        assert list(inspect.signature(own).parameters) == list(inspect.signature(theirs).parameters)
+    handle = inspect.getsource(ThreadWorker.handle)
+    assert "if not conn.initialized and not conn.data_ready" in handle
+    assert "req = next(conn.parser)" in handle
+    assert "self._keepalive_after(conn, self.handle_request(req, conn))" in handle
+    finished = inspect.getsource(ThreadWorker.enqueue_req)
+    assert "self.tpool.submit(self.handle, conn)" in finished
+    assert "self.method_queue.defer(self.finish_request, conn, fut)" in finished
+
+
+def test_gunicorn_sends_the_responses_to_requests_that_it_refuses_with_our_function():
+    assert util.write_error is connections.write_error
+    assert "util.write_error(client, status_int, reason, mesg)" in inspect.getsource(
+        Worker.handle_error
+    )
+    assert PatientWorker.handle_error is Worker.handle_error
