@@ -10,7 +10,7 @@ REQUIREMENTS = $(patsubst %,config/requirements/%.txt,run local test)
 PARALLEL = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test format lint solr bench import reindex index-status index-check user
+.PHONY: help install run demo test soak format lint solr bench import reindex index-status index-check user
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: install ## Load, release, export and download ICD-10-CM; the archives are 
 
 test: install ## Run the tests in parallel; ARGS="tests/unit -k name" selects tests and runs them in one process
 	@$(V)/python -m pytest $(or $(ARGS),$(PARALLEL))
+
+soak: install ## Attack a server for minutes and see what its other users notice; on a quiet machine
+	@$(V)/python -m pytest -m soak $(ARGS)
 
 format: install ## Format the code as `make lint` expects it
 	@$(V)/ruff format --quiet --config config/ruff.toml .
