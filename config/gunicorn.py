@@ -16,7 +16,7 @@ except BadSetting as error:
 
 bind = f"127.0.0.1:{_settings.port}"
 workers = _settings.web_concurrency
-worker_class = "oclapi.connections.PatientWorker"
+worker_class = "oclapi.connections.BufferingWorker"
 threads = 8
 # Connections of a process. Above it, new ones wait.
 worker_connections = 1000

@@ -15,7 +15,9 @@ BEAT = 1.0  # seconds between heartbeats
 
 
 class Record(Protocol):
-    """Where the state of one job is stored. Its methods raise Overtaken when the job is another's.
+    """Where the state of one job is stored.
+
+    Its methods raise Overtaken when another job has replaced it.
 
     See oclapi/store/jobs.py.
     """

@@ -325,7 +325,7 @@ def return_memory() -> None:
 
 
 class Connection(TConn):
-    """A client's connection, and the request or response that is on it."""
+    """A client's connection, with its current request or response."""
 
     def __init__(
         self, cfg: Any, sock: socket.socket, addresses: tuple[Any, Any], outbox: Outbox
@@ -350,7 +350,7 @@ class Connection(TConn):
         """What is done after the deadline."""
 
 
-class PatientWorker(ThreadWorker):
+class BufferingWorker(ThreadWorker):
     """Receives and sends in the poller, responds in threads."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -397,7 +397,7 @@ class PatientWorker(ThreadWorker):
         return bool(super().handle_request(req, conn))
 
     def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
-        """Go on in the poller after a thread has responded."""
+        """Continue in the poller after a thread has responded."""
         conn.inbox.close()
         conn.is_kept = not fs.cancelled() and not fs.exception() and bool(fs.result())
         conn.begun = time.monotonic()

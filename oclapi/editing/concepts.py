@@ -204,7 +204,7 @@ def add_text(
 def update_text(
     unit: UnitOfWork, repo: Repository, concept: str, part: str, uuid: str, body: Json
 ) -> tuple[Edited, Json]:
-    """Change the fields of a name or description that are in `body`. Returns the edit and it.
+    """Change the fields of a name or description that are in `body`. Return the edit and the text.
 
     Raises NotFound.
     """

@@ -60,7 +60,7 @@ def affected(
 
 
 def show_new_names(entries: Mapping[tuple[int, str], Entry]) -> None:
-    """Have the mappings among the entries display the names that the concepts among them get."""
+    """Update the names of renamed concepts in the mappings among the entries."""
     for entry in entries.values():
         if entry.kind == "mapping":
             for field in shown_concepts(entry.value):

@@ -37,7 +37,7 @@ class UniquenessIndex(Generic[Value]):
         self._held: dict[tuple[int, str], tuple[Value, ...]] = {}
 
     def load(self, number: int, values: Iterable[Value]) -> None:
-        """Look these values of a repository up, in one query."""
+        """Look up these values of a repository, in one query."""
         missing = {value for value in values if (number, value) not in self._holders}
         if not missing:
             return

@@ -37,8 +37,7 @@ class ExportState:
 class ExportStates:
     """The exports of all versions.
 
-    `now` is aware UTC. All methods raise
-    StoreUnavailable.
+    `now` is aware UTC. All methods raise StoreUnavailable.
     """
 
     def __init__(self, exports: Exports, queue: ExportQueue, silence: int) -> None:

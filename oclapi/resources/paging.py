@@ -115,7 +115,7 @@ class Cursors:
         self._life = settings.cursor_life
 
     def read(self, text: str | None, listing: str, repo: int) -> Cursor | None:
-        """Return the cursor in a parameter, None for None.
+        """Return the cursor in a parameter, or None without one.
 
         Raises Invalid if the cursor was not issued by this server, is too old, or belongs to
         another list or repository.

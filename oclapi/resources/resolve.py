@@ -68,7 +68,7 @@ def repo(store: Store, path: Path, caller: Caller, session: Session = None) -> R
 
 
 def repo_url(path: Path, caller: Caller) -> str:
-    """Return the repository's URL. Raises as `owner_url`."""
+    """Return the repository's URL. Raises what `owner_url` raises."""
     kind = "source" if "source" in path else "collection"
     return f"{owner_url(path, caller)}{kind}s/{path[kind]}/"
 
@@ -76,7 +76,7 @@ def repo_url(path: Path, caller: Caller) -> str:
 def view(store: Store, path: Path, caller: Caller, session: Session = None) -> View:
     """Return the repository at the version that the path names, HEAD by default.
 
-    Raises as `repo`, and NotFound for an unknown version.
+    Raises what `repo` raises, and NotFound for an unknown version.
     """
     found = repo(store, path, caller, session)
     version_id = path.get("version", "HEAD")
@@ -121,9 +121,9 @@ def _at_version(found: Repository, version_id: str, version: Version | None) -> 
 def writable(store: Store, path: Path, caller: Caller, kind: Kind | None = None) -> Repository:
     """Return the repository whose content a request wants to change.
 
-    With `kind`, the concept or mapping that the path names must exist. Raises as `view`, NotFound
-    for the entry, NotAuthenticated or Forbidden without the permission to write, and Frozen at a
-    version.
+    With `kind`, the concept or mapping that the path names must exist. Raises what `view` raises,
+    NotFound for the entry, NotAuthenticated or Forbidden without the permission to write, and
+    Frozen at a version.
     """
     if kind is None:
         found = view(store, path, caller)

@@ -422,7 +422,7 @@ class Rows:
         """
 
         def mark(session: ClientSession) -> None:
-            """Update the repository, so that commits that began before are seen below or rerun."""
+            """Update the repository: commits that began before are seen below, or run again."""
             self._db.repos.update_one(
                 {"_id": repo}, {"$set": {"keeps_claims": True}}, session=session
             )

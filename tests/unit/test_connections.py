@@ -13,7 +13,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from config.settings import Settings
 from oclapi import connections
-from oclapi.connections import MOST_FIELDS, Inbox, Outbox, PatientWorker, Waiting
+from oclapi.connections import MOST_FIELDS, BufferingWorker, Inbox, Outbox, Waiting
 
 CFG = SimpleNamespace(
     limit_request_line=0, limit_request_fields=100, limit_request_field_size=16380
@@ -185,7 +185,7 @@ def test_gunicorn_still_has_the_parts_that_the_worker_replaces():
         "_keepalive_after",
         "_cap_keepalive",
     ):
-        own, theirs = getattr(PatientWorker, name), getattr(ThreadWorker, name)
+        own, theirs = getattr(BufferingWorker, name), getattr(ThreadWorker, name)
         assert list(inspect.signature(own).parameters) == list(inspect.signature(theirs).parameters)
     handle = inspect.getsource(ThreadWorker.handle)
     assert "if not conn.initialized and not conn.data_ready" in handle
@@ -201,4 +201,4 @@ def test_gunicorn_sends_the_responses_to_requests_that_it_refuses_with_our_funct
     assert "util.write_error(client, status_int, reason, mesg)" in inspect.getsource(
         Worker.handle_error
     )
-    assert PatientWorker.handle_error is Worker.handle_error
+    assert BufferingWorker.handle_error is Worker.handle_error
