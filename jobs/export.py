@@ -1,4 +1,4 @@
-"""The job that builds an archive."""
+"""The job that builds archives."""
 
 import logging
 import time
@@ -23,17 +23,31 @@ EVERYTHING: document.Selections = {
 }
 
 
-def build_export(version: str, token: str, since: int | None = None) -> None:
-    """RQ job: build the archive of an export and publish it in the cache.
+def build_next(*, urgent: bool) -> None:
+    """RQ job: build the export that is next in the store, if there is one.
 
-    `version` and `since` are those of its ExportKey. It is safe to run it twice or late: every
-    write is conditional on `token`, and the file appears complete or not at all. A failure is
-    stored in the state of the export as one line and raised. Memory: a few batches of rows,
-    whatever the size of the repository.
+    `urgent`: only an urgent one. See oclapi/store/exports.py for the order. The job may run too
+    often: then it finds nothing to do.
+    """
+    exports = services().store.exports
+    while found := exports.next_queued(urgent=urgent):
+        key, token = found
+        if build_export(key.version, token, key.since):
+            return
+
+
+def build_export(version: str, token: str, since: int | None = None) -> bool:
+    """Build the archive of an export and publish it in the cache.
+
+    `version` and `since` are those of its ExportKey. Returns False when another worker has the job,
+    or it was cancelled before. It is safe to call it twice or late: every write is conditional on
+    `token`, and the file appears complete or not at all. A failure is stored in the state of the
+    export as one line and raised. Memory: a few batches of rows, whatever the size of the
+    repository.
     """
     s = services()
     record = ExportRecord(s, ExportKey(version, since), token)
-    job.run(token, record, lambda heartbeat: _build(s, record, heartbeat))
+    return job.run(token, record, lambda heartbeat: _build(s, record, heartbeat))
 
 
 class ExportRecord:

@@ -46,15 +46,17 @@ class Heartbeat:
             self._last = time.monotonic()
 
 
-def run(token: str, record: Record, work: Callable[[Heartbeat], None]) -> None:
-    """Claim a job, and do its work.
+def run(token: str, record: Record, work: Callable[[Heartbeat], None]) -> bool:
+    """Claim a job, and do its work. Returns whether it could be claimed.
 
     A failure is stored as one line and raised again. A job that was cancelled or replaced stops
     without one.
     """
     belongs_to(job=token)
+    claimed = False
     try:
         record.claim(datetime.now(UTC))
+        claimed = True
         work(Heartbeat(record))
     except Overtaken as error:
         log.info("job stopped", extra={"job": token, "reason": error.detail})
@@ -66,6 +68,7 @@ def run(token: str, record: Record, work: Callable[[Heartbeat], None]) -> None:
         except Overtaken:
             log.info("an obsolete job failed", extra={"job": token, "reason": text})
         raise
+    return claimed
 
 
 def reason(error: Exception) -> str:

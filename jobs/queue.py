@@ -15,39 +15,74 @@ from rq.job import Job, JobStatus
 from rq.utils import now
 
 from oclapi.errors import QueueUnavailable
-from oclapi.model import ExportKey
 
 EXPORTS = "exports"
+URGENT_EXPORTS = "exports-urgent"
+"""Wakes a worker that builds only small exports that somebody asked for."""
 INDEX = "index"
 EDITS = "edits"
 """Small index jobs, which do not wait behind large ones."""
 PATIENCE = 2  # seconds for one response of Redis
 LONGEST_JOB = 6 * 3600  # seconds
 KEEP_FAILED = 24 * 3600  # seconds; the store has the reason too
-# Most time between a worker taking a job and the first heartbeat of the job.
-HANDED_OVER = timedelta(seconds=30)
-INDEX_HANDED_OVER = timedelta(seconds=10)  # the same for an index job; then it has a lease
+# Most time between a worker taking an index job and the lease of the job.
+HANDED_OVER = timedelta(seconds=10)
+MOST_WAKES = 100  # more than workers use between two ticks
 
 
-class RQQueue:
-    """A queue of named jobs. No connection is opened before its first use."""
+class RQExportQueue:
+    """An ExportQueue. No connection is opened before its first use."""
 
-    def __init__(self, url: str, name: str) -> None:
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._queue = Queue(name, connection=self._redis)
-        self.name = name
+    def __init__(self, url: str) -> None:
+        self._redis = connection(url)
+        self._queues = {
+            False: Queue(EXPORTS, connection=self._redis),
+            True: Queue(URGENT_EXPORTS, connection=self._redis),
+        }
 
     def reach(self) -> None:
         with translate_errors():
             self._redis.ping()
 
-    def knows(self, token: str, begun: timedelta = HANDED_OVER) -> bool:
-        """Return whether the job is queued, or started less than `begun` ago and has not ended.
+    def wake(self, *, urgent: bool) -> None:
+        if urgent:
+            self._wake(urgent=True)
+        self._wake(urgent=False)
+
+    def refill(self, queued: int, urgent: int) -> None:
+        for only_urgent, number in ((True, urgent), (False, queued)):
+            if number:
+                with translate_errors():
+                    present = self._queues[only_urgent].count
+                for _ in range(min(number, MOST_WAKES) - present):
+                    self._wake(urgent=only_urgent)
+
+    def _wake(self, *, urgent: bool) -> None:
+        """Queue a job that builds one export. It is named by a string: no request imports it."""
+        with translate_errors():
+            self._queues[urgent].enqueue_call(
+                "jobs.export.build_next",
+                kwargs={"urgent": urgent},
+                timeout=LONGEST_JOB,
+                result_ttl=0,
+                failure_ttl=KEEP_FAILED,
+                description="the next urgent export" if urgent else "the next export",
+            )
+
+
+class RQIndexQueue:
+    """A queue of index jobs, INDEX or EDITS. At most one job of a repository is queued.
+
+    No connection is opened before its first use.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        self._redis = connection(url)
+        self._queue = Queue(name, connection=self._redis)
+        self.name = name
+
+    def knows(self, token: str) -> bool:
+        """Return whether the job is queued, or has just started and not ended yet.
 
         Cost: two round trips, and a few more while a worker takes the job.
         """
@@ -64,7 +99,7 @@ class RQQueue:
             return (
                 job.started_at is not None
                 and job.ended_at is None
-                and now() - job.started_at < begun
+                and now() - job.started_at < HANDED_OVER
             )
 
     def _being_taken(self, token: str) -> bool:
@@ -78,39 +113,6 @@ class RQQueue:
         between.set_first_seen(token)
         first_seen = between.get_first_seen(token)
         return first_seen is not None and now() - first_seen < HANDED_OVER
-
-    def cancel(self, token: str) -> None:
-        with translate_errors():
-            try:
-                job = Job.fetch(token, connection=self._redis)
-            except NoSuchJobError:
-                return
-            if job.get_status(refresh=False) == JobStatus.QUEUED:
-                job.delete()
-
-
-class RQExportQueue(RQQueue):
-    """An ExportQueue."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, EXPORTS)
-
-    def enqueue(self, key: ExportKey, token: str) -> None:
-        """Queue the export job. It is named by a string, so that no request imports it."""
-        with translate_errors():
-            self._queue.enqueue_call(
-                "jobs.export.build_export",
-                (key.version, token, key.since),
-                job_id=token,
-                timeout=LONGEST_JOB,
-                result_ttl=0,
-                failure_ttl=KEEP_FAILED,
-                description=f"export {key}",
-            )
-
-
-class RQIndexQueue(RQQueue):
-    """A queue of index jobs, INDEX or EDITS. At most one job of a repository is queued."""
 
     def enqueue(self, repo: int, upto: int | None = None) -> bool:
         """Queue an index job. `upto` is the last revision to index.
@@ -127,7 +129,7 @@ class RQIndexQueue(RQQueue):
         )
 
     def _add(self, token: str, function: str, repo: int, *more: Any) -> bool:
-        if self.knows(token, INDEX_HANDED_OVER):
+        if self.knows(token):
             return False
         with translate_errors():
             # A remaining job of that name belongs to a dead worker, or has failed.
@@ -147,6 +149,16 @@ class RQIndexQueue(RQQueue):
             except DuplicateJobError:
                 return False
         return True
+
+
+def connection(url: str) -> "Redis":
+    """Return a client of Redis that opens no connection before its first use."""
+    return Redis.from_url(
+        url,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 def others_wait() -> bool:

@@ -36,23 +36,26 @@ def tick(s: Services, now: datetime) -> None:
 
 
 def heal_exports(s: Services, now: datetime) -> None:
-    """Start requested exports without a job, and exports whose job died.
+    """Start wanted exports without a job and exports whose job died, and wake workers for all.
 
-    It ends early while the queue is down. The next tick continues.
+    A wake is lost when Redis loses its data, or when the process that stored a job or the worker
+    that took the wake is killed. It ends early while the queue is down. The next tick continues.
     """
     states = ExportStates(s.store.exports, s.queue, s.settings.export_silence)
-    for key in s.store.exports.unsettled():
-        version = s.store.versions.by_key(key.version)
-        try:
-            if version:
-                states.heal(version, now)
-        except NotFound:
-            log.info(
-                "version deleted while its export was checked", extra={"version_id": key.version}
-            )
-        except QueueUnavailable as error:
-            log.warning("exports wait for the queue", extra={"reason": error.detail})
-            return
+    try:
+        for key in s.store.exports.to_check():
+            version = s.store.versions.by_key(key.version)
+            try:
+                if version:
+                    states.heal(version, now)
+            except NotFound:
+                log.info(
+                    "version deleted while its export was checked",
+                    extra={"version_id": key.version},
+                )
+        s.queue.refill(*s.store.exports.queued())
+    except QueueUnavailable as error:
+        log.warning("exports wait for the queue", extra={"reason": error.detail})
 
 
 def purge_trash(s: Services) -> None:

@@ -1,8 +1,9 @@
 """The worker: `python -m jobs.worker`.
 
-One process builds exports and one runs the tick. Two processes index when SOLR_URL is set. The
-parent restarts those that die. It opens no connection, so that no child inherits one, and it
-imports all they need, so that they start fast.
+One process builds exports. Another one builds only urgent exports, so that they don't wait for a
+large one. A third one runs the tick. Two processes index when SOLR_URL is set. The parent restarts
+those that die. It opens no connection, so that no child inherits one, and it imports all they need,
+so that they start fast.
 """
 
 import ctypes
@@ -26,7 +27,7 @@ import jobs.index  # noqa: F401 - imported before the fork
 from config.logging import configure
 from config.settings import BadSetting, Settings
 from jobs import tick
-from jobs.queue import EDITS, EXPORTS, INDEX
+from jobs.queue import EDITS, EXPORTS, INDEX, URGENT_EXPORTS
 from oclapi.app import build_services, create_app
 from oclapi.services import Services
 
@@ -85,7 +86,11 @@ def main() -> None:
     except BadSetting as error:
         sys.exit(f"oclapi: {error}")
     app = create_app(services)
-    roles = {"queue": lambda: run_queue(app, settings), "tick": lambda: run_tick(services)}
+    roles = {
+        "exports": lambda: run_exports(app, settings, EXPORTS),
+        "urgent exports": lambda: run_exports(app, settings, URGENT_EXPORTS),
+        "tick": lambda: run_tick(services),
+    }
     if settings.solr_url:
         roles |= {
             "index": lambda: run_index(app, settings, INDEX),
@@ -94,10 +99,10 @@ def main() -> None:
     keep_running(roles)
 
 
-def run_queue(app: Flask, settings: Settings) -> None:
-    """Run export jobs, one after the other."""
+def run_exports(app: Flask, settings: Settings, queue: str) -> None:
+    """Build exports, one after the other."""
     with app.app_context():
-        PatientWorker([EXPORTS], connection=Redis.from_url(settings.redis_url)).work()
+        PatientWorker([queue], connection=Redis.from_url(settings.redis_url)).work()
 
 
 def run_index(app: Flask, settings: Settings, queue: str) -> None:

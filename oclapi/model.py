@@ -16,7 +16,7 @@ LIVE = 2**31 - 1
 """`to_rev` of a row that no later commit has ended."""
 
 GRACE = timedelta(seconds=5)
-"""Most time between storing a job and queueing it."""
+"""How long a queued job counts as alive while the queue is down."""
 
 Kind = Literal["concept", "mapping"]
 RepositoryKind = Literal["source", "collection"]
@@ -229,18 +229,17 @@ class Job:
     total: int  # entries
     tries: int  # how often it was started, after it died
 
-    def is_alive(
-        self, now: datetime, silence: timedelta, queue_knows: Callable[[str], bool]
-    ) -> bool:
+    def is_alive(self, now: datetime, silence: timedelta, queue_is_up: Callable[[], bool]) -> bool:
         """Return whether it will end by itself.
 
-        A running job is dead after `silence` without a heartbeat, a queued one when the queue has
-        lost it. `queue_knows` is only asked about a job that is older than GRACE.
+        A running job is dead after `silence` without a heartbeat. A queued one waits for a worker,
+        and the queue is needed to wake one. `queue_is_up` is only called for a job that is older
+        than GRACE.
         """
         age = now - self.heartbeat
         if self.state == "running":
             return age < silence
-        return age < GRACE or queue_knows(self.token)
+        return age < GRACE or queue_is_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +287,7 @@ class Export:
     job: Job | None
     error: JobError | None  # of the last job
     wanted: int | None  # the edition of which a file is built without a request
+    asked: bool = False  # somebody asked for its job; a release or an edit did not
 
 
 @dataclass(frozen=True, slots=True)

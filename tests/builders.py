@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 from oclapi import jsonio
 from oclapi.errors import QueueUnavailable
-from oclapi.model import ExportKey, Json, Organization, Repository, User, Version
+from oclapi.model import Json, Organization, Repository, User, Version
 from oclapi.representations import repo_detail
 from oclapi.store.commits import repository_of
 from oclapi.store.database import Database
@@ -154,22 +154,17 @@ def mocked_store() -> Store:
 
 @dataclass
 class MemoryQueue:
-    """An ExportQueue that only remembers what was put into it."""
+    """An ExportQueue that only remembers which workers it was asked to wake."""
 
-    jobs: dict[str, ExportKey] = field(default_factory=dict)  # by token
+    wakes: list[bool] = field(default_factory=list)  # whether they are for urgent exports
     down: bool = False
 
-    def enqueue(self, key: ExportKey, token: str) -> None:
+    def wake(self, *, urgent: bool) -> None:
         self.reach()
-        self.jobs[token] = key
+        self.wakes.append(urgent)
 
-    def knows(self, token: str) -> bool:
+    def refill(self, queued: int, urgent: int) -> None:
         self.reach()
-        return token in self.jobs
-
-    def cancel(self, token: str) -> None:
-        self.reach()
-        self.jobs.pop(token, None)
 
     def reach(self) -> None:
         if self.down:

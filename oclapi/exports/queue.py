@@ -1,27 +1,26 @@
 """The interface to a job queue.
 
-The state of a job is in the store. The queue only wakes a worker.
+The jobs, and the order in which they are done, are in the store. The queue only wakes workers: a
+worker that wakes builds the export that is next. So a lost or needless wake does no harm.
 """
 
 from typing import Protocol
 
-from oclapi.model import ExportKey
-
 
 class ExportQueue(Protocol):
-    """Queues export jobs. A token of 32 hex characters names one job and is never used again."""
+    """Wakes the workers that build exports. All methods raise QueueUnavailable."""
 
     def reach(self) -> None:
-        """Check that the queue is up. Raises QueueUnavailable otherwise."""
+        """Check that the queue is up."""
 
-    def enqueue(self, key: ExportKey, token: str) -> None:
-        """Queue the job of an export.
+    def wake(self, *, urgent: bool) -> None:
+        """Wake a worker for one more export. `urgent`: also one that builds only urgent exports.
 
-        Raises QueueUnavailable. The job may or may not run then.
+        After QueueUnavailable a worker may or may not wake.
         """
 
-    def knows(self, token: str) -> bool:
-        """Return whether the job is queued or has just started. Raises QueueUnavailable."""
+    def refill(self, queued: int, urgent: int) -> None:
+        """Wake workers for this many exports, unless enough wakes are in the queue already.
 
-    def cancel(self, token: str) -> None:
-        """Remove a queued job. A running or unknown job is ignored. Raises QueueUnavailable."""
+        `urgent` is the number of urgent ones among them.
+        """

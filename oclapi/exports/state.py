@@ -11,7 +11,7 @@ from typing import Literal
 from oclapi.errors import NotFound, Overtaken, QueueUnavailable
 from oclapi.exports.queue import ExportQueue
 from oclapi.model import Export, ExportFile, ExportKey, Version
-from oclapi.store.exports import Exports
+from oclapi.store.exports import URGENT, Exports, rank_of
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class ExportStates:
         return state_of(*self._read_alive(version, now, stored))
 
     def request(self, version: Version, now: datetime) -> tuple[bool, ExportState]:
-        """Start the export unless it exists or is being made.
+        """Start the export unless it exists or is being made. Somebody waits for it.
 
         Returns whether this call started a job, and the new state. The state is `failed` only when
         the last try has just failed. Raises NotFound, and QueueUnavailable without any effect.
@@ -63,11 +63,13 @@ class ExportStates:
         while True:
             export, alive = self._read_alive(version, now)
             state = state_of(export, alive)
+            if state.status == "processing":
+                self._ask(version, export)
             if state.status in ("ready", "processing"):
                 return False, state
             if self._given_up(version, export, now):
                 return False, self.of(version, now)
-            if self._start(version, export, now):
+            if self._start(version, export, now, asked=True):
                 return True, self.of(version, now)
 
     def recreate(self, version: Version, now: datetime) -> tuple[bool, ExportState]:
@@ -81,7 +83,9 @@ class ExportStates:
             state = state_of(export, alive)
             if state.status == "processing":
                 return False, state
-            if alive or self._start(version, export, now):
+            if alive or self._start(version, export, now, asked=True):
+                if alive:
+                    self._ask(version, export)
                 if state.file:
                     self._exports.drop(_key(version), state.file.name)
                 return True, self.of(version, now)
@@ -97,8 +101,6 @@ class ExportStates:
             if state.status not in ("ready", "processing"):
                 return False
             if self._exports.delete(_key(version), export):
-                if export.job:
-                    self._cancel(export.job.token)
                 return True
 
     def begin(self, version: Version, now: datetime) -> None:
@@ -109,12 +111,12 @@ class ExportStates:
             _log_postponed(version, error)
 
     def begin_first(self, version: Version, token: str) -> bool:
-        """Queue the first job of a new version.
+        """Wake a worker for the first job of a new version.
 
         Returns False while the queue is down. The tick then starts another job later.
         """
         try:
-            self._hand_over(version, token)
+            self._wake(version, token, asked=False)
         except QueueUnavailable as error:
             _log_postponed(version, error)
             return False
@@ -133,7 +135,7 @@ class ExportStates:
             self._exports.want(_key(version), version.edition)
         elif export.wanted is None:
             return
-        self._start(version, export, now)
+        self._start(version, export, now, asked=export.asked)
 
     def clear(self, version: Version, now: datetime) -> None:
         """Forget a dead job. A live one continues. Raises NotFound."""
@@ -171,8 +173,8 @@ class ExportStates:
     ) -> tuple[Export, bool]:
         """Return the stored export, and whether its job is alive.
 
-        A job that is unknown to the queue may have started or ended after the export was read, so
-        it is read again.
+        A job that seems to be dead may have started or ended after the export was read, so it is
+        read again.
         """
         export = stored or self._read(version)
         while not (alive := self._alive(export, now)) and export.job:
@@ -184,37 +186,51 @@ class ExportStates:
 
     def _alive(self, export: Export, now: datetime) -> bool:
         job = export.job
-        return job is not None and job.is_alive(now, self._silence, self._known)
+        return job is not None and job.is_alive(now, self._silence, self._queue_is_up)
 
-    def _known(self, token: str) -> bool:
-        """Return whether the queue knows the job.
+    def _queue_is_up(self) -> bool:
+        """Return whether workers can be woken.
 
-        While the queue is down it does not. A client that requests the export again then gets a
-        503.
+        Otherwise a client that requests a queued export again gets a 503.
         """
         try:
-            return self._queue.knows(token)
+            self._queue.reach()
         except QueueUnavailable:
             return False
+        return True
 
-    def _start(self, version: Version, export: Export, now: datetime) -> bool:
+    def _start(self, version: Version, export: Export, now: datetime, *, asked: bool) -> bool:
         """Start a job in place of that of the export. Returns False when another caller did."""
         # Check the queue first, so that the state is not `processing` while it is down.
         self._queue.reach()
         total = version.counts.entries
-        token = self._exports.request(_key(version), export.job, total, now)
+        token = self._exports.request(_key(version), export.job, total, now, asked=asked)
         if token is None:
             return False
-        self._hand_over(version, token)
+        self._wake(version, token, asked=asked)
         return True
 
-    def _hand_over(self, version: Version, token: str) -> None:
-        """Queue a stored job. On QueueUnavailable the job is removed from the store again."""
+    def _wake(self, version: Version, token: str, *, asked: bool) -> None:
+        """Wake a worker for a stored job. On QueueUnavailable the job is removed from the store."""
+        urgent = rank_of(version.counts.entries, asked=asked) == URGENT
         try:
-            self._queue.enqueue(_key(version), token)
+            self._queue.wake(urgent=urgent)
         except QueueUnavailable:
             self._exports.cancel(_key(version), token)
             raise
+
+    def _ask(self, version: Version, export: Export) -> None:
+        """Move a queued job that nobody asked for to those that somebody asked for."""
+        job = export.job
+        if not job or job.state != "queued" or export.asked:
+            return
+        if not self._exports.ask(_key(version), job):
+            return
+        if rank_of(job.total, asked=True) == URGENT:
+            try:
+                self._queue.wake(urgent=True)
+            except QueueUnavailable as error:
+                _log_postponed(version, error)
 
     def _given_up(self, version: Version, export: Export, now: datetime) -> bool:
         """Let the export fail when its job died in the last try. Returns whether it failed."""
@@ -227,14 +243,6 @@ class ExportStates:
         except Overtaken:  # another process changed the state
             return False
         return True
-
-    def _cancel(self, token: str) -> None:
-        try:
-            self._queue.cancel(token)
-        except QueueUnavailable as error:  # the job notices by itself that it was cancelled
-            log.info(
-                "cancelled job stays in the queue", extra={"job": token, "reason": error.detail}
-            )
 
 
 def _log_postponed(version: Version, error: QueueUnavailable) -> None:

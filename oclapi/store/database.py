@@ -80,6 +80,15 @@ INDEXES: dict[str, dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]] = {
     "exports": {
         "wanted": index("wanted", **present("wanted")),
         "job": index("job.token", **present("job.token")),
+        "turn": index(
+            "job.state",
+            "job.rank",
+            "job.round",
+            "job.total",
+            "job.heartbeat",
+            **present("job.token"),
+        ),
+        "owner": index("job.owner", "job.rank", "job.round", **present("job.token")),
     },
     "users": {"tokens": index("tokens.hash"), "active": index("active", "created_on", "_id")},
     "attempts": {"over": index("expires_at", expireAfterSeconds=0)},

@@ -3,6 +3,8 @@
 One document per version, created and deleted with it. `_id` is the version's key. Fields, besides
 those of its job (see store/jobs.py):
 
+    job      {..., rank, owner, round}
+             Its place in the order of exports, see `next_queued`. Jobs of older releases have none.
     file     {name, edition, made_at, content_at, archive}
              The archive that is served; `archive` is its description by exports/archive.py.
     earlier  [file with replaced_at]
@@ -11,6 +13,17 @@ those of its job (see store/jobs.py):
              The edition of which a file is built without a request.
 
 Times are aware UTC and passed by the caller.
+
+The order of exports: workers build the queued export with the lowest rank first. Ranks are
+
+    0   small, and somebody asked for it (urgent)
+    1   large, and somebody asked for it
+    2   small, and a release or an edit requested it
+    3   large, and a release or an edit requested it
+
+Within a rank the owners of the repositories take turns. The exports that an owner requests while
+others wait get increasing rounds, and the first export of another owner joins the current round.
+Every fourth turn goes to the export that has waited longest, so that each one is built some day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,6 +37,26 @@ from pymongo.client_session import ClientSession
 from oclapi.model import Archive, Export, ExportFile, ExportKey, Job, Json
 from oclapi.store.database import Database, Session
 from oclapi.store.jobs import Jobs, error_of, job_of, same_job
+
+SMALL = 10_000
+"""Most entries of a small export. It is built in less than a second."""
+
+URGENT = 0
+"""The rank of small exports that somebody asked for."""
+
+OLDEST_EVERY = 4
+"""One of so many turns goes to the export that has waited longest."""
+
+QUEUED: Json = {"job.token": {"$exists": True}, "job.state": "queued"}
+"""Which exports wait for a worker. The first condition allows the use of partial indexes."""
+
+TO_CHECK: Json = {
+    "$or": [
+        {"wanted": {"$exists": True}, "job": {"$exists": False}},
+        {"job.token": {"$exists": True}, "job.state": "running"},
+    ]
+}
+"""See `Exports.to_check`."""
 
 
 class Exports:
@@ -45,9 +78,88 @@ class Exports:
         first = {"job": job} if job else {}
         self._db.exports.insert_one({"_id": _id(key), "wanted": edition, **first}, session=session)
 
-    def request(self, key: ExportKey, seen: Job | None, total: int, now: datetime) -> str | None:
-        """See `Jobs.request`."""
-        return self._jobs.request(_id(key), seen, total, now)
+    def request(
+        self, key: ExportKey, seen: Job | None, total: int, now: datetime, *, asked: bool = False
+    ) -> str | None:
+        """See `Jobs.request`. `asked`: somebody waits for the export."""
+        place = self.place(self._owner(key), total, asked=asked)
+        return self._jobs.request(_id(key), seen, total, now, place)
+
+    def ask(self, key: ExportKey, seen: Job) -> bool:
+        """Move a queued job to those that somebody asked for.
+
+        Returns False when it is no longer queued.
+        """
+        place = self.place(self._owner(key), seen.total, asked=True)
+        done = self._db.exports.update_one(
+            {"_id": _id(key), **same_job(seen), "job.state": "queued"},
+            {"$set": {f"job.{name}": value for name, value in place.items()}},
+        )
+        return bool(done.matched_count)
+
+    def place(self, owner: str, total: int, *, asked: bool, session: Session = None) -> Json:
+        """Return the fields of a new job that give its place in the order of exports.
+
+        `owner` is the URL of the repository's owner, and `total` the number of entries. Cost: two
+        index lookups.
+        """
+        rank = rank_of(total, asked=asked)
+
+        def round_of(where: Json, direction: int) -> int | None:
+            found = self._db.exports.find_one(
+                {**QUEUED, "job.rank": rank, **where},
+                {"job.round": 1},
+                sort=[("job.round", direction)],
+                session=session,
+            )
+            return int(found["job"]["round"]) if found else None
+
+        last = round_of({"job.owner": owner}, -1)
+        number = round_of({}, 1) or 0 if last is None else last + 1
+        return {"rank": rank, "owner": owner, "round": number}
+
+    def next_queued(self, *, urgent: bool) -> tuple[ExportKey, str] | None:
+        """Return the export to build next and the token of its job, None when no job is queued.
+
+        `urgent`: only those of rank 0. Another worker may claim the job first. Cost: an index
+        lookup, and one write unless `urgent`.
+        """
+        where = {**QUEUED, "job.rank": URGENT} if urgent else QUEUED
+        found = self._queued(where, "job.rank", "job.round", "job.total", "job.heartbeat")
+        if found and not urgent and self._count_turn() % OLDEST_EVERY == 0:
+            found = self._queued(where, "job.heartbeat")
+        return (_key(found["_id"]), found["job"]["token"]) if found else None
+
+    def queued(self) -> tuple[int, int]:
+        """Return how many jobs are queued, and how many of them are urgent.
+
+        Cost: a scan of the queued jobs.
+        """
+        by_rank = {
+            one["_id"]: int(one["n"])
+            for one in self._db.exports.aggregate(
+                [{"$match": QUEUED}, {"$group": {"_id": "$job.rank", "n": {"$sum": 1}}}]
+            )
+        }
+        return sum(by_rank.values()), by_rank.get(URGENT, 0)
+
+    def _queued(self, where: Json, *order: str) -> Json | None:
+        return self._db.exports.find_one(
+            where, {"job.token": 1}, sort=[(name, 1) for name in order]
+        )
+
+    def _count_turn(self) -> int:
+        counter = self._db.counters.find_one_and_update(
+            {"_id": "exports"}, {"$inc": {"turn": 1}}, upsert=True, return_document=True
+        )
+        assert counter is not None  # an upsert that returns the document after it
+        return int(counter["turn"])
+
+    def _owner(self, key: ExportKey) -> str:
+        """Return the URL of the owner, an empty one when version or repository was deleted."""
+        version = self._db.versions.find_one({"_id": ObjectId(key.version)}, {"repo": 1})
+        repo = version and self._db.repos.find_one({"_id": version["repo"]}, {"owner_url": 1})
+        return str(repo["owner_url"]) if repo else ""
 
     def cancel(self, key: ExportKey, token: str) -> None:
         """See `Jobs.cancel`. `wanted` stays unchanged."""
@@ -111,6 +223,13 @@ class Exports:
         )
         return (_key(document["_id"]) for document in found)
 
+    def to_check(self) -> Iterator[ExportKey]:
+        """Yield the keys of all exports that are wanted without a job, or whose job runs.
+
+        A queued job needs no check: it waits until a worker takes it. Cost: an index lookup.
+        """
+        return (_key(document["_id"]) for document in self._db.exports.find(TO_CHECK, {"_id": 1}))
+
     def states(self) -> dict[str, int]:
         """Return how many exports are queued, running, wanted, ready, failed and missing.
 
@@ -160,7 +279,13 @@ def export_of(found: Mapping[str, Any]) -> Export:
         job_of(found),
         error_of(found),
         found.get("wanted"),
+        asked=found.get("job", {}).get("rank") in (URGENT, URGENT + 1),
     )
+
+
+def rank_of(total: int, *, asked: bool) -> int:
+    """Return the rank of an export with this number of entries."""
+    return URGENT + (0 if asked else 2) + (1 if total > SMALL else 0)
 
 
 def _file_of(found: Mapping[str, Any]) -> ExportFile:

@@ -3,7 +3,7 @@
 A document of the collection has two fields:
 
     job    {token, state, heartbeat, processed, total, tries}
-           While a job is queued or running.
+           While a job is queued or running. A collection may add fields.
     error  {text, at}
            Why the last job failed.
 
@@ -28,18 +28,25 @@ class Jobs:
     def __init__(self, collection: "Collection[Json]") -> None:
         self._collection = collection
 
-    def request(self, document_id: Any, seen: Job | None, total: int, now: datetime) -> str | None:
+    def request(
+        self,
+        document_id: Any,
+        seen: Job | None,
+        total: int,
+        now: datetime,
+        added: Json | None = None,
+    ) -> str | None:
         """Replace the job `seen` (None: no job) with a new queued job, and return its token.
 
         Returns None when there is another job by now, or the document was deleted. When several
         callers pass the same `seen`, only one of them gets a token. `total` is the number of
-        entries to process.
+        entries to process. `added` are fields of the job that the collection adds.
         """
         token = new_token()
         tries = seen.tries + 1 if seen and seen.state == "running" else 1
         done = self._collection.update_one(
             {"_id": document_id, **same_job(seen)},
-            {"$set": {"job": new_job(token, total, now, tries)}},
+            {"$set": {"job": {**new_job(token, total, now, tries), **(added or {})}}},
         )
         return token if done.matched_count else None
 

@@ -130,10 +130,11 @@ class Versions:
         """Create a version of the repository's newest revision, and request its export; return it.
 
         `fields` returns its other fields, read and checked in the same transaction; the head that
-        it gets already counts the new version. `job` is the token of the export's first job, which
-        the caller enqueues afterwards; without one, the worker's next tick starts it. The version
-        contains whole commits only, because this locks the repository like every other writer.
-        Raises VersionExists, NotFound. Cost: three one-document writes.
+        it gets already counts the new version. `job` is the token of the export's first job, for
+        which the caller wakes a worker afterwards; without one, the worker's next tick starts it.
+        The version contains whole commits only, because this locks the repository like every other
+        writer.
+        Raises VersionExists, NotFound. Cost: three one-document writes and two index lookups.
         """
         key = ObjectId()
 
@@ -153,7 +154,7 @@ class Versions:
                 **fields(session, head),
             }
             self._db.versions.insert_one(new, session=session)
-            first = new_job(job, head.repo.counts.entries, head.at) if job else None
+            first = self._first_job(job, head, session) if job else None
             self._exports.create(ExportKey(str(key)), 1, first, session)
             return version_of(new)
 
@@ -161,6 +162,11 @@ class Versions:
             return self._db.transaction(work, lambda: self.by_key(str(key)) is not None)
         except DuplicateKeyError as error:
             raise taken(version) from error
+
+    def _first_job(self, token: str, head: Head, session: ClientSession) -> Json:
+        total = head.repo.counts.entries
+        place = self._exports.place(head.repo.owner_url, total, asked=False, session=session)
+        return {**new_job(token, total, head.at), **place}
 
     def edit(
         self, number: int, version: str, change: Callable[[ClientSession, Version], Json], by: str

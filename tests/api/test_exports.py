@@ -51,7 +51,6 @@ class Export:
     def run(self):
         """Run the queued job."""
         token = self.stored.job.token
-        self.services.queue.jobs.pop(token, None)
         with self.app.app_context():
             build_export(self.key, token)
 
@@ -86,13 +85,14 @@ class Export:
 
     @property
     def jobs(self):
-        return len(self.services.queue.jobs)
+        """The number of queued jobs."""
+        return self.services.store.exports.queued()[0]
 
 
 @pytest.fixture
 def export(api, app, services, source, queue):
     services.store.database.exports.delete_many({})
-    queue.jobs.clear()
+    queue.wakes.clear()
     return Export(api, app, services, source)
 
 

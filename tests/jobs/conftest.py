@@ -68,14 +68,14 @@ def services(settings):
 
 
 class Source:
-    """The source /orgs/NorthLab/sources/LABX/."""
+    """The source LABX of an organisation."""
 
-    def __init__(self, services):
+    def __init__(self, services, org="NorthLab"):
         self.services, self.store = services, services.store
         self.store.owners.ensure_first(AMINA.by)
-        owners.create_org(self.store, {"id": "NorthLab", "name": "North Lab"}, AMINA)
+        owners.create_org(self.store, {"id": org, "name": org}, AMINA)
         self.repo = repositories.create(
-            self.store, "source", "/orgs/NorthLab/", {"id": "LABX", "name": "Lab X"}, AMINA
+            self.store, "source", f"/orgs/{org}/", {"id": "LABX", "name": "Lab X"}, AMINA
         )
 
     def commit(self, *ids, kind="concept", retired=False):
@@ -106,9 +106,9 @@ class Source:
 
         return self.store.commits.commit([self.repo.number], changes, "amina")
 
-    def release(self, version, **fields):
+    def release(self, version, job=None, **fields):
         return repositories.create_version(
-            self.store, self.repo, {"id": version, "released": True, **fields}, AMINA
+            self.store, self.repo, {"id": version, "released": True, **fields}, AMINA, job
         )
 
     def edit(self, version, **fields):

@@ -31,7 +31,7 @@ def dying_in(folder):
                 file.unlink()
                 dying.halt = lambda: os.kill(os.getpid(), signal.SIGKILL)
             dying.STEPS[step.removeprefix("wait ")]()
-        build(version, token, since)
+        return build(version, token, since)
 
     export.build_export = build_export
 

@@ -54,8 +54,6 @@ def killed_before(step, services, version):
 @pytest.mark.parametrize("step", STEPS)
 def test_an_export_is_repaired_after_a_kill_before(step, services, states, version):
     states.request(version, now())
-    # The job leaves the queue, as if RQ had given it to the process that dies.
-    services.queue.cancel(token(services, version))
     killed_before(step, services, version)
 
     silent = now() + timedelta(seconds=services.settings.export_silence)

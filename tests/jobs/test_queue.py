@@ -10,17 +10,24 @@ from rq import Queue, SimpleWorker
 from rq.job import Job
 
 from jobs import tick
-from jobs.queue import EXPORTS, HANDED_OVER, RQExportQueue
+from jobs.queue import (
+    EXPORTS,
+    HANDED_OVER,
+    INDEX,
+    MOST_WAKES,
+    URGENT_EXPORTS,
+    RQExportQueue,
+    RQIndexQueue,
+)
 from oclapi.errors import QueueUnavailable
 from oclapi.exports.state import ExportStates
 from oclapi.local.servers import start_redis
-from oclapi.model import GRACE, ExportKey
-from tests.jobs.conftest import exported, key, now
+from oclapi.model import GRACE
+from tests.jobs.conftest import Source, exported, key, now
 
 pytestmark = pytest.mark.servers
 
-TOKEN = "0123456789abcdef" * 2
-KEY = ExportKey("65f0c0ffee65f0c0ffee65f0")
+TOKEN = "index-7"
 
 
 @pytest.fixture
@@ -31,35 +38,40 @@ def connection(redis_url):
 
 @pytest.fixture
 def queue(redis_url):
-    return RQExportQueue(redis_url)
+    """A queue of index jobs."""
+    return RQIndexQueue(redis_url, INDEX)
 
 
-def work(connection):
+@pytest.fixture
+def wakes(connection):
+    """Returns how many wakes are in the queues: all of them, and for urgent exports."""
+    return lambda: tuple(
+        Queue(name, connection=connection).count for name in (EXPORTS, URGENT_EXPORTS)
+    )
+
+
+def work(connection, queue=EXPORTS):
     """Run all queued jobs."""
     logging.getLogger("rq.worker").setLevel(logging.CRITICAL)
-    SimpleWorker([EXPORTS], connection=connection).work(burst=True)
+    SimpleWorker([queue], connection=connection).work(burst=True)
 
 
-def test_a_queued_job_is_known(queue, connection):
+def test_a_queued_job_is_known(queue):
     assert not queue.knows(TOKEN)
-    queue.enqueue(KEY, TOKEN)
+    queue.enqueue(7)
     assert queue.knows(TOKEN)
-    queue.cancel(TOKEN)
-    assert not queue.knows(TOKEN)
-    assert Queue(EXPORTS, connection=connection).job_ids == []
-    queue.cancel(TOKEN)
 
 
 def test_a_job_that_is_no_longer_in_the_queue_is_not_known(queue, connection):
-    queue.enqueue(KEY, TOKEN)
-    connection.delete(f"rq:queue:{EXPORTS}")
+    queue.enqueue(7)
+    connection.delete(f"rq:queue:{INDEX}")
     assert not queue.knows(TOKEN)
 
 
 def test_a_started_job_is_known_for_a_limited_time(queue, connection, monkeypatch):
-    queue.enqueue(KEY, TOKEN)
+    queue.enqueue(7)
     job = Job.fetch(TOKEN, connection=connection)
-    Queue(EXPORTS, connection=connection).remove(job)
+    Queue(INDEX, connection=connection).remove(job)
     with connection.pipeline() as pipeline:  # a worker does this when it starts a job
         job.prepare_for_execution("a worker", pipeline)
         pipeline.execute()
@@ -71,8 +83,8 @@ def test_a_started_job_is_known_for_a_limited_time(queue, connection, monkeypatc
 def test_a_job_that_a_worker_has_taken_but_not_started_is_known_for_a_limited_time(
     queue, connection, monkeypatch
 ):
-    queue.enqueue(KEY, TOKEN)
-    Queue.lmove(connection, f"rq:queue:{EXPORTS}", None)  # a worker's first step
+    queue.enqueue(7)
+    Queue.lmove(connection, f"rq:queue:{INDEX}", None)  # a worker's first step
     assert queue.knows(TOKEN)
     late = datetime.now(UTC) + HANDED_OVER
     monkeypatch.setattr("jobs.queue.now", lambda: late)
@@ -80,7 +92,7 @@ def test_a_job_that_a_worker_has_taken_but_not_started_is_known_for_a_limited_ti
 
 
 def test_a_job_that_starts_between_two_requests_to_redis_is_known(queue, connection, monkeypatch):
-    queue.enqueue(KEY, TOKEN)
+    queue.enqueue(7)
 
     def start_job(rq_queue, token):
         job = Job.fetch(token, connection=connection)
@@ -100,7 +112,21 @@ def test_an_export_goes_through_the_queue(services, states, version, connection)
     state = states.of(version, now())
     assert state.status == "ready"
     assert len(exported(services, state.file)["concepts"]) == 3
-    assert Job.exists(state.file.token, connection=connection) is False
+    assert list(connection.scan_iter("rq:job:*")) == []
+
+
+def test_an_export_that_somebody_asks_for_is_built_before_many_releases(
+    services, states, source, connection, monkeypatch
+):
+    monkeypatch.setattr("oclapi.store.exports.OLDEST_EVERY", 10**9)
+    versions = [source.release(f"v{number}") for number in range(6)]
+    other = Source(services, "SouthLab").release("v1")
+    for version in (*versions, other):
+        states.begin(version, now())
+    states.request(versions[5], now())  # as GET does
+    work(connection)
+    made = sorted((*versions, other), key=lambda version: states.of(version, now()).file.made_at)
+    assert made == [versions[5], versions[0], other, *versions[1:5]]
 
 
 def test_a_cancelled_export_is_not_built(services, states, version, connection):
@@ -120,9 +146,8 @@ def unreachable():
     "step",
     [
         lambda queue: queue.reach(),
-        lambda queue: queue.enqueue(KEY, TOKEN),
-        lambda queue: queue.knows(TOKEN),
-        lambda queue: queue.cancel(TOKEN),
+        lambda queue: queue.wake(urgent=False),
+        lambda queue: queue.refill(1, 0),
     ],
 )
 def test_every_operation_of_an_unreachable_queue_raises(unreachable, step):
@@ -159,16 +184,64 @@ def test_the_export_of_a_version_created_without_redis_is_built_later(services, 
         server.stop()
 
 
-def test_a_job_that_redis_has_lost_is_queued_again(services, states, source, connection):
+def test_an_export_is_built_although_redis_lost_its_data(
+    services, states, source, connection, wakes
+):
     version = source.release("v1")
-    states.begin(version, now())
+    states.request(version, now())
     connection.flushdb()
-    later = now() + GRACE
-    assert states.of(version, later).status == "missing"
-    tick.heal_exports(services, later)
-    assert states.of(version, later + GRACE).status == "processing"
+    assert states.of(version, now() + GRACE).status == "processing"
+    tick.heal_exports(services, now())
+    assert wakes() == (1, 1)
     work(connection)
     assert states.of(version, now()).status == "ready"
+
+
+def test_an_export_is_built_although_the_worker_that_was_woken_died(
+    services, states, source, connection, wakes
+):
+    version = source.release("v1")
+    states.request(version, now())
+    for name in (EXPORTS, URGENT_EXPORTS):
+        Queue.lmove(connection, f"rq:queue:{name}", None)  # a worker's first step
+    assert wakes() == (0, 0)
+    tick.heal_exports(services, now())
+    work(connection, URGENT_EXPORTS)
+    assert states.of(version, now()).status == "ready"
+
+
+def test_a_version_whose_maker_died_before_it_woke_a_worker_is_exported(
+    services, states, source, connection
+):
+    version = source.release("v1", job="a" * 32)
+    assert states.of(version, now()).status == "processing"
+    tick.heal_exports(services, now())
+    work(connection)
+    assert states.of(version, now()).file.token == "a" * 32
+
+
+def test_a_tick_adds_only_wakes_that_are_missing(services, states, source, wakes):
+    for name in ("v1", "v2", "v3"):
+        states.begin(source.release(name), now())
+    states.request(source.release("v4"), now())
+    for _ in range(3):
+        tick.heal_exports(services, now())
+    assert wakes() == (4, 1)
+
+
+def test_a_tick_wakes_for_a_limited_number_of_exports(services, wakes):
+    services.queue.refill(10 * MOST_WAKES, 0)
+    assert wakes() == (MOST_WAKES, 0)
+
+
+def test_a_worker_for_urgent_exports_builds_no_others(services, states, source, connection):
+    released, asked = source.release("v1"), source.release("v2")
+    states.begin(released, now())
+    states.request(asked, now())
+    services.queue.refill(2, 2)
+    work(connection, URGENT_EXPORTS)
+    assert states.of(asked, now()).status == "ready"
+    assert states.of(released, now()).status == "processing"
 
 
 def test_a_tick_queues_wanted_exports_and_purges_deleted_repositories(

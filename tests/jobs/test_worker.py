@@ -1,15 +1,16 @@
-"""The worker without Solr: a parent, a process for export jobs, and one for the tick."""
+"""The worker without Solr: a parent, two processes that build exports, and one for the tick."""
 
 import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import psutil
 import pytest
 
 from tests.builders import until
-from tests.jobs.conftest import exported, now
+from tests.jobs.conftest import Source, exported, key, now
 
 pytestmark = pytest.mark.servers
 
@@ -33,11 +34,17 @@ def environ(settings):
 @pytest.fixture
 def worker(environ, services):
     """A worker whose child processes have started."""
+    with running(environ, "jobs.worker") as process:
+        yield process
+
+
+@contextmanager
+def running(environ, *module):
     with subprocess.Popen(
-        [sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", *module], env=environ, stderr=subprocess.DEVNULL
     ) as process:
         family = psutil.Process(process.pid)
-        until(lambda: len(family.children()) == 2)
+        until(lambda: len(family.children()) == 3)
         yield process
         children = family.children(recursive=True) if process.poll() is None else []
         process.kill()
@@ -56,13 +63,53 @@ def test_a_worker_builds_wanted_and_requested_exports(worker, services, states, 
     ready(states, wanted)
 
 
+def queue_releases(states, source, number):
+    versions = [source.release(f"v{version}") for version in range(number)]
+    for version in versions:
+        states.begin(version, now())
+    return versions
+
+
+@pytest.fixture
+def asked(services):
+    """A version of another owner, with one row."""
+    source = Source(services, "SouthLab")
+    source.commit("A")
+    return source.release("v1")
+
+
+def test_an_export_that_somebody_asked_for_does_not_wait_for_many_releases(
+    environ, services, states, source, asked
+):
+    releases = queue_releases(states, source, 20)
+    states.request(asked, now())
+    with running(environ, "jobs.worker"):
+        made_at = {version.key: ready(states, version).made_at for version in (*releases, asked)}
+    assert sorted(made_at, key=made_at.get).index(asked.key) < 10  # two processes build exports
+
+
+def test_a_small_export_that_somebody_asked_for_does_not_wait_for_a_running_one(
+    environ, services, states, source, asked, tmp_path
+):
+    [released] = queue_releases(states, source, 1)
+    mark = tmp_path / released.key
+    mark.write_text("wait the version is read")
+    with running(environ, "tests.jobs.dying_worker", str(tmp_path)):
+        until(lambda: services.store.exports.read(key(released)).job.state == "running")
+        states.request(asked, now())
+        ready(states, asked)
+        assert states.of(released, now()).status == "processing"
+        mark.unlink()
+        ready(states, released)
+
+
 def test_killed_processes_of_a_worker_are_started_again(worker, states, source):
     family = psutil.Process(worker.pid)
     first = family.children()
     for child in first:
         child.kill()
     psutil.wait_procs(first, timeout=10)
-    until(lambda: len([child for child in family.children() if child not in first]) == 2)
+    until(lambda: len([child for child in family.children() if child not in first]) == 3)
     ready(states, source.release("v1"))
 
 

@@ -10,6 +10,7 @@ from bson import ObjectId
 from oclapi.errors import NotFound, Overtaken, QueueUnavailable
 from oclapi.exports.state import MOST_TRIES, ExportStates
 from oclapi.model import GRACE, Archive, Export, ExportFile, ExportKey
+from oclapi.store.exports import TO_CHECK
 from tests.store.conftest import version_metadata
 
 pytestmark = pytest.mark.servers
@@ -21,30 +22,19 @@ ARCHIVE = Archive(size=9, json_size=2, json_crc=1, start=527, end=530, mtime=0, 
 
 
 class Queue:
-    """An ExportQueue in memory."""
+    """An ExportQueue that remembers which workers it was asked to wake."""
 
     def __init__(self):
-        self.waiting = []
+        self.wakes = []  # for each one, whether it is for urgent exports
         self.down = False
-        self._lock = threading.Lock()
 
     def reach(self):
         if self.down:
             raise QueueUnavailable("down")
 
-    def enqueue(self, version_id, token):
+    def wake(self, *, urgent):
         self.reach()
-        with self._lock:
-            self.waiting.append(token)
-
-    def knows(self, token):
-        self.reach()
-        return token in self.waiting
-
-    def cancel(self, token):
-        self.reach()
-        with self._lock:
-            self.waiting.remove(token)
+        self.wakes.append(urgent)
 
 
 @pytest.fixture
@@ -119,14 +109,13 @@ def test_a_job_that_ends_between_two_looks_is_not_missing(
     store, states, queue, version, monkeypatch
 ):
     states.request(version, NOW)
-    queue.waiting.clear()  # a worker took it
 
-    def ends_now(token):
-        start(store, version)
+    def ends_now():
+        token = start(store, version)
         store.exports.publish(key(version), token, file(token), NOW)
-        return False
+        raise QueueUnavailable("down")
 
-    monkeypatch.setattr(queue, "knows", ends_now)
+    monkeypatch.setattr(queue, "reach", ends_now)
     assert states.of(version, NOW + GRACE).status == "ready"
 
 
@@ -156,14 +145,14 @@ def test_fifty_clients_asking_at_once_start_one_job_and_one_of_them_is_told_so(
     results = at_once(lambda _: states.request(version, NOW))
     assert [state.status for _, state in results] == ["processing"] * 50
     assert sorted(started for started, _ in results) == [False] * 49 + [True]
-    assert len(queue.waiting) == 1
+    assert len(queue.wakes) == 1
 
 
 def test_fifty_clients_recreating_at_once_start_one_job(store, states, queue, version):
     build(store, states, version)
-    queue.waiting.clear()
+    queue.wakes.clear()
     assert True in [started for started, _ in at_once(lambda _: states.recreate(version, NOW))]
-    assert len(queue.waiting) == 1
+    assert len(queue.wakes) == 1
     assert states.of(version, NOW).status == "processing"
 
 
@@ -190,28 +179,31 @@ def test_of_fifty_workers_one_claims_a_job(store, states, version):
 def test_asking_for_what_is_ready_or_on_its_way_starts_nothing(store, states, queue, version):
     states.request(version, NOW)
     states.request(version, NOW)
-    assert len(queue.waiting) == 1
+    assert len(queue.wakes) == 1
     token = start(store, version)
     store.exports.publish(key(version), token, file(token), NOW)
     assert states.request(version, NOW) == (False, states.of(version, NOW))
-    assert len(queue.waiting) == 1
+    assert len(queue.wakes) == 1
 
 
-def test_a_waiting_job_lives_as_long_as_the_queue_knows_it(states, queue, version):
+def test_a_waiting_job_lives_as_long_as_a_worker_can_be_woken(store, states, queue, version):
     states.request(version, NOW)
+    token = document(store, version).job.token
     later = NOW + timedelta(days=1)
     assert states.of(version, later).status == "processing"
-    queue.waiting.clear()
+    queue.down = True
     assert states.of(version, NOW + GRACE - timedelta(milliseconds=1)).status == "processing"
     assert states.of(version, NOW + GRACE).status == "missing"
+    with pytest.raises(QueueUnavailable):
+        states.request(version, later)
+    queue.down = False
     assert states.request(version, later)[1].status == "processing"
-    assert len(queue.waiting) == 1
+    assert document(store, version).job.token == token
 
 
 def test_a_running_job_lives_as_long_as_it_is_heard_of(store, states, queue, version):
     states.request(version, NOW)
     token = start(store, version, NOW)
-    queue.waiting.clear()
     store.exports.report(key(version), token, 1, NOW + timedelta(seconds=50))
     assert states.of(version, NOW + timedelta(seconds=109)).status == "processing"
     assert states.of(version, NOW + timedelta(seconds=110)).status == "missing"
@@ -266,10 +258,10 @@ def test_with_the_queue_down_asking_leaves_nothing_behind(store, states, queue, 
 def test_a_queue_that_goes_down_when_a_job_is_put_into_it_leaves_nothing_behind(
     store, states, queue, version, monkeypatch
 ):
-    def down(version_id, token):
+    def down(*, urgent):
         raise QueueUnavailable("down")
 
-    monkeypatch.setattr(queue, "enqueue", down)
+    monkeypatch.setattr(queue, "wake", down)
     with pytest.raises(QueueUnavailable):
         states.request(version, NOW)
     assert states.of(version, NOW).status == "missing"
@@ -316,7 +308,7 @@ def test_the_export_of_a_new_version_comes_when_the_queue_is_back(store, states,
     assert list(store.exports.unsettled()) == [key(version)]
     states.heal(version, NOW)
     assert states.of(version, NOW).status == "processing"
-    assert len(queue.waiting) == 1
+    assert len(queue.wakes) == 1
 
 
 def test_a_version_is_read_together_with_its_repository_and_its_export(
@@ -335,7 +327,7 @@ def test_a_version_is_read_together_with_its_repository_and_its_export(
 def test_a_version_made_with_a_job_is_processing_when_the_job_is_queued(store, states, queue, repo):
     version = released(store, repo, "v2", job="a" * 32)
     assert states.begin_first(version, "a" * 32)
-    assert queue.waiting == ["a" * 32]
+    assert queue.wakes == [False]
     assert states.of(version, version.created_on + LONG).status == "processing"
 
 
@@ -346,24 +338,22 @@ def test_a_version_made_with_a_job_keeps_none_when_the_queue_is_down(store, stat
     assert document(store, version) == Export(None, (), None, None, 1)
 
 
-def test_the_first_job_of_a_version_whose_maker_died_before_queueing_it_is_replaced(
-    store, states, queue, repo
+def test_the_first_job_of_a_version_whose_maker_died_before_waking_a_worker_stays_queued(
+    store, states, repo
 ):
     version = released(store, repo, "v2", job="a" * 32)
-    created_on = version.created_on
-    states.heal(version, created_on + GRACE / 2)
-    assert queue.waiting == []
-    states.heal(version, created_on + GRACE)
-    assert len(queue.waiting) == 1 and queue.waiting != ["a" * 32]
+    states.heal(version, version.created_on + LONG)
+    assert document(store, version).job.token == "a" * 32
+    assert store.exports.queued() == (1, 0)
 
 
 def test_healing_leaves_live_jobs_and_unwanted_exports_alone(store, states, queue, version):
     states.begin(version, NOW)
     states.heal(version, NOW)
-    assert len(queue.waiting) == 1
+    assert len(queue.wakes) == 1
     states.delete(version, NOW)
     states.heal(version, NOW)
-    assert (queue.waiting, list(store.exports.unsettled())) == ([], [])
+    assert (len(queue.wakes), list(store.exports.unsettled())) == (1, [])
 
 
 def test_a_job_that_died_is_started_again_and_given_up_after_the_last_try(
@@ -383,7 +373,7 @@ def test_a_job_that_died_is_started_again_and_given_up_after_the_last_try(
         "the worker died 3 times while it made this export",
     )
     assert list(store.exports.unsettled()) == []
-    assert len(queue.waiting) == MOST_TRIES
+    assert len(queue.wakes) == MOST_TRIES
 
 
 def test_a_job_that_died_while_the_queue_is_down_is_not_forgotten(store, states, queue, version):
@@ -399,14 +389,12 @@ def test_a_job_that_died_while_the_queue_is_down_is_not_forgotten(store, states,
     assert states.of(version, NOW + LONG).status == "processing"
 
 
-def test_a_lost_place_in_the_queue_is_no_try(store, states, queue, version):
-    now = NOW
-    states.begin(version, now)
-    for _ in range(2 * MOST_TRIES):
-        queue.waiting.clear()
-        now += GRACE
-        states.heal(version, now)
-    assert document(store, version).job.tries == 1
+def test_a_long_wait_is_no_try(store, states, version):
+    states.begin(version, NOW)
+    before = document(store, version)
+    for number in range(2 * MOST_TRIES):
+        states.heal(version, NOW + number * LONG)
+    assert document(store, version) == before
 
 
 def edit(store, repo, text):
@@ -472,10 +460,10 @@ def test_deleting_a_version_has_its_followers_made_anew(store, states, repo, ver
         states.of(version, NOW)
 
 
-def test_deleting_cancels_the_job_that_waits(store, states, queue, version):
+def test_deleting_cancels_the_job_that_waits(store, states, version):
     states.request(version, NOW)
     assert states.delete(version, NOW)
-    assert queue.waiting == []
+    assert store.exports.queued() == (0, 0)
     assert states.of(version, NOW).status == "missing"
     assert not states.delete(version, NOW)
 
@@ -490,16 +478,15 @@ def test_deleting_works_with_the_queue_down(store, states, queue, version):
 def test_recreating_while_the_first_is_made_is_that_one(states, queue, version):
     states.request(version, NOW)
     started, state = states.recreate(version, NOW)
-    assert (started, state.status, len(queue.waiting)) == (False, "processing", 1)
+    assert (started, state.status, len(queue.wakes)) == (False, "processing", 1)
 
 
 def test_recreating_beside_a_rebuild_takes_the_old_file_away(store, states, queue, repo, version):
     build(store, states, version)
     edited = edit(store, repo, "x")
     states.heal(edited, NOW)
-    queue.waiting[:] = queue.waiting[-1:]
     started, state = states.recreate(edited, NOW)
-    assert (started, state.status, len(queue.waiting)) == (True, "processing", 1)
+    assert (started, state.status, store.exports.queued()) == (True, "processing", (1, 1))
 
 
 def test_a_link_finds_the_file_it_was_given_out_for_until_it_is_forgotten(
@@ -549,9 +536,7 @@ def test_clearing_forgets_a_dead_job_and_leaves_a_live_one(store, states, versio
 
 
 def test_looking_for_what_to_heal_scans_nothing(store, version):
-    plan = store.database.exports.find(
-        {"$or": [{"wanted": {"$exists": True}}, {"job.token": {"$exists": True}}]}
-    ).explain()
+    plan = store.database.exports.find(TO_CHECK).explain()
     stages = str(plan["queryPlanner"]["winningPlan"])
     assert "COLLSCAN" not in stages
     assert "'wanted'" in stages

@@ -98,7 +98,7 @@ def test_the_tries_of_a_job_that_died_while_it_ran_are_counted(record):
 
 
 @pytest.mark.parametrize(
-    ("state", "age", "known", "alive"),
+    ("state", "age", "queue_is_up", "alive"),
     [
         ("running", SILENCE - timedelta(seconds=1), False, True),
         ("running", SILENCE, True, False),
@@ -107,6 +107,8 @@ def test_the_tries_of_a_job_that_died_while_it_ran_are_counted(record):
         ("queued", SILENCE, False, False),
     ],
 )
-def test_a_job_is_alive_while_it_reports_or_the_queue_knows_it(state, age, known, alive):
+def test_a_job_is_alive_while_it_reports_or_while_a_worker_can_be_woken_for_it(
+    state, age, queue_is_up, alive
+):
     job = Job("t", state, NOW - age, 0, 9, 1)
-    assert job.is_alive(NOW, SILENCE, lambda token: known) is alive
+    assert job.is_alive(NOW, SILENCE, lambda: queue_is_up) is alive
