@@ -34,6 +34,7 @@ from oclapi.local.servers import (
 from oclapi.model import Repository
 from oclapi.store.store import Store
 
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
 CALLER = Caller("root", is_staff=True, is_superuser=True)
 WHOLE, TENTH, THOUSANDS, THOUSAND = "CIEL", "TENTH", "THOUSANDS", "THOUSAND"
 """The sources: one of the requested size, one with a tenth of it, one with 1,000 concepts and 1,000
@@ -59,7 +60,7 @@ class Stage:
 
     @property
     def token(self) -> str:
-        return self.settings.root_token
+        return TOKEN
 
     def settings_of(self, database: str) -> Settings:
         """Return settings for another database on the same servers."""
@@ -90,7 +91,7 @@ def stage(size: int, effort: Effort, say: Say) -> Iterator[Stage]:
             home=str(folder),
             export_cache=str(folder / "exports"),
             secret_key="the-key-of-a-measurement-is-no-secret",
-            root_token="0123456789abcdef0123456789abcdef01234567",
+            root_token=TOKEN,
         )
         web = start_web(folder / "web", settings)
         stack.callback(web.stop)
@@ -125,7 +126,7 @@ def environ(settings: Settings) -> Mapping[str, str]:
         "SOLR_URL": settings.solr_url,
         "OCL_EXPORT_CACHE": settings.export_cache,
         "OCL_SECRET_KEY": settings.secret_key,
-        "OCL_ROOT_TOKEN": settings.root_token,
+        "OCL_ROOT_TOKEN": TOKEN,
     }
 
 

@@ -246,10 +246,11 @@ class Settings(BaseSettings):
         " The web server and the worker need it, and it must be the same for both.",
     )
     root_user: Username = Field(default="root", description="Username of the first superuser.")
-    root_token: Token = Field(
-        default="",
+    root_token: Token | None = Field(
+        default=None,
         repr=False,
-        description="Fixed token of the first superuser: 40 hex characters. Empty: none.",
+        description="Fixed token of the first superuser: 40 hex characters. Empty: none. Not set:"
+        " that of the last start.",
     )
 
     # Users and mail
@@ -392,7 +393,7 @@ class Settings(BaseSettings):
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Return the settings in these variables and read nothing else.
 
-        An empty variable counts as unset. Raises BadSetting.
+        An empty variable counts as unset, except for `root_token`. Raises BadSetting.
         """
         return cls._read([_Environ(cls, environ)])
 
@@ -401,7 +402,7 @@ class Settings(BaseSettings):
         """Return the settings of this process.
 
         The variables win over the file `.env` in the working directory, and this one wins over
-        secret files. An empty value counts as unset. Raises BadSetting.
+        secret files. An empty value counts as unset, except for `root_token`. Raises BadSetting.
         """
         return cls._read(cls._sources(environ))
 
@@ -420,8 +421,9 @@ class Settings(BaseSettings):
         try:
             for source in sources:  # The file `.env` is read when its source is created.
                 for key, value in source().items():
-                    if value:
-                        values.setdefault(_field_name(key), value)
+                    name = _field_name(key)
+                    if value or name == "root_token":
+                        values.setdefault(name, value)
         except (OSError, ValueError) as error:
             raise BadSetting(_unreadable(error)) from None
         try:

@@ -220,8 +220,6 @@ def _refresh_names(unit: UnitOfWork, repo: Repository, value: Json) -> None:
 
 def _put(unit: UnitOfWork, entry: Entry, *, by_schema: bool = True) -> Entry:
     value, repo = entry.value, entry.repo
-    if value["from_concept_url"] == value["to"]:
-        raise Invalid.field("__all__", "a mapping can't point to the concept that it starts from")
     other = unit.mapped(repo, (value["from_concept_url"], value["map_type"], value["to"]))
     if other and other != entry.url:
         raise Invalid.field(

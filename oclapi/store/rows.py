@@ -321,7 +321,8 @@ class Rows:
                 session=session,
             )
             for row in map(row_of, back):
-                found[row.header["to"]].append(row)
+                if row.header["from"] != row.header["to"]:
+                    found[row.header["to"]].append(row)
         return found
 
     def living(
@@ -492,10 +493,14 @@ def _until(revision: Revision, url: str) -> Json:
 
 
 def _of_concept(revision: Revision, url: str, inverse: bool, retired: bool | None) -> list[Range]:
-    """Return the ranges of mappings from a concept at a revision; `inverse`: and of those to it."""
+    """Return the ranges of mappings from a concept at a revision; `inverse`: and of those to it.
+
+    A mapping from the concept to itself is in the first range only.
+    """
     where = {**_at(revision), **_retired(retired)}
-    parts = [Range("from", {**where, "from": url}, [("map_type", 1), ("to", 1), ("from_rev", 1)])]
-    return [*parts, Range("to", {**where, "to": url}, [("from_rev", 1)])] if inverse else parts
+    forth = Range("from", {**where, "from": url}, [("map_type", 1), ("to", 1), ("from_rev", 1)])
+    back = Range("to", {**where, "to": url, "from": {"$ne": url}}, [("from_rev", 1)])
+    return [forth, back] if inverse else [forth]
 
 
 def _showing(repo: int, urls: Iterable[str]) -> list[tuple[str, Json]]:

@@ -216,6 +216,23 @@ def test_mappings_are_included_in_concepts_on_request(api, source):
     assert shown(source, "concepts/A/mappings/?verbose=true") == [shown(source, "mappings/ab/")]
 
 
+def test_a_mapping_from_a_concept_to_itself_is_listed_once(source):
+    source.concepts("A", "B")
+    source.mapping("aa", "A", "A")
+    source.mapping("ba", "B", "A")
+
+    def ids(mappings):
+        return [mapping["id"] for mapping in mappings]
+
+    inverse = "includeInverseMappings=true"
+    for limit in (0, 100):
+        rest = f"concepts/A/mappings/?{inverse}&limit={limit}"
+        assert ids(shown(source, rest)) == ["aa", "ba"]
+        listed = shown(source, f"concepts/?{inverse}&limit={limit}")
+        assert {c["id"]: ids(c["mappings"]) for c in listed} == {"A": ["aa", "ba"], "B": ["ba"]}
+    assert ids(shown(source, f"concepts/A/?{inverse}")["mappings"]) == ["aa", "ba"]
+
+
 @pytest.mark.parametrize("limit", [0, 100])
 @pytest.mark.parametrize("verbose", ["true", "false"])
 def test_mappings_are_included_in_listed_concepts_on_request(api, source, limit, verbose):

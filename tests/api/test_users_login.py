@@ -409,6 +409,12 @@ def test_an_empty_setting_revokes_the_fixed_token(api, restarted):
     assert api.get("/user/").status_code == 401
 
 
+def test_a_process_without_the_setting_keeps_the_fixed_token(api, restarted):
+    restarted(root_token=None)
+
+    good(api.get("/user/"))
+
+
 def test_another_first_superuser_replaces_the_fixed_token_of_the_one_before(api, restarted):
     restarted(root_user="keeper", root_token="f" * 40)
 

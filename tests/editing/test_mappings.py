@@ -247,16 +247,20 @@ def test_an_external_target_given_with_an_internal_one_must_be_the_same_concept(
             filled.mapping("m", "A", other.concept_url("X"), **external)
 
 
-def test_a_concept_can_not_be_mapped_to_itself(filled):
+def test_a_concept_may_be_mapped_to_itself(filled):
+    mapping = filled.mapping("m", "A", "A")
+    assert mapping["from_concept_url"] == mapping["to_concept_url"] == filled.concept_url("A")
     with refused("__all__"):
-        filled.mapping("m", "A", "A")
-    with refused("__all__"):
-        filled.mapping("m", "A", to_source_url=filled.url, to_concept_code="A")
-    filled.mapping("m", "A", "B")
-    with refused("__all__"):
-        filled.remap("m", to_concept_url=filled.concept_url("A"))
-    with refused("__all__"):
-        filled.remap("m", from_concept_url=filled.concept_url("B"))
+        filled.mapping("n", "A", to_source_url=filled.url, to_concept_code="A")
+    filled.mapping("o", "B", "A", map_type="BROADER-THAN")
+    assert filled.remap("o", to_concept_url=filled.concept_url("B"))["to_concept_code"] == "B"
+
+
+def test_both_names_of_a_mapping_to_itself_follow_the_concept(filled):
+    filled.mapping("m", "A", "A")
+    filled.change("A", names=[named("another name")])
+    mapping = filled.now(filled.mapping_url("m"))
+    assert mapping["from_concept_name"] == mapping["to_concept_name"] == "another name"
 
 
 @pytest.mark.parametrize("retired", [False, True])

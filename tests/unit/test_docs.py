@@ -31,7 +31,7 @@ def test_the_documentation_lists_every_setting_with_its_default_range_and_meanin
 def documented(name):
     """The row of a setting in docs/settings.md."""
     setting = Settings.model_fields[name]
-    default = f"`{setting.default}`" if setting.default != "" else ""
+    default = f"`{setting.default}`" if setting.default not in ("", None) else ""
     limits = setting.json_schema_extra or {"unit": "", "low": "", "high": ""}
     low, high = limits["low"], limits["high"]
     between = f"{low} or more" if high == LARGEST else f"{low} to {high}" if high else ""
