@@ -47,6 +47,9 @@ def _metrics_folder() -> str:
     return tempfile.mkdtemp(prefix="oclapi-metrics-")
 
 
+# What the processes write is for their owner only.
+os.umask(0o077)
+
 # It is set already when gunicorn reloads its settings.
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder()

@@ -79,6 +79,7 @@ class IndexWorker(Patient, SimpleWorker):
 
 def main() -> None:
     """Run until SIGTERM or SIGINT. A running job is finished first."""
+    os.umask(0o077)  # archives and mail are for their owner only
     try:
         settings = Settings.load()
         configure(settings.log_level)

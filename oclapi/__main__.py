@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. The console script `oclapi` calls this function."""
+    os.umask(0o077)  # reports and mail are for their owner only
     cli(prog_name="oclapi")
 
 

@@ -1,9 +1,9 @@
 """`make run`: start the databases, the worker and the web server, watch them, and stop them.
 
-The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ mail/ log/, secrets.json (created once,
-mode 0600), addresses.env (the addresses and settings of the running servers, for the command line)
-and lock (one run per folder). No process manager is used, because the common ones stop everything
-when one process dies, and kill a database after a few seconds.
+The state is in OCL_HOME (var): mongo/ redis/ solr/ exports/ mail/ log/, secrets.json (created
+once), addresses.env (the addresses and settings of the running servers, for the command line) and
+lock (one run per folder). Only its owner can read it. No process manager is used, because the
+common ones stop everything when one process dies, and kill a database after a few seconds.
 """
 
 import fcntl
@@ -59,6 +59,7 @@ WEB: Sequence[str] = (
 WORKER: Sequence[str] = (sys.executable, "-m", "jobs.worker")
 
 SECRETS, ADDRESSES = "secrets.json", "addresses.env"
+FOLDERS = ("mongo", "redis", "solr", "exports", "mail", "log", "metrics", "demo")
 RUN_CACHE_GB = 1.0
 # Seconds before each restart. A process that has run for STEADY seconds starts at the first again.
 PAUSES = (1, 2, 4, 8, 15, 30)
@@ -104,15 +105,21 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
 
     Databases that the environment names (MONGO_URL, REDIS_URL, SOLR_URL) are not started. Call it
     from the main thread: the processes end with the thread that started them. `report` is called
-    with a line when something takes long or is missing. Raises BadSetting, and LocalError when a
-    part can't run; the other parts are stopped then.
+    with a line when something takes long or is missing. Until the end, files that this process and
+    its children create are for their owner only. Raises BadSetting, and LocalError when a part
+    can't run; the other parts are stopped then.
     """
     settings = Settings.from_environ(environ)
     port = settings.port
     home = Path(settings.home).resolve()
     with ExitStack() as stack:
-        home.mkdir(0o700, parents=True, exist_ok=True)
+        stack.callback(os.umask, os.umask(0o077))
+        home.mkdir(parents=True, exist_ok=True)
         stack.enter_context(_only_run(home))
+        # Earlier versions made them readable by others. OCL_HOME itself may have other content.
+        for folder in (home / name for name in FOLDERS):
+            if folder.is_dir() and not folder.is_symlink():
+                folder.chmod(0o700)
         # Temporary files of a killed run.
         for left in (*home.glob(f".{SECRETS}.*"), *home.glob(f".{ADDRESSES}.*")):
             left.unlink()

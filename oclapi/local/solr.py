@@ -166,6 +166,7 @@ def main(words: list[str]) -> None:
     elif words:
         sys.exit("usage: python -m oclapi.local.solr [--lock]")
     else:
+        os.umask(0o077)
         folder = Path(os.environ.get("OCL_HOME") or "var") / "solr"
         print(f"Solr's jars are in {solr_jars(folder, print)}")
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -41,7 +42,7 @@ def worker(environ, services):
 @contextmanager
 def running(environ, *module):
     with subprocess.Popen(
-        [sys.executable, "-m", *module], env=environ, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", *module], env=environ, stderr=subprocess.DEVNULL, umask=0o022
     ) as process:
         family = psutil.Process(process.pid)
         until(lambda: len(family.children()) == 3)
@@ -101,6 +102,13 @@ def test_a_small_export_that_somebody_asked_for_does_not_wait_for_a_running_one(
         assert states.of(released, now()).status == "processing"
         mark.unlink()
         ready(states, released)
+
+
+def test_the_archives_of_a_worker_are_for_its_owner_only(worker, services, states, source):
+    ready(states, source.release("v1"))
+    written = list(Path(services.settings.export_cache).rglob("*"))
+    assert any(path.is_file() for path in written)
+    assert not any(path.stat().st_mode & 0o077 for path in written)
 
 
 def test_killed_processes_of_a_worker_are_started_again(worker, states, source):

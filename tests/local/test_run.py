@@ -73,6 +73,7 @@ class Launcher:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            umask=0o022,
         )
 
     def line(self, start):
@@ -142,6 +143,11 @@ def solr_lib():
     They are downloaded once into the checkout's var/solr.
     """
     return _started(lambda: (solr._java(), solr.solr_jars(ROOT / "var" / "solr"))[1])
+
+
+def token(environ):
+    """The superuser's token, from the file that a run creates."""
+    return json.loads(Path(environ["OCL_HOME"], "secrets.json").read_text())["OCL_ROOT_TOKEN"]
 
 
 @contextmanager
@@ -219,6 +225,47 @@ def test_a_second_start_finds_all_that_an_orderly_end_left(launched, environ):
         before.headers["ETag"],
     )
     assert [concept["id"] for concept in client.get("/orgs/HOME/sources/S/concepts/").json] == ["A"]
+
+
+def open_to_others(folder):
+    """The files and folders from here on that group or others may read, write or enter."""
+    paths = [folder, *folder.rglob("*")]
+    return [path for path in paths if not path.is_symlink() and path.stat().st_mode & 0o077]
+
+
+def test_nothing_that_a_run_or_a_command_writes_can_be_read_by_others(launched, environ):
+    launcher = launched(web=run.WEB, worker=run.WORKER)
+    client = Client(launcher.line("address").split()[1].rstrip("/"), token(environ))
+    launcher.ready()
+    done(client.post("/orgs/", {"id": "HOME", "name": "Home"}))
+    done(client.post("/orgs/HOME/sources/", {"id": "S", "name": "S"}))
+    done(client.post("/orgs/HOME/sources/S/versions/", {"id": "v1", "released": True}))
+    until(lambda: client.head("/orgs/HOME/sources/S/v1/export/").status == 200)
+    home = Path(environ["OCL_HOME"])
+    command = (
+        '. "$OCL_HOME/addresses.env"; exec "$0" -m oclapi import - --report "$OCL_HOME/report"'
+    )
+    subprocess.run(
+        ["sh", "-ac", command, sys.executable],
+        cwd=ROOT,
+        env=environ,
+        input=b'{"type": "Organization", "id": "OTHER", "name": "Other"}\n',
+        capture_output=True,
+        check=True,
+    )
+    written = {path.name for path in home.rglob("*")}
+    assert {"secrets.json", "addresses.env", "report", "web.log", "worker.log"} <= written
+    assert {"mongod.log", "redis.log", "exports", "metrics"} <= written
+    assert open_to_others(home) == []
+
+
+def test_the_folders_of_an_earlier_version_are_closed_at_the_next_start(launched, environ):
+    folders = [Path(environ["OCL_HOME"], name) for name in run.FOLDERS]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+    launched().ready()
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
 
 
 def test_databases_of_ones_own_are_used_and_left_running(launched, environ, mongo_url, redis_url):

@@ -54,7 +54,7 @@ def serving(mongo_url, folder, **environ):
         **environ,
     }
     with open(folder / "web.log", "wb") as log:
-        process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log, umask=0o022)
     server = Server("web", f"http://127.0.0.1:{port}", port, folder, process)
     try:
         wait_until(server, is_ready, 60)
@@ -297,6 +297,12 @@ def test_a_truncated_body_is_refused(web, connection):
     assert (status, list(body["errors"])) == (400, ["__all__"])
     connection.request("GET", "/orgs/Cut/")
     assert connection.getresponse().status == 404
+
+
+def test_what_the_web_server_writes_is_for_its_owner_only(web):
+    written = list((web.folder / "metrics").rglob("*"))
+    assert any(path.is_file() for path in written)
+    assert not any(path.stat().st_mode & 0o077 for path in written)
 
 
 def test_the_first_superusers_token_may_be_written_in_capitals(connection):
