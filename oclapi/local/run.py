@@ -339,9 +339,9 @@ def stop_on_signals() -> None:
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run until stopped and return the exit code.
+    """Run until stopped and return the exit code. The token is printed to a terminal only.
 
-    It is 1 when a part can't run. One line on stderr gives the reason then.
+    The code is 1 when a part can't run. One line on stderr gives the reason then.
     """
     stop_on_signals()
 
@@ -350,9 +350,16 @@ def main(environ: Mapping[str, str]) -> int:
 
     try:
         report("starting")
-        with local_servers(with_files(environ), report) as run:
+        given = with_files(environ)
+        with local_servers(given, report) as run:
             report(f"address  {run.url}/")
-            report(f"token    {run.token}  (superuser {run.settings.root_user})")
+            if sys.stdout.isatty():  # Other output may be a log that others read.
+                shown = run.token
+            elif given.get("OCL_ROOT_TOKEN"):
+                shown = "as set in OCL_ROOT_TOKEN"
+            else:
+                shown = f"in {run.home / SECRETS}"
+            report(f"token    {shown}  (superuser {run.settings.root_user})")
             report(f"state    {run.home}, logs in {run.home / 'log'}")
             report("Ctrl-C stops everything")
             watch(run, report)

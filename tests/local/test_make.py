@@ -80,6 +80,7 @@ def test_make_run_starts_a_server_that_the_other_targets_use_and_ctrl_c_stops_it
     try:
         output = read_until(terminal, "Ctrl-C stops everything")
         assert f"address  http://127.0.0.1:{environ['PORT']}/" in output, output
+        assert f"token    {environ['OCL_ROOT_TOKEN']}  (superuser root)" in output
         processes = psutil.Process(process).children(recursive=True)
         assert any("mongod" in child.name() for child in processes)
 

@@ -174,20 +174,23 @@ def test_a_run_answers_and_a_signal_stops_all_of_it(launched, environ):
     assert not Path(environ["OCL_HOME"], "addresses.env").exists()
 
 
-def test_the_real_server_takes_the_token_that_was_printed(launched):
+def test_the_real_server_takes_the_token_in_the_file_that_the_output_names(launched, environ):
     launcher = launched(web=run.WEB, worker=run.WORKER)
-    address, token = launcher.line("address").split()[1], launcher.line("token").split()[1]
+    address = launcher.line("address").split()[1]
+    assert (
+        launcher.line("token")
+        == f"token    in {environ['OCL_HOME']}/secrets.json  (superuser root)"
+    )
     launcher.ready()
-    headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Token {token(environ)}", "Content-Type": "application/json"}
     with urlopen(Request(f"{address}orgs/", b'{"id": "HOME", "name": "Home"}', headers)) as answer:
         assert answer.status == 201
     assert launcher.end() == (0, "")
 
 
 def test_data_and_token_survive_a_kill_of_the_launcher(launched, environ):
-    first = launched()
-    token = first.line("token")
-    first.ready()
+    first = launched().ready()
+    kept = token(environ)
     with database(environ) as db, db.client.start_session() as session, session.start_transaction():
         db.things.insert_one({"name": "kept"}, session=session)
     assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
@@ -196,9 +199,8 @@ def test_data_and_token_survive_a_kill_of_the_launcher(launched, environ):
     ]
     for file in half_written:
         file.touch()
-    second = launched()
-    assert second.line("token") == token
-    second.ready()
+    launched().ready()
+    assert token(environ) == kept
     with database(environ) as db:
         assert [thing["name"] for thing in db.things.find()] == ["kept"]
     assert not any(file.exists() for file in half_written)
@@ -206,7 +208,7 @@ def test_data_and_token_survive_a_kill_of_the_launcher(launched, environ):
 
 def test_a_second_start_finds_all_that_an_orderly_end_left(launched, environ):
     first = launched(web=run.WEB, worker=run.WORKER)
-    client = Client(first.line("address").split()[1].rstrip("/"), first.line("token").split()[1])
+    client = Client(first.line("address").split()[1].rstrip("/"), token(environ))
     first.ready()
     done(client.post("/orgs/", {"id": "HOME", "name": "Home"}))
     done(client.post("/orgs/HOME/sources/", {"id": "S", "name": "S"}))
@@ -269,11 +271,10 @@ def test_the_folders_of_an_earlier_version_are_closed_at_the_next_start(launched
 
 
 def test_databases_of_ones_own_are_used_and_left_running(launched, environ, mongo_url, redis_url):
-    environ |= {"MONGO_URL": mongo_url, "REDIS_URL": redis_url}
+    environ |= {"MONGO_URL": mongo_url, "REDIS_URL": redis_url, "OCL_ROOT_TOKEN": "a" * 40}
     launcher = launched(web=run.WEB)
-    client = Client(
-        launcher.line("address").split()[1].rstrip("/"), launcher.line("token").split()[1]
-    )
+    client = Client(launcher.line("address").split()[1].rstrip("/"), "a" * 40)
+    assert launcher.line("token") == "token    as set in OCL_ROOT_TOKEN  (superuser root)"
     launcher.ready()
     done(client.post("/orgs/", {"id": "HOME", "name": "Home"}))
     assert set(launcher.children()) == {"gunicorn", "rq.cli"}
