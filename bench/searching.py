@@ -101,7 +101,7 @@ def searches(stage: Stage) -> list[Figure]:
         settings = stage.settings.model_copy(
             update={
                 "solr_url": solr.url,
-                "redis_url": stage.settings.redis_url.removesuffix("/0") + "/1",
+                "redis_url": stage.settings.redis_url.removesuffix("?db=0") + "?db=1",
             }
         )
         figures = [indexing(replace(stage, settings=settings))]

@@ -27,6 +27,7 @@ from oclapi.local.servers import (
     database_url,
     free_port,
     launch,
+    queue_url,
     start_mongod,
     start_redis,
     wait_until,
@@ -87,7 +88,7 @@ def stage(size: int, effort: Effort, say: Say) -> Iterator[Stage]:
         stack.callback(redis.stop)
         settings = Settings(
             mongo_url=database_url(mongod, "bench"),
-            redis_url=f"{redis.url}/0",
+            redis_url=queue_url(redis),
             home=str(folder),
             export_cache=str(folder / "exports"),
             secret_key="the-key-of-a-measurement-is-no-secret",
@@ -110,11 +111,7 @@ def start_web(folder: Path, settings: Settings, app: str = WEB[-1]) -> Server:
         port=port,
     )
     server = Server("web", f"http://{HOST}:{port}", port, folder, process)
-    try:
-        wait_until(server, _serves, patience=60)
-    except BaseException:  # leave no process behind, also after Ctrl-C
-        server.kill()
-        raise
+    wait_until(server, _serves, patience=60)
     return server
 
 

@@ -15,7 +15,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 
-from oclapi.local.servers import LocalError, Server, database_url, start_mongod, start_redis
+from oclapi.local.servers import (
+    LocalError,
+    Server,
+    database_url,
+    queue_url,
+    start_mongod,
+    start_redis,
+)
 from oclapi.local.solr import solr_jars, start_solr
 from oclapi.store.database import Database
 from tests import folders
@@ -151,7 +158,7 @@ def redis_server(servers_folder: Path) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def new_redis_url(redis_server: Server) -> Callable[[], str]:
     """Gives the REDIS_URL of an empty database, another one at each call."""
-    return lambda: f"{redis_server.url}/{next(_numbers) % REDIS_DATABASES}"
+    return lambda: queue_url(redis_server, next(_numbers) % REDIS_DATABASES)
 
 
 @pytest.fixture

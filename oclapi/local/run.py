@@ -38,6 +38,7 @@ from oclapi.local.servers import (
     check_port,
     database_url,
     launch,
+    queue_url,
     start_mongod,
     start_redis,
     try_lock,
@@ -70,7 +71,7 @@ Report = Callable[[str], None]
 
 @dataclass(slots=True)
 class Part:
-    """A process of the run, and how to restart it on its port.
+    """A process of the run, and how to restart it at its address.
 
     The run ends when a `vital` process ends.
     """
@@ -148,7 +149,7 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
                 add(lambda at: start_mongod(home / "mongo", at, RUN_CACHE_GB), vital=True), "oclapi"
             )
         if not environ.get("REDIS_URL"):
-            ours["REDIS_URL"] = f"{add(lambda at: start_redis(home / 'redis', at)).url}/0"
+            ours["REDIS_URL"] = queue_url(add(lambda at: start_redis(home / "redis")))
         if not environ.get("SOLR_URL"):
             try:
                 jars = solr_jars(home / "solr", report)
@@ -224,12 +225,7 @@ def _start_program(
 ) -> Server:
     process = launch(name, command, log, environ=environ, cwd=ROOT, alone=alone, port=port)
     server = Server(name, f"http://{HOST}:{port}", port, log, process)
-    try:
-        wait_until(server, answers, patience=60)
-    # Leave no process behind, also after Ctrl-C.
-    except BaseException:
-        server.kill()
-        raise
+    wait_until(server, answers, patience=60)
     return server
 
 

@@ -3,25 +3,29 @@
 Each server has a folder with its data, its log and a lock file. The server process itself keeps the
 lock as long as it lives. So two servers never share a folder, and a start after a crash waits until
 the old process has ended. On Linux a server also gets SIGTERM when the thread that started it ends,
-so start servers from a thread that outlives them. All servers listen on 127.0.0.1 only, without a
-password: every user of this machine can reach them. pymongo and redis are used here only to check
-the servers and to set up the replica set.
+so start servers from a thread that outlives them. Redis listens on a Unix socket that only its
+owner can reach, MongoDB on 127.0.0.1 without a password. pymongo and redis are used here only to
+check the servers and to set up the replica set.
 """
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import random
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import redis
@@ -30,6 +34,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 HOST = "127.0.0.1"
 REPLICA_SET = "rs0"
+LONGEST_SOCKET = 103  # bytes of the path of a Unix socket: macOS allows 103, Linux 107
 LOG_LIMIT = 8 * 2**20  # bytes; a longer log is renamed at the next start, one older log is kept
 
 # MongoDB's error codes
@@ -66,7 +71,10 @@ class ServerFailed(LocalError):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server process. `folder` contains its data and its log."""
+    """A server process. `folder` contains its data and its log.
+
+    `port` is 0 when the server listens on a Unix socket only.
+    """
 
     name: str
     url: str
@@ -151,13 +159,11 @@ def start_mongod(
     return start_and_wait(start, port, _is_primary, patience)
 
 
-def start_redis(
-    folder: Path, port: int | None = None, databases: int = 16, patience: float = 20.0
-) -> Server:
+def start_redis(folder: Path, databases: int = 16, patience: float = 20.0) -> Server:
     """Start Redis with an append-only file in `folder`. The system's redis-server is preferred.
 
-    Without `port` a free one is used. Returns when Redis has loaded its file. Raises MissingTool,
-    FolderInUse, PortInUse, ServerFailed.
+    It listens on `socket_path`. Returns when Redis has loaded its file. Raises MissingTool,
+    FolderInUse, ServerFailed, and what `socket_path` raises.
     """
     system = shutil.which("redis-server")
     binary = system or _find(
@@ -166,32 +172,46 @@ def start_redis(
         "bin/redis-server",
         "install it, or set REDIS_URL to a running one",
     )
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def start(port: int) -> Server:
-        command = [
-            binary,
-            "--port",
-            str(port),
-            "--bind",
-            HOST,
-            "--dir",
-            str(folder),
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-        ]
-        command += ["--databases", str(databases)]
-        process = launch("redis", command, folder, port=port)
-        return Server("redis", f"redis://{HOST}:{port}", port, folder, process)
-
-    return start_and_wait(start, port, _redis_is_ready, patience)
+    path = socket_path(folder, "redis")
+    command = [binary, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
+    command += ["--dir", str(folder), "--save", "", "--appendonly", "yes"]
+    command += ["--databases", str(databases)]
+    process = launch("redis", command, folder)
+    server = Server("redis", f"unix://{quote(str(path))}", 0, folder, process)
+    wait_until(server, _redis_is_ready, patience)
+    return server
 
 
 def database_url(mongod: Server, name: str) -> str:
     """Return the MONGO_URL of a database of a local mongod."""
     return mongod.url.replace("/?", f"/{name}?")
+
+
+def queue_url(redis_server: Server, number: int = 0) -> str:
+    """Return the REDIS_URL of a database of a local Redis."""
+    return f"{redis_server.url}?db={number}"
+
+
+def socket_path(folder: Path, name: str) -> Path:
+    """Return the path of a server's Unix socket. Only its owner can enter the folder of the socket.
+
+    The folder is `folder`, whose mode becomes 700. If that path is too long for a socket, it is a
+    folder of that mode in the temporary folder, at each start the same. Raises LocalError when that
+    folder belongs to somebody else.
+    """
+    path = folder.resolve() / f"{name}.sock"
+    if len(os.fsencode(path)) > LONGEST_SOCKET:
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        path = Path(tempfile.gettempdir(), f"oclapi-{digest}", path.name)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        found = path.parent.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise LocalError(
+                f"{path.parent} belongs to another user: set OCL_HOME to a shorter path"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    return path
 
 
 def launch(
@@ -251,19 +271,26 @@ def launch(
 def wait_until(server: Server, is_ready: Callable[[Server], bool], patience: float) -> None:
     """Wait until `is_ready(server)` is true.
 
-    Raises ServerFailed when the server ends or `patience` seconds have passed.
+    Raises ServerFailed when the server ends or `patience` seconds have passed. No process is left
+    behind then, also after Ctrl-C.
     """
     until = time.monotonic() + patience
-    while not is_ready(server):
-        log = server.folder / f"{server.name}.log"
-        if not server.alive():
-            raise ServerFailed(
-                f"{server.name} ended with code {server.process.returncode}: "
-                f"{_last_error(log)} (see {log})"
-            )
-        if time.monotonic() > until:
-            raise ServerFailed(f"{server.name} was not ready within {patience:.0f} s (see {log})")
-        time.sleep(0.05)
+    try:
+        while not is_ready(server):
+            log = server.folder / f"{server.name}.log"
+            if not server.alive():
+                raise ServerFailed(
+                    f"{server.name} ended with code {server.process.returncode}: "
+                    f"{_last_error(log)} (see {log})"
+                )
+            if time.monotonic() > until:
+                raise ServerFailed(
+                    f"{server.name} was not ready within {patience:.0f} s (see {log})"
+                )
+            time.sleep(0.05)
+    except BaseException:
+        server.kill()
+        raise
 
 
 def try_lock(descriptor: int) -> bool:
@@ -321,12 +348,8 @@ def start_and_wait(
         try:
             wait_until(server, is_ready, patience)
             return server
-        # Leave no process behind, also after Ctrl-C.
-        except BaseException as error:
-            server.kill()
-            lost_the_port = (
-                isinstance(error, ServerFailed) and "already in use" in str(error).lower()
-            )
+        except ServerFailed as error:
+            lost_the_port = "already in use" in str(error).lower()
             if not (lost_the_port and port is None and tries_left):
                 raise
     raise AssertionError("the last try returns or raises")
@@ -370,7 +393,7 @@ def _initiate(client: "MongoClient[dict[str, object]]", host: str) -> bool:
 
 def _redis_is_ready(server: Server) -> bool:
     try:
-        with redis.Redis(host=HOST, port=server.port, socket_timeout=2) as client:
+        with redis.Redis.from_url(server.url, socket_timeout=2) as client:
             return bool(client.ping())
     except redis.RedisError:  # not listening yet, or loading its file
         return False

@@ -21,7 +21,7 @@ from jobs.queue import (
 )
 from oclapi.errors import QueueUnavailable
 from oclapi.exports.state import ExportStates
-from oclapi.local.servers import start_redis
+from oclapi.local.servers import queue_url, start_redis
 from oclapi.model import GRACE
 from tests.jobs.conftest import Source, exported, key, now
 
@@ -166,14 +166,13 @@ def test_a_request_with_an_unreachable_queue_leaves_no_job(services, source, unr
 
 def test_the_export_of_a_version_created_without_redis_is_built_later(services, source, tmp_path):
     server = start_redis(tmp_path / "redis")
-    port = server.port
     server.stop()
-    queue = RQExportQueue(f"{server.url}/0")
+    queue = RQExportQueue(queue_url(server))
     states = ExportStates(services.store.exports, queue, services.settings.export_silence)
     version = source.release("v1")
     states.begin(version, now())
     assert states.of(version, now()).status == "missing"
-    server = start_redis(tmp_path / "redis", port)
+    server = start_redis(tmp_path / "redis")
     try:
         states.heal(version, now())
         assert states.of(version, now() + GRACE).status == "processing"

@@ -1,8 +1,10 @@
 import importlib.util
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -14,12 +16,14 @@ from pymongo.errors import OperationFailure
 
 from oclapi.local.servers import (
     FolderInUse,
+    LocalError,
     MissingTool,
     PortInUse,
     ServerFailed,
     database_url,
     free_port,
     launch,
+    socket_path,
     start_mongod,
     start_redis,
 )
@@ -143,13 +147,57 @@ def test_a_killed_mongod_starts_again_on_its_folder_with_what_was_acknowledged(
 def test_a_killed_redis_starts_again_on_its_folder_with_its_data(folder, started):
     first = start_redis(folder)
     started.append(first)
-    with redis.Redis(port=first.port) as client:
+    with redis.Redis.from_url(first.url) as client:
         client.set("name", "kept")
     first.kill()
     second = start_redis(folder)
     started.append(second)
-    with redis.Redis(port=second.port, decode_responses=True) as client:
+    with redis.Redis.from_url(second.url, decode_responses=True) as client:
         assert client.get("name") == "kept"
+
+
+def listening(server):
+    """The TCP ports of a server's process."""
+    connections = psutil.Process(server.pid).net_connections("inet")
+    return [each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN]
+
+
+def test_redis_listens_on_a_socket_in_a_folder_that_only_its_owner_can_enter(folder, started):
+    folder.chmod(0o755)
+    server = start_redis(folder)
+    started.append(server)
+    assert server.url == f"unix://{folder}/redis.sock"
+    assert stat.S_IMODE((folder / "redis.sock").stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert listening(server) == []
+
+
+@pytest.fixture
+def deep(folder, monkeypatch):
+    """A folder whose path is too long for a socket, and a temporary folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    deep = folder / ("d" * 60) / ("é" * 30)
+    deep.mkdir(parents=True)
+    return deep
+
+
+def test_in_a_deep_folder_the_socket_is_in_a_short_one_each_time_the_same(deep, folder, started):
+    first = start_redis(deep)
+    started.append(first)
+    with redis.Redis.from_url(first.url) as client:
+        assert client.ping()
+    path = socket_path(deep, "redis")
+    assert (path.parent.parent, stat.S_IMODE(path.parent.stat().st_mode)) == (folder, 0o700)
+    assert first.url == f"unix://{path}"
+    assert socket_path(deep / "other", "redis") != path
+
+
+def test_a_short_folder_that_somebody_else_made_is_not_used(deep, folder, tmp_path):
+    path = socket_path(deep, "redis")
+    path.parent.rmdir()
+    path.parent.symlink_to(tmp_path)
+    with pytest.raises(LocalError, match="belongs to another user"):
+        socket_path(deep, "redis")
 
 
 def test_a_stopped_server_is_gone_and_its_folder_is_free(folder, started):
@@ -169,8 +217,8 @@ def test_two_servers_never_share_a_folder(folder, started):
 
 def test_a_taken_port_is_refused_before_anything_starts(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortInUse, match="in use"):
-        start_redis(folder, taken.getsockname()[1])
-    assert not (folder / "redis.log").exists()
+        launch("web", ["true"], folder, port=taken.getsockname()[1])
+    assert not (folder / "web.log").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists its port range in a file")
