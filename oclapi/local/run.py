@@ -146,7 +146,7 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
         log = home / "log"
         if not environ.get("MONGO_URL"):
             ours["MONGO_URL"] = database_url(
-                add(lambda at: start_mongod(home / "mongo", at, RUN_CACHE_GB), vital=True), "oclapi"
+                add(lambda at: start_mongod(home / "mongo", RUN_CACHE_GB), vital=True), "oclapi"
             )
         if not environ.get("REDIS_URL"):
             ours["REDIS_URL"] = queue_url(add(lambda at: start_redis(home / "redis")))

@@ -3,9 +3,8 @@
 Each server has a folder with its data, its log and a lock file. The server process itself keeps the
 lock as long as it lives. So two servers never share a folder, and a start after a crash waits until
 the old process has ended. On Linux a server also gets SIGTERM when the thread that started it ends,
-so start servers from a thread that outlives them. Redis listens on a Unix socket that only its
-owner can reach, MongoDB on 127.0.0.1 without a password. pymongo and redis are used here only to
-check the servers and to set up the replica set.
+so start servers from a thread that outlives them. Both listen on a Unix socket that only its owner
+can reach. pymongo and redis are used here only to check the servers and to set up the replica set.
 """
 
 import fcntl
@@ -13,13 +12,13 @@ import hashlib
 import importlib.util
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -34,7 +33,10 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 HOST = "127.0.0.1"
 REPLICA_SET = "rs0"
-LONGEST_SOCKET = 103  # bytes of the path of a Unix socket: macOS allows 103, Linux 107
+# Paths of sockets that every program can use. macOS allows 103 bytes, Linux 107. pymongo changes
+# capitals to small letters, and MongoDB splits addresses at colons and commas.
+USABLE_SOCKET = re.compile(r"[a-z0-9_./-]{1,103}")
+SHORT = Path("/tmp")  # contains the folder of a socket whose path is not usable otherwise
 LOG_LIMIT = 8 * 2**20  # bytes; a longer log is renamed at the next start, one older log is kept
 
 # MongoDB's error codes
@@ -112,15 +114,13 @@ class Server:
         psutil.wait_procs(family, timeout=10)
 
 
-def start_mongod(
-    folder: Path, port: int | None = None, cache_gb: float = 0.5, patience: float = 60.0
-) -> Server:
+def start_mongod(folder: Path, cache_gb: float = 0.5, patience: float = 60.0) -> Server:
     """Start a one-node MongoDB replica set `rs0` with its data in `folder`.
 
-    Without `port` a free one is used. Returns when a primary is elected. The port may differ from
-    the last start: the configuration of the replica set is adapted. Open a new MongoClient
-    afterwards, because one from before the replica set was created can't start sessions. Raises
-    MissingTool, FolderInUse, PortInUse, ServerFailed.
+    It listens on `socket_path`. Returns when a primary is elected. Data of another folder, or of a
+    node with a port, can be used: the configuration of the replica set is adapted. Open a new
+    MongoClient afterwards, because one from before the replica set was created can't start
+    sessions. Raises MissingTool, FolderInUse, ServerFailed, and what `socket_path` raises.
     """
     binary = _find(
         "mongod",
@@ -129,34 +129,17 @@ def start_mongod(
         "install MongoDB 6 or newer, or set MONGO_URL to a running one",
     )
     (folder / "data").mkdir(parents=True, exist_ok=True)
-
-    def start(port: int) -> Server:
-        command = [
-            binary,
-            "--dbpath",
-            str(folder / "data"),
-            "--bind_ip",
-            HOST,
-            "--port",
-            str(port),
-            "--nounixsocket",
-        ]
-        command += [
-            "--replSet",
-            REPLICA_SET,
-            "--oplogSize",
-            "1024",
-            "--wiredTigerCacheSizeGB",
-            str(cache_gb),
-            "--quiet",
-        ]
-        command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-        process = launch("mongod", command, folder, port=port)
-        return Server(
-            "mongod", f"mongodb://{HOST}:{port}/?replicaSet={REPLICA_SET}", port, folder, process
-        )
-
-    return start_and_wait(start, port, _is_primary, patience)
+    path = str(socket_path(folder, "mongod"))
+    # Without --nounixsocket, mongod listens on a second socket, in /tmp.
+    command = [binary, "--dbpath", str(folder / "data"), "--bind_ip", path, "--nounixsocket"]
+    command += ["--replSet", REPLICA_SET, "--oplogSize", "1024"]
+    command += ["--wiredTigerCacheSizeGB", str(cache_gb), "--quiet"]
+    command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+    process = launch("mongod", command, folder)
+    url = f"mongodb://{quote(path, safe='')}/?replicaSet={REPLICA_SET}"
+    server = Server("mongod", url, 0, folder, process)
+    wait_until(server, lambda server: _is_primary(server, path), patience)
+    return server
 
 
 def start_redis(folder: Path, databases: int = 16, patience: float = 20.0) -> Server:
@@ -195,19 +178,19 @@ def queue_url(redis_server: Server, number: int = 0) -> str:
 def socket_path(folder: Path, name: str) -> Path:
     """Return the path of a server's Unix socket. Only its owner can enter the folder of the socket.
 
-    The folder is `folder`, whose mode becomes 700. If that path is too long for a socket, it is a
-    folder of that mode in the temporary folder, at each start the same. Raises LocalError when that
-    folder belongs to somebody else.
+    The folder is `folder`, whose mode becomes 700. If that path is not usable, it is a folder of
+    that mode in /tmp, at each start the same. Raises LocalError when that one belongs to somebody
+    else.
     """
     path = folder.resolve() / f"{name}.sock"
-    if len(os.fsencode(path)) > LONGEST_SOCKET:
+    if not USABLE_SOCKET.fullmatch(str(path)):
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        path = Path(tempfile.gettempdir(), f"oclapi-{digest}", path.name)
+        path = SHORT / f"oclapi-{digest}" / path.name
         path.parent.mkdir(mode=0o700, exist_ok=True)
         found = path.parent.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise LocalError(
-                f"{path.parent} belongs to another user: set OCL_HOME to a shorter path"
+                f"{path.parent} belongs to another user: set OCL_HOME to another folder"
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
@@ -355,11 +338,13 @@ def start_and_wait(
     raise AssertionError("the last try returns or raises")
 
 
-def _is_primary(server: Server) -> bool:
-    """Continue the set-up of the replica set. Returns True when the node is primary."""
-    host = f"{HOST}:{server.port}"
+def _is_primary(server: Server, host: str) -> bool:
+    """Continue the set-up of the replica set. Returns True when the node is primary.
+
+    `host` is the address that the node tells to clients: the path of its socket.
+    """
     client: MongoClient[dict[str, object]] = MongoClient(
-        HOST, server.port, directConnection=True, serverSelectionTimeoutMS=1000
+        f"mongodb://{quote(host, safe='')}", directConnection=True, serverSelectionTimeoutMS=1000
     )
     with client:
         try:

@@ -200,7 +200,7 @@ def test_an_import_survives_a_restart_of_the_database(own_folder, tmp_path):
     try:
         wait_for(lambda: reached(store, 3000) or process.poll() is not None)
         server.kill()
-        server = start_mongod(own_folder, server.port)
+        server = start_mongod(own_folder)
         _, err = process.communicate(timeout=100)
         if process.returncode:  # it gave up between two commits: the same command goes on
             assert b"run the same command again" in err

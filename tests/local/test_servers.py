@@ -4,7 +4,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -14,6 +13,7 @@ import redis
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from oclapi.local import servers
 from oclapi.local.servers import (
     FolderInUse,
     LocalError,
@@ -130,18 +130,42 @@ def test_after_a_change_of_collections_or_indexes_the_next_test_gets_another_dat
     assert reused.empty() == reused.url
 
 
-@pytest.mark.parametrize("same_port", [True, False], ids=["on its old port", "on another port"])
-def test_a_killed_mongod_starts_again_on_its_folder_with_what_was_acknowledged(
-    folder, started, same_port
-):
-    first = start_mongod(folder)
+@pytest.mark.parametrize("moved", [False, True], ids=["in its folder", "in a moved folder"])
+def test_a_killed_mongod_starts_again_with_what_was_acknowledged(folder, started, moved):
+    first = start_mongod(folder / "first")
     started.append(first)
     insert(first, name="kept")
     first.kill()
-    second = start_mongod(folder, first.port if same_port else None)
+    if moved:
+        first.folder.rename(folder / "second")
+    second = start_mongod(folder / "second" if moved else first.folder)
     started.append(second)
     assert things(second) == ["kept"]
     insert(second, name="added")
+
+
+def test_a_client_waits_for_a_mongod_that_starts_again(folder, started):
+    first = start_mongod(folder)
+    started.append(first)
+    with MongoClient(database_url(first, "kept")) as client:
+        client.kept.things.insert_one({"name": "kept"})
+        first.kill()
+        started.append(start_mongod(folder))
+        with client.start_session() as session, session.start_transaction():
+            client.kept.things.insert_one({"name": "added"}, session=session)
+        assert client.kept.things.count_documents({}) == 2
+
+
+def test_data_of_a_mongod_that_had_a_port_can_be_used(folder, started):
+    first = start_mongod(folder)
+    started.append(first)
+    insert(first, name="kept")
+    with MongoClient(first.url, retryWrites=False) as client:
+        old = {"members.0.host": f"127.0.0.1:{free_port()}"}
+        client.local["system.replset"].update_one({}, {"$set": old})
+    first.kill()
+    started.append(start_mongod(folder))
+    assert things(started[-1]) == ["kept"]
 
 
 def test_a_killed_redis_starts_again_on_its_folder_with_its_data(folder, started):
@@ -162,42 +186,49 @@ def listening(server):
     return [each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN]
 
 
-def test_redis_listens_on_a_socket_in_a_folder_that_only_its_owner_can_enter(folder, started):
+@pytest.mark.parametrize("start", [start_mongod, start_redis])
+def test_a_database_listens_on_a_socket_in_a_folder_that_only_its_owner_can_enter(
+    folder, started, start
+):
     folder.chmod(0o755)
-    server = start_redis(folder)
+    server = start(folder)
     started.append(server)
-    assert server.url == f"unix://{folder}/redis.sock"
-    assert stat.S_IMODE((folder / "redis.sock").stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / f"{server.name}.sock").stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert listening(server) == []
 
 
 @pytest.fixture
-def deep(folder, monkeypatch):
-    """A folder whose path is too long for a socket, and a temporary folder of the test's own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    deep = folder / ("d" * 60) / ("é" * 30)
-    deep.mkdir(parents=True)
-    return deep
+def short(folder, monkeypatch):
+    """A folder of the test's own in place of /tmp."""
+    monkeypatch.setattr(servers, "SHORT", folder)
+    return folder
 
 
-def test_in_a_deep_folder_the_socket_is_in_a_short_one_each_time_the_same(deep, folder, started):
-    first = start_redis(deep)
-    started.append(first)
-    with redis.Redis.from_url(first.url) as client:
+@pytest.mark.parametrize(
+    "name", ["d" * 90, "Capitals", "a:b,c d é"], ids=["long", "capitals", "odd"]
+)
+def test_a_folder_whose_path_no_socket_can_have_gets_another_each_time_the_same(
+    short, started, name
+):
+    deep = short / name
+    started.append(start_mongod(deep))
+    insert(started[-1], name="kept")
+    started.append(start_redis(deep))
+    with redis.Redis.from_url(started[-1].url) as client:
         assert client.ping()
     path = socket_path(deep, "redis")
-    assert (path.parent.parent, stat.S_IMODE(path.parent.stat().st_mode)) == (folder, 0o700)
-    assert first.url == f"unix://{path}"
+    assert started[-1].url == f"unix://{path}"
+    assert (path.parent.parent, stat.S_IMODE(path.parent.stat().st_mode)) == (short, 0o700)
     assert socket_path(deep / "other", "redis") != path
 
 
-def test_a_short_folder_that_somebody_else_made_is_not_used(deep, folder, tmp_path):
-    path = socket_path(deep, "redis")
+def test_a_short_folder_that_somebody_else_made_is_not_used(short, tmp_path):
+    path = socket_path(short / "Capitals", "redis")
     path.parent.rmdir()
     path.parent.symlink_to(tmp_path)
     with pytest.raises(LocalError, match="belongs to another user"):
-        socket_path(deep, "redis")
+        socket_path(short / "Capitals", "redis")
 
 
 def test_a_stopped_server_is_gone_and_its_folder_is_free(folder, started):

@@ -3,6 +3,7 @@
 import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -94,8 +95,8 @@ def plans(store, reads, read):
     read()
     sent = [command for command in reads.commands if "getMore" not in command]
     assert sent, "nothing was read"
-    host, port = store.database.client.address
-    client = MongoClient(host, port, directConnection=True)
+    host, _ = store.database.client.address
+    client = MongoClient(f"mongodb://{quote(host, safe='')}", directConnection=True)
     found = set()
     with contextlib.closing(client):
         for command in sent:
