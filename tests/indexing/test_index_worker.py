@@ -6,8 +6,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -22,6 +20,7 @@ from search.choice import Search
 from search.mongo import MongoIndex
 from search.rebuild import NEXT, rebuild_all
 from search.solr import SolrIndex
+from search.solr_http import Session, get
 from tests.builders import until
 from tests.editing.conftest import KEY, change_concept, new_concept
 from tests.indexing.conftest import complete, found, held
@@ -60,9 +59,9 @@ def start_again(engine, tmp_path):
 def loaded(url):
     """Whether the core answers; Solr does before its cores."""
     try:
-        with urlopen(f"{url}/{CORE}/schema/name", timeout=5) as answer:
-            return answer.status == 200
-    except URLError:
+        with Session() as session:
+            return bool(get(session, f"{url}/{CORE}/schema/name", 5))
+    except SearchUnavailable:
         return False
 
 

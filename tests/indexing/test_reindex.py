@@ -1,5 +1,6 @@
 """The index made again while it serves."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -135,10 +136,10 @@ def test_killed_before(moment, store, solr, filled, prepared_mongo_url):
         "tests.indexing.rebuilding",
         moment,
         prepared_mongo_url,
-        solr.url,
         solr.core,
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    environ = {**os.environ, "SOLR_URL": solr.url}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"reached\n"
         process.kill()

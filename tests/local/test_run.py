@@ -337,7 +337,7 @@ def test_a_solr_that_dies_is_started_again_on_its_port(launched, environ, solr_l
     after = launcher.children()["XmlConfiguration"]
     assert after.pid != before.pid
     [port] = [word for word in after.cmdline() if word.startswith("solr.port=")]
-    address = f"http://127.0.0.1:{port.removeprefix('solr.port=')}/solr"
+    address = f"@127.0.0.1:{port.removeprefix('solr.port=')}/solr"
     assert address in Path(environ["OCL_HOME"], "addresses.env").read_text()
 
 

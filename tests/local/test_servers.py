@@ -5,7 +5,6 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -13,6 +12,7 @@ import redis
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from oclapi.errors import SearchUnavailable
 from oclapi.local import servers
 from oclapi.local.servers import (
     FolderInUse,
@@ -27,6 +27,7 @@ from oclapi.local.servers import (
     start_mongod,
     start_redis,
 )
+from search.solr_http import Session, get
 from tests.conftest import Reused
 from tests.folders import servers_folder
 
@@ -291,7 +292,16 @@ def test_servers_end_when_their_launcher_is_killed(folder):
 
 
 @pytest.mark.solr
-def test_a_started_solr_answers(solr_server):
-    with urlopen(f"{solr_server.url}/admin/cores?wt=json") as answer:
-        assert answer.status == 200
-    assert (Path(solr_server.folder) / "home" / "solr.xml").exists()
+def test_a_started_solr_answers_with_its_password_only(solr_server):
+    with Session() as session:
+        assert get(session, f"{solr_server.url}/admin/cores", 10)["status"] == {}
+        user, password = solr_server.url.removeprefix("http://").partition("@")[0].split(":")
+        for credentials in ("", f"{user}:wrong@", f"other:{password}@"):
+            url = f"http://{credentials}127.0.0.1:{solr_server.port}/solr"
+            for path in ("admin/cores", "admin/info/system", "any/select"):
+                with pytest.raises(SearchUnavailable, match="HTTP 401"):
+                    get(session, f"{url}/{path}", 10)
+    files = [solr_server.folder / "password", solr_server.folder / "home" / "security.json"]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 2
+    assert password not in files[1].read_text() + (solr_server.folder / "solr.log").read_text()
+    assert password not in " ".join(psutil.Process(solr_server.pid).cmdline())

@@ -470,6 +470,24 @@ def answering(answer):
         server.server_close()
 
 
+def test_user_and_password_of_the_address_are_sent_but_in_no_error(caplog):
+    seen = []
+
+    def refuse(handler):
+        seen.append(handler.headers["Authorization"])
+        send(handler, 401, b"{}")
+
+    with answering(refuse) as open_index:
+        address = open_index.url.replace("//", "//user:secret@")
+        index = SolrIndex(address, "any", lambda: "the store", patience=1)
+        for call in (lambda: index.count(7), lambda: index.exists("any"), index.commit):
+            with pytest.raises(SearchUnavailable, match="401") as failure:
+                call()
+            assert "secret" not in str(failure.value)
+    assert seen == ["Basic dXNlcjpzZWNyZXQ="] * 3
+    assert "secret" not in caplog.text
+
+
 def send(handler, status, body):
     handler.send_response(status)
     handler.send_header("Content-Length", str(len(body)))
