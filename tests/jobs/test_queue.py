@@ -176,7 +176,7 @@ def test_the_export_of_a_version_created_without_redis_is_built_later(services, 
     try:
         states.heal(version, now())
         assert states.of(version, now() + GRACE).status == "processing"
-        with redis.Redis.from_url(server.url) as connection:
+        with redis.Redis.from_url(queue_url(server)) as connection:
             work(connection)
         assert states.of(version, now()).status == "ready"
     finally:
