@@ -78,9 +78,9 @@ class ConceptState(EntryEndpoint):
     kind = "concept"
 
     def get(self, **path: str) -> Response:
-        options = included_mappings(self.kind)
         with self.store.snapshot() as session:
             view, row, latest = self.state(path, session)
+            options = included_mappings(self.kind)
             if options:
                 total, found = mappings.page(
                     self.store, session, view.revision, row.url, options, limit=MOST_AT_ONCE
@@ -166,10 +166,10 @@ class ConceptMappings(EntryEndpoint):
     kind = "concept"
 
     def get(self, **path: str) -> Response:
-        params.no_order()
-        pages, options = paging.paging(self.settings), mapping_options()
         with self.store.snapshot() as session:
             view, row = self.row(path, session)
+            params.no_order()
+            pages, options = paging.paging(self.settings), mapping_options()
             total, found = mappings.page(
                 self.store,
                 session,
@@ -196,9 +196,10 @@ class TextsOfState(EntryEndpoint):
     text: ClassVar[str]
 
     def get(self, **path: str) -> Response:
+        texts = self.texts(path)
         words = terms(params.words())
         matcher = Matcher(words) if words else None
-        return ok([text for text in self.texts(path) if self._matches(text, matcher)])
+        return ok([text for text in texts if self._matches(text, matcher)])
 
     def texts(self, path: resolve.Path) -> Sequence[Json]:
         with self.store.snapshot() as session:

@@ -146,13 +146,14 @@ class EntryList(EntryEndpoint):
     """The concepts or mappings of a repository, newest commit first."""
 
     def get(self, **path: str) -> Response:
-        request, given = ListRequest.from_params(self.kind, self.settings), params.cursor()
-        pages, query, search = request.pages, request.query, self.services.search
-        # Everything that selects the revision is part of the name.
-        name = f"{self.kind}:{path.get('version', 'HEAD')}:{request.released}"
+        search = self.services.search
         with self.store.snapshot() as session:
             view = resolve.view(self.store, path, self.caller, session)
-            cursor = Cursors(self.settings).read(given, name, view.repo.number)
+            request = ListRequest.from_params(self.kind, self.settings)
+            pages, query = request.pages, request.query
+            # Everything that selects the revision is part of the name.
+            name = f"{self.kind}:{path.get('version', 'HEAD')}:{request.released}"
+            cursor = Cursors(self.settings).read(params.cursor(), name, view.repo.number)
             view, since = self._selected(session, view, request, cursor)
             if not queries.in_source(query, view.repo.url):
                 since = LIVE  # No entry matches.
@@ -355,11 +356,11 @@ class EntryVersions(EntryEndpoint):
     """The versions of an entry, newest first."""
 
     def get(self, **path: str) -> Response:
-        params.no_order()
-        pages = paging.paging(self.settings)
-        verbose = self.kind == "mapping" or bool(params.flag("verbose"))
         with self.store.snapshot() as session:
             view, newest = self.row(path, session)
+            params.no_order()
+            pages = paging.paging(self.settings)
+            verbose = self.kind == "mapping" or bool(params.flag("verbose"))
             total = self.store.rows.history_count(session, view.revision, newest.url)
             if not pages.everything:
                 # One more row: a summary names the version before it.

@@ -27,8 +27,8 @@ class OrgsOfUser(Endpoint):
     )
 
     def get(self, **path: str) -> Response:
-        request = listings.ListRequest.from_params(listings.ORGS, self.settings)
         selected = OrganizationFilter(self.member(path), self.caller)
+        request = listings.ListRequest.from_params(listings.ORGS, self.settings)
         present = (
             partial(details, self.store)
             if request.verbose
@@ -109,9 +109,9 @@ class MemberList(Endpoint):
     )
 
     def get(self, **path: str) -> Response:
-        request = listings.ListRequest.from_params(listings.USERS, self.settings)
         org = resolve.org(self.store, path)
         access.need(self.caller, "read org", org)
+        request = listings.ListRequest.from_params(listings.USERS, self.settings)
         members = UserFilter(org.members, active=True)
         return users.list_response(self.settings, self.store, self.caller, request, members)
 

@@ -16,7 +16,7 @@ from oclapi.bodies import RESERVED_USERS, RESERVED_VERSIONS
 
 SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
 PACKED = "packed="
-"""The parameter with a packed query. It is the only one of its query string."""
+"""The parameter with a packed query. Clients may add parameters behind it."""
 MOST_UNPACKED = 2**17
 """Bytes of a packed query that are read. A request line is shorter."""
 SIGNED = "/exports/"
@@ -57,19 +57,19 @@ def packed(query: str) -> str:
 
 
 def unpacked(query: str) -> str:
-    """Return the query string that was packed, or any other one unchanged.
+    """Return the query string that was packed, and what follows it, or any other one unchanged.
 
     A parameter that can't be read is left as it is, and ignored like every unknown parameter.
     """
     if not query.startswith(PACKED):
         return query
-    text = query.removeprefix(PACKED)
+    text, separator, more = query.removeprefix(PACKED).partition("&")
     try:
         reader = zlib.decompressobj()
         found = reader.decompress(urlsafe_b64decode(text + "=" * (-len(text) % 4)), MOST_UNPACKED)
     except (ValueError, zlib.error):
         return query
-    return found.decode("latin-1") if reader.eof else query
+    return found.decode("latin-1") + separator + more if reader.eof else query
 
 
 def _decode(path: str) -> str:

@@ -26,8 +26,8 @@ class AllSources(Endpoint):
     kind: ClassVar[RepositoryKind] = "source"
 
     def get(self, **path: str) -> Response:
-        request = listings.ListRequest.from_params(listings.SOURCES, self.settings)
         selected = RepositoryFilter(self.kind, self.owner_urls(path), self.caller)
+        request = listings.ListRequest.from_params(listings.SOURCES, self.settings)
         present = listings.each(
             representations.repo_detail if request.verbose else representations.repo_summary
         )
@@ -82,9 +82,9 @@ class Repository(Endpoint):
     )
 
     def get(self, **path: str) -> Response:
-        wanted = content.included(self.settings)
         with self.store.snapshot() as session:
             view = resolve.view(self.store, path, self.caller, session)
+            wanted = content.included(self.settings)
             detail = representations.repo_detail(view.repo)
             return content.respond(self.store, session, self.settings, view, detail, wanted)
 

@@ -61,11 +61,11 @@ class VersionList(VersionEndpoint):
     )
 
     def get(self, **path: str) -> Response:
-        params.no_order()
-        pages, selected = paging.paging(self.settings), _filter()
-        processing, verbose = params.flag("processing"), params.flag("verbose")
         with self.store.snapshot() as session:
             repo = resolve.repo(self.store, path, self.caller, session)
+            params.no_order()
+            pages, selected = paging.paging(self.settings), _filter()
+            processing, verbose = params.flag("processing"), params.flag("verbose")
             if processing is None:
                 total, found = self._page(repo, selected, pages, session)
             else:
@@ -138,9 +138,9 @@ class Version(VersionEndpoint):
     )
 
     def get(self, **path: str) -> Response:
-        wanted = content.included(self.settings, path.get("version", "HEAD"))
         with self.store.snapshot() as session:
             view = resolve.view(self.store, path, self.caller, session)
+            wanted = content.included(self.settings, path.get("version", "HEAD"))
             detail = self.detail(view.shown_version, view.repo)
             return content.respond(self.store, session, self.settings, view, detail, wanted)
 
@@ -175,12 +175,11 @@ class VersionChildren(VersionEndpoint):
     )
 
     def get(self, **path: str) -> Response:
-        params.no_order()
-        pages, verbose = paging.paging(self.settings), params.flag("verbose")
-        since = params.since()
         with self.store.snapshot() as session:
             view = resolve.view(self.store, path, self.caller, session)
-            selected = VersionFilter(parent=view.shown_version.id, since=since)
+            params.no_order()
+            pages, verbose = paging.paging(self.settings), params.flag("verbose")
+            selected = VersionFilter(parent=view.shown_version.id, since=params.since())
             total, found = self.store.versions.listing(
                 view.repo.number,
                 selected,

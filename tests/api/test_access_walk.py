@@ -28,6 +28,10 @@ CHANGES = ("PUT", "POST", "PATCH")
 USERS = {"anonymous": "owner", "owner": "owner", "staff": "staff", "superuser": "root"}
 """The user whose repositories are below `/user/`, by role."""
 
+BAD_QUERY = (
+    "?page=0&limit=x&verbose=x&updatedSince=x&includeConcepts=true&includeMappings=x&released=x"
+    "&processing=x&cursor=x&format=x&sortAsc=x"
+)
 OK, READY = 200, 200
 BODY = 400  # permitted: the body was read
 DEED = 503  # permitted: the write was attempted
@@ -333,6 +337,10 @@ def walk(world: World, pattern: str, methods: dict[str, tuple[str, int]]) -> Non
                     expected = expected or status(pattern, address, method, allowed)
                     found = world.send(world.callers[role], method, url)
                     world.check(f"{role} {method} {url}", expected, found)
+                    if method == "GET" and expected in (401, 403, 404):
+                        # Rights come before parameters.
+                        found = world.send(world.callers[role], method, url + BAD_QUERY)
+                        world.check(f"{role} {method} {url}{BAD_QUERY}", expected, found)
         url = filled(pattern, address, *next(targets(pattern, address))[:2], "owner", world)
         for method in METHODS:
             # Signed links ignore tokens.

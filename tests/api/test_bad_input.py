@@ -294,3 +294,25 @@ ABSENT = [
 def test_an_unknown_item_is_404_for_every_method(api, source, method, rest):
     body = {} if method == "GET" else {"json": {}}
     assert api.open(method, source.url + rest, **body).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/orgs/nope/members/",
+        "/users/nope/orgs/",
+        "/orgs/nope/sources/",
+        "/orgs/{org}/sources/nope/",
+        "{source}nope/",
+        "{source}nope/children/",
+        "{source}nope/concepts/",
+        "{source}nope/mappings/",
+        "{source}concepts/nope/versions/",
+        "{source}concepts/nope/mappings/",
+        "{source}concepts/nope/names/",
+    ],
+)
+def test_what_is_not_there_is_not_found_whatever_the_parameters(api, source, path):
+    url = path.format(source=source.url, org=source.url.split("/")[2])
+    query = "?page=0&verbose=x&updatedSince=x&includeConcepts=true&locale="
+    assert api.get(url + query).status_code == api.get(url).status_code == 404

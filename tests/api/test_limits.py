@@ -512,6 +512,16 @@ def test_a_packed_link_leads_to_the_next_page_of_the_same_list(api, source):
     assert seen == [f"C{number}" for number in range(6)]
 
 
+def test_a_parameter_may_be_added_to_a_packed_link(api, source):
+    source.concepts(*(f"C{number}" for number in range(6)))
+    first = raw(api, f"{source.url}concepts/", query=f"x={'y' * 15_000}&limit=2&sortAsc=id")
+    url, query = first.headers["next"].removeprefix("http://localhost").split("?")
+    response = raw(api, url, query=f"{query}&verbose=true")
+
+    assert [concept["id"] for concept in good(response).get_json()] == ["C2", "C3"]
+    assert "extras" in response.get_json()[0]
+
+
 def test_parameters_that_no_link_can_repeat_are_refused(api, source):
     value = base64.urlsafe_b64encode(random.Random(1).randbytes(9000)).decode()
     response = raw(api, f"{source.url}concepts/", query=f"x={value}")

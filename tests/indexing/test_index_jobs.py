@@ -227,7 +227,7 @@ def test_a_lost_queue_is_filled_again(watch, queue, redis_url, work, solr, sourc
 
 
 def test_a_job_whose_worker_died_is_started_again(watch, queue, monkeypatch, solr, source, work):
-    monkeypatch.setattr("jobs.queue.INDEX_HANDED_OVER", jobs_index.timedelta(0))
+    monkeypatch.setattr("jobs.queue.HANDED_OVER", jobs_index.timedelta(0))
     source.edit(new_concept("A"))
     look(watch, compare=True)
     job = queue._queue.fetch_job(f"index-{source.number}")

@@ -92,7 +92,7 @@ def worker(environ, solr):
         [sys.executable, "-m", "jobs.worker"], env=environ, stderr=subprocess.DEVNULL
     ) as process:
         family = psutil.Process(process.pid)
-        until(lambda: len(family.children()) == 4)
+        until(lambda: len(family.children()) == 5)
         until(lambda: solr.exists(CORE))
         yield process
         children = family.children(recursive=True) if process.poll() is None else []
