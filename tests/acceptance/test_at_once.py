@@ -4,10 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-import redis
-from rq import Queue
 
-from jobs.queue import EXPORTS
 from tests.acceptance.invariants import check_repository
 from tests.acceptance.site import COMPLETE, concept_body, document, done, running
 from tests.builders import until
@@ -114,15 +111,15 @@ def test_one_version_is_released_once(site, pool):
 
 
 @pytest.fixture
-def waiting_jobs(site):
-    """The ids of the jobs that wait in the queue."""
-    with redis.Redis.from_url(site.environ["REDIS_URL"]) as connection:
-        yield lambda: Queue(EXPORTS, connection=connection).job_ids
+def waiting(site):
+    """How many exports wait for a worker."""
+    with site.store() as store:
+        yield lambda: store.exports.queued()[0]
 
 
-def test_an_export_asked_for_by_many_is_one_job(site, pool, waiting_jobs):
+def test_an_export_asked_for_by_many_is_one_job(site, pool, waiting):
     source = site.new_source("AtOnce", "asked", "A")
-    until(lambda: not waiting_jobs())
+    until(lambda: not waiting())
     with site.paused("worker"):
         for turn in range(TIMES):
             export = f"{source}v{turn}/export/"
@@ -142,10 +139,10 @@ def test_an_export_asked_for_by_many_is_one_job(site, pool, waiting_jobs):
             assert set(statuses(answers)) <= {202, 208}
             assert answers[0].status == answers[2].status == 208
             assert all(answer.headers["exportStatus"] == "processing" for answer in answers)
-            assert len(waiting_jobs()) == turn + 1
+            assert waiting() == turn + 1
         for turn in range(1, TIMES):
             done(site.client.delete(f"{source}v{turn}/export/"))
-        assert len(waiting_jobs()) == 1
+        assert waiting() == 1
     site.export_ready(f"{source}v0/")
 
 
