@@ -74,7 +74,13 @@ def import_(
     configure("WARNING")
     try:
         settings = Settings.load()
-        options = Options(not no_update, kind, _source_url(source), settings.password_length)
+        options = Options(
+            not no_update,
+            kind,
+            _source_url(source and urls.without_address(source, settings.base_url)),
+            settings.password_length,
+            settings.base_url,
+        )
         with _open_input(file) as (stream, digest, total):
             _import(settings, stream, digest, total, options, report_file)
     except (BadSetting, OSError) as error:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from oclapi.model import Kind
+from oclapi.model import Json, Kind
 
 ID = r"[A-Za-z0-9._@-]{1,255}"
 ID_RULE = "may hold 1 to 255 letters, digits and - . _ @"
@@ -38,14 +38,49 @@ class ItemUrl:
         return item_url(self.repo, self.kind, self.id)
 
 
-def path_of(url: str) -> str:
-    """Return the path of a relative or absolute URL, with one slash at its end.
+URL_FIELDS = ("from_concept_url", "to_concept_url", "to_source_url", "source_url", "owner_url")
+"""The fields of bodies and import lines that name an item of this server."""
 
-    Raises ValueError when the URL has no path.
+
+def with_paths(body: Json, address: str) -> Json:
+    """Return a body whose URL fields contain paths only, where they name this server.
+
+    `address` is the server's, such as `https://terms.example.org`. A URL of another server is left
+    as it is: no item has it.
+    """
+    found = {
+        field: without_address(value, address)
+        for field in URL_FIELDS
+        if isinstance(value := body.get(field), str) and "//" in value
+    }
+    return {**body, **found} if found else body
+
+
+def without_address(url: str, address: str) -> str:
+    """Return the path of a URL of the server at `address`, and any other URL unchanged."""
+    try:
+        parts, own = urlsplit(url), urlsplit(address)
+    except ValueError:
+        return url
+    prefix = own.path.rstrip("/")
+    if (
+        not parts.netloc
+        or parts.netloc.lower() != own.netloc.lower()
+        or parts.scheme not in ("", "http", "https")
+        or not parts.path.startswith(f"{prefix}/")
+    ):
+        return url
+    return parts.path.removeprefix(prefix)
+
+
+def path_of(url: str) -> str:
+    """Return the path of a relative URL, with one slash at its end.
+
+    Raises ValueError when the URL has no path, or the address of a server.
     """
     parts = urlsplit(url)
     # urlsplit drops line breaks and tabs silently
-    if not parts.path.startswith("/") or min(url) <= " ":
+    if parts.netloc or not parts.path.startswith("/") or min(url) <= " ":
         raise ValueError("not the path of an item")
     return parts.path if parts.path.endswith("/") else parts.path + "/"
 
@@ -72,7 +107,7 @@ def repo(url: str) -> str | None:
 
 
 def _in_path(form: re.Pattern[str], url: str) -> re.Match[str] | None:
-    """Match an absolute URL, or one without the last slash. Slow, so tried last."""
+    """Match a URL without the last slash. Slow, so tried last."""
     try:
         return form.fullmatch(path_of(url))
     except ValueError:

@@ -25,13 +25,14 @@ class Options:
     """How to read lines.
 
     `type` and `source` (the URL of a source) are the defaults of lines without them. `shortest` is
-    the minimum length of a password.
+    the minimum length of a password. `address` is that of this server, which URLs may begin with.
     """
 
     update_if_exists: bool = True
     type: str | None = None
     source: str | None = None
     shortest: int = SHORTEST_PASSWORD
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

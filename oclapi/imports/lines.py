@@ -129,7 +129,7 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
             blank, "invalid", {"__all__": [f"a line may have at most {MAX_LINE} bytes"]}
         )
     try:
-        given = jsonio.object_of(raw)
+        given = urls.with_paths(jsonio.object_of(raw), options.address)
     except Invalid as error:
         return _settled(blank, "invalid", error.errors)
     named = given.get("type", options.type)
@@ -189,7 +189,7 @@ def _open(line: Line, kind: LineType, given: Json, options: Options) -> Line:
         raise Invalid.field(kind.named[0], urls.ID_RULE)
     item = _item(kind, given, given_id)
     url = None if given_id is None else kind.url(parent, given_id)
-    inner = _inner(given, url) if kind is CONCEPT and "DELETE" not in line.action else ()
+    inner = _inner(given, url, options) if kind is CONCEPT and "DELETE" not in line.action else ()
     return Line(line.number, line.size, kind.name, line.action, kind, parent, url, item, inner)
 
 
@@ -216,7 +216,7 @@ def _checked(check: Check, given: Json) -> Json | Invalid:
         return error
 
 
-def _inner(given: Json, concept_url: str | None) -> tuple[Item, ...]:
+def _inner(given: Json, concept_url: str | None, options: Options) -> tuple[Item, ...]:
     """Return the entries of a concept's `mappings`. Raises Invalid."""
     entries = given.get("mappings") or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -224,7 +224,8 @@ def _inner(given: Json, concept_url: str | None) -> tuple[Item, ...]:
     if len(entries) > MAX_MAPPINGS:
         raise Invalid.field("mappings", f"may have at most {MAX_MAPPINGS} entries")
     items = []
-    for position, entry in enumerate(entries):
+    for position, given_entry in enumerate(entries):
+        entry = urls.with_paths(given_entry, options.address)
         start = entry.get("from_concept_url") or concept_url
         found = urls.item(start) if isinstance(start, str) else None
         if found is None or found.stable != concept_url:

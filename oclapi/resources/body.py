@@ -7,9 +7,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from config.settings import Settings
-from oclapi import jsonio
+from oclapi import jsonio, urls
 from oclapi.errors import BodyTooLarge, Invalid, UnsupportedMediaType
 from oclapi.model import Json
+from oclapi.resources.responses import address
 
 CHUNK = 2**20
 """Bytes of a body that are read at once."""
@@ -62,7 +63,8 @@ def _parse(raw: bytes, settings: Settings) -> Json:
             f"the body must be application/json, not {request.mimetype[:100]}"
         )
     jsonio.check_values(raw, settings.max_values)
-    return jsonio.object_of(raw, settings.max_depth)
+    parsed = jsonio.object_of(raw, settings.max_depth)
+    return urls.with_paths(parsed, address(settings))
 
 
 def _receive(most: int) -> bytes:

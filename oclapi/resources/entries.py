@@ -21,7 +21,7 @@ from oclapi.reading.views import View
 from oclapi.resources import paging, params, queries, resolve
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.paging import Cursor, Cursors, Paging
-from oclapi.resources.responses import array, last_updated, ok, ok_bytes
+from oclapi.resources.responses import address, array, last_updated, ok, ok_bytes
 from oclapi.store.database import Session
 from oclapi.store.repos import RepositoryFilter
 from oclapi.store.store import Store
@@ -131,7 +131,7 @@ class ListRequest:
     @classmethod
     def from_params(cls, kind: Kind, settings: Settings) -> "ListRequest":
         """Return the request. Raises Invalid."""
-        query, released = queries.query(kind), params.flag("released")
+        query, released = queries.query(kind, address(settings)), params.flag("released")
         return cls(
             query,
             Shape.from_params(kind),

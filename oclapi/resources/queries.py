@@ -31,8 +31,8 @@ SOURCE_FILTERS = ("source", "owner", "ownerType", "user", "org", "collection")
 """Filters on the source. All entries of a source match them, or none."""
 
 
-def query(kind: Kind) -> Query:
-    """Return the query of the request. Raises Invalid."""
+def query(kind: Kind, address: str) -> Query:
+    """Return the query of the request. `address` is the server's. Raises Invalid."""
     text = params.words()
     text = text if terms(text) else ""
     sort, descending = params.order(
@@ -42,28 +42,34 @@ def query(kind: Kind) -> Query:
     if retired is None and not params.flag("includeRetired"):
         retired = False
     return Query(
-        kind, text, retired, (*_filters(kind), *extras()), sort, descending, params.wants_facets()
+        kind,
+        text,
+        retired,
+        (*_filters(kind, address), *extras()),
+        sort,
+        descending,
+        params.wants_facets(),
     )
 
 
-def _filters(kind: Kind) -> list[Filter]:
+def _filters(kind: Kind, address: str) -> list[Filter]:
     found = []
     for name in FILTERS[kind]:
         for spelling in ALIASES.get(name, (name,)):
             values = params.alternatives(spelling)
             if values is not None:
                 if name in ("concept", "fromConcept", "toConcept"):
-                    values = [_stable(value) for value in values]
+                    values = [_stable(value, address) for value in values]
                 found.append(Filter(name, tuple(values)))
     return found
 
 
-def _stable(value: str) -> str:
+def _stable(value: str, address: str) -> str:
     """Return a concept URL as mappings store it: relative, without version, with trailing slash.
 
     Codes and names are returned unchanged.
     """
-    found = urls.item(value) if "/" in value else None
+    found = urls.item(urls.without_address(value, address)) if "/" in value else None
     return found.stable if found else value
 
 

@@ -59,7 +59,12 @@ def nothing() -> Response:
 
 def absolute(url: str, settings: Settings) -> str:
     """Return the absolute form of a relative URL."""
-    return (settings.base_url or request.host_url).rstrip("/") + url
+    return address(settings) + url
+
+
+def address(settings: Settings) -> str:
+    """Return the address of this server, without a slash at its end."""
+    return (settings.base_url or request.host_url).rstrip("/")
 
 
 def last_updated(time: datetime) -> dict[str, str]:

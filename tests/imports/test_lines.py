@@ -149,3 +149,14 @@ def test_lookup_lists_share_no_commit_with_other_sources():
     assert batched(
         concept(1, source=classes), concept(2, source=classes), concept(1), concept(2)
     ) == [[1, 2], [3, 4]]
+
+
+def test_a_line_may_begin_its_urls_with_the_address_of_this_server():
+    url = "/orgs/O/sources/S/concepts/A/"
+    mapping = {"type": "Mapping", "map_type": "A", "to_concept_url": url}
+    given = {**mapping, "from_concept_url": f"https://terms.example.org{url}", "source": "S"}
+    given |= {"owner": "O", "owner_type": "Organization"}
+    found = line(given, address="https://terms.example.org")
+    assert found.item.create["from_concept_url"] == url
+    assert found.item.key
+    assert line(given).item.key is None

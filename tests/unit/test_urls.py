@@ -39,11 +39,7 @@ REPOS = st.builds(
         (f"{REPO}mappings/concepts/", ItemUrl(REPO, "mapping", "concepts")),
         ("/users/a/collections/b/concepts/c/", ItemUrl("/users/a/collections/b/", "concept", "c")),
         (f"{REPO}concepts/1007", ItemUrl(REPO, "concept", "1007")),
-        (f"https://terms.example.org{REPO}concepts/1007", ItemUrl(REPO, "concept", "1007")),
-        (
-            f"//terms.example.org{REPO}concepts/1007/?verbose=true#top",
-            ItemUrl(REPO, "concept", "1007"),
-        ),
+        (f"{REPO}concepts/1007/?verbose=true#top", ItemUrl(REPO, "concept", "1007")),
     ],
 )
 def test_this_is_the_url_of_an_item(url, found):
@@ -74,6 +70,8 @@ def test_this_is_the_url_of_an_item(url, found):
         "/orgs/a/b/c/concepts/1/",
         f"{REPO[1:]}concepts/1/",
         "https://terms.example.org",
+        f"https://terms.example.org{REPO}concepts/1007/",
+        f"//terms.example.org{REPO}concepts/1007/",
         "http://[half/orgs/a/sources/b/concepts/1/",
         "x" * 100_000,
     ],
@@ -88,7 +86,6 @@ def test_this_is_not(url):
     [
         REPO,
         REPO[:-1],
-        f"https://terms.example.org{REPO}",
         f"{REPO}v1/",
         f"{REPO}HEAD",
         f"{REPO}versions/v1/",
@@ -109,6 +106,8 @@ def test_this_names_a_repository(url):
         f"{REPO}concepts/1/",
         f"{REPO}a/b/",
         "http://[x",
+        f"https://terms.example.org{REPO}",
+        f"//terms.example.org{REPO}",
         "/" * 100_000,
     ],
     ids=lambda url: url[:50],
@@ -131,7 +130,44 @@ def test_what_is_put_together_is_taken_apart_again(repo, kind, item, version, it
     found = urls.item(url)
     assert found == ItemUrl(repo, kind, item, version, item_version)
     assert found.stable == urls.item_url(repo, kind, item)
-    assert urls.item(f"http://127.0.0.1:8000{url[:-1]}") == found
+    assert urls.item(url[:-1]) == found
+    absolute = f"http://127.0.0.1:8000{url}"
+    assert urls.item(absolute) is None
+    assert urls.without_address(absolute, "http://127.0.0.1:8000") == url
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "path"),
+    [
+        ("https://terms.example.org/orgs/a/", "https://terms.example.org", "/orgs/a/"),
+        ("HTTP://Terms.example.org/orgs/a", "https://terms.example.org/", "/orgs/a"),
+        ("//terms.example.org/orgs/a/?x#y", "https://terms.example.org", "/orgs/a/"),
+        ("https://terms.example.org/api/orgs/a/", "https://terms.example.org/api", "/orgs/a/"),
+    ],
+)
+def test_the_address_of_this_server_is_left_out(url, address, path):
+    assert urls.without_address(url, address) == path
+    body = {"to_concept_url": url, "canonical_url": url, "extras": {"to_concept_url": url}}
+    assert urls.with_paths(body, address) == {**body, "to_concept_url": path}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/orgs/a/",
+        "//orgs/a/",
+        "https://other.example.org/orgs/a/",
+        "https://terms.example.org:8000/orgs/a/",
+        "https://terms.example.org@evil.example/orgs/a/",
+        "https://user@terms.example.org/orgs/a/",
+        "ftp://terms.example.org/orgs/a/",
+        "https://terms.example.org/apiary/orgs/a/",
+        "http://[half/orgs/a/",
+    ],
+)
+def test_every_other_address_stays(url):
+    assert urls.without_address(url, "https://terms.example.org/api") == url
+    assert urls.with_paths({"to_concept_url": url}, "") == {"to_concept_url": url}
 
 
 @given(REPOS)
