@@ -215,7 +215,7 @@ class Outbox:
 
     def begin(self) -> None:
         """Begin a response."""
-        self._patience = PATIENCE
+        self._waited = 0.0  # seconds
         self.sent = 0
         """Bytes of this response that the client's side has taken."""
 
@@ -225,7 +225,7 @@ class Outbox:
             try:
                 rest = rest[self._sent(self._sock.send(rest)) :]
             except BlockingIOError:
-                if not self._wait_patiently():
+                if not self._wait(PATIENCE):
                     break
         if rest:
             self._keep(rest)
@@ -235,7 +235,7 @@ class Outbox:
         # The response closes its file.
         piece = Piece(os.fdopen(os.dup(file.fileno()), "rb"), offset, end, is_temporary=False)
         self._pieces.append(piece)
-        while not self.flush() and self._wait_patiently():
+        while not self.flush() and self._wait(PATIENCE):
             pass
 
     def flush(self) -> bool:
@@ -284,8 +284,8 @@ class Outbox:
 
     def _keep(self, data: memoryview) -> None:
         while self._waiting.size > MOST_WAITING and not self.flush():
-            if not self._is_writable(self._silence):
-                raise TimeoutError("the client takes nothing")
+            if not self._wait(self._silence):
+                raise TimeoutError("the client takes too little")
         if not self._pieces or not self._pieces[-1].is_temporary:
             file = TemporaryFile(buffering=0)  # noqa: SIM115
             self._pieces.append(Piece(file, 0, 0, is_temporary=True))
@@ -301,17 +301,18 @@ class Outbox:
         if piece.is_temporary:
             self._waiting.add(-piece.end)
 
-    def _wait_patiently(self) -> bool:
-        """Wait until the client takes more. Return whether it does before the patience ends."""
-        begun = time.monotonic()
-        writable = self._patience > 0 and self._is_writable(self._patience)
-        self._patience -= time.monotonic() - begun
-        return writable
+    def _wait(self, most: float) -> bool:
+        """Wait until the client takes more. Return whether it does.
 
-    def _is_writable(self, seconds: float) -> bool:
+        `most` is how many seconds a thread may wait during the whole response.
+        """
+        begun = time.monotonic()
         poll = select.poll()
         poll.register(self._sock, select.POLLOUT)
-        return bool(poll.poll(seconds * 1000))
+        left = max(0.0, most - self._waited)
+        writable = bool(poll.poll(left * 1000))
+        self._waited += time.monotonic() - begun
+        return writable
 
 
 def return_memory() -> None:

@@ -145,9 +145,9 @@ def test_what_a_client_does_not_take_waits_in_order(ends, tmp_path):
     assert (waiting.size, outbox.sent) == (0, len(expected))
 
 
-def test_for_a_client_that_takes_everything_nothing_waits(ends):
+def test_for_a_client_that_takes_everything_nothing_waits(ends, monkeypatch):
     outbox, client, waiting = ends
-    outbox._patience = 30
+    monkeypatch.setattr(connections, "PATIENCE", 30)
     taking = threading.Thread(target=drain, args=(client, 10_000_000))
     taking.start()
     for _ in range(10):
