@@ -1,11 +1,11 @@
 """The command line: `python -m oclapi`, or `oclapi` where the package is installed."""
 
 import hashlib
-import itertools
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
@@ -26,6 +26,9 @@ from oclapi.model import Json
 from oclapi.store.store import Store, open_store
 
 MAX_SHOWN = 20
+"""Most reasons of refusals that are shown."""
+ITEM = re.compile(r"/(?:orgs|users)/\S+")
+"""The URL of an item in an error message."""
 """Most refused lines that are printed."""
 COMMIT_PATIENCE = 120
 """Seconds that one commit of an import waits for other writers or for a restarting database."""
@@ -68,8 +71,8 @@ def import_(
     """Import FILE (JSON lines; - for standard input) into the database at MONGO_URL.
 
     The import runs as the first superuser. Each line has exactly one outcome. To continue an import
-    that was stopped, run the same command again. Exit code: 0 when every line was handled, even if
-    lines were refused; 1 when the import could not continue.
+    that was stopped, run the same command again. Exit code: 0 when no line was refused, else 1, as
+    when the import could not continue.
     """
     configure("WARNING")
     try:
@@ -82,7 +85,7 @@ def import_(
             settings.base_url,
         )
         with _open_input(file) as (stream, digest, total):
-            _import(settings, stream, digest, total, options, report_file)
+            report = _import(settings, stream, digest, total, options, report_file)
     except (BadSetting, OSError) as error:
         raise click.ClickException(str(error)) from error
     except OclError as error:
@@ -90,6 +93,8 @@ def import_(
     except KeyboardInterrupt:
         click.echo(f"stopped; {RETRY_HINT}", err=True)
         sys.exit(130)
+    if report.refused:
+        sys.exit(1)
 
 
 def _import(
@@ -99,7 +104,7 @@ def _import(
     total: int,
     options: Options,
     report_file: str | None,
-) -> None:
+) -> Report:
     store = open_store(settings, COMMIT_PATIENCE)
     store.database.prepare()
     store.owners.ensure_first(settings.root_user)
@@ -117,24 +122,44 @@ def _import(
                 lambda so_far, results: advance(results[-1].line),
             )
         _print_report(store, report, out)
+    return report
 
 
 def _print_report(store: Store, report: Report, out: IO[bytes] | None) -> None:
     if report.continued:
         click.echo(f"continued after line {report.continued}, where an earlier run stopped")
     if report.refused:
-        refused = (
-            result for result in store.tasks.results(report.task) if result["outcome"] in REFUSALS
-        )
-        for result in itertools.islice(refused, MAX_SHOWN):
-            click.echo(f"line {result['line']}: {result['outcome']}: {_reasons(result)}")
-        if report.refused > MAX_SHOWN:
-            more = report.refused - MAX_SHOWN
+        reasons = refusals(store.tasks.results(report.task))
+        for reason, number, line in reasons[:MAX_SHOWN]:
+            where = f"line {line}" if number == 1 else f"{number} lines, first line {line}"
+            click.echo(f"{where}: {reason}")
+        if len(reasons) > MAX_SHOWN:
+            more = sum(number for _, number, _ in reasons[MAX_SHOWN:])
             click.echo(f"... and {more} more lines were refused; --report FILE writes them all")
     if out:
         for result in store.tasks.results(report.task):
             out.write(jsonio.dumps(result) + b"\n")
     click.echo(f"{report.message} ({report.seconds:.1f} s)")
+
+
+def refusals(results: Iterable[Json]) -> list[tuple[str, int, int]]:
+    """Return the reasons of refusals with their number and the first line, the commonest first.
+
+    The URLs of items are left out of reasons that several lines have.
+    """
+    lines: dict[str, list[int]] = {}
+    texts: dict[str, str] = {}
+    for result in results:
+        if result["outcome"] in REFUSALS:
+            text = f"{result['outcome']}: {_reasons(result)}"
+            kind = ITEM.sub("...", text)
+            lines.setdefault(kind, []).append(result["line"])
+            texts.setdefault(kind, text)
+    common = sorted(lines, key=lambda kind: (-len(lines[kind]), lines[kind][0]))
+    return [
+        (kind if len(lines[kind]) > 1 else texts[kind], len(lines[kind]), lines[kind][0])
+        for kind in common
+    ]
 
 
 def _reasons(result: Json) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from oclapi import jsonio
+from oclapi.__main__ import refusals
 from oclapi.errors import Overtaken
 from oclapi.local.servers import database_url, start_mongod
 from oclapi.model import LIVE
@@ -57,13 +58,36 @@ def small(tmp_path):
 def test_a_load_prints_its_counts_and_refusals_and_writes_its_report(small, mongo_url, tmp_path):
     done = load(small, "--report", str(tmp_path / "report"), mongo_url=mongo_url)
     text = done.stdout.decode()
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "7 processed: 6 created, 1 failed" in text
     assert "import: 7 of 7, " in text
     assert f"line 7: failed: to_concept_url: concept {LAB}concepts/9/ not found" in text
     report = [json.loads(line) for line in (tmp_path / "report").read_bytes().splitlines()]
     assert [entry["line"] for entry in report] == list(range(1, 8))
     assert "6 unchanged" in load(small, mongo_url=mongo_url).stdout.decode()
+
+
+def test_a_load_without_refusals_ends_with_0(tmp_path, mongo_url):
+    file = write(tmp_path / "good.jsonl", [*START, concept(1)])
+    assert load(file, mongo_url=mongo_url).returncode == 0
+
+
+def test_the_commonest_reasons_of_refusals_come_first_with_their_number_and_first_line():
+    def result(line, text, outcome="failed", field="to_concept_url"):
+        return {"line": line, "outcome": outcome, "errors": {field: [text]}}
+
+    results = [
+        {"line": 1, "outcome": "created", "errors": None},
+        result(2, "must be a number", "invalid", "sort_weight"),
+        result(3, f"concept {LAB}concepts/9/ not found"),
+        result(4, f"{LAB} can't be written", "permission_denied", "__all__"),
+        result(5, f"concept {LAB}concepts/8/ not found"),
+    ]
+    assert refusals(results) == [
+        ("failed: to_concept_url: concept ... not found", 2, 3),
+        ("invalid: sort_weight: must be a number", 1, 2),
+        (f"permission_denied: {LAB} can't be written", 1, 4),
+    ]
 
 
 def test_a_report_that_can_not_be_written_fails_before_anything_is_imported(
