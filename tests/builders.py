@@ -181,19 +181,19 @@ def until(condition: Callable[[], Any], patience: float = 60.0) -> Any:
 
 
 def pause(pid: int) -> None:
-    """Stop a process and return when each of its threads stands still.
+    """Stop a process and return when each of its threads stands still, or has ended.
 
     SIGSTOP reaches a thread that runs on another processor a little later, so a program could
     respond once more after the signal was sent.
     """
     os.kill(pid, signal.SIGSTOP)
-    until(lambda: all(state in "Tt" for state in thread_states(pid)))
+    until(lambda: all(state in "TtZX" for state in thread_states(pid)))
 
 
 def thread_states(pid: int) -> Iterator[str]:
     """The state of each thread of a process, one letter each (proc(5), `stat`)."""
     for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
-        with suppress(FileNotFoundError):  # the thread has ended
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
             yield stat.read_text().rpartition(")")[2].split()[0]
 
 

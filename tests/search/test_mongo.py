@@ -1,5 +1,7 @@
 """What only the built-in search does."""
 
+from urllib.parse import quote
+
 import pytest
 from pymongo import MongoClient
 
@@ -78,8 +80,9 @@ def watched(library):
     """The library's store through a client whose commands are kept."""
     reads = Reads()
     database = library.store.database
+    socket = quote(database.client.address[0], safe="")
     client = MongoClient(
-        *database.client.address, event_listeners=[reads], tz_aware=True, directConnection=True
+        f"mongodb://{socket}", event_listeners=[reads], tz_aware=True, directConnection=True
     )
     url = f"mongodb://127.0.0.1/{database.rows.database.name}"
     yield Store(Database(url, client=client), KEY), reads
