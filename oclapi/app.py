@@ -74,7 +74,7 @@ def create_app(services: Services) -> Flask:
         limiter = limits.RateLimiter(settings.redis_url, settings.rate_limit)
     app = Flask("oclapi", static_folder=None)
     app.extensions["oclapi"] = services
-    app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = RawPaths(app.wsgi_app, settings.max_request_line)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         # Only the client's address is taken from proxies. Links use OCL_BASE_URL.
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

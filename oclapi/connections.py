@@ -2,7 +2,7 @@
 
 One loop in each process, the poller, receives a request to its end, hands it to a thread, and sends
 what the client is slow to take of the response. A connection belongs to the poller or to one
-thread, never to both. A slow client costs a file descriptor and space in a temporary file.
+thread, never to both. A slow client costs file descriptors and space in a temporary file.
 
 gunicorn's own threaded worker receives and sends in the thread that responds, so a few slow clients
 hold all its threads. Of other servers, waitress buffers both directions, but it closes the
@@ -15,6 +15,7 @@ ASGI worker, and `Request.force_close`. tests/unit/test_connections.py pins them
 
 import ctypes
 import json
+import logging
 import os
 import resource
 import select
@@ -22,7 +23,6 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -45,10 +45,18 @@ IN_MEMORY = 64 * 2**10
 PIECE = 2**18
 """Bytes that are received at once."""
 
-PATIENCE = 1.0
+SMALL_PIECE = 2**14
+"""Bytes of a body in chunks that are received at once. Each of its chunks costs time."""
+
+MOST_CHUNKS = 5000
+"""Most chunks of a body whose chunks have fewer than SMALLEST_CHUNK bytes on average."""
+
+SMALLEST_CHUNK = 64
+
+PATIENCE = 0.02
 """Seconds that a thread waits, over a whole response, for a client to take it."""
 
-MOST_WAITING = 2**30
+MOST_WAITING = 2**32
 """Bytes of responses that a process keeps in temporary files. Above it, threads wait."""
 
 M_MMAP_THRESHOLD = -3
@@ -95,6 +103,20 @@ def write_error(sock: Any, status: int, reason: str, detail: str) -> None:
 util.write_error = write_error
 
 
+class WithoutRequests(logging.Filter):
+    """Leaves out what gunicorn quotes of a request, which may be a token or a signed link."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, str) and record.msg.startswith("Invalid request from ip="):
+            record.msg = record.msg.partition(": ")[0]
+        elif record.msg == "Error handling request %s %s":
+            record.msg, record.args = "Error handling a request", ()
+        return True
+
+
+logging.getLogger("gunicorn.error").addFilter(WithoutRequests())
+
+
 class Inbox:
     """One request as it arrives: its bytes, and whether they are all there.
 
@@ -116,6 +138,7 @@ class Inbox:
         self.size = 0
         """Bytes that have arrived."""
         self.body_size = 0
+        self._chunks = 0
         self.head_ended = False
         self.excess: tuple[int, str, str] | None = None
         """The status, reason and detail for a head that is too long."""
@@ -129,7 +152,7 @@ class Inbox:
         try:
             self._framing.feed(data)
             rest = bytes(self._framing.remaining())
-        except ParseError:
+        except (ParseError, ValueError):
             # gunicorn's parser in the thread finds the same error and responds to it.
             rest = b""
             self.cut()
@@ -142,13 +165,28 @@ class Inbox:
             if self.size > self._max_head:
                 self.excess = FIELDS_TOO_LONG if self._framing.path else LINE_TOO_LONG
         # A chunked body has no announced size, and its chunks may have long headers.
-        elif self.body_size > self._max_body or self.size > 2 * self._max_body + PIECE:
+        elif (
+            self.body_size > self._max_body
+            or self.size > 2 * self._max_body + PIECE
+            or (self.is_chunked and self._chunks > MOST_CHUNKS + self.body_size / SMALLEST_CHUNK)
+        ):
             self.cut()
         return rest
+
+    @property
+    def is_chunked(self) -> bool:
+        return bool(self._framing.is_chunked)
 
     def cut(self) -> None:
         """Receive no more of it."""
         self.is_ready = self.is_cut = True
+
+    @property
+    def piece(self) -> int:
+        """How many bytes to receive at once."""
+        if not self.head_ended or self.is_chunked:
+            return SMALL_PIECE
+        return PIECE
 
     def expects_continue(self) -> bool:
         """Whether the client waits for `100 Continue` before it sends the body."""
@@ -174,6 +212,7 @@ class Inbox:
         return False
 
     def _count(self, chunk: bytes) -> None:
+        self._chunks += 1
         self.body_size += len(chunk)
 
 
@@ -189,28 +228,27 @@ class Waiting:
             self.size += size
 
 
-class Piece:
-    """A part of a file that is still to be sent."""
+class Rest:
+    """What is left of a response: the bytes of a temporary file from `begin` to `end`."""
 
-    def __init__(self, file: Any, begin: int, end: int, is_temporary: bool) -> None:
-        self.file = file
-        self.begin = begin
-        self.end = end
-        self.is_temporary = is_temporary
+    def __init__(self) -> None:
+        self.file = TemporaryFile(buffering=0)  # noqa: SIM115 - the outbox closes it
+        self.begin = 0
+        self.end = 0
 
 
 class Outbox:
     """The socket of a connection, as gunicorn's response writes to it.
 
-    What the client does not take within PATIENCE waits: bytes in a temporary file, files where they
-    are. The poller sends them later (`flush`).
+    What the client does not take within PATIENCE waits in a temporary file. The poller sends it
+    later (`flush`).
     """
 
     def __init__(self, sock: socket.socket, waiting: Waiting, silence: float) -> None:
         self._sock = sock
         self._waiting = waiting
         self._silence = silence
-        self._pieces: deque[Piece] = deque()
+        self._rest: Rest | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -230,29 +268,19 @@ class Outbox:
         if rest:
             self._keep(rest)
 
-    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> None:
-        end = offset + count if count is not None else os.fstat(file.fileno()).st_size
-        # The response closes its file.
-        piece = Piece(os.fdopen(os.dup(file.fileno()), "rb"), offset, end, is_temporary=False)
-        self._pieces.append(piece)
-        while not self.flush() and self._wait(PATIENCE):
-            pass
-
     def flush(self) -> bool:
         """Send what the client takes at once. Return whether nothing is left."""
-        while self._pieces:
-            piece = self._pieces[0]
-            while piece.begin < piece.end:
-                left = piece.end - piece.begin
-                try:
-                    sent = os.sendfile(self._sock.fileno(), piece.file.fileno(), piece.begin, left)
-                except BlockingIOError:
-                    return False
-                if not sent:
-                    raise OSError("a file became shorter while it was sent")
-                piece.begin += self._sent(sent)
-            self._pieces.popleft()
-            self._forget(piece)
+        rest = self._rest
+        if rest is None:
+            return True
+        while rest.begin < rest.end:
+            left = rest.end - rest.begin
+            try:
+                sent = os.sendfile(self._sock.fileno(), rest.file.fileno(), rest.begin, left)
+            except BlockingIOError:
+                return False
+            rest.begin += self._sent(sent)
+        self._forget()
         return True
 
     def send(self, data: bytes) -> int:
@@ -274,8 +302,7 @@ class Outbox:
 
     def drop(self) -> None:
         """Close the socket and forget what was to be sent."""
-        while self._pieces:
-            self._forget(self._pieces.popleft())
+        self._forget()
         self._sock.close()
 
     def _sent(self, size: int) -> int:
@@ -286,20 +313,19 @@ class Outbox:
         while self._waiting.size > MOST_WAITING and not self.flush():
             if not self._wait(self._silence):
                 raise TimeoutError("the client takes too little")
-        if not self._pieces or not self._pieces[-1].is_temporary:
-            file = TemporaryFile(buffering=0)  # noqa: SIM115
-            self._pieces.append(Piece(file, 0, 0, is_temporary=True))
-        piece = self._pieces[-1]
+        if self._rest is None:
+            self._rest = Rest()
         while data:
-            written = piece.file.write(data)
-            piece.end += written
+            written = self._rest.file.write(data)
+            self._rest.end += written
             data = data[written:]
             self._waiting.add(written)
 
-    def _forget(self, piece: Piece) -> None:
-        piece.file.close()
-        if piece.is_temporary:
-            self._waiting.add(-piece.end)
+    def _forget(self) -> None:
+        if self._rest:
+            self._rest.file.close()
+            self._waiting.add(-self._rest.end)
+            self._rest = None
 
     def _wait(self, most: float) -> bool:
         """Wait until the client takes more. Return whether it does.
@@ -439,9 +465,9 @@ class BufferingWorker(ThreadWorker):
         else:
             self._receive(conn)
 
-    def _receive(self, conn: Connection, _: Any = None) -> None:
+    def _receive(self, conn: Connection) -> None:
         try:
-            data = conn.raw.recv(PIECE if conn.inbox.head_ended else IN_MEMORY)
+            data = conn.raw.recv(conn.inbox.piece)
         except BlockingIOError:
             return
         except OSError:
@@ -507,7 +533,7 @@ class BufferingWorker(ThreadWorker):
 
     # Sending
 
-    def _send(self, conn: Connection, _: Any = None) -> None:
+    def _send(self, conn: Connection) -> None:
         """Send what is left of the response, then wait for a request or close the connection."""
         try:
             is_sent = conn.sock.flush()
@@ -542,7 +568,7 @@ class BufferingWorker(ThreadWorker):
         self._watch(conn, selectors.EVENT_READ, self._discard)
         self._discard(conn)
 
-    def _discard(self, conn: Connection, _: Any = None) -> None:
+    def _discard(self, conn: Connection) -> None:
         try:
             data = conn.raw.recv(PIECE)
         except BlockingIOError:
@@ -565,12 +591,21 @@ class BufferingWorker(ThreadWorker):
     # The poller
 
     def _watch(self, conn: Connection, event: int, callback: Callable[..., None]) -> None:
+        guarded = partial(self._guard, callback, conn)
         if conn.watched == 0:
-            self.poller.register(conn.raw, event, partial(callback, conn))
+            self.poller.register(conn.raw, event, guarded)
             self._watched.add(conn)
         else:
-            self.poller.modify(conn.raw, event, partial(callback, conn))
+            self.poller.modify(conn.raw, event, guarded)
         conn.watched = event
+
+    def _guard(self, callback: Callable[..., None], conn: Connection, _: Any) -> None:
+        """Call back. An error that nobody expected ends this connection only."""
+        try:
+            callback(conn)
+        except Exception:
+            self.log.exception("a connection failed")
+            self._drop(conn)
 
     def _unwatch(self, conn: Connection) -> None:
         if conn.watched:

@@ -25,6 +25,12 @@ def fold(text: str) -> str:
     return text.casefold()
 
 
+@functools.lru_cache(maxsize=256)  # a list tests the same filter for each of its items
+def folded(values: tuple[str, ...]) -> frozenset[str]:
+    """Return the values of a filter without their case."""
+    return frozenset(map(fold, values))
+
+
 @functools.lru_cache(maxsize=8192)  # classes, locales, map types and codes repeat
 def token(text: str) -> str:
     """Return a value as filters and sorts compare it: folded, and at most LONGEST characters long.

@@ -21,7 +21,7 @@ FORM_PARTS = 1000
 
 
 SMALL = 64 * 2**10
-"""Largest size of a body that a client without credentials may send, in bytes."""
+"""Largest size of a form, and of a body that a client without credentials may send, in bytes."""
 
 
 def read(settings: Settings) -> Json:
@@ -42,10 +42,12 @@ def read_optional(settings: Settings) -> Json:
 def read_flat(settings: Settings, most: int | None = None) -> Json:
     """Like `read`, but a form is accepted too. The first value of a repeated key counts.
 
-    `most` is the largest size in bytes, by default `OCL_MAX_BODY`.
+    `most` is the largest size in bytes, by default `OCL_MAX_BODY`. A form has at most SMALL bytes.
     """
-    raw = _receive(min(most or settings.max_body, settings.max_body))
-    if request.mimetype not in FORMS:
+    is_form = request.mimetype in FORMS
+    most = SMALL if is_form else most or settings.max_body
+    raw = _receive(min(most, settings.max_body))
+    if not is_form:
         return _parse(raw, settings)
     try:
         parser = FormDataParser(max_form_parts=FORM_PARTS, silent=False)

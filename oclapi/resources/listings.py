@@ -198,9 +198,10 @@ def respond(
 def _matches(values: Iterable[T], request: ListRequest, options: ListOptions[T]) -> list[T]:
     """Return the values that match, sorted."""
     ranked = []
+    tests = [_test(condition, options) for condition in request.filters]
     for value in values:
         rank = request.matcher.rank(options.texts(value)) if request.matcher else 0
-        if rank is not None and all(_passes(value, one, options) for one in request.filters):
+        if rank is not None and all(passes(value) for passes in tests):
             order = (
                 rank if request.sort in params.BEST_MATCH else options.sorts[request.sort](value)
             )
@@ -215,16 +216,18 @@ def _matches(values: Iterable[T], request: ListRequest, options: ListOptions[T])
     return [value for _, _, value in ranked]
 
 
-def _passes(value: T, condition: Filter, options: ListOptions[T]) -> bool:
+def _test(condition: Filter, options: ListOptions[T]) -> Callable[[T], bool]:
+    """Return the test of a filter. Its values are prepared once for the whole list."""
     if condition.name == "extras":
-        assert options.extras is not None  # otherwise there are no such filters
-        tokens = set(fields.extras_tokens(options.extras(value)))
-        return condition.negated == tokens.isdisjoint(
-            fields.extras_token(condition.path, value) for value in condition.values
+        extras_of = options.extras
+        assert extras_of is not None  # otherwise there are no such filters
+        tokens = {fields.extras_token(condition.path, value) for value in condition.values}
+        return lambda value: (
+            condition.negated == tokens.isdisjoint(fields.extras_tokens(extras_of(value)))
         )
-    texts = options.filters[condition.name](value)
-    return not {fields.fold(text) for text in texts if text}.isdisjoint(
-        map(fields.fold, condition.values)
+    wanted, texts_of = fields.folded(condition.values), options.filters[condition.name]
+    return lambda value: (
+        not wanted.isdisjoint({fields.fold(text) for text in texts_of(value) if text})
     )
 
 

@@ -17,8 +17,8 @@ from oclapi.bodies import RESERVED_USERS, RESERVED_VERSIONS
 SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
 PACKED = "packed="
 """The parameter with a packed query. Clients may add parameters behind it."""
-MOST_UNPACKED = 2**17
-"""Bytes of a packed query that are read. A request line is shorter."""
+PACKED_MORE = 1024
+"""Bytes by which a packed query may be longer than a request line: a link adds parameters."""
 SIGNED = "/exports/"
 """Prefix of signed links. Their paths end in a file name, without a slash."""
 
@@ -34,8 +34,10 @@ class RawPaths:
     know the methods of the other form.
     """
 
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, app: Callable[..., Iterable[bytes]], longest: int) -> None:
+        """`longest` is the largest size of a request line, in bytes."""
         self._app = app
+        self._longest = longest + PACKED_MORE
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
@@ -44,7 +46,7 @@ class RawPaths:
             if not path.startswith("/"):
                 path = urlsplit(path).path or "/"  # the absolute form, which proxies send
             environ["PATH_INFO"] = _with_final_slash(_decode(path))
-        query = unpacked(environ.get("QUERY_STRING", ""))
+        query = unpacked(environ.get("QUERY_STRING", ""), self._longest)
         environ["QUERY_STRING"] = query
         if "?limit=" in query:  # A known client appends a parameter with a second question mark.
             environ["QUERY_STRING"] = SECOND_QUERY.sub("&limit=", query)
@@ -56,17 +58,18 @@ def packed(query: str) -> str:
     return PACKED + urlsafe_b64encode(zlib.compress(query.encode(), 9)).decode().rstrip("=")
 
 
-def unpacked(query: str) -> str:
+def unpacked(query: str, longest: int) -> str:
     """Return the query string that was packed, and what follows it, or any other one unchanged.
 
-    A parameter that can't be read is left as it is, and ignored like every unknown parameter.
+    A parameter that can't be read, or has more than `longest` bytes, is left as it is, and ignored
+    like every unknown parameter.
     """
     if not query.startswith(PACKED):
         return query
     text, separator, more = query.removeprefix(PACKED).partition("&")
     try:
         reader = zlib.decompressobj()
-        found = reader.decompress(urlsafe_b64decode(text + "=" * (-len(text) % 4)), MOST_UNPACKED)
+        found = reader.decompress(urlsafe_b64decode(text + "=" * (-len(text) % 4)), longest)
     except (ValueError, zlib.error):
         return query
     return found.decode("latin-1") + separator + more if reader.eof else query

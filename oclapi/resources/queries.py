@@ -103,7 +103,7 @@ def in_source(query: Query, url: str) -> bool:
         owners[source.owner_type]: source.owner,
     }
     return all(
-        one.name in values and fields.fold(values[one.name]) in map(fields.fold, one.values)
+        one.name in values and fields.fold(values[one.name]) in fields.folded(one.values)
         for one in query.filters
         if one.name in SOURCE_FILTERS
     )

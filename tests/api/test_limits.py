@@ -18,6 +18,7 @@ from oclapi.app import create_app
 from oclapi.errors import BodyTooLarge, Invalid, UnsupportedMediaType
 from oclapi.resources import body
 from oclapi.resources.limits import SECURITY_HEADERS, RateLimiter
+from oclapi.resources.paths import packed
 from tests.builders import TOKEN, Api, concept_body, good, until
 
 
@@ -520,6 +521,18 @@ def test_a_parameter_may_be_added_to_a_packed_link(api, source):
 
     assert [concept["id"] for concept in good(response).get_json()] == ["C2", "C3"]
     assert "extras" in response.get_json()[0]
+
+
+def test_a_packed_query_is_no_longer_than_a_request_line(api, source):
+    source.concepts("A", "B")
+    query = packed("limit=1&" + "a&" * 65_000)
+    response = raw(api, f"{source.url}concepts/", query=query)
+    assert response.headers["num_returned"] == "2"  # it was ignored
+
+
+def test_a_form_has_a_size_of_its_own(api):
+    response = api.open("PUT", "/user/", data="a&" * 40_000, content_type=FORM)
+    assert response.status_code == 413
 
 
 def test_parameters_that_no_link_can_repeat_are_refused(api, source):

@@ -94,6 +94,7 @@ def connection(web):
         (b"GET /orgs/ HTTP/1.1\r\nHost: x\r\nX-Large: " + b"x" * 17_000 + b"\r\n\r\n", 431),
         (b"GET /orgs/ HTTP/1.1\r\n" + b"X-Many: 1\r\n" * 101 + b"\r\n", 431),
         (b"GET /<script> HTTP/1.1 \"'\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
     ],
     ids=[
         "not HTTP",
@@ -102,6 +103,7 @@ def connection(web):
         "a header too long",
         "too many headers",
         "quotation marks",
+        "a length of 5,000 digits",
     ],
 )
 def test_a_request_that_the_web_server_refuses_itself_has_a_json_response(web, sent, status):
@@ -118,6 +120,31 @@ def test_a_request_that_the_web_server_refuses_itself_has_a_json_response(web, s
     )
     assert len(response.headers.get_all("Date")) == 1
     assert body["detail"]
+
+
+def test_an_error_that_nobody_expected_ends_one_connection_only(web, connection):
+    pids = {child.pid for child in psutil.Process(web.pid).children()}
+    for sent in (b"9" * 5000, b"-1", b"1_0", b"\xff", b""):
+        with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
+            caller.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + sent + b"\r\n\r\n")
+            assert everything(caller).startswith(b"HTTP/1.1 400 ")
+    connection.request("GET", "/orgs/")
+    assert connection.getresponse().status == 200
+    assert {child.pid for child in psutil.Process(web.pid).children()} == pids
+
+
+def test_a_header_can_not_change_the_path(connection):
+    connection.request("GET", "/orgs/", headers={"SCRIPT_NAME": "/foo", "PATH_INFO": "/x"})
+    assert connection.getresponse().status in (200, 400)
+
+
+def test_a_log_quotes_no_link(web):
+    with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
+        caller.sendall(b"GET /exports/a b?signature=SECRET HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert everything(caller).startswith(b"HTTP/1.1 400 ")
+    log = (web.folder / "web.log").read_text()
+    assert "Invalid request from ip=" in log
+    assert "SECRET" not in log
 
 
 def test_a_request_of_http_1_1_without_a_host_is_refused(web):
