@@ -484,3 +484,14 @@ def test_the_next_page_starts_where_the_last_one_ended(store, source):
 
     assert [row.url for row in first + rest] == [row.url for row in whole]
     assert Revision(source.number, 5) == source.head()
+
+
+@pytest.mark.parametrize("kind", ["concept", "mapping"])
+def test_a_difference_in_which_nothing_changed_reads_no_rows(store, reads, source, kind):
+    head = source.head()
+    later = Selection(kind, since=head.number + 1)
+    with store.snapshot() as session:
+        reads.commands.clear()
+        assert store.rows.page(session, head, later, limit=10) == []
+        assert store.rows.count(session, head, later) == 0
+    assert reads.commands == []
