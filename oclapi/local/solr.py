@@ -66,7 +66,7 @@ def start_solr(
     password = _password(folder)
     write_private(home / "security.json", json.dumps(_security(password)))
     shutil.copyfile(PARTS / "solr.xml", home / "solr.xml")
-    shutil.copytree(PARTS / "configset", home / "configsets" / "oclapi", dirs_exist_ok=True)
+    _copy_folder(PARTS / "configset", home / "configsets" / "oclapi")
 
     def start(port: int) -> Server:
         command = solr_command(folder, port, lib, "-Xms64m")
@@ -75,6 +75,18 @@ def start_solr(
         return Server("solr", url, port, folder, process)
 
     return start_and_wait(start, port, _responds, patience)
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """Copy files and folders without their modes, so that the copies are for their owner only."""
+    for path in (source, *source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir(parents=True, exist_ok=True)
+            copy.chmod(0o700)
+        else:
+            copy.unlink(missing_ok=True)  # a copy of an earlier version may have another mode
+            shutil.copyfile(path, copy)
 
 
 def _password(folder: Path) -> str:

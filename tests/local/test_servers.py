@@ -1,4 +1,5 @@
 import importlib.util
+import os
 import signal
 import socket
 import stat
@@ -13,7 +14,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from oclapi.errors import SearchUnavailable
-from oclapi.local import servers
+from oclapi.local import servers, solr
 from oclapi.local.servers import (
     FolderInUse,
     LocalError,
@@ -305,3 +306,21 @@ def test_a_started_solr_answers_with_its_password_only(solr_server):
     assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 2
     assert password not in files[1].read_text() + (solr_server.folder / "solr.log").read_text()
     assert password not in " ".join(psutil.Process(solr_server.pid).cmdline())
+
+
+def test_the_configuration_of_solr_is_copied_without_its_modes(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "conf").mkdir(parents=True)
+    file, copy = source / "conf" / "schema.xml", target / "conf" / "schema.xml"
+    before = os.umask(0o077)
+    try:
+        for text in ("first", "second"):
+            file.write_text(text)
+            file.chmod(0o644)
+            solr._copy_folder(source, target)
+            assert copy.read_text() == text
+            copies = (target, copy.parent, copy)
+            assert [path.stat().st_mode & 0o077 for path in copies] == [0, 0, 0]
+            copy.chmod(0o644)  # as an earlier version left it
+    finally:
+        os.umask(before)
