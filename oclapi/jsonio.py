@@ -22,6 +22,11 @@ _LONG = b"0" * 19
 With them it may contain one, or the digits are inside a string.
 """
 _TOO_BIG = object()
+_OUT_OF_RANGE = "an integer must lie between -2^63 and 2^63-1"
+_INTEGER = re.compile(rb"(?<![\d.eE+-])-?\d{19,}+(?![.eE])")
+"""An integer of 19 digits or more."""
+MOST_EXACT = 2**20
+"""Largest size in bytes of JSON text that is read a second time to name a key in an error."""
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 SHOWN_KEY = 80
 """Most characters of an input key that an error repeats as the name of a field."""
@@ -34,7 +39,8 @@ def loads(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
     numbers beyond a double; and with the top-level key, or `__all__`, for NUL characters and
     integers beyond 64 bits.
 
-    Cost: that of orjson, and of a second, exact reading for suspicious input; always linear.
+    Cost: that of orjson, a pass over the text for suspicious input, and an exact reading of at most
+    MOST_EXACT bytes to name the key; always linear.
     Nesting is counted after orjson, which knows where strings end and stops at 1,024 levels.
     """
     try:
@@ -47,13 +53,15 @@ def loads(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
         ) from error
     if raw.count(b"[") + raw.count(b"{") > max_depth and depth(value) > max_depth:
         raise _too_deep(max_depth)
-    if _LONG in raw.translate(_DIGITS):
+    if _LONG in raw.translate(_DIGITS) and _has_big_integer(raw):
+        if len(raw) > MOST_EXACT:
+            raise Invalid.field("__all__", _OUT_OF_RANGE)
         try:
             _refuse_inexact(json.loads(raw, parse_int=_integer))
         # The standard library's limit is below that of orjson and reached by a large `max_depth`.
         except RecursionError as error:
             raise _too_deep(max_depth) from error
-    elif b"\\u0000" in raw:
+    if b"\\u0000" in raw:
         _refuse_inexact(value)
     return value
 
@@ -135,13 +143,29 @@ def _refuse_inexact(value: Any) -> None:
     while parts:
         field, part = parts.pop()
         if part is _TOO_BIG:
-            raise Invalid.field(field, "an integer must lie between -2^63 and 2^63-1")
+            raise Invalid.field(field, _OUT_OF_RANGE)
         if isinstance(part, str) and "\0" in part:
             raise Invalid.field(field, "a text or key may not contain the NUL character")
         if isinstance(part, dict):
             parts += [(field, inner) for pair in part.items() for inner in pair]
         elif isinstance(part, list):
             parts += [(field, inner) for inner in part]
+
+
+def _has_big_integer(raw: bytes) -> bool:
+    """Return whether JSON text contains an integer beyond 64 bits outside of its texts."""
+    end = 0
+    for text in _TEXT.finditer(raw):
+        if _big_integer_in(raw, end, text.start()):
+            return True
+        end = text.end()
+    return _big_integer_in(raw, end, len(raw))
+
+
+def _big_integer_in(raw: bytes, start: int, end: int) -> bool:
+    return end - start >= len(_LONG) and any(
+        _integer(found[0].decode()) is _TOO_BIG for found in _INTEGER.finditer(raw, start, end)
+    )
 
 
 def _integer(text: str) -> Any:

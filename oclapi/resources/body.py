@@ -1,6 +1,9 @@
 """The body of a request: read up to a limit and parsed."""
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from flask import request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -20,6 +23,10 @@ FORM_PARTS = 1000
 """Most parts of a form."""
 
 
+LARGE = 2**20
+"""Size from which bodies are read and parsed one at a time, in bytes."""
+_LARGE_BODY = threading.Lock()
+
 SMALL = 64 * 2**10
 """Largest size of a form, and of a body that a client without credentials may send, in bytes."""
 
@@ -30,13 +37,15 @@ def read(settings: Settings) -> Json:
     Raises Invalid, UnsupportedMediaType, BodyTooLarge. Call it after the rights were checked, so
     that nothing is received and parsed for a stranger.
     """
-    return _parse(_receive(settings.max_body), settings)
+    with _turn():
+        return _parse(_receive(settings.max_body), settings)
 
 
 def read_optional(settings: Settings) -> Json:
     """Like `read`, but an empty body is {}."""
-    raw = _receive(settings.max_body)
-    return _parse(raw, settings) if raw else {}
+    with _turn():
+        raw = _receive(settings.max_body)
+        return _parse(raw, settings) if raw else {}
 
 
 def read_flat(settings: Settings, most: int | None = None) -> Json:
@@ -46,9 +55,11 @@ def read_flat(settings: Settings, most: int | None = None) -> Json:
     """
     is_form = request.mimetype in FORMS
     most = SMALL if is_form else most or settings.max_body
-    raw = _receive(min(most, settings.max_body))
+    most = min(most, settings.max_body)
     if not is_form:
-        return _parse(raw, settings)
+        with _turn():
+            return _parse(_receive(most), settings)
+    raw = _receive(most)
     try:
         parser = FormDataParser(max_form_parts=FORM_PARTS, silent=False)
         _, fields, _ = parser.parse(
@@ -57,6 +68,17 @@ def read_flat(settings: Settings, most: int | None = None) -> Json:
     except (ValueError, RequestEntityTooLarge) as error:
         raise Invalid.field("__all__", "this is not a valid form") from error
     return jsonio.object_of(jsonio.dumps(fields.to_dict()), settings.max_depth)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait until no other thread reads a large body: that needs several times its size in memory.
+
+    What is left afterwards is the value, and a large one is refused soon, as no field may be large.
+    """
+    length = request.content_length
+    with _LARGE_BODY if length is None or length > LARGE else nullcontext():
+        yield
 
 
 def _parse(raw: bytes, settings: Settings) -> Json:

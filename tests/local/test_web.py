@@ -346,16 +346,18 @@ FILLINGS = {
     "objects": b"{},",
     "numbers": b"1,",
     "texts": b'"%s",' % (b"x" * 1000),
-    "one text": b"",
+    "one text": b"x",
+    "emoji": "\U0001f600".encode(),
 }
 """What the largest bodies consist of."""
 
 
 def body_of(filling):
     """A JSON object of the largest size that a body may have."""
-    begin, end = (b'{"id": "X", "extras": {"a": [', b"1]}}") if filling else (b'{"id": "', b'"}')
+    begin, end = b'{"id": "X", "extras": {"a": [', b"1]}}"
+    if not filling.endswith(b","):
+        begin, end = b'{"number": 1234567890123456789, "id": "\xf0\x9f\x98\x80', b'"}'
     room = LARGEST - len(begin) - len(end)
-    filling = filling or b"x"
     return begin + (filling * (room // len(filling))) + b" " * (room % len(filling)) + end
 
 
