@@ -53,8 +53,14 @@ MOST_CHUNKS = 5000
 
 SMALLEST_CHUNK = 64
 
-PATIENCE = 0.02
-"""Seconds that a thread waits, over a whole response, for a client to take it."""
+PATIENCE = 1.0
+"""Seconds that a thread waits, over a whole response, for a client to take it.
+
+Waiting for a client that is only a little slower costs less than a temporary file.
+"""
+
+MOST_PATIENT = 2
+"""Threads of a process that wait at the same time. The others use a temporary file at once."""
 
 MOST_WAITING = 2**32
 """Bytes of responses that a process keeps in temporary files. Above it, threads wait."""
@@ -217,11 +223,12 @@ class Inbox:
 
 
 class Waiting:
-    """How many bytes of responses a process keeps in temporary files."""
+    """What a process keeps of responses in temporary files, and how many threads may wait."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.size = 0
+        self.turns = threading.BoundedSemaphore(MOST_PATIENT)
 
     def add(self, size: int) -> None:
         with self._lock:
@@ -263,7 +270,7 @@ class Outbox:
             try:
                 rest = rest[self._sent(self._sock.send(rest)) :]
             except BlockingIOError:
-                if not self._wait(PATIENCE):
+                if not self._wait_patiently():
                     break
         if rest:
             self._keep(rest)
@@ -326,6 +333,14 @@ class Outbox:
             self._rest.file.close()
             self._waiting.add(-self._rest.end)
             self._rest = None
+
+    def _wait_patiently(self) -> bool:
+        if not self._waiting.turns.acquire(blocking=False):
+            return self._wait(0)
+        try:
+            return self._wait(PATIENCE)
+        finally:
+            self._waiting.turns.release()
 
     def _wait(self, most: float) -> bool:
         """Wait until the client takes more. Return whether it does.

@@ -4,6 +4,7 @@ import inspect
 import logging
 import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -179,6 +180,16 @@ def test_for_a_client_that_takes_everything_nothing_waits(ends, monkeypatch):
         assert waiting.size == 0
     taking.join()
     assert outbox.sent == 10_000_000
+
+
+def test_few_threads_wait_for_clients_at_a_time(ends):
+    outbox, _, waiting = ends
+    for _ in range(connections.MOST_PATIENT):
+        assert waiting.turns.acquire(blocking=False)
+    begun = time.monotonic()
+    outbox.sendall(b"x" * 3_000_000)
+    assert time.monotonic() - begun < connections.PATIENCE
+    assert waiting.size > 0
 
 
 def test_a_response_ends_when_too_much_waits_and_its_client_takes_nothing(ends, monkeypatch):
