@@ -388,7 +388,7 @@ class Connection(TConn):
         """The events that the poller waits for: those of `selectors`, or 0."""
         self.rest = b""
         """Bytes of the next request that arrived with this one."""
-        self.expire: Callable[[], None]
+        self.expire: Callable[[Connection], None]
         """What is done after the deadline."""
 
 
@@ -431,7 +431,7 @@ class BufferingWorker(ThreadWorker):
         outbox = Outbox(sock, self._waiting, self._silence)
         conn = Connection(self.cfg, sock, (address, listener.getsockname()), outbox)
         self.nr_conns += 1
-        self._expect(conn, HEAD_SECONDS)
+        self._guard(partial(self._expect, seconds=HEAD_SECONDS), conn)
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
         if conn.inbox.is_cut:
@@ -443,7 +443,7 @@ class BufferingWorker(ThreadWorker):
         conn.inbox.close()
         conn.is_kept = not fs.cancelled() and not fs.exception() and bool(fs.result())
         conn.begun = time.monotonic()
-        self._send(conn)
+        self._guard(self._send, conn)
 
     def murder_keepalived(self, force: bool = False) -> None:
         """End the connections that are too late, or all of them."""
@@ -455,7 +455,7 @@ class BufferingWorker(ThreadWorker):
             if force:
                 self._drop(conn)
             elif now > conn.deadline:
-                conn.expire()
+                self._guard(conn.expire, conn)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         """Whether the connection may be kept. Nothing of the request is left on the socket."""
@@ -473,7 +473,7 @@ class BufferingWorker(ThreadWorker):
         conn.inbox = Inbox(self.cfg, self._settings)
         conn.begun = time.monotonic()
         conn.deadline = conn.begun + seconds
-        conn.expire = partial(self._end_wait, conn)
+        conn.expire = self._end_wait
         self._watch(conn, selectors.EVENT_READ, self._receive)
         if data:
             self._take(conn, data)
@@ -556,7 +556,7 @@ class BufferingWorker(ThreadWorker):
             self._drop(conn)
             return
         if not is_sent:
-            conn.expire = partial(self._drop, conn)
+            conn.expire = self._drop
             conn.deadline = self._deadline(conn.begun, conn.sock.sent, time.monotonic())
             self._watch(conn, selectors.EVENT_WRITE, self._send)
         elif conn.is_kept:
@@ -579,7 +579,7 @@ class BufferingWorker(ThreadWorker):
             return
         conn.begun = time.monotonic()
         conn.deadline = conn.begun + LINGER
-        conn.expire = partial(self._drop, conn)
+        conn.expire = self._drop
         self._watch(conn, selectors.EVENT_READ, self._discard)
         self._discard(conn)
 
@@ -614,7 +614,7 @@ class BufferingWorker(ThreadWorker):
             self.poller.modify(conn.raw, event, guarded)
         conn.watched = event
 
-    def _guard(self, callback: Callable[..., None], conn: Connection, _: Any) -> None:
+    def _guard(self, callback: Callable[..., None], conn: Connection, _: Any = None) -> None:
         """Call back. An error that nobody expected ends this connection only."""
         try:
             callback(conn)

@@ -237,3 +237,17 @@ def test_gunicorn_sends_the_responses_to_requests_that_it_refuses_with_our_funct
         Worker.handle_error
     )
     assert BufferingWorker.handle_error is Worker.handle_error
+
+
+def test_an_unexpected_error_in_the_poller_is_logged_and_ends_its_connection_only():
+    worker = object.__new__(BufferingWorker)
+    logged, dropped = [], []
+    worker.log = SimpleNamespace(exception=logged.append)
+    worker._drop = dropped.append
+    conn = SimpleNamespace(inbox=SimpleNamespace(close=lambda: None), deadline=0.0)
+    conn.expire = lambda conn: 1 / 0
+    worker._watched, worker._next_sweep = [conn], 0.0
+    worker.murder_keepalived()
+    worker._send = lambda conn: 1 / 0
+    worker.finish_request(conn, SimpleNamespace(cancelled=lambda: True))
+    assert [len(logged), len(dropped)] == [2, 2]
