@@ -65,6 +65,13 @@ MOST_PATIENT = 2
 MOST_WAITING = 2**32
 """Bytes of responses that a process keeps in temporary files. Above it, threads wait."""
 
+READ_AHEAD = 2**12
+"""Bytes of a body over its limit that are received: gunicorn's reader of chunked bodies needs them.
+
+It reads at least 1,024 bytes at once, and fails if they are not there. Then a body that is one byte
+too large would be reported as truncated.
+"""
+
 M_MMAP_THRESHOLD = -3
 LARGE = 2**21
 """Bytes from which a value's memory is returned as soon as it is freed."""
@@ -172,7 +179,7 @@ class Inbox:
                 self.excess = FIELDS_TOO_LONG if self._framing.path else LINE_TOO_LONG
         # A chunked body has no announced size, and its chunks may have long headers.
         elif (
-            self.body_size > self._max_body
+            self.body_size > self._max_body + READ_AHEAD
             or self.size > 2 * self._max_body + PIECE
             or (self.is_chunked and self._chunks > MOST_CHUNKS + self.body_size / SMALLEST_CHUNK)
         ):

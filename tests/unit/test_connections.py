@@ -5,13 +5,19 @@ import logging
 import socket
 import threading
 import time
+from contextlib import closing
+from itertools import cycle
 from types import SimpleNamespace
 
 import pytest
 from gunicorn import util
+from gunicorn.config import Config
+from gunicorn.http import get_parser
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import TConn, ThreadWorker
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from config.settings import Settings
 from oclapi import connections
@@ -77,6 +83,24 @@ def test_a_chunked_body_is_received_up_to_a_limit(inbox, chunk):
         sent += 1
         assert sent < 1000
     assert inbox.is_cut
+
+
+@given(st.integers(1, 2000), st.lists(st.integers(1, 1200), min_size=1))
+@example(1000, [1007])
+def test_a_thread_can_read_a_chunked_body_past_its_limit(chunk, pieces):
+    """Wherever it was cut, so that the response is 413."""
+    limit = SETTINGS.max_body
+    sent = CHUNKED.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    sent += (b"%X\r\n%b\r\n" % (chunk, b"x" * chunk)) * (20 * limit // chunk + 1)
+    with closing(Inbox(CFG, SETTINGS)) as inbox:
+        for size in cycle(pieces):
+            if inbox.is_ready:
+                break
+            inbox.feed(sent[:size])
+            sent = sent[size:]
+        inbox.rewind()
+        body = next(get_parser(Config(), inbox, ("127.0.0.1", 1))).body
+        assert len(body.read(limit)) + len(body.read(1)) == limit + 1
 
 
 @pytest.mark.parametrize(
