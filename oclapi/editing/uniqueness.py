@@ -33,8 +33,6 @@ class UniquenessIndex(Generic[Value]):
         self._find = find
         self._values_of_row = values_of_row
         self._holders: dict[tuple[int, Value], frozenset[str]] = {}
-        # By entry: those values in `_holders` that it has.
-        self._held: dict[tuple[int, str], tuple[Value, ...]] = {}
 
     def load(self, number: int, values: Iterable[Value]) -> None:
         """Look up these values of a repository, in one query."""
@@ -50,31 +48,33 @@ class UniquenessIndex(Generic[Value]):
             if repo == number:
                 self._add(number, url, missing.intersection(self._values_of(entry)))
 
-    def holders(self, number: int, values: Iterable[Value]) -> frozenset[str]:
-        """Return the URLs of the entries of the repository that have one of these values."""
-        wanted = list(values)
-        self.load(number, wanted)
-        return NOBODY.union(*(self._holders[number, value] for value in wanted))
+    def holders(self, number: int, value: Value) -> frozenset[str]:
+        """Return the URLs of the entries of the repository that have this value."""
+        key = number, value
+        if key not in self._holders:
+            self.load(number, [value])
+        return self._holders[key]
 
     def put(self, entry: Entry) -> None:
-        """Follow a change of an entry."""
+        """Follow a change of an entry, before the entry replaces its earlier state."""
         if not self._holders:
             return
         number, url = entry.key
-        held = self._held.get(entry.key, ())
-        for value in held:
-            known = number, value
-            self._journal.set(self._holders, known, self._holders[known] - {url})
-        if held:
-            self._journal.set(self._held, entry.key, ())
+        for value in self._values_before(entry):
+            holders = self._holders.get((number, value), NOBODY)
+            if url in holders:
+                self._journal.set(self._holders, (number, value), holders - {url})
         self._add(number, url, self._values_of(entry))
+
+    def _values_before(self, entry: Entry) -> Iterable[Value]:
+        earlier = self._entries.get(entry.key)
+        if earlier:
+            return self._values_of(earlier)
+        return self._values_of_row(entry.row) if entry.row else ()
 
     def _add(self, number: int, url: str, values: Iterable[Value]) -> None:
         """Add the entry to the holders of those values that were looked up."""
-        known = tuple(value for value in values if (number, value) in self._holders)
-        for value in known:
-            holders = self._holders[number, value]
-            self._journal.set(self._holders, (number, value), holders | {url})
-        if known:
-            key = number, url
-            self._journal.set(self._held, key, (*self._held.get(key, ()), *known))
+        for value in values:
+            holders = self._holders.get((number, value))
+            if holders is not None:
+                self._journal.set(self._holders, (number, value), holders | {url})

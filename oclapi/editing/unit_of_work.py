@@ -5,7 +5,7 @@ of work. Each of them sees the changes of the earlier ones, and the `load_*` met
 whole batch needs in one query each.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from oclapi.editing.entries import Entry, MappingKey, Pair, mapping_keys, pairs,
 from oclapi.editing.journal import Journal
 from oclapi.editing.renames import TooManyRows
 from oclapi.editing.rendering import render
-from oclapi.editing.uniqueness import UniquenessIndex
+from oclapi.editing.uniqueness import NOBODY, UniquenessIndex
 from oclapi.editing.values import concept_value, mapping_value
 from oclapi.errors import Invalid
 from oclapi.model import Change, Head, Kind, Removal, Repository, Revision, Row
@@ -177,7 +177,7 @@ class UnitOfWork:
         if found is None or found.kind != "concept":
             raise Invalid.field(field, "this is not the URL of a concept")
         stable, repo = found.stable, self.repo(found.repo)
-        name = self.name(stable)
+        name = self._name(repo, stable)
         if repo is None or name is None:
             raise Invalid.field(field, f"concept {stable[:300]} not found")
         return Target(stable, name, found.id, repo)
@@ -187,7 +187,9 @@ class UnitOfWork:
 
         Returns None when there is no concept that the caller may read.
         """
-        repo = self.repo(_repo_of(url))
+        return self._name(self.repo(_repo_of(url)), url)
+
+    def _name(self, repo: Repository | None, url: str) -> str | None:
         entry = self._entries.get((repo.number, url)) if repo else None
         if entry:
             return None if entry.removed else str(entry.value["display_name"])
@@ -201,7 +203,7 @@ class UnitOfWork:
 
     def mapped(self, repo: Repository, key: MappingKey) -> str | None:
         """Return the URL of the repository's mapping with this key, or None."""
-        return next(iter(self._keys.holders(repo.number, [key])), None)
+        return next(iter(self._keys.holders(repo.number, key)), None)
 
     def load_pairs(self, repo: Repository, pairs: Iterable[Pair]) -> None:
         """Fetch the active mappings between these pairs of concepts, in one query."""
@@ -209,15 +211,16 @@ class UnitOfWork:
 
     def active_between(self, repo: Repository, start: str, end: str) -> frozenset[str]:
         """Return the URLs of the repository's active mappings from one concept to another."""
-        return self._pairs.holders(repo.number, [(start, end)])
+        return self._pairs.holders(repo.number, (start, end))
 
     def load_claims(self, repo: Repository, claims: Iterable[int]) -> None:
         """Fetch the concepts with these claims in one query."""
         self._claims.load(repo.number, claims)
 
-    def claimants(self, repo: Repository, claims: Iterable[int]) -> frozenset[str]:
+    def claimants(self, repo: Repository, claims: Collection[int]) -> frozenset[str]:
         """Return the URLs of the repository's concepts that have one of these claims."""
-        return self._claims.holders(repo.number, claims)
+        self.load_claims(repo, claims)
+        return NOBODY.union(*(self._claims.holders(repo.number, claim) for claim in claims))
 
     def lookup(self, source: str) -> frozenset[str] | None:
         """Return the names of the active concepts in a lookup list before this commit.
