@@ -10,7 +10,7 @@ REQUIREMENTS = $(patsubst %,config/requirements/%.txt,run local test)
 PARALLEL = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test soak format lint solr bench import reindex index-status index-check user
+.PHONY: help install run demo test soak format lint solr bench import lists reindex index-status index-check user
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: install ## Run the benchmarks on generated data of SIZE concepts (50000);
 import: install ## Import FILE (JSON lines) into the running server; TYPE= and SOURCE= (a URL) apply to lines without them
 	@test -n "$(FILE)" || { echo "make import: FILE=... is needed (FILE=- reads standard input)" >&2; exit 2; }
 	@$(ADDRESSES); $(V)/python -m oclapi import "$(FILE)" $(if $(TYPE),--type "$(TYPE)") $(if $(SOURCE),--source "$(SOURCE)")
+
+lists: install ## Load the lookup lists of the schema OpenMRS into the running server
+	@$(ADDRESSES); $(V)/python -m oclapi lists
 
 user: install ## Manage users; for example ARGS="list", ARGS="token amina", ARGS="--help"
 	@$(ADDRESSES); $(V)/python -m oclapi user $(ARGS)

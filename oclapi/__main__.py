@@ -1,8 +1,10 @@
 """The command line: `python -m oclapi`, or `oclapi` where the package is installed."""
 
 import hashlib
+import io
 import os
 import re
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +19,7 @@ from config.settings import BadSetting, Settings
 from oclapi import __version__, index_commands, jsonio, urls, user_commands
 from oclapi.access import Caller
 from oclapi.errors import OclError
+from oclapi.imports import lookup_lists
 from oclapi.imports.line_types import Options
 from oclapi.imports.lines import split
 from oclapi.imports.outcomes import REFUSALS, Report
@@ -29,7 +32,6 @@ MAX_SHOWN = 20
 """Most reasons of refusals that are shown."""
 ITEM = re.compile(r"/(?:orgs|users)/\S+")
 """The URL of an item in an error message."""
-"""Most refused lines that are printed."""
 COMMIT_PATIENCE = 120
 """Seconds that one commit of an import waits for other writers or for a restarting database."""
 CHUNK_BYTES = 2**20
@@ -93,6 +95,31 @@ def import_(
     except KeyboardInterrupt:
         click.echo(f"stopped; {RETRY_HINT}", err=True)
         sys.exit(130)
+    if report.refused:
+        sys.exit(1)
+
+
+@cli.command()
+def lists() -> None:
+    """Load the lookup lists of the schema OpenMRS into the database at MONGO_URL.
+
+    They become sources of the organisation OCL: Classes, Datatypes, NameTypes, DescriptionTypes,
+    MapTypes and Locales. What is there already stays as it is, so that the command can be run
+    again, and local entries and changes are kept.
+    """
+    configure("WARNING")
+    lines = list(lookup_lists.lines())
+    try:
+        settings = Settings.load()
+        options = Options(update_if_exists=False, address=settings.base_url)
+        # Each run is an import of its own: an entry may have been deleted since the last one.
+        report = _import(
+            settings, io.BytesIO(b"\n".join(lines)), secrets.token_hex(), len(lines), options, None
+        )
+    except BadSetting as error:
+        raise click.ClickException(str(error)) from error
+    except OclError as error:
+        raise click.ClickException(error.detail) from error
     if report.refused:
         sys.exit(1)
 

@@ -19,7 +19,7 @@ def authenticate(users: Users) -> Caller:
 
     Raises NotAuthenticated for a malformed or unknown token, also on public resources.
     """
-    scheme, *rest = request.headers.get("Authorization", "").split(None, 1) or [""]
+    scheme, *rest = _authorization()
     if scheme.lower() != "token":
         return ANONYMOUS
     token = rest[0].strip() if rest else ""
@@ -29,6 +29,19 @@ def authenticate(users: Users) -> Caller:
     if found is None:
         raise NotAuthenticated("unknown token")
     return found
+
+
+def hint() -> str:
+    """Return what is added to the text of a 401: the scheme to use, for callers of another one."""
+    scheme = _authorization()[0].lower()
+    if scheme in ("", "token"):
+        return ""
+    return "; the Authorization header must begin with Token, other schemes are ignored"
+
+
+def _authorization() -> list[str]:
+    """Return the scheme of the Authorization header, and what follows it."""
+    return request.headers.get("Authorization", "").split(None, 1) or [""]
 
 
 def caller() -> Caller:

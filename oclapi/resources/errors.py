@@ -34,6 +34,7 @@ from oclapi.errors import (
     VersionExists,
 )
 from oclapi.model import Json
+from oclapi.resources import auth
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +99,10 @@ def error_body(
 def render_ocl_error(error: OclError) -> Response:
     """Return the response to one of the server's own errors."""
     status = STATUS[type(error)]
-    headers = {}
+    headers, detail = {}, error.detail
     if status == 401:
         headers["WWW-Authenticate"] = "Token"
+        detail += auth.hint()
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Frozen):
@@ -113,7 +115,7 @@ def render_ocl_error(error: OclError) -> Response:
         log.warning(
             "request failed", extra={"failure": type(error).__name__, "detail": error.detail}
         )
-    return _response(error_body(error.detail, error.errors, error.extra), status, headers)
+    return _response(error_body(detail, error.errors, error.extra), status, headers)
 
 
 def render_http_error(error: HTTPException) -> Response:
