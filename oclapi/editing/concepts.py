@@ -74,7 +74,7 @@ def update(unit: UnitOfWork, repo: Repository, concept: str, body: Json) -> Edit
 
 
 def retire(unit: UnitOfWork, repo: Repository, concept: str, comment: str | None) -> Edited:
-    """Retire a concept. Its source's schema is not checked.
+    """Retire a concept.
 
     Raises NotFound, and Invalid when it is retired already.
     """
@@ -84,7 +84,7 @@ def retire(unit: UnitOfWork, repo: Repository, concept: str, comment: str | None
             raise Invalid.field("__all__", "this concept is already retired")
         value["retired"] = True
 
-    return edit(unit, repo, concept, change, comment, by_schema=False)
+    return edit(unit, repo, concept, change, comment)
 
 
 def edit(
@@ -93,13 +93,11 @@ def edit(
     concept: str,
     change: Callable[[Json], None],
     comment: str | None = None,
-    *,
-    by_schema: bool = True,
 ) -> Edited:
     """Apply `change` to the concept's value. Creates a version only if the value differs.
 
-    Raises NotFound, the errors of `change`, and with `by_schema` Invalid when the source's schema
-    refuses the result.
+    Raises NotFound, the errors of `change`, and Invalid when the source's schema refuses the
+    result.
     """
     url = urls.item_url(repo.url, "concept", concept)
     before = unit.current(repo, "concept", url)
@@ -116,26 +114,26 @@ def edit(
         return before, False
     value["update_comment"] = comment
     after = Entry(repo, "concept", url, value, before.row)
-    return _put(unit, after, by_schema=by_schema), True
+    return _put(unit, after), True
 
 
-def _put(unit: UnitOfWork, entry: Entry, *, by_schema: bool = True) -> Entry:
+def _put(unit: UnitOfWork, entry: Entry) -> Entry:
     value, repo = entry.value, entry.repo
     shown = naming.display_name(value["names"], repo.default_locale, repo.supported_locales)
     value["display_name"], value["display_locale"] = shown
     value["locale"] = naming.lookup_locale(value["names"])
     check_size(value)
-    if by_schema and repo.custom_validation_schema == "OpenMRS":
+    if repo.custom_validation_schema == "OpenMRS" and not value["retired"]:
         check_openmrs(unit, entry)
     unit.put(entry)
     return entry
 
 
 def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
-    """Raise Invalid when the concept violates the schema OpenMRS (contract 18)."""
+    """Raise Invalid when the active concept violates the schema OpenMRS (contract 18)."""
     lists = {source: unit.lookup(source) for source in openmrs.LOOKUP_SOURCES}
     errors = openmrs.concept_errors(entry.value, lists)
-    others = unit.claimants(entry.repo, openmrs.rivals(entry.value)) - {entry.url}
+    others = unit.claimants(entry.repo, openmrs.claims(entry.value)) - {entry.url}
     if others:
         text = (
             "a fully specified or preferred name must be unique in its locale; "

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from oclapi.editing import openmrs
 from oclapi.model import Json, Kind, Repository, Row
 
 MappingKey = tuple[str, str, str]
 """(from, map_type, to), unique among the mappings of a source."""
 
-Pair = tuple[str, str]
-"""(from, to), unique among the active mappings of a source with the schema OpenMRS."""
+Pair = tuple[str, str, str]
+"""(from, to, `openmrs.relation`), unique among the active mappings under the schema OpenMRS."""
 
 
 @dataclass(slots=True)
@@ -43,10 +44,15 @@ def mapping_keys(entry: Entry) -> tuple[MappingKey, ...]:
 
 
 def pairs(entry: Entry) -> tuple[Pair, ...]:
-    """Return the two concepts of an active mapping, as a collection."""
+    """Return the pair of an active mapping, as a collection."""
     if entry.kind != "mapping" or entry.removed or entry.value["retired"]:
         return ()
-    return ((entry.value["from_concept_url"], entry.value["to"]),)
+    return (pair_of(*key_of(entry.value)),)
+
+
+def pair_of(start: str, map_type: str, end: str) -> Pair:
+    """Return the pair of a mapping with this key."""
+    return start, end, openmrs.relation(map_type)
 
 
 def key_of(mapping: Mapping[str, Any]) -> MappingKey:

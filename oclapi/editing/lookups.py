@@ -13,13 +13,15 @@ def url_of(source: str) -> str:
     return f"/orgs/OCL/sources/{source}/"
 
 
-def names(store: Store, session: Session, revision: Revision) -> frozenset[str]:
-    """Return all names of the active concepts of a lookup list. Cost: a read of the whole list."""
-    return frozenset(
-        name["name"]
-        for body in bodies(store, session, revision, Selection("concept"))
-        for name in jsonio.loads_own(body)["names"]
-    )
+def names(store: Store, session: Session, revision: Revision) -> Iterator[str]:
+    """Yield all names of the active concepts of a lookup list, but for retired names.
+
+    Cost: a read of the whole list.
+    """
+    for body in bodies(store, session, revision, Selection("concept")):
+        for name in jsonio.loads_own(body)["names"]:
+            if not name.get("retired"):
+                yield name["name"]
 
 
 def bodies(

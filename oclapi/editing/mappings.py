@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from oclapi import urls
+from oclapi.editing import openmrs
 from oclapi.editing.concepts import Edited
-from oclapi.editing.entries import Entry, MappingKey
+from oclapi.editing.entries import Entry, MappingKey, pairs
 from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.editing.values import external_target, new_uuid, same, shown_concepts
 from oclapi.errors import Invalid, NotFound
@@ -52,12 +53,10 @@ def _dashed(uuid: str) -> str:
     return f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
 
 
-def update(
-    unit: UnitOfWork, repo: Repository, mapping: str, body: Json, *, by_schema: bool = True
-) -> Edited:
+def update(unit: UnitOfWork, repo: Repository, mapping: str, body: Json) -> Edited:
     """Change the fields in `body`. An update without a change creates no version.
 
-    Raises NotFound, Invalid. With `by_schema` the source's schema is checked.
+    Raises NotFound, and Invalid, also when the source's schema refuses the result.
     """
     url = urls.item_url(repo.url, "mapping", mapping)
     current = unit.current(repo, "mapping", url)
@@ -80,17 +79,15 @@ def update(
     _refresh_names(unit, repo, value)
     value["update_comment"] = body.get("update_comment")
     after = Entry(repo, "mapping", url, value, current.row)
-    return _put(unit, after, by_schema=by_schema), True
+    return _put(unit, after), True
 
 
 def retire(unit: UnitOfWork, repo: Repository, mapping: str, comment: str | None) -> Edited:
-    """Retire a mapping. Its source's schema is not checked. A retired one stays unchanged.
+    """Retire a mapping. A retired one stays unchanged.
 
     Raises NotFound.
     """
-    return update(
-        unit, repo, mapping, {"retired": True, "update_comment": comment}, by_schema=False
-    )
+    return update(unit, repo, mapping, {"retired": True, "update_comment": comment})
 
 
 def key_of(body: Mapping[str, Any]) -> MappingKey | None:
@@ -218,32 +215,28 @@ def _refresh_names(unit: UnitOfWork, repo: Repository, value: Json) -> None:
             value[shown] = unit.name(value[field]) or value[shown]
 
 
-def _put(unit: UnitOfWork, entry: Entry, *, by_schema: bool = True) -> Entry:
+def _put(unit: UnitOfWork, entry: Entry) -> Entry:
     value, repo = entry.value, entry.repo
     other = unit.mapped(repo, (value["from_concept_url"], value["map_type"], value["to"]))
     if other and other != entry.url:
         raise Invalid.field(
             "__all__", f"these concepts are mapped by that map type already: {other}"
         )
-    if by_schema and repo.custom_validation_schema == "OpenMRS":
+    if repo.custom_validation_schema == "OpenMRS" and not value["retired"]:
         check_openmrs(unit, entry)
     unit.put(entry)
     return entry
 
 
 def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
-    """Raise Invalid when the mapping violates the schema OpenMRS (contract 12.3)."""
-    value = entry.value
-    allowed = unit.lookup("MapTypes")
-    if allowed is not None and value["map_type"] not in allowed:
-        raise Invalid.field("map_type", f"{value['map_type'][:80]} is not in the list of map types")
-    if not value["retired"] and value["to_concept_url"]:
-        others = unit.active_between(
-            entry.repo, value["from_concept_url"], value["to_concept_url"]
-        ) - {entry.url}
-        if others:
-            raise Invalid.field(
-                "__all__",
-                "there is an active mapping between these two concepts already: "
-                f"{sorted(others)[0]}",
-            )
+    """Raise Invalid when the active mapping violates the schema OpenMRS (contract 12.3)."""
+    errors = openmrs.mapping_errors(entry.value, unit.lookup("MapTypes"))
+    [pair] = pairs(entry)
+    others = unit.active_between(entry.repo, pair) - {entry.url}
+    if others:
+        errors["__all__"] = [
+            "there is an active mapping of this kind between these two concepts already: "
+            f"{sorted(others)[0]}"
+        ]
+    if errors:
+        raise Invalid(errors)

@@ -4,12 +4,22 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from oclapi import bodies, jsonio, representations
+from oclapi import bodies, jsonio, representations, urls
 from oclapi.access import Action, Caller, Under, may, need
 from oclapi.editing import lookups, openmrs
-from oclapi.editing.values import changed
+from oclapi.editing.entries import Pair, pair_of
+from oclapi.editing.values import changed, external_target
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Head, Json, Organization, Repository, RepositoryKind, Selection, Version
+from oclapi.model import (
+    Head,
+    Json,
+    Kind,
+    Organization,
+    Repository,
+    RepositoryKind,
+    Selection,
+    Version,
+)
 from oclapi.store.database import Transaction
 from oclapi.store.metadata import stored
 from oclapi.store.store import Store
@@ -33,9 +43,11 @@ EDITABLE = frozenset(
 SHOWN_USES = 20
 """Most collections and most mappings that a refused deletion names."""
 SHOWN_FAILURES = 100
-"""Most concepts that a refused schema names."""
+"""Most entries that a refused schema names."""
 NOT_UNIQUE = {"names": ["a fully specified or preferred name must be unique in its locale"]}
-ACTIVE = Selection("concept", retired=False)
+SAME_RELATION = {"__all__": ["there is another active mapping of this kind between these concepts"]}
+KINDS: tuple[Kind, ...] = ("concept", "mapping")
+ACTIVE = {kind: Selection(kind, retired=False) for kind in KINDS}
 
 
 def create(
@@ -80,9 +92,9 @@ def create(
 def update(store: Store, repo: Repository, body: Json, caller: Caller) -> tuple[Repository, bool]:
     """Change the metadata in `body`. Return the repository, and whether it changed.
 
-    Raises Invalid, with `failed_concept_validations` when concepts violate a new schema, and the
-    errors of `access.need`. Setting the schema reads all concepts, even if an earlier attempt has
-    stored their claims: that attempt may have been interrupted, or may still be running.
+    Raises Invalid, with `failed_concept_validations` when entries violate a new schema, and the
+    errors of `access.need`. Setting the schema reads all entries, even if an earlier attempt has
+    stored the claims of concepts: that attempt may have been interrupted, or may still be running.
     """
     if body.get("id", repo.id) != repo.id:
         raise Invalid.field("id", "an id can't be changed")
@@ -107,8 +119,12 @@ def update(store: Store, repo: Repository, body: Json, caller: Caller) -> tuple[
             given["supported_locales"] = [given.get("default_locale", before.default_locale)]
         sets = changed(before, given)
         if sets.get("custom_validation_schema") == "OpenMRS" and head.repo.rev != checked:
-            concepts = lookups.bodies(store, session, head.repo.revision, ACTIVE)
-            check_schema(concepts, _lists(store, session))
+            revision = head.repo.revision
+            check_schema(
+                lookups.bodies(store, session, revision, ACTIVE["concept"]),
+                lookups.bodies(store, session, revision, ACTIVE["mapping"]),
+                _lists(store, session),
+            )
         return stored(sets)
 
     return store.repos.edit(repo.number, change, caller.by)
@@ -246,27 +262,73 @@ def _check_before(store: Store, repo: Repository) -> int | None:
         return None
     with store.snapshot() as session:
         lists = _lists(store, session)
-    check_schema(store.rows.bodies(now.revision, ACTIVE), lists)
+    concepts, mappings = (store.rows.bodies(now.revision, ACTIVE[kind]) for kind in KINDS)
+    check_schema(concepts, mappings, lists)
     return now.rev
 
 
 def _lists(store: Store, session: Transaction) -> openmrs.Lists:
     """Return the current lookup lists."""
     lists = {}
-    for source in openmrs.LOOKUP_SOURCES:
+    for source in (*openmrs.LOOKUP_SOURCES, "MapTypes"):
         found = store.repos.by_url(lookups.url_of(source), session)
-        lists[source] = lookups.names(store, session, found.revision) if found else None
+        lists[source] = (
+            openmrs.listed(source, lookups.names(store, session, found.revision)) if found else None
+        )
     return lists
 
 
-def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
-    """Raise Invalid when active concepts violate the schema OpenMRS.
+def check_schema(
+    concepts: Iterable[bytes], mappings: Iterable[bytes], lists: openmrs.Lists
+) -> None:
+    """Raise Invalid when active entries violate the schema OpenMRS.
 
     `failed_concept_validations` names at most SHOWN_FAILURES of them. Cost: one pass over the
-    bodies, and memory for a number and a URL for each name.
+    bodies, and memory for a number and a URL for each unique name and each mapping.
     """
-    holders: dict[int, list[str]] = {}
     failed: dict[str, dict[str, list[str]]] = {}
+    counts = {
+        "concepts": _note_failures(
+            failed,
+            concepts,
+            lambda concept: openmrs.concept_errors(concept, lists),
+            openmrs.claims,
+            NOT_UNIQUE,
+        ),
+        "mappings": _note_failures(
+            failed,
+            mappings,
+            lambda mapping: openmrs.mapping_errors(mapping, lists.get("MapTypes")),
+            lambda mapping: [hash(_pair_of(mapping))],
+            SAME_RELATION,
+        ),
+    }
+    if failed:
+        shown = " and ".join(f"{count} {noun}" for noun, count in counts.items() if count)
+        more = f", {SHOWN_FAILURES} of them are named" if len(failed) > SHOWN_FAILURES else ""
+        failures = [
+            {"mnemonic": _id_of(url), "url": url, "errors": errors}
+            for url, errors in list(failed.items())[:SHOWN_FAILURES]
+        ]
+        text = f"{shown} violate the schema OpenMRS{more}"
+        raise Invalid(
+            {"custom_validation_schema": [text]}, {"failed_concept_validations": failures}
+        )
+
+
+def _note_failures(
+    failed: dict[str, dict[str, list[str]]],
+    entries: Iterable[bytes],
+    errors_of: Callable[[Json], Mapping[str, list[str]]],
+    values_of: Callable[[Json], Iterable[int]],
+    shared: Mapping[str, list[str]],
+) -> int:
+    """Add the entries with errors to `failed` by URL, and return their number.
+
+    `shared` is the error of entries that have one of their `values_of` in common.
+    """
+    before = len(failed)
+    holders: dict[int, str] = {}
 
     def note(url: str, errors: Mapping[str, list[str]]) -> None:
         kept = failed.setdefault(url, {})
@@ -274,29 +336,29 @@ def check_schema(concepts: Iterable[bytes], lists: openmrs.Lists) -> None:
             for field, texts in errors.items():
                 kept[field] = list(dict.fromkeys([*kept.get(field, ()), *texts]))
 
-    for body in concepts:
-        concept = jsonio.loads_own(body)
-        url, claims = concept["url"], openmrs.claims(concept)
-        if errors := openmrs.concept_errors(concept, lists):
+    for body in entries:
+        entry = jsonio.loads_own(body)
+        url = entry["url"]
+        if errors := errors_of(entry):
             note(url, errors)
-        for claim in openmrs.against(claims):
-            for other in holders.get(claim, ()):
-                note(other, NOT_UNIQUE)
-                note(url, NOT_UNIQUE)
-            # These are reported. The first one is kept for further conflicts.
-            del holders.get(claim, [])[1:]
-        for claim in claims:
-            holders.setdefault(claim, []).append(url)
-    if failed:
-        more = f", {SHOWN_FAILURES} of them are named" if len(failed) > SHOWN_FAILURES else ""
-        failures = [
-            {"mnemonic": url.split("/")[-2], "url": url, "errors": errors}
-            for url, errors in list(failed.items())[:SHOWN_FAILURES]
-        ]
-        text = f"{len(failed)} concepts violate the schema OpenMRS{more}"
-        raise Invalid(
-            {"custom_validation_schema": [text]}, {"failed_concept_validations": failures}
-        )
+        for value in values_of(entry):
+            first = holders.setdefault(value, url)
+            if first != url:
+                note(first, shared)
+                note(url, shared)
+    return len(failed) - before
+
+
+def _id_of(url: str) -> str:
+    found = urls.item(url)
+    return found.id if found else url
+
+
+def _pair_of(mapping: Json) -> Pair:
+    end = mapping["to_concept_url"] or external_target(
+        mapping["to_source_url"], mapping["to_concept_code"]
+    )
+    return pair_of(mapping["from_concept_url"], mapping["map_type"], end)
 
 
 def _need_reloaded(

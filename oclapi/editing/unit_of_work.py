@@ -12,7 +12,7 @@ from typing import NamedTuple
 from oclapi import urls
 from oclapi.access import Caller, may
 from oclapi.editing import lookups, openmrs, renames
-from oclapi.editing.entries import Entry, MappingKey, Pair, mapping_keys, pairs, uses
+from oclapi.editing.entries import Entry, MappingKey, Pair, mapping_keys, pair_of, pairs, uses
 from oclapi.editing.journal import Journal
 from oclapi.editing.renames import TooManyRows
 from oclapi.editing.rendering import render
@@ -70,8 +70,10 @@ class UnitOfWork:
             self._journal,
             self._entries,
             pairs,
-            lambda number, pairs: rows.living_between(session, number, pairs),
-            lambda row: [(row.header["from"], row.header["to"])],
+            lambda number, pairs: rows.living_between(
+                session, number, {pair[:2] for pair in pairs}
+            ),
+            lambda row: [pair_of(row.header["from"], row.header["map_type"], row.header["to"])],
         )
         self._claims = UniquenessIndex[int](
             self._journal,
@@ -206,12 +208,12 @@ class UnitOfWork:
         return next(iter(self._keys.holders(repo.number, key)), None)
 
     def load_pairs(self, repo: Repository, pairs: Iterable[Pair]) -> None:
-        """Fetch the active mappings between these pairs of concepts, in one query."""
+        """Fetch the active mappings with these pairs, in one query."""
         self._pairs.load(repo.number, pairs)
 
-    def active_between(self, repo: Repository, start: str, end: str) -> frozenset[str]:
-        """Return the URLs of the repository's active mappings from one concept to another."""
-        return self._pairs.holders(repo.number, (start, end))
+    def active_between(self, repo: Repository, pair: Pair) -> frozenset[str]:
+        """Return the URLs of the repository's active mappings with this pair."""
+        return self._pairs.holders(repo.number, pair)
 
     def load_claims(self, repo: Repository, claims: Iterable[int]) -> None:
         """Fetch the concepts with these claims in one query."""
@@ -223,7 +225,7 @@ class UnitOfWork:
         return NOBODY.union(*(self._claims.holders(repo.number, claim) for claim in claims))
 
     def lookup(self, source: str) -> frozenset[str] | None:
-        """Return the names of the active concepts in a lookup list before this commit.
+        """Return the values of a lookup list before this commit, as `openmrs.listed` has them.
 
         Returns None when that source of the organisation OCL does not exist.
         """
@@ -232,7 +234,10 @@ class UnitOfWork:
             # The revision of this commit does not exist yet.
             number = repo.rev - (repo.number in self._heads) if repo else 0
             self._lists[source] = (
-                lookups.names(self._store, self._session, Revision(repo.number, number))
+                openmrs.listed(
+                    source,
+                    lookups.names(self._store, self._session, Revision(repo.number, number)),
+                )
                 if repo
                 else None
             )

@@ -6,6 +6,7 @@ from typing import Any
 from oclapi import urls
 from oclapi.access import may, need
 from oclapi.editing import concepts, mappings, openmrs
+from oclapi.editing.entries import pair_of
 from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.imports.lines import CONCEPT, Item, Line
@@ -236,7 +237,7 @@ def _prefetch_concepts(
         ]
         unit.load_claims(
             repo,
-            {claim for body in given if "names" in body for claim in openmrs.rivals(_named(body))},
+            {claim for body in given if "names" in body for claim in openmrs.claims(_named(body))},
         )
 
 
@@ -273,9 +274,4 @@ def _prefetch_mappings(
     unit.load_repos(sources)
     unit.load_targets(targets)
     if repo.custom_validation_schema == "OpenMRS":
-        external = {key for item in items if (key := item.key) and not _is_internal(item)}
-        unit.load_pairs(repo, {(key[0], key[2]) for key in keys - external})
-
-
-def _is_internal(item: Item) -> bool:
-    return not isinstance(item.update, Invalid) and bool(item.update.get("to_concept_url"))
+        unit.load_pairs(repo, {pair_of(*key) for key in keys})

@@ -78,23 +78,32 @@ def test_a_concept_always_needs_a_fully_specified_name(strict):
             id="two spellings of the type",
         ),
         pytest.param(
-            full("Glucose"), named("Glucose"), True, id="a synonym of another's full name"
+            full("Glucose"),
+            named("Glucose", locale_preferred=True),
+            True,
+            id="another's preferred name",
+        ),
+        pytest.param(
+            full("Glucose"), named("Glucose"), False, id="a synonym of another's full name"
         ),
         pytest.param(
             named("Glucose", locale_preferred=True),
             named("Glucose"),
-            True,
+            False,
             id="a synonym of another's preferred name",
         ),
         pytest.param(
-            full("Glucose"), named("Glucose", name_type="INDEX_TERM"), True, id="an index term"
+            full("Glucose"), named("Glucose", name_type="INDEX_TERM"), False, id="an index term"
         ),
         pytest.param(named("Glucose"), named("Glucose"), False, id="two synonyms"),
         pytest.param(
             full("Glucose"), named("Glucose", name_type="SHORT"), False, id="a short name"
         ),
         pytest.param(full("Glucose"), full("Glucose", "fr"), False, id="another locale"),
-        pytest.param(full("Glucose"), full("glucose"), False, id="another spelling"),
+        pytest.param(full("Cerebral malaria"), full("cerebral malaria"), True, id="case"),
+        pytest.param(full("Cerebral malaria"), full("Cerebral malaria\t"), True, id="a tab"),
+        pytest.param(full("Fi\u00e8vre"), full("fie\u0300vre"), True, id="form NFD"),
+        pytest.param(full("Glucose"), full("Glucosé"), False, id="accents"),
     ],
 )
 def test_a_fully_specified_or_preferred_name_is_unique(strict, here, there, conflict):
@@ -150,7 +159,7 @@ def test_names_are_unique_within_one_commit(strict):
     with refused("names"):
         strict.edit(
             new_concept("A", names=[full("Glucose")]),
-            new_concept("B", names=[named("Glucose"), full("B")]),
+            new_concept("B", names=[named("Glucose", locale_preferred=True), full("B")]),
         )
     assert strict.rev == 0
 
@@ -267,11 +276,11 @@ def test_a_source_without_the_schema_is_not_checked_against_the_lists(source, li
 def test_every_name_of_an_active_entry_counts_from_its_commit_on(strict, lists):
     with refused("concept_class"):
         put(strict, "A", full("A"), concept_class="Procedure")
-    lists["Classes"].change("e1", names=[named("Drug"), named("Procedure", "fr")])
-    put(strict, "A", full("A"), concept_class="Procedure")
+    lists["Classes"].change("e1", names=[named("Drug"), named("Misc Order", "fr")])
+    put(strict, "A", full("A"), concept_class="Misc-Order")
     lists["Classes"].edit(retire("e1"))
     with refused("concept_class"):
-        put(strict, "B", full("B"), concept_class="Procedure")
+        put(strict, "B", full("B"), concept_class="Misc-Order")
     with refused("concept_class"):
         put(strict, "B", full("B"), concept_class="Drug")
 
@@ -342,6 +351,76 @@ def test_two_concepts_have_one_active_mapping(joined):
         joined.remap("m", retired=False)
 
 
+def test_answers_and_members_of_sets_are_counted_by_themselves(joined):
+    joined.mapping("answer", "A", "B", map_type="Q-AND-A")
+    joined.mapping("member", "A", "B", map_type="CONCEPT-SET")
+    with refused("__all__") as errors:
+        joined.mapping("second", "A", "B", map_type="q and a")
+    assert joined.mapping_url("answer") in errors["__all__"][0]
+    with refused("__all__"):
+        joined.mapping("second", "A", "B", map_type="Concept-Set")
+    with refused("__all__"):
+        joined.remap("answer", map_type="NARROWER-THAN")
+    joined.remap("m", retired=True)
+    joined.remap("answer", map_type="NARROWER-THAN")
+    joined.mapping("second", "A", "B", map_type="Q-AND-A")
+
+
+def test_external_mappings_to_one_code_conflict_too(joined, other):
+    code = {"to_source_url": other.url, "to_concept_code": "I10"}
+    joined.mapping("e", "A", **code)
+    joined.mapping("answer", "A", **code, map_type="Q-AND-A")
+    joined.mapping("elsewhere", "B", **code)
+    joined.mapping("code", "A", **{**code, "to_concept_code": "I11"}, map_type="NARROWER-THAN")
+    with refused("__all__") as errors:
+        joined.mapping("f", "A", **code, map_type="NARROWER-THAN")
+    assert joined.mapping_url("e") in errors["__all__"][0]
+    other.concept("I10")
+    with refused("__all__"):
+        joined.mapping("f", "A", other.concept_url("I10"), map_type="NARROWER-THAN")
+    with refused("__all__"):
+        joined.remap("code", **code)
+
+
+def test_retired_entries_are_not_checked_until_they_are_active_again(strict, lists):
+    strict.concept("A", retired=True, concept_class="X", external_id="x" * 37)
+    strict.change("A", names=[named("no fully specified name")])
+    put(strict, "B", full("B"))
+    strict.edit(new_mapping("m", "A", "B", map_type="LIKE", external_id="x" * 37, retired=True))
+    strict.remap("m", map_type="LOOKS-LIKE")
+
+    with refused("concept_class", "external_id", "names"):
+        strict.change("A", retired=False)
+    with refused("map_type", "external_id"):
+        strict.remap("m", retired=False)
+
+    strict.change("A", retired=False, names=[full("A")], concept_class="test", external_id="x" * 36)
+    strict.remap("m", retired=False, map_type="same_as", external_id="x" * 36)
+
+
+def test_external_ids_have_at_most_36_characters(strict):
+    long = "x" * 37
+    with refused("external_id", "names", "descriptions"):
+        put(
+            strict,
+            "A",
+            full("A", external_id=long),
+            external_id=long,
+            descriptions=[{"description": "x", "locale": "en", "external_id": long}],
+        )
+    put(strict, "A", full("A", external_id=long[1:]), external_id=long[1:])
+    with refused("names"):
+        strict.edit(
+            lambda unit, repo: concepts.add_text(
+                unit, repo, "A", "names", named("x", external_id=long)
+            )
+        )
+    with refused("external_id"):
+        strict.edit(
+            new_concept("B", names=[full("B")]), new_mapping("m", "A", "B", external_id=long)
+        )
+
+
 def test_a_mapping_does_not_conflict_with_itself(joined):
     assert joined.remap("m", map_type="NARROWER-THAN", external_id="x")["version"] == "2"
 
@@ -406,8 +485,8 @@ def test_the_schema_can_be_set_when_all_active_concepts_follow_it(source):
     with refused("names"):
         put(source, "D", full("Glucose"))
     with refused("names"):
-        put(source, "D", full("D"), named("Glucose"))
-    put(source, "D", full("Sugar"))
+        put(source, "D", full("D"), named("glucose", locale_preferred=True))
+    put(source, "D", full("Sugar"), named("Glucose"))
     with refused("names"):
         source.change("C", retired=False)
 
@@ -418,7 +497,7 @@ def test_a_refused_schema_lists_each_concept_that_violates_it_with_the_reason(so
         new_concept("bare"),
         new_concept("class", names=[full("Class")], concept_class="X", datatype="Y"),
         new_concept("one", names=[full("Twice")]),
-        new_concept("two", names=[full("Two"), named("Twice")]),
+        new_concept("two", names=[full("Two"), named("twice", locale_preferred=True)]),
         new_concept("three", names=[full("Thrice")]),
         new_concept("four", names=[full("Thrice")]),
         new_concept("retired", retired=True),
@@ -439,23 +518,64 @@ def test_a_refused_schema_lists_each_concept_that_violates_it_with_the_reason(so
 
 
 def test_all_concepts_with_a_name_that_must_be_unique_are_listed(source):
-    same_synonym = [
-        new_concept(f"c{number}", names=[full(f"Name {number}"), named("Sugar")])
+    preferred = [
+        new_concept(
+            f"c{number}", names=[full(f"Name {number}"), named("Sugar", locale_preferred=True)]
+        )
         for number in range(3)
     ]
     source.edit(
-        *same_synonym,
+        *preferred,
         new_concept("owner", names=[full("Sugar")]),
-        new_concept("late", names=[full("Late"), named("Sugar")]),
+        new_concept("synonym", names=[full("Late"), named("Sugar")]),
     )
 
-    assert set(failed(source)) == {"c0", "c1", "c2", "owner", "late"}
+    assert set(failed(source)) == {"c0", "c1", "c2", "owner"}
+
+
+def test_a_refused_schema_lists_mappings_too(source, lists):
+    source.edit(
+        *(new_concept(concept, names=[full(f"Name of {concept}")]) for concept in "ABC"),
+        new_concept("bare"),
+        new_mapping("one", "A", "B"),
+        new_mapping(
+            "two",
+            "A",
+            None,
+            to_source_url=source.url,
+            to_concept_code="B",
+            map_type="NARROWER-THAN",
+        ),
+        new_mapping("three", "B", "A"),
+        new_mapping("type", "A", "C", map_type="LIKE", external_id="x" * 37),
+        new_mapping("retired", "A", "C", map_type="Y", retired=True),
+    )
+
+    with pytest.raises(Invalid) as caught:
+        source.update(custom_validation_schema="OpenMRS")
+
+    assert caught.value.errors == {
+        "custom_validation_schema": ["1 concepts and 3 mappings violate the schema OpenMRS"]
+    }
+    found = {one["mnemonic"]: one for one in caught.value.extra["failed_concept_validations"]}
+    text = "there is another active mapping of this kind between these concepts"
+    assert set(found) == {"bare", "one", "two", "type"}
+    assert found["one"] == {
+        "mnemonic": "one",
+        "url": source.mapping_url("one"),
+        "errors": {"__all__": [text]},
+    }
+    assert found["two"]["errors"] == {"__all__": [text]}
+    assert found["type"]["errors"] == {
+        "external_id": ["may have at most 36 characters"],
+        "map_type": ["LIKE is not in the list of map types"],
+    }
 
 
 def test_a_refused_schema_lists_a_hundred_concepts_and_counts_all(source):
     source.edit(
         *(new_concept(f"c{number}") for number in range(130)),
-        new_concept("twin", names=[full("Name of c0")]),
+        new_concept("twin", names=[full("Twin"), full("Zwilling")]),
     )
 
     with pytest.raises(Invalid) as caught:
@@ -472,8 +592,8 @@ def test_the_check_of_a_schema_blocks_no_writer_and_finds_what_is_written_meanwh
 ):
     check, runs = repositories.check_schema, []
 
-    def check_and_write(concepts, lists):
-        check(concepts, lists)
+    def check_and_write(*arguments):
+        check(*arguments)
         if not runs:
             source.concept("late")  # has no fully specified name
         runs.append(1)

@@ -8,20 +8,38 @@ from oclapi.editing import openmrs
 
 UNCHECKED: openmrs.Lists = {}
 LISTS: openmrs.Lists = {
-    "Classes": frozenset({"Test"}),
-    "Datatypes": frozenset({"None", "Numeric"}),
-    "NameTypes": frozenset({"None", "Index Term"}),
-    "DescriptionTypes": frozenset({"None", "Definition"}),
-    "Locales": frozenset({"en", "sw"}),
+    source: openmrs.listed(source, names)
+    for source, names in {
+        "Classes": ["Test", "Misc Order"],
+        "Datatypes": ["None", "Numeric"],
+        "NameTypes": ["None", "Index Term"],
+        "DescriptionTypes": ["None", "Definition"],
+        "Locales": ["en", "sw", "pt", "zh"],
+    }.items()
 }
+ID_36 = "8d4907b2-c2cc-11de-8d13-0010c6dffd0f"
+ID_37 = ID_36 + "A"
 
 
-def name(text, kind=None, locale="en", preferred=False):
-    return {"name": text, "name_type": kind, "locale": locale, "locale_preferred": preferred}
+def name(text, kind=None, locale="en", preferred=False, **fields):
+    return {
+        "name": text,
+        "name_type": kind,
+        "locale": locale,
+        "locale_preferred": preferred,
+        "external_id": None,
+        **fields,
+    }
 
 
-def description(kind=None, locale="en"):
-    return {"description": "Sugar", "description_type": kind, "locale": locale}
+def description(kind=None, locale="en", **fields):
+    return {
+        "description": "Sugar",
+        "description_type": kind,
+        "locale": locale,
+        "external_id": None,
+        **fields,
+    }
 
 
 FULL = name("Serum glucose", "FULLY_SPECIFIED")
@@ -31,6 +49,7 @@ def concept(*names, **fields):
     return {
         "concept_class": "Test",
         "datatype": "Numeric",
+        "external_id": None,
         "descriptions": [],
         "retired": False,
         **fields,
@@ -55,7 +74,15 @@ def concept(*names, **fields):
         pytest.param(
             [FULL, name("Serum glucose", None, "sw")], id="the same name in another locale"
         ),
-        pytest.param([FULL, name("serum glucose")], id="names that differ in case"),
+        pytest.param([FULL, name("Serum  glucose")], id="names that differ in inner blanks"),
+        pytest.param(
+            [FULL, name("Second", "FULLY_SPECIFIED", retired=True), name("x")],
+            id="a second fully specified name that is retired",
+        ),
+        pytest.param([FULL, name("Serum glucose", retired=True)], id="the same name, retired"),
+        pytest.param(
+            [FULL, name("b", "SHORT", preferred=True, retired=True)], id="a retired short name"
+        ),
         pytest.param(
             [FULL, name("a", "INDEX_TERM"), name("b", "Index Term"), name("c"), name("d")],
             id="many index terms and synonyms",
@@ -109,6 +136,31 @@ def test_names_that_follow_the_rules_are_accepted(names):
             id="the same name twice",
         ),
         pytest.param(
+            [name("Cerebral malaria", "Fully-Specified"), name("cerebral malaria")],
+            "more than one name 'cerebral malaria' in the locale en",
+            id="in another case",
+        ),
+        pytest.param(
+            [name("Cerebral malaria", "Fully-Specified"), name("Cerebral malaria\t")],
+            "more than one name 'Cerebral malaria\\t' in the locale en",
+            id="with a tab at its end",
+        ),
+        pytest.param(
+            [name("Fi\u00e8vre", "Fully-Specified"), name("fie\u0300vre")],
+            "more than one name 'fie\u0300vre' in the locale en",
+            id="in form NFD",
+        ),
+        pytest.param(
+            [name("a", "FULLY_SPECIFIED", retired=True), name("b")],
+            "at least one fully specified name is needed",
+            id="the only fully specified name is retired",
+        ),
+        pytest.param(
+            [FULL, name("b", "Index-Term", preferred=True)],
+            "a short name or index term may not be preferred (locale en)",
+            id="index term with a hyphen",
+        ),
+        pytest.param(
             [FULL, name("x"), name("x", "INDEX_TERM"), name("x")],
             "more than one name 'x' in the locale en",
             id="one message for three",
@@ -140,6 +192,18 @@ def test_a_long_name_is_not_repeated_in_full():
             {"descriptions": [description("SHORT"), description("Fully Specified")]},
             id="types that always pass",
         ),
+        pytest.param({"concept_class": "Misc-Order"}, id="a class with a hyphen"),
+        pytest.param({"concept_class": "misc order"}, id="a class in another case"),
+        pytest.param({"datatype": "NUMERIC"}, id="a datatype in another case"),
+        pytest.param(
+            {"descriptions": [description(None, "pt_BR"), description("definition", "zh-Hans")]},
+            id="a locale whose language is listed",
+        ),
+        pytest.param(
+            {"descriptions": [description("Rumour", "xx", external_id=ID_37, retired=True)]},
+            id="a retired description",
+        ),
+        pytest.param({"external_id": ID_36}, id="an external id of 36 characters"),
     ],
 )
 def test_values_in_the_lists_are_accepted(fields):
@@ -150,6 +214,9 @@ def test_values_in_the_lists_are_accepted(fields):
         name("c", "INDEX_TERM"),
         name("d", ""),
         name("e", None, "sw"),
+        name("f", "Index-Term", external_id=ID_36),
+        name("g", "index_term", "pt-BR"),
+        name("h", "Nick", "xx", external_id=ID_37, retired=True),
     ]
     assert openmrs.concept_errors(concept(*named, **fields), LISTS) == {}
 
@@ -158,8 +225,8 @@ def test_values_in_the_lists_are_accepted(fields):
     ("fields", "errors"),
     [
         pytest.param(
-            {"concept_class": "test"},
-            {"concept_class": ["test is not in the list of concept classes"]},
+            {"concept_class": "Tests"},
+            {"concept_class": ["Tests is not in the list of concept classes"]},
             id="class",
         ),
         pytest.param(
@@ -180,6 +247,24 @@ def test_values_in_the_lists_are_accepted(fields):
             },
             id="descriptions",
         ),
+        pytest.param(
+            {"descriptions": [description(None, "EN"), description(None, "ptBR")]},
+            {
+                "descriptions": [
+                    "descriptions[0].locale: EN is not in the list of locales",
+                    "descriptions[1].locale: ptBR is not in the list of locales",
+                ]
+            },
+            id="locales are compared exactly",
+        ),
+        pytest.param(
+            {"external_id": ID_37, "descriptions": [description(external_id=ID_37)]},
+            {
+                "external_id": ["may have at most 36 characters"],
+                "descriptions": ["descriptions[0].external_id: may have at most 36 characters"],
+            },
+            id="external ids of 37 characters",
+        ),
     ],
 )
 def test_values_that_are_not_in_the_lists_are_refused(fields, errors):
@@ -187,9 +272,12 @@ def test_values_that_are_not_in_the_lists_are_refused(fields, errors):
 
 
 def test_errors_of_name_types_and_locales_contain_the_index_of_the_name():
-    named = concept(FULL, name("a", "Nickname"), name("b", None, "xx"))
+    named = concept(
+        FULL, name("a", "Nickname"), name("b", None, "xx"), name("c", external_id=ID_37)
+    )
     assert openmrs.concept_errors(named, LISTS) == {
         "names": [
+            "names[3].external_id: may have at most 36 characters",
             "names[1].name_type: Nickname is not in the list of types",
             "names[2].locale: xx is not in the list of locales",
         ]
@@ -201,7 +289,7 @@ def test_errors_of_name_types_and_locales_contain_the_index_of_the_name():
     [("datatype", "Datatypes"), ("names", "NameTypes"), ("descriptions", "DescriptionTypes")],
 )
 def test_none_must_be_in_the_list_too(key, list_name):
-    without = {**LISTS, list_name: frozenset({"Other"})}
+    without = {**LISTS, list_name: frozenset({"other"})}
     assert key in openmrs.concept_errors(
         concept(FULL, name("a"), datatype="", descriptions=[description()]), without
     )
@@ -238,100 +326,134 @@ def test_entries_of_lookup_lists_are_only_checked_for_the_rules_of_names(kind):
     assert list(openmrs.concept_errors(concept(name("a"), **odd), LISTS)) == ["names"]
 
 
+# Mappings
+
+
+@pytest.mark.parametrize(
+    ("fields", "errors"),
+    [
+        pytest.param({"map_type": "SAME-AS"}, {}, id="listed"),
+        pytest.param({"map_type": "same as"}, {}, id="in another spelling"),
+        pytest.param(
+            {"map_type": "LIKE"}, {"map_type": ["LIKE is not in the list of map types"]}, id="other"
+        ),
+        pytest.param({"external_id": ID_36}, {}, id="36 characters"),
+        pytest.param(
+            {"external_id": ID_37},
+            {"external_id": ["may have at most 36 characters"]},
+            id="37 characters",
+        ),
+    ],
+)
+def test_a_mapping_has_a_listed_map_type_and_a_short_external_id(fields, errors):
+    mapping = {"map_type": "SAME-AS", "external_id": None, **fields}
+    assert openmrs.mapping_errors(mapping, openmrs.listed("MapTypes", ["SAME-AS"])) == errors
+
+
+def test_answers_and_members_of_sets_are_relations_of_their_own():
+    assert {openmrs.relation(kind) for kind in ("Q-AND-A", "q and a", "Q_AND_A")} == {"Q-AND-A"}
+    assert {openmrs.relation(kind) for kind in ("CONCEPT-SET", "Concept Set")} == {"CONCEPT-SET"}
+    assert {openmrs.relation(kind) for kind in ("SAME-AS", "NARROWER-THAN", "")} == {""}
+
+
 # Names that no other active concept may have
 
 
 def in_conflict(one, other):
-    """Return whether the store would find a conflict. It must be symmetric."""
-    conflict = bool(set(openmrs.rivals(one)) & set(openmrs.claims(other)))
-    assert conflict == bool(set(openmrs.rivals(other)) & set(openmrs.claims(one)))
-    return conflict
+    """Return whether the store would find a conflict."""
+    return bool(set(openmrs.claims(one)) & set(openmrs.claims(other)))
+
+
+def full(text, locale="en", **fields):
+    return name(text, "FULLY_SPECIFIED", locale, **fields)
 
 
 @pytest.mark.parametrize(
     ("one", "other", "conflict"),
     [
-        pytest.param(
-            name("a", "FULLY_SPECIFIED"),
-            name("a", "Fully Specified"),
-            True,
-            id="both fully specified",
-        ),
+        pytest.param(full("a"), name("a", "Fully-Specified"), True, id="both fully specified"),
         pytest.param(
             name("a", preferred=True), name("a", preferred=True), True, id="both preferred"
         ),
+        pytest.param(full("a"), name("a", preferred=True), True, id="one of each"),
+        pytest.param(full("a"), name("a"), False, id="against a synonym"),
         pytest.param(
-            name("a", "FULLY_SPECIFIED"), name("a"), True, id="fully specified against a synonym"
+            name("a", preferred=True), name("a", "INDEX_TERM"), False, id="against an index term"
+        ),
+        pytest.param(full("a"), name("a", "SHORT"), False, id="against a short name"),
+        pytest.param(name("a"), name("a"), False, id="two synonyms"),
+        pytest.param(full("a"), full("a", "sw"), False, id="in another locale"),
+        pytest.param(full("a"), full("a", retired=True), False, id="a retired name"),
+        pytest.param(
+            full("nb", "e"), full("b", "en"), False, id="the same text split in another way"
         ),
         pytest.param(
-            name("a", preferred=True),
-            name("a", "INDEX_TERM"),
+            full("Cerebral malaria"), full("cerebral malaria"), True, id="in another case"
+        ),
+        pytest.param(
+            full("Cerebral malaria"), full("Cerebral malaria\t"), True, id="a tab at its end"
+        ),
+        pytest.param(
+            full("Cerebral malaria"), full("\u00a0Cerebral malaria"), True, id="a no-break space"
+        ),
+        pytest.param(
+            full("Cerebral malaria"), full("Cerebral  malaria"), False, id="two blanks inside"
+        ),
+        pytest.param(
+            full("Paludisme c\u00e9r\u00e9bral", "fr"),
+            full("paludisme ce\u0301re\u0301bral", "fr"),
             True,
-            id="preferred against an index term",
-        ),
-        pytest.param(name("a"), name("a", "INDEX_TERM"), False, id="two that are neither"),
-        pytest.param(
-            name("a", "FULLY_SPECIFIED"), name("a", "SHORT"), False, id="against a short name"
+            id="in form NFD",
         ),
         pytest.param(
-            name("a", "FULLY_SPECIFIED"),
-            name("a", "FULLY_SPECIFIED", "sw"),
+            full("Paludisme c\u00e9r\u00e9bral", "fr"),
+            full("Paludisme cerebral", "fr"),
             False,
-            id="in another locale",
-        ),
-        pytest.param(
-            name("a", "FULLY_SPECIFIED"), name("A", "FULLY_SPECIFIED"), False, id="in another case"
-        ),
-        pytest.param(
-            name("nb", "FULLY_SPECIFIED", "e"),
-            name("b", "FULLY_SPECIFIED", "en"),
-            False,
-            id="the same text split in another way",
+            id="without accents",
         ),
     ],
 )
-def test_two_concepts_conflict_if_a_unique_name_of_one_is_a_name_of_the_other(one, other, conflict):
+def test_two_concepts_conflict_if_they_share_a_fully_specified_or_preferred_name(
+    one, other, conflict
+):
     assert in_conflict(concept(one), concept(name("z"), other)) is conflict
 
 
 def test_a_retired_concept_conflicts_with_none():
     retired = concept(FULL, retired=True)
-    assert openmrs.claims(retired) == openmrs.rivals(retired) == []
+    assert openmrs.claims(retired) == []
     assert not in_conflict(concept(FULL), retired)
 
 
 NAMES = st.builds(
     name,
-    st.sampled_from("ab"),
+    st.sampled_from(["a", "A", "b", "b "]),
     st.sampled_from([None, "SHORT", "Short", "FULLY_SPECIFIED", "INDEX_TERM"]),
     st.sampled_from(["en", "sw"]),
     st.booleans(),
+    retired=st.booleans(),
 )
 
 
 @given(st.lists(NAMES, max_size=4), st.lists(NAMES, max_size=4))
 def test_conflicts_agree_with_a_direct_check_of_the_rule(ones, others):
-    def keys(names):
-        return {(n["locale"], n["name"]) for n in names if n["name_type"] not in ("SHORT", "Short")}
-
     def unique(names):
-        return keys(
-            n for n in names if n["name_type"] == "FULLY_SPECIFIED" or n["locale_preferred"]
-        )
+        return {
+            (n["locale"], n["name"].strip().lower())
+            for n in names
+            if not n["retired"] and (n["name_type"] == "FULLY_SPECIFIED" or n["locale_preferred"])
+        }
 
-    expected = bool(unique(ones) & keys(others) or unique(others) & keys(ones))
+    expected = bool(unique(ones) & unique(others))
     assert in_conflict(concept(*ones), concept(*others)) == expected
 
 
 @given(st.lists(st.text(max_size=5), max_size=20))
 def test_claims_are_sorted_unique_signed_64_bit_numbers(texts):
-    claims = openmrs.claims(concept(*(name(text) for text in texts)))
+    claims = openmrs.claims(concept(*map(full, texts)))
     assert claims == sorted(set(claims))
-    assert all(
-        -(2**63) <= claim < 2**63
-        for claim in (*claims, *openmrs.rivals(concept(*map(name, texts))))
-    )
+    assert all(-(2**63) <= claim < 2**63 for claim in claims)
 
 
 def test_claims_never_change_since_they_are_stored():
-    assert openmrs.claims(concept(name("a"))) == [-4706157519443302834]
+    assert openmrs.claims(concept(full("a"), name("b"))) == [-4706157519443302834]
