@@ -25,22 +25,6 @@ from oclapi import booleans, jsonio, passwords, urls
 from oclapi.errors import Invalid
 from oclapi.model import Json
 
-RESERVED_VERSIONS = frozenset(
-    (
-        "HEAD",
-        "latest",
-        "versions",
-        "concepts",
-        "mappings",
-        "references",
-        "extras",
-        "export",
-        "processing",
-        "children",
-        "summary",
-        "atom",
-    )
-)
 RESERVED_USERS = frozenset(("login", "signup"))
 EMAIL = re.compile(r"[^\s@<>()\[\],;:\"\\\x00-\x1f\x7f]+@[^\s@<>()\[\],;:\"\\\x00-\x1f\x7f]+")
 LINE, TEXT, LOCALE = 32_000, 100_000, 40  # characters
@@ -110,7 +94,7 @@ def _not_a_path(value: str) -> str:
 
 
 def _not_reserved(value: str) -> str:
-    if value in RESERVED_VERSIONS:
+    if value in urls.RESERVED_VERSIONS:
         raise ValueError(f"the word {value} is reserved")
     return value
 

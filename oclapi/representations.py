@@ -357,7 +357,7 @@ def version_summary(version: Version, repo: Repository) -> Json:
         "retired": version.retired,
         "description": version.description,
         "url": repo.url,
-        "version_url": f"{repo.url}{version.id}/",
+        "version_url": urls.version_url(repo.url, version.id),
         "previous_version_url": _version_url(repo, version.previous_version),
         "owner": owner.owner,
         "owner_type": owner.owner_type,
@@ -428,7 +428,7 @@ def head_version(repo: Repository) -> Version:
 
 
 def _version_url(repo: Repository, version: str | None) -> str | None:
-    return None if version is None else f"{repo.url}{version}/"
+    return None if version is None else urls.version_url(repo.url, version)
 
 
 def _stamps(value: User | Organization | Repository) -> Json:

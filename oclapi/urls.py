@@ -1,25 +1,120 @@
-"""Parsing and building the relative URLs of items. Pure."""
+"""Ids, and the relative URLs of items that are built from them. Pure.
+
+Every URL is built here in its canonical spelling: UTF-8, percent-encoded except for ASCII letters,
+digits and `- . _ ~ @ :`. Every other spelling is parsed too. The store, the search engine and
+cursors hold canonical URLs only.
+"""
 
 import functools
 import re
+import unicodedata
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from oclapi.model import Json, Kind
 
 ID = r"[A-Za-z0-9._@-]{1,255}"
+"""The ids of owners and repositories."""
 ID_RULE = "may hold 1 to 255 letters, digits and - . _ @"
-"""The message for a text that is no id."""
-LONGEST = 4096
-"""Most characters of an item's URL with the server address; its five ids have at most 255."""
-_REPO = rf"/(?:orgs|users)/{ID}/(?:sources|collections)/{ID}/"
-_BELOW = "versions|concepts|mappings|references|extras|export"  # these words are no versions
-_INSIDE = "versions|mappings|names|descriptions|extras"  # below an item: no versions of it either
-_REPO_VERSION = rf"(?P<repo>{_REPO})(?:(?:versions/)?(?!(?:{_BELOW})/)(?P<version>{ID})/)?"
-_CONTENT = re.compile(
-    rf"{_REPO_VERSION}(?P<kind>concept|mapping)s/(?P<id>{ID})/(?:(?!(?:{_INSIDE})/)(?P<item_version>{ID})/)?"
+"""The message for a text that is no id of an owner or repository."""
+LONGEST_ID = 255  # characters, in form NFC
+LONGEST = 8192
+"""Most characters of an item's URL with the server address. A character has up to 12 in a URL."""
+RESERVED_VERSIONS = frozenset(
+    (
+        "HEAD",
+        "latest",
+        "versions",
+        "concepts",
+        "mappings",
+        "references",
+        "extras",
+        "export",
+        "processing",
+        "children",
+        "summary",
+        "atom",
+        "revisions",
+        "changes",
+        "releases",
+    )
 )
+"""Words that no new version may have as its id."""
+NO_VERSIONS = "|".join(sorted(RESERVED_VERSIONS - {"HEAD", "latest"}))
+"""Words below a repository that name no version of it, as a pattern."""
+_INSIDE = "versions|mappings|names|descriptions|extras"  # below an item: no versions of it either
+_REFUSED = frozenset(("Cc", "Cs", "Co", "Cn", "Zl", "Zp"))  # Unicode categories
+
+_SIMPLE = re.compile(rf"[A-Za-z0-9._~@:-]{{1,{LONGEST_ID}}}")
+"""An id that has no other spelling in a canonical URL."""
+_STEP = (  # of a canonical URL; the slash behind it is part of every pattern
+    rf"(?!\.\.?/)(?:[A-Za-z0-9._~@:-]{{1,{LONGEST_ID}}}|[A-Za-z0-9._~@:-]*%[A-Za-z0-9._~@:%-]*)"
+)
+_OWNER = rf"/(?:orgs|users)/{ID}/"
+_REPO_VERSION = (
+    rf"(?P<repo>{_OWNER}(?:sources|collections)/{ID}/)"
+    rf"(?:(?:versions/)?(?!(?:{NO_VERSIONS})/)(?P<version>{_STEP})/)?"
+)
+_OWNER_ONLY = re.compile(_OWNER)
 _REPO_ONLY = re.compile(_REPO_VERSION)
+_CONTENT = re.compile(
+    rf"{_REPO_VERSION}(?P<kind>concept|mapping)s/(?P<id>{_STEP})/"
+    rf"(?:(?!(?:{_INSIDE})/)(?P<item_version>{_STEP})/)?"
+)
+
+
+def check_id(text: str) -> str:
+    """Return the id of an owner or repository.
+
+    Raises ValueError, which names the first character that it must not hold.
+    """
+    for character in text:
+        if not re.match(ID, character):
+            raise ValueError(f"{_named(character)} is not allowed: an id {ID_RULE}")
+    if not re.fullmatch(ID, text):
+        raise ValueError(ID_RULE)
+    return _addressable(text)
+
+
+def content_id(text: str) -> str:
+    """Return the id of a concept, mapping or version in form NFC.
+
+    It may hold 1 to 255 characters of any script, signs, slashes and inner blanks. Raises
+    ValueError, which names the first character that it must not hold.
+    """
+    if _SIMPLE.fullmatch(text):
+        return _addressable(text)
+    # A character in form NFC replaces at most four, so a longer text is not read.
+    found = nfc(text[: 4 * LONGEST_ID + 1])
+    if not 1 <= len(found) <= LONGEST_ID:
+        raise ValueError(f"must have 1 to {LONGEST_ID} characters")
+    if found != found.strip():
+        raise ValueError("must not begin or end with white space")
+    for character in found:
+        if unicodedata.category(character) in _REFUSED:
+            raise ValueError(f"the character {_named(character)} is not allowed")
+    return found
+
+
+def nfc(text: str) -> str:
+    """Return a text in form NFC, in which ids are kept and compared."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _addressable(text: str) -> str:
+    if text in (".", ".."):
+        raise ValueError("may not be . or .., which clients and proxies remove from a URL")
+    return text
+
+
+def _named(character: str) -> str:
+    code = f"U+{ord(character):04X}"
+    return f"{character} ({code})" if character.isprintable() and character != " " else code
+
+
+def encoded(text: str) -> str:
+    """Return an id as a canonical URL spells it."""
+    return text if _SIMPLE.fullmatch(text) else quote(text, safe="@:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +168,6 @@ def without_address(url: str, address: str) -> str:
     return parts.path.removeprefix(prefix)
 
 
-def path_of(url: str) -> str:
-    """Return the path of a relative URL, with one slash at its end.
-
-    Raises ValueError when the URL has no path, or the address of a server.
-    """
-    parts = urlsplit(url)
-    # urlsplit drops line breaks and tabs silently
-    if parts.netloc or not parts.path.startswith("/") or min(url) <= " ":
-        raise ValueError("not the path of an item")
-    return parts.path if parts.path.endswith("/") else parts.path + "/"
-
-
 def item(url: str) -> ItemUrl | None:
     """Parse the URL of a concept or mapping; None when it has another form."""
     return _item(url) if len(url) <= LONGEST else None
@@ -93,30 +176,73 @@ def item(url: str) -> ItemUrl | None:
 # a bulk load parses each URL several times within a few commits
 @functools.lru_cache(maxsize=8192)
 def _item(url: str) -> ItemUrl | None:
-    found = _CONTENT.fullmatch(url) or _in_path(_CONTENT, url)
+    found = _match(_CONTENT, url)
     if not found:
         return None
     kind: Kind = "concept" if found["kind"] == "concept" else "mapping"
-    return ItemUrl(found["repo"], kind, found["id"], found["version"], found["item_version"])
+    item_id, version, item_version = map(_decoded, found.group("id", "version", "item_version"))
+    assert item_id is not None  # it is not optional in the pattern
+    return ItemUrl(found["repo"], kind, item_id, version, item_version)
 
 
 def repo(url: str) -> str | None:
     """Return the repository's URL without a version; None when the URL has another form."""
-    found = _REPO_ONLY.fullmatch(url) or _in_path(_REPO_ONLY, url)
+    found = _match(_REPO_ONLY, url)
     return found["repo"] if found else None
 
 
-def _in_path(form: re.Pattern[str], url: str) -> re.Match[str] | None:
-    """Match a URL without the last slash. Slow, so tried last."""
+def owner(url: str) -> str | None:
+    """Return the URL of an owner in its canonical spelling; None when it has another form."""
+    found = _match(_OWNER_ONLY, url)
+    return found.group() if found else None
+
+
+def _match(form: re.Pattern[str], url: str) -> re.Match[str] | None:
+    """Match the canonical spelling of a URL. Those that have it already are the quick case."""
+    if "%" not in url and (found := form.fullmatch(url)):
+        return found
     try:
-        return form.fullmatch(path_of(url))
+        return form.fullmatch(_canonical(url))
     except ValueError:
         return None
 
 
+def _canonical(url: str) -> str:
+    """Return the canonical spelling of a relative URL, with a slash at its end.
+
+    The parameters are left out. A percent sign that begins no escape stands for itself, as in URLs
+    that were not encoded. Raises ValueError when a step can't be an id.
+    """
+    root, *steps = re.split(r"[?#]", url, maxsplit=1)[0].removesuffix("/").split("/")
+    if root:
+        raise ValueError("not a relative URL")
+    return (
+        "".join(f"/{encoded(content_id(unquote(step, errors='strict')))}" for step in steps) + "/"
+    )
+
+
+def _decoded(step: str | None) -> str | None:
+    return unquote(step) if step and "%" in step else step
+
+
 def item_url(repo_url: str, kind: Kind, item_id: str) -> str:
     """Return the URL of a concept or mapping."""
-    return f"{repo_url}{kind}s/{item_id}/"
+    return f"{repo_url}{kind}s/{encoded(item_id)}/"
+
+
+def version_url(repo_url: str, version: str) -> str:
+    """Return the URL of a version of a repository."""
+    return f"{repo_url}{encoded(version)}/"
+
+
+def repo_of(url: str) -> str:
+    """Return the repository of an item by its canonical URL."""
+    return "/".join(url.split("/", 5)[:5]) + "/"
+
+
+def id_of(url: str) -> str:
+    """Return the id of an item by its canonical URL, which has no version."""
+    return unquote(url.rsplit("/", 2)[1])
 
 
 def owner_url(owner_type: str, owner: str) -> str:

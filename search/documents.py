@@ -65,7 +65,7 @@ def document(row: Row, head: int, repo_url: str) -> Json:
         "retired": row.retired,
         "head": head,
         "is_updatedBy": header["by"],
-        **_origin("/".join(row.url.split("/", 5)[:5]) + "/", repo_url),
+        **_origin(urls.repo_of(row.url), repo_url),
     }
     if "extras" in header:
         result["extras"] = header["extras"]
@@ -121,10 +121,7 @@ def _concept(result: Json, short_id: str, header: Mapping[str, Any], body: Json)
 
 def _mapping(result: Json, row: Row, body: Json) -> None:
     header = row.header
-    result |= _ends(
-        "/".join(header["from"].split("/", 5)[:5]) + "/",
-        "/".join(header["to"].split("/", 5)[:5]) + "/",
-    )
+    result |= _ends(urls.repo_of(header["from"]), urls.repo_of(header["to"]))
     result["is_mapType"], result["facet_mapType"] = header["type"], fields.shown(header["map_type"])
     result["is_fromConcept"] = [fields.token(header["from"]), *header["from_is"]]
     result["is_toConcept"] = [fields.token(header["to"]), *header["to_is"]]

@@ -140,7 +140,7 @@ def facet_values(row: Row, repo_url: str) -> dict[str, tuple[str, ...]]:
 
     `repo_url` is the URL of the listed repository. The body is not needed.
     """
-    source = urls.parts("/".join(row.url.split("/")[:5]) + "/")
+    source = urls.parts(urls.repo_of(row.url))
     listed = urls.parts(repo_url)
     common: dict[str, tuple[str, ...]] = {
         "retired": ("true" if row.retired else "false",),
@@ -158,9 +158,7 @@ def facet_values(row: Row, repo_url: str) -> dict[str, tuple[str, ...]]:
             "locale": tuple(written["locales"]),
             **common,
         }
-    ends = {
-        name: urls.parts("/".join(header[name].split("/")[:5]) + "/") for name in ("from", "to")
-    }
+    ends = {name: urls.parts(urls.repo_of(header[name])) for name in ("from", "to")}
     both = (ends["from"], ends["to"])
     found: dict[str, tuple[str, ...]] = {"mapType": (shown(header["map_type"]),), **common}
     for field, name in (("id", "Source"), ("owner", "Owner"), ("owner_type", "OwnerType")):

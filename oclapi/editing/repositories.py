@@ -307,7 +307,7 @@ def check_schema(
         shown = " and ".join(f"{count} {noun}" for noun, count in counts.items() if count)
         more = f", {SHOWN_FAILURES} of them are named" if len(failed) > SHOWN_FAILURES else ""
         failures = [
-            {"mnemonic": _id_of(url), "url": url, "errors": errors}
+            {"mnemonic": urls.id_of(url), "url": url, "errors": errors}
             for url, errors in list(failed.items())[:SHOWN_FAILURES]
         ]
         text = f"{shown} violate the schema OpenMRS{more}"
@@ -347,11 +347,6 @@ def _note_failures(
                 note(first, shared)
                 note(url, shared)
     return len(failed) - before
-
-
-def _id_of(url: str) -> str:
-    found = urls.item(url)
-    return found.id if found else url
 
 
 def _pair_of(mapping: Json) -> Pair:

@@ -189,7 +189,7 @@ class UnitOfWork:
 
         Returns None when there is no concept that the caller may read.
         """
-        return self._name(self.repo(_repo_of(url)), url)
+        return self._name(self.repo(urls.repo_of(url)), url)
 
     def _name(self, repo: Repository | None, url: str) -> str | None:
         entry = self._entries.get((repo.number, url)) if repo else None
@@ -270,7 +270,7 @@ class UnitOfWork:
             raise TooManyRows(len(self._entries))
         written = [entry for entry in self._entries.values() if entry.row or not entry.removed]
         used = (url for entry in written if entry.kind == "mapping" for url in uses(entry))
-        guarded = {repo.number for url in used if (repo := self._repos.get(_repo_of(url)))}
+        guarded = {repo.number for url in used if (repo := self._repos.get(urls.repo_of(url)))}
         if guarded:
             self._store.repos.guard(self._session, sorted(guarded))
         return self._rendered(written)
@@ -285,8 +285,3 @@ class UnitOfWork:
 
 def _claims(entry: Entry) -> Iterable[int]:
     return openmrs.claims(entry.value) if entry.kind == "concept" and not entry.removed else ()
-
-
-def _repo_of(url: str) -> str:
-    """Return the repository of a concept's stable URL."""
-    return "/".join(url.split("/")[:5]) + "/"

@@ -85,7 +85,7 @@ def external_target(source_url: str, code: str) -> str:
 
     So an external and an internal mapping to the same concept are equal.
     """
-    return urls.item_url(source_url, "concept", code)
+    return urls.item_url(source_url, "concept", urls.nfc(code))
 
 
 def shown_concepts(mapping: Mapping[str, Any]) -> list[str]:

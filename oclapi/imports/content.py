@@ -162,7 +162,7 @@ def _write_mapping(
     if what not in ("update", "delete"):
         return what, url  # type: ignore[return-value]
     assert url is not None  # it exists
-    found = url.rsplit("/", 2)[1]
+    found = urls.id_of(url)
     if what == "delete":
         _, changed = mappings.retire(unit, repo, found, _comment(item))
         return "deleted" if changed else "unchanged", url

@@ -87,9 +87,10 @@ class LineType:
 def owner_of(given: Json) -> str:
     """Return the URL of the owner that a line names. Raises Invalid."""
     url = given.get("owner_url")
-    if isinstance(url, str) and re.fullmatch(rf"/(orgs|users)/{urls.ID}/?", url):
-        return url if url.endswith("/") else url + "/"
     if url is not None:
+        found = urls.owner(url) if isinstance(url, str) else None
+        if found:
+            return found
         raise Invalid.field("owner_url", "this is not the URL of an organisation or user")
     owner = given.get("owner")
     if owner is None:
@@ -335,7 +336,7 @@ TYPES: Mapping[str, LineType] = {
             bodies.version_update,
             needed=("id",),
             parent=source_of,
-            url=lambda parent, version: f"{parent}{version}/",
+            url=urls.version_url,
             writes=Writes(
                 _find_version,
                 _allow_version,

@@ -17,12 +17,12 @@ from pydantic.json_schema import GenerateJsonSchema
 from werkzeug.routing import Rule
 
 from oclapi import __version__
-from oclapi.bodies import RESERVED_VERSIONS
 from oclapi.model import Json
 from oclapi.resources import described, shapes
 from oclapi.resources.described import QUERY, EndpointDoc, ListResponse
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.responses import ok
+from oclapi.urls import RESERVED_VERSIONS
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 ALIAS = re.compile(r"/user/.|.*/versions/<version:version>/")

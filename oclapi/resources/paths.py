@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from werkzeug.routing import BaseConverter
 
-from oclapi.bodies import RESERVED_USERS, RESERVED_VERSIONS
+from oclapi.bodies import RESERVED_USERS
+from oclapi.urls import NO_VERSIONS
 
 SECOND_QUERY = re.compile(r"\?limit=(?=\d*$)")
 PACKED = "packed="
@@ -106,7 +107,7 @@ class VersionId(BaseConverter):
     It excludes the reserved words, which are segments of other rules in the same position.
     """
 
-    regex = rf"(?!(?:{'|'.join(sorted(RESERVED_VERSIONS - {'HEAD', 'latest'}))})(?:/|\Z)){Id.regex}"
+    regex = rf"(?!(?:{NO_VERSIONS})(?:/|\Z)){Id.regex}"
     part_isolating = True
 
 

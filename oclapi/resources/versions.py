@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from flask import Response
 
-from oclapi import access, bodies, jsonio, model, representations
+from oclapi import access, bodies, jsonio, model, representations, urls
 from oclapi.editing import repositories
 from oclapi.errors import Frozen
 from oclapi.reading.views import View
@@ -84,7 +84,7 @@ class VersionList(VersionEndpoint):
         detail = representations.version_detail(
             version, repo, is_processing=self.exports.begin_first(version, job)
         )
-        return created(jsonio.dumps(detail), f"{repo.url}{version.id}/", self.settings)
+        return created(jsonio.dumps(detail), urls.version_url(repo.url, version.id), self.settings)
 
     def _page(
         self,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oclapi import bodies
+from oclapi import bodies, urls
 from oclapi.errors import Invalid
 
 NAME = {"name": "Serum glucose", "locale": "en"}
@@ -170,7 +170,7 @@ def test_this_is_no_id(kind, bad):
     assert list(errors_of(create, {**body, "id": bad})) == ["id"]
 
 
-@pytest.mark.parametrize("word", sorted(bodies.RESERVED_VERSIONS))
+@pytest.mark.parametrize("word", sorted(urls.RESERVED_VERSIONS))
 def test_a_version_may_not_have_a_reserved_word_for_its_id(word):
     assert errors_of(bodies.version_create, {"id": word}) == {
         "id": [f"the word {word} is reserved"]
@@ -181,9 +181,9 @@ def test_a_version_may_not_have_a_reserved_word_for_its_id(word):
 def test_the_reserved_words_are_those_of_the_contract():
     words = (
         "HEAD latest versions concepts mappings references extras export processing "
-        "children summary atom"
+        "children summary atom revisions changes releases"
     )
-    assert set(words.split()) == bodies.RESERVED_VERSIONS
+    assert set(words.split()) == urls.RESERVED_VERSIONS
 
 
 @pytest.mark.parametrize(
