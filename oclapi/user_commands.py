@@ -190,7 +190,7 @@ def reactivate(name: str) -> None:
 def list_() -> None:
     """Print all users, active and deactivated, in the order in which they joined."""
     with _site() as site:
-        _, found = site.store.users.listing(UserFilter(), limit=0, skip=0)
+        found = site.store.users.listing(UserFilter(), full=False)
         lines = [
             ("username", "name", "e-mail", "role", "state", "joined"),
             *(_columns(one) for one in found),

@@ -68,6 +68,34 @@ def extras_tokens(extras: Any) -> list[int]:
     )
 
 
+def extras_values(extras: Any, path: Iterable[str]) -> Iterator[str]:
+    """Yield the scalar values that `extras_tokens` would find under this path, folded.
+
+    Other values are not read. Cost: that of the keys and list elements on the way.
+    """
+    return _under(extras, "__".join(path)) if extras else iter(())
+
+
+def _under(value: Any, rest: str | None) -> Iterator[str]:
+    """`rest` are the keys that are left, joined; None when none is left."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _under(part, rest)
+    elif rest is None:
+        if not isinstance(value, dict):
+            yield fold(_text(value))
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if key == rest:
+                yield from _under(part, None)
+            if rest.startswith(f"{key}__"):
+                yield from _under(part, rest[len(key) + 2 :])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else jsonio.dumps(value).decode()
+
+
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield all scalar values with their paths. The nesting of a body bounds the recursion."""
     if isinstance(value, dict):
@@ -77,7 +105,7 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
         for part in value:
             yield from _leaves(part, path)
     else:
-        yield path, value if isinstance(value, str) else jsonio.dumps(value).decode()
+        yield path, _text(value)
 
 
 def concept_header(concept: Mapping[str, Any], by: str) -> Json:

@@ -1,22 +1,26 @@
 """Lists of users, organisations and repositories (contract 5.4).
 
-They are short enough to be searched and sorted here, without the search engine.
+They are short enough to be searched and sorted here, without the search engine. The documents may
+be large, so they are read one after the other.
 """
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from itertools import chain
+from typing import Any, Generic, Protocol, TypeVar
 
 from flask import Response
 
 from config.settings import Settings
-from oclapi import urls
+from oclapi import jsonio, urls
+from oclapi.errors import SearchUnavailable
 from oclapi.model import Json, Organization, Repository, User
 from oclapi.resources import paging, params, queries
 from oclapi.resources.paging import Paging
-from oclapi.resources.responses import ok
+from oclapi.resources.responses import array, ok_bytes
 from oclapi.store.owners import OrganizationFilter
 from oclapi.store.repos import RepositoryFilter
 from oclapi.store.users import UserFilter
@@ -25,18 +29,33 @@ from search.base import FACET_VALUES, Filter
 from search.matching import Matcher, Texts
 from search.words import terms
 
-T = TypeVar("T")
-"""What a list contains: users, organisations or repositories."""
+T = TypeVar("T", bound=User | Organization | Repository)
+"""What a list contains."""
+V_co = TypeVar("V_co", covariant=True)
 
 ListFilter = OrganizationFilter | UserFilter | RepositoryFilter
 """Which values a list contains."""
 
-ListFunction = Callable[..., tuple[int, list[T]]]
-"""A function of the store that returns how many values match a filter, and one page of them.
+BATCH, BATCH_BYTES = 1000, 2**20
+"""Values, and bytes of their texts and extras, that are presented at once."""
 
-`limit` (0 for all) and `skip` select the page, in the default order of the list. `oldest_first`
-reverses the order; lists with only one order do not have it.
-"""
+
+class ListStore(Protocol[V_co]):
+    """The part of the store that keeps the values of a list."""
+
+    def count(self, selected: Any) -> int: ...
+
+    def listing(
+        self,
+        selected: Any,
+        *,
+        limit: int = 0,
+        skip: int = 0,
+        oldest_first: bool = False,
+        full: bool = True,
+    ) -> Iterator[V_co]: ...
+
+    def chosen(self, selected: Any, keys: Sequence[str], *, full: bool) -> Iterator[V_co]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +75,8 @@ class ListOptions(Generic[T]):
     filters: Mapping[str, Callable[[T], Iterable[str | None]]]
     # The filters that are counted as facets.
     facets: tuple[str, ...] = ()
-    # Returns the extras for the filters `extras__...`. None: the list does not have these filters.
-    extras: Callable[[T], Json | None] | None = None
+    # Whether the list has the filters `extras__...`.
+    extras: bool = False
 
 
 ORGS: ListOptions[Organization] = ListOptions(
@@ -69,7 +88,7 @@ ORGS: ListOptions[Organization] = ListOptions(
     },
     order=("lastUpdate", True),
     filters={"company": lambda org: [org.company], "location": lambda org: [org.location]},
-    extras=lambda org: org.extras,
+    extras=True,
 )
 USERS: ListOptions[User] = ListOptions(
     texts=lambda user: Texts([user.username], [user.name], _texts(user.company, user.location)),
@@ -98,7 +117,7 @@ SOURCES: ListOptions[Repository] = ListOptions(
     order=("lastUpdate", True),
     filters={"sourceType": lambda repo: [repo.source_type], **_REPOSITORY},
     facets=("sourceType", "locale", "owner", "ownerType", "customValidationSchema"),
-    extras=lambda repo: repo.extras,
+    extras=True,
 )
 
 
@@ -170,7 +189,7 @@ def each(present: Callable[[T], Any]) -> Present[T]:
 def respond(
     settings: Settings,
     request: ListRequest,
-    find: ListFunction[T],
+    store: ListStore[T],
     selected: ListFilter,
     present: Present[T],
     options: ListOptions[T],
@@ -178,68 +197,127 @@ def respond(
     """Return one page of the values that match `selected` and the request.
 
     The response contains facets if the request asks for them. The default order costs one index
-    range. Words, filters, facets and other sorts read all values that match `selected`.
+    range. Words, filters, facets and other sorts read all values that match `selected`, and then
+    those of the page. Memory: some large values, and the keys of all that match; a large page is
+    streamed. Raises SearchUnavailable when reading all values takes too long.
     """
     pages, selected = request.pages, replace(selected, since=request.since)
+    facets = None
     if request.is_plain(options):
-        total, found = find(
-            selected, limit=pages.limit, skip=pages.skip, oldest_first=not request.descending
+        total = store.count(selected)
+        expected = total if pages.everything else max(0, min(pages.limit, total - pages.skip))
+        found = store.listing(
+            selected,
+            limit=pages.limit,
+            skip=pages.skip,
+            oldest_first=not request.descending,
+            full=request.verbose,
         )
-        return ok(present(found), paging.headers(settings, pages, total, len(found)))
-    _, everything = find(selected, limit=0, skip=0)
-    matches = _matches(everything, request, options)
-    page = matches if pages.everything else matches[pages.skip : pages.skip + pages.limit]
-    shown: Any = present(page)
-    if request.facets:
-        shown = {"results": shown, "facets": queries.shown_facets(_facets(matches, options))}
-    return ok(shown, paging.headers(settings, pages, len(matches), len(page)))
+    else:
+        matches, counted = _matches(
+            store.listing(selected, full=any(one.name == "extras" for one in request.filters)),
+            request,
+            options,
+            time.monotonic() + settings.builtin_patience,
+        )
+        total = len(matches)
+        page = matches if pages.everything else matches[pages.skip : pages.skip + pages.limit]
+        expected = len(page)
+        found = store.chosen(selected, page, full=request.verbose)
+        if request.facets:
+            facets = jsonio.dumps(queries.shown_facets(_most_frequent(counted)))
+    batches = _presented(found, present)
+    first, second = next(batches, []), next(batches, None)
+    if second is None:
+        body = b"".join(_body([first], facets))
+        return ok_bytes(body, paging.headers(settings, pages, total, len(first)))
+    streamed = _body(chain((first, second), batches), facets)
+    return ok_bytes(streamed, paging.headers(settings, pages, total, expected))
 
 
-def _matches(values: Iterable[T], request: ListRequest, options: ListOptions[T]) -> list[T]:
-    """Return the values that match, sorted."""
+def _presented(values: Iterable[T], present: Present[T]) -> Iterator[list[bytes]]:
+    """Yield the values in the format of the response, in batches of limited size."""
+    batch: list[T] = []
+    size = 0
+    for value in values:
+        more = _size(value)
+        if batch and (size + more > BATCH_BYTES or len(batch) == BATCH):
+            yield [jsonio.dumps(shown) for shown in present(batch)]
+            batch, size = [], 0
+        batch.append(value)
+        size += more
+    if batch:
+        yield [jsonio.dumps(shown) for shown in present(batch)]
+
+
+def _size(value: User | Organization | Repository) -> int:
+    parts = (getattr(value, name) for name in value.__slots__)
+    return sum(len(part) for part in parts if isinstance(part, str | bytes))
+
+
+def _body(batches: Iterable[Sequence[bytes]], facets: bytes | None) -> Iterator[bytes]:
+    if facets is None:
+        return array(batches)
+    return chain([b'{"results":'], array(batches), [b',"facets":', facets, b"}"])
+
+
+def _matches(
+    values: Iterable[T], request: ListRequest, options: ListOptions[T], deadline: float
+) -> tuple[list[str], dict[str, Counter[str]]]:
+    """Return the keys of the values that match, sorted, and how often each facet has each value."""
     ranked = []
-    tests = [_test(condition, options) for condition in request.filters]
+    counted: dict[str, Counter[str]] = {
+        name: Counter() for name in options.facets if request.facets
+    }
+    passes = _test(request.filters, options, deadline)
     for value in values:
         rank = request.matcher.rank(options.texts(value)) if request.matcher else 0
-        if rank is not None and all(passes(value) for passes in tests):
+        if rank is not None and passes(value):
             order = (
                 rank if request.sort in params.BEST_MATCH else options.sorts[request.sort](value)
             )
-            ranked.append(
-                (
-                    fields.token(order) if isinstance(order, str) else order,
-                    options.key(value),
-                    value,
+            token = fields.token(order) if isinstance(order, str) else order
+            ranked.append((token, options.key(value)))
+            for name, counter in counted.items():
+                counter.update(
+                    {fields.shown(text) for text in options.filters[name](value) if text}
                 )
-            )
-    ranked.sort(key=lambda one: one[:2], reverse=request.descending)
-    return [value for _, _, value in ranked]
+        _check_time(deadline)
+    ranked.sort(reverse=request.descending)
+    return [key for _, key in ranked], counted
 
 
-def _test(condition: Filter, options: ListOptions[T]) -> Callable[[T], bool]:
-    """Return the test of a filter. Its values are prepared once for the whole list."""
-    if condition.name == "extras":
-        extras_of = options.extras
-        assert extras_of is not None  # otherwise there are no such filters
-        tokens = {fields.extras_token(condition.path, value) for value in condition.values}
-        return lambda value: (
-            condition.negated == tokens.isdisjoint(fields.extras_tokens(extras_of(value)))
-        )
-    wanted, texts_of = fields.folded(condition.values), options.filters[condition.name]
-    return lambda value: (
-        not wanted.isdisjoint({fields.fold(text) for text in texts_of(value) if text})
-    )
+def _test(
+    filters: Sequence[Filter], options: ListOptions[T], deadline: float
+) -> Callable[[T], bool]:
+    """Return the test of all filters. Their values are prepared once for the whole list."""
+    wanted = [(one, fields.folded(one.values)) for one in filters]
+
+    def passes(value: T) -> bool:
+        extras: Json | None = None
+        for one, texts in wanted:
+            if one.name != "extras":
+                has = {fields.fold(text) for text in options.filters[one.name](value) if text}
+                if texts.isdisjoint(has):
+                    return False
+                continue
+            _check_time(deadline)
+            extras = extras or value.extras or {}
+            if one.negated != texts.isdisjoint(fields.extras_values(extras, one.path)):
+                return False
+        return True
+
+    return passes
 
 
-def _facets(values: Iterable[T], options: ListOptions[T]) -> dict[str, list[tuple[str, int]]]:
+def _check_time(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise SearchUnavailable("the list has too many entries to be searched; use fewer filters")
+
+
+def _most_frequent(counted: Mapping[str, Counter[str]]) -> dict[str, list[tuple[str, int]]]:
     """Return the values of each facet with their counts, most frequent first, then by value."""
-    counters: dict[str, Counter[str]] = {name: Counter() for name in options.facets}
-    for value in values:
-        for name in options.facets:
-            counters[name].update(
-                {fields.shown(text) for text in options.filters[name](value) if text}
-            )
     return {
         name: sorted(counter.items(), key=lambda one: (-one[1], one[0]))[:FACET_VALUES]
-        for name, counter in counters.items()
+        for name, counter in counted.items()
     }

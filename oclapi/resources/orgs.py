@@ -35,7 +35,7 @@ class OrgsOfUser(Endpoint):
             else listings.each(representations.org_summary)
         )
         return listings.respond(
-            self.settings, request, self.store.owners.orgs, selected, present, listings.ORGS
+            self.settings, request, self.store.owners, selected, present, listings.ORGS
         )
 
     def member(self, path: resolve.Path) -> str | None:

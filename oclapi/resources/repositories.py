@@ -32,7 +32,7 @@ class AllSources(Endpoint):
             representations.repo_detail if request.verbose else representations.repo_summary
         )
         return listings.respond(
-            self.settings, request, self.store.repos.listing, selected, present, listings.SOURCES
+            self.settings, request, self.store.repos, selected, present, listings.SOURCES
         )
 
     def owner_urls(self, path: resolve.Path) -> Collection[str] | None:

@@ -148,9 +148,7 @@ def list_response(
         if request.verbose
         else listings.each(representations.user_summary)
     )
-    return listings.respond(
-        settings, request, store.users.listing, selected, present, listings.USERS
-    )
+    return listings.respond(settings, request, store.users, selected, present, listings.USERS)
 
 
 def detail(store: Store, caller: Caller, user: model.User) -> Json:

@@ -313,7 +313,7 @@ def repository_of(found: Mapping[str, Any]) -> Repository:
         default_locale=found["default_locale"],
         supported_locales=found["supported_locales"],
         public_access=found["public_access"],
-        extras_json=found["extras"],
+        extras_json=found.get("extras"),
         keeps_claims=found["keeps_claims"],
         hidden=found.get("hidden", False),
     )

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from oclapi.access import Caller, sees_private
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json, Organization, User
+from oclapi.store import listing
 from oclapi.store.database import Database, Session
 from oclapi.store.metadata import stored
 from oclapi.store.repos import Repos
@@ -52,28 +53,42 @@ class Owners:
         found = self._db.orgs.find_one({"_id": org}, session=session)
         return organization_of(found) if found else None
 
-    def orgs(
+    def count(self, selected: OrganizationFilter) -> int:
+        """Return how many organisations match."""
+        return self._db.orgs.count_documents(_where(selected), hint=_hint(selected))
+
+    def listing(
         self,
         selected: OrganizationFilter,
         *,
-        limit: int,
-        skip: int,
+        limit: int = 0,
+        skip: int = 0,
         oldest_first: bool = False,
-    ) -> tuple[int, list[Organization]]:
-        """Return how many organisations match, and one page of them.
+        full: bool = True,
+    ) -> Iterator[Organization]:
+        """Yield one page of the organisations that match.
 
-        Order: newest change first, then id. `limit` 0: all.
+        Order: newest change first, then id. `limit` 0: all. Without `full`, they have neither
+        members nor extras.
         """
-        direction, where = 1 if oldest_first else -1, _where(selected)
-        hint = "newest" if selected.member is None else "memberships"
-        cursor = (
-            self._db.orgs.find(where, hint=hint)
-            .sort([("updated_on", direction), ("_id", direction)])
-            .skip(skip)
-            .limit(limit)
+        found = listing.page(
+            self._db.orgs,
+            _where(selected),
+            ("updated_on", "_id"),
+            limit=limit,
+            skip=skip,
+            oldest_first=oldest_first,
+            full=full,
+            hint=_hint(selected),
         )
-        total = self._db.orgs.count_documents(where, hint=hint)
-        return total, [organization_of(found) for found in cursor]
+        return map(organization_of, found)
+
+    def chosen(
+        self, selected: OrganizationFilter, keys: Sequence[str], *, full: bool
+    ) -> Iterator[Organization]:
+        """Yield those of the matching organisations that have these ids, in the given order."""
+        found = listing.chosen(self._db.orgs, _where(selected), "_id", keys, full=full)
+        return map(organization_of, found)
 
     def create_org(self, org: str, fields: Json, by: str) -> Organization:
         """Add an organisation with its creator as its only member; return it.
@@ -272,19 +287,23 @@ def _where(selected: OrganizationFilter) -> Json:
     return where
 
 
+def _hint(selected: OrganizationFilter) -> str:
+    return "newest" if selected.member is None else "memberships"
+
+
 def organization_of(found: Mapping[str, Any]) -> Organization:
     """Return a stored document as a value."""
     return Organization(
         id=found["_id"],
         uuid=found["uuid"],
         name=found["name"],
-        members=tuple(found["members"]),
+        members=tuple(found.get("members", ())),
         public_access=found["public_access"],
         company=found["company"],
         website=found["website"],
         location=found["location"],
         description=found["description"],
-        extras_json=found["extras"],
+        extras_json=found.get("extras"),
         created_on=found["created_on"],
         created_by=found["created_by"],
         updated_on=found["updated_on"],

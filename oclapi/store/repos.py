@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from oclapi.access import Caller, sees_private
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json, Repository, RepositoryKind, Revision
+from oclapi.store import listing
 from oclapi.store.commits import COUNTED, Commits, repository_of
 from oclapi.store.database import Database, Session
 from oclapi.times import now_ms
@@ -167,28 +168,40 @@ class Repos:
             if self.by_number(number, session) is None:
                 raise NotFound("the repository was deleted")
 
+    def count(self, selected: RepositoryFilter) -> int:
+        """Return how many repositories match."""
+        return self._db.repos.count_documents(_where(selected))
+
     def listing(
         self,
         selected: RepositoryFilter,
         *,
-        limit: int,
-        skip: int,
+        limit: int = 0,
+        skip: int = 0,
         oldest_first: bool = False,
-        session: Session = None,
-    ) -> tuple[int, list[Repository]]:
-        """Return how many repositories match, and one page of them.
+        full: bool = True,
+    ) -> Iterator[Repository]:
+        """Yield one page of the repositories that match.
 
-        Order: newest change first, then url. `limit` 0: all.
+        Order: newest change first, then url. `limit` 0: all. Without `full`, they have no extras.
         """
-        direction, where = 1 if oldest_first else -1, _where(selected)
-        cursor = (
-            self._db.repos.find(where, session=session)
-            .sort([("updated_on", direction), ("url", direction)])
-            .skip(skip)
-            .limit(limit)
+        found = listing.page(
+            self._db.repos,
+            _where(selected),
+            ("updated_on", "url"),
+            limit=limit,
+            skip=skip,
+            oldest_first=oldest_first,
+            full=full,
         )
-        total = self._db.repos.count_documents(where, session=session)
-        return total, [repository_of(found) for found in cursor]
+        return map(repository_of, found)
+
+    def chosen(
+        self, selected: RepositoryFilter, keys: Sequence[str], *, full: bool
+    ) -> Iterator[Repository]:
+        """Yield those of the matching repositories that have these URLs, in the given order."""
+        found = listing.chosen(self._db.repos, _where(selected), "url", keys, full=full)
+        return map(repository_of, found)
 
     def heads(self, selected: RepositoryFilter, session: Session = None) -> dict[str, Revision]:
         """Return the newest revision of every matching repository by its URL, in no order."""

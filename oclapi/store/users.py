@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from oclapi.access import Caller, leans_on_memberships
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json, User
+from oclapi.store import listing
 from oclapi.store.database import Database, Session
 from oclapi.store.metadata import stored
 from oclapi.times import now_ms
@@ -143,22 +144,41 @@ class Users:
             )
         ]
 
-    def listing(
-        self, selected: UserFilter, *, limit: int, skip: int, oldest_first: bool = True
-    ) -> tuple[int, list[User]]:
-        """Return how many users match, and one page of them, oldest first, then by name.
+    def count(self, selected: UserFilter) -> int:
+        """Return how many users match."""
+        return self._db.users.count_documents(_where(selected))
 
-        `limit` 0: all.
+    def listing(
+        self,
+        selected: UserFilter,
+        *,
+        limit: int = 0,
+        skip: int = 0,
+        oldest_first: bool = True,
+        full: bool = True,
+    ) -> Iterator[User]:
+        """Yield one page of the users that match, oldest first, then by name.
+
+        `limit` 0: all. Without `full`, they have no extras.
         """
-        direction, where = 1 if oldest_first else -1, _where(selected)
-        cursor = (
-            self._db.users.find(where, NO_HASHES)
-            .sort([("created_on", direction), ("_id", direction)])
-            .skip(skip)
-            .limit(limit)
+        found = listing.page(
+            self._db.users,
+            _where(selected),
+            ("created_on", "_id"),
+            limit=limit,
+            skip=skip,
+            oldest_first=oldest_first,
+            full=full,
+            without=NO_HASHES,
         )
-        total = self._db.users.count_documents(where)
-        return total, [user_of(found) for found in cursor]
+        return map(user_of, found)
+
+    def chosen(self, selected: UserFilter, keys: Sequence[str], *, full: bool) -> Iterator[User]:
+        """Yield those of the matching users that have these names, in the given order."""
+        found = listing.chosen(
+            self._db.users, _where(selected), "_id", keys, full=full, without=NO_HASHES
+        )
+        return map(user_of, found)
 
     def superusers(self, session: ClientSession) -> int:
         """Return how many active superusers there are.
@@ -429,7 +449,7 @@ def user_of(found: Mapping[str, Any]) -> User:
         location=found["location"],
         preferred_locale=found["preferred_locale"],
         website=found["website"],
-        extras_json=found["extras"],
+        extras_json=found.get("extras"),
         created_on=found["created_on"],
         created_by=found["created_by"],
         updated_on=found["updated_on"],

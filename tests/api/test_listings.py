@@ -4,9 +4,11 @@ import io
 import itertools
 import json
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
+from oclapi.resources import listings
 from search.choice import Search
 from search.mongo import MongoIndex
 from tests.builders import Api, good, new_org, new_source
@@ -611,3 +613,12 @@ def test_the_error_for_a_bad_value_names_the_parameter_of_a_list_of_owners_or_so
         400,
         [query.split("=")[0]],
     )
+
+
+def test_a_list_that_takes_too_long_to_search_is_503(api, source, monkeypatch):
+    seconds = itertools.count(step=6)
+    monkeypatch.setattr(listings, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+
+    response = api.get("/sources/?extras__a=1&extras__b=2")
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")

@@ -78,6 +78,9 @@ def test_a_header_says_how_values_were_written_only_where_folding_changed_them()
         (("list", "deep"), "y", True),
         (("a__e",), "z", True),
         (("a", "e"), "z", True),
+        (("", "_f"), "w", True),
+        (("_", "f"), "w", True),
+        (("", "", "", "g"), "v", True),
         (("a",), "1", False),
         (("b",), "1", False),
         (("units",), "mmol", False),
@@ -91,8 +94,11 @@ def test_extras_are_found_by_the_keys_that_lead_to_a_value(path, value, found):
         "list": ["x", 2.5, {"deep": "y"}],
         "a__e": "z",
         "empty": {},
+        "_": {"f": "w"},
+        "": {"": {"__g": "v"}},
     }
     assert (fields.extras_token(path, value) in fields.extras_tokens(extras)) is found
+    assert (fields.fold(value) in fields.extras_values(extras, path)) is found
     assert concept(extras=extras)["extras"] == fields.extras_tokens(extras)
 
 

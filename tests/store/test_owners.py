@@ -81,12 +81,13 @@ def test_organisations_are_listed_by_member_rights_and_time(store):
     )
 
     def listed(**conditions):
-        found = store.owners.orgs(OrganizationFilter(**conditions), limit=0, skip=0)
-        assert found[0] == len(found[1])
-        assert {org.id for org in found[1]} == set(
-            store.owners.ids(OrganizationFilter(**conditions))
-        )
-        return [org.id for org in found[1]]
+        selected = OrganizationFilter(**conditions)
+        found = [org.id for org in store.owners.listing(selected)]
+        assert store.owners.count(selected) == len(found)
+        assert set(found) == set(store.owners.ids(selected))
+        keys = sorted(found)
+        assert [org.id for org in store.owners.chosen(selected, keys, full=False)] == keys
+        return found
 
     assert set(listed()) == {"OCL", "Open", "Closed"}
     assert set(listed(member="root")) == {"OCL"}
@@ -102,9 +103,12 @@ def test_users_are_listed_by_name_state_and_time(store):
     store.users.deactivate("amina", lambda session, user: None, "root")
 
     def listed(**conditions):
-        total, found = store.users.listing(UserFilter(**conditions), limit=0, skip=0)
-        assert total == len(found)
-        return [user.username for user in found]
+        selected = UserFilter(**conditions)
+        found = [user.username for user in store.users.listing(selected)]
+        assert store.users.count(selected) == len(found)
+        keys = sorted(found)
+        assert [user.username for user in store.users.chosen(selected, keys, full=True)] == keys
+        return found
 
     assert listed() == ["root", "amina"]
     assert listed(active=True) == ["root"]

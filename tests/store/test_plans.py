@@ -140,6 +140,11 @@ def page(**options):
     )
 
 
+def listed(store, selected):
+    """Count and list the owners or repositories that match."""
+    return store.count(selected), list(store.listing(selected, limit=10))
+
+
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 CONTENT = {
     "one item": (
@@ -317,33 +322,27 @@ CONTENT = {
     ),
     "an owner's repositories": (
         "owner",
-        lambda store, repo, session: store.repos.listing(
-            RepositoryFilter("source", ["/orgs/NorthLab/"]), limit=10, skip=0
+        lambda store, repo, session: listed(
+            store.repos, RepositoryFilter("source", ["/orgs/NorthLab/"])
         ),
     ),
     "all repositories of a kind": (
         "kind",
-        lambda store, repo, session: store.repos.listing(
-            RepositoryFilter("source"), limit=10, skip=0
-        ),
+        lambda store, repo, session: listed(store.repos, RepositoryFilter("source")),
     ),
     "the organisations": (
         "newest",
-        lambda store, repo, session: store.owners.orgs(OrganizationFilter(), limit=10, skip=0),
+        lambda store, repo, session: listed(store.owners, OrganizationFilter()),
     ),
     "an owner's repositories that a caller may read": (
         "owner",
-        lambda store, repo, session: store.repos.listing(
-            RepositoryFilter("source", ["/orgs/NorthLab/"], Caller("ben")),
-            limit=10,
-            skip=0,
+        lambda store, repo, session: listed(
+            store.repos, RepositoryFilter("source", ["/orgs/NorthLab/"], Caller("ben"))
         ),
     ),
     "repositories changed since a time": (
         "kind",
-        lambda store, repo, session: store.repos.listing(
-            RepositoryFilter("source", since=MOMENT), limit=10, skip=0
-        ),
+        lambda store, repo, session: listed(store.repos, RepositoryFilter("source", since=MOMENT)),
     ),
     "the versions": (
         "newest",
@@ -363,13 +362,13 @@ CONTENT = {
     ),
     "the organisations of a member": (
         "memberships",
-        lambda store, repo, session: store.owners.orgs(
-            OrganizationFilter("amina", Caller("ben")), limit=10, skip=0
+        lambda store, repo, session: listed(
+            store.owners, OrganizationFilter("amina", Caller("ben"))
         ),
     ),
     "the users": (
         "active",
-        lambda store, repo, session: store.users.listing(UserFilter(active=True), limit=10, skip=0),
+        lambda store, repo, session: listed(store.users, UserFilter(active=True)),
     ),
     "how many repositories owners have": (
         "owner",
