@@ -13,7 +13,19 @@ from typing import Literal, Protocol
 from oclapi.model import Kind, Revision
 from oclapi.store.database import Session
 
-Sort = Literal["lastUpdate", "bestMatch", "id", "name", "conceptClass", "datatype", "mapType"]
+Sort = Literal[
+    "lastUpdate",
+    "bestMatch",
+    "id",
+    "name",
+    "conceptClass",
+    "datatype",
+    "mapType",
+    "fromConcept",
+    "toConcept",
+    "source",
+    "owner",
+]
 
 FACETS: Mapping[Kind, tuple[str, ...]] = {
     "concept": (
@@ -123,7 +135,7 @@ class Key:
 Position = tuple[str | int | float, str]
 """The end of a page: the sort value of its last row, and that row's url.
 
-The sort value is a `search.fields.token`, or `from_rev` for lastUpdate in one repository.
+The sort value is text of `search.fields`, or `from_rev` for lastUpdate in one repository.
 """
 
 

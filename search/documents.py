@@ -14,7 +14,7 @@ from oclapi import jsonio, urls
 from oclapi.model import Json, Row
 from search import fields
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the schema. Increase it, and its name in schema.xml, when documents change."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -65,6 +65,7 @@ def document(row: Row, head: int, repo_url: str) -> Json:
         "retired": row.retired,
         "head": head,
         "is_updatedBy": header["by"],
+        "sort_id": header["sort_id"],
         **_origin(urls.repo_of(row.url), repo_url),
     }
     if "extras" in header:
@@ -83,9 +84,12 @@ def _origin(source_url: str, repo_url: str) -> Mapping[str, str]:
     result = {"source": source.id, "owner": source.owner, "ownerType": source.owner_type}
     if "/collections/" in repo_url:
         result["collection"] = listed.id
-    return {f"facet_{name}": value for name, value in result.items()} | {
-        f"is_{n}": fields.token(v) for n, v in result.items()
-    }
+    sorts = dict(zip(("sort_source", "sort_owner"), fields.source_keys(source_url), strict=True))
+    return (
+        {f"facet_{name}": value for name, value in result.items()}
+        | {f"is_{n}": fields.token(v) for n, v in result.items()}
+        | sorts
+    )
 
 
 def _concept(result: Json, short_id: str, header: Mapping[str, Any], body: Json) -> None:
@@ -102,11 +106,7 @@ def _concept(result: Json, short_id: str, header: Mapping[str, Any], body: Json)
         header["locales"],
         written.get("locales", header["locales"]),
     )
-    result["sort_name"], result["sort_id"], result["q_code"] = (
-        header["name"],
-        short_id.lower(),
-        short_id,
-    )
+    result["sort_name"], result["q_code"] = header["name"], short_id
     names, descriptions = body["names"], body["descriptions"]
     result["q_names"] = [parted(name["name"]) for name in names]
     if descriptions:
@@ -123,6 +123,7 @@ def _mapping(result: Json, row: Row, body: Json) -> None:
     header = row.header
     result |= _ends(urls.repo_of(header["from"]), urls.repo_of(header["to"]))
     result["is_mapType"], result["facet_mapType"] = header["type"], fields.shown(header["map_type"])
+    result["sort_fromConcept"], result["sort_toConcept"] = header["sort_from"], header["sort_to"]
     result["is_fromConcept"] = [fields.token(header["from"]), *header["from_is"]]
     result["is_toConcept"] = [fields.token(header["to"]), *header["to_is"]]
     result["q_code"] = [

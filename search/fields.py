@@ -5,12 +5,15 @@ bodies only to search for words.
 """
 
 import functools
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b, sha256
 from typing import Any
 
 from oclapi import jsonio, urls
 from oclapi.model import Json, Row
+from search.words import apart
 
 LONGEST = 200
 """Most characters of a token and of a facet's value.
@@ -18,6 +21,11 @@ LONGEST = 200
 Longer values are cut, because engines reject long terms and a cursor contains a token.
 """
 _DIGEST = 64
+KEY = 300
+"""Most characters of a text that a sort key compares."""
+_DIGITS = re.compile(r"\d+")
+_CONTROL = re.compile("[\x00-\x1f]")
+_BETWEEN = "\t"  # sorts before every character of the first half, as the end of the text does
 
 
 def fold(text: str) -> str:
@@ -41,6 +49,36 @@ def token(text: str) -> str:
     if len(folded) <= LONGEST:
         return folded
     return folded[: LONGEST - _DIGEST] + sha256(folded.encode()).hexdigest()
+
+
+def id_key(id_: str) -> str:
+    """Return what to sort an id or code by.
+
+    Numbers in it are compared by value, then everything without case, then the exact text. Numbers
+    get their length before their digits, so that the keys can be compared as texts.
+    """
+    return _key(_DIGITS.sub(_number, fold(id_[:KEY])), id_)
+
+
+def name_key(name: str) -> str:
+    """Return what to sort a name by: first without case and accents, then by its exact text."""
+    text = apart(name[:KEY])
+    if not text.isascii():
+        bare = "".join(char for char in text if not unicodedata.combining(char))
+        text = unicodedata.normalize("NFC", bare)
+    return _key(text, name)
+
+
+def _number(found: re.Match[str]) -> str:
+    digits = str(int(found[0]))
+    length = len(digits)
+    return f"{length}{digits}" if length < 9 else f"9{length:03}{digits}"
+
+
+def _key(folded: str, exact: str) -> str:
+    if len(exact) > KEY:
+        exact = exact[: KEY - _DIGEST] + sha256(exact.encode()).hexdigest()
+    return _CONTROL.sub(" ", folded)[: 2 * KEY].strip() + _BETWEEN + exact
 
 
 def shown(text: str) -> str:
@@ -117,7 +155,8 @@ def concept_header(concept: Mapping[str, Any], by: str) -> Json:
     locales = list(dict.fromkeys(name["locale"] for name in concept["names"]))
     header = {
         "display": concept["display_name"],
-        "name": token(concept["display_name"]),
+        "name": name_key(concept["display_name"]),
+        "sort_id": id_key(concept["id"]),
         "concept_class": token(concept["concept_class"]),
         "datatype": token(concept["datatype"]),
         "locales": sorted(map(token, locales)),
@@ -135,11 +174,13 @@ def concept_header(concept: Mapping[str, Any], by: str) -> Json:
 def mapping_header(mapping: Mapping[str, Any], number: int, by: str) -> Json:
     """Return the header of the row of a mapping's version `number`.
 
-    `from_is` and `to_is` contain the tokens of the codes and names of the two concepts.
+    `from_is` and `to_is` contain the tokens of the codes and names of the two concepts, `sort_from`
+    and `sort_to` what to sort the codes by.
     """
     start = urls.item(mapping["from_concept_url"])
+    from_code = start.id if start else ""
     ends = {
-        "from_is": [start.id if start else None, mapping["from_concept_name"]],
+        "from_is": [from_code, mapping["from_concept_name"]],
         "to_is": [mapping["to_concept_code"], mapping["to_concept_name"]],
     }
     return {
@@ -150,12 +191,22 @@ def mapping_header(mapping: Mapping[str, Any], number: int, by: str) -> Json:
         "own_to_name": mapping["own_to_name"],
         "by": token(by),
         "type": token(mapping["map_type"]),
+        "sort_id": id_key(mapping["id"]),
+        "sort_from": id_key(from_code),
+        "sort_to": id_key(mapping["to_concept_code"]),
         **{
             name: list(dict.fromkeys(token(value) for value in values if value))
             for name, values in ends.items()
         },
         **_extras(mapping),
     }
+
+
+@functools.lru_cache(maxsize=1024)
+def source_keys(source_url: str) -> tuple[str, str]:
+    """Return what to sort the entries of a source by, by its id and by its owner's."""
+    source = urls.parts(source_url)
+    return id_key(source.id), id_key(source.owner)
 
 
 def _extras(value: Mapping[str, Any]) -> Json:

@@ -6,20 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from search.synonyms import Synonyms
-from search.words import Term
+from search.words import Term, apart
 
-_PLAIN = {
-    "ø": "o",
-    "ł": "l",
-    "đ": "d",
-    "ð": "d",
-    "ħ": "h",
-    "ı": "i",
-    "þ": "th",
-    "æ": "ae",
-    "œ": "oe",
-}
-"""Letters that Unicode does not decompose into a base letter and an accent."""
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -48,22 +36,12 @@ class _Characters(dict[int, str | None]):
 _characters = _Characters()
 
 
-def _apart(text: str) -> str:
-    """Return the text in lower case, with compatible characters unified and accents decomposed."""
-    text = text.casefold()
-    if not text.isascii():
-        for letter, plain in _PLAIN.items():
-            text = text.replace(letter, plain)
-        text = unicodedata.normalize("NFKD", text)
-    return text
-
-
 def words(text: str) -> list[str]:
     """Return the words of a text: runs of letters and digits, without accents.
 
     In scripts without spaces each character is a word.
     """
-    return _apart(text).translate(_characters).split()
+    return apart(text).translate(_characters).split()
 
 
 def _line(text: str) -> str:
@@ -106,7 +84,7 @@ class Matcher:
         if body.isascii():
             raw, text = body.lower(), ""
         else:
-            text = _apart(body.decode())
+            text = apart(body.decode())
             # Drops accents, so the letters of a word stay together.
             raw = text.encode("ascii", "ignore")
         return all(any(words.are_in(raw, text) for words in either) for either in self._words)

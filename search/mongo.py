@@ -42,18 +42,22 @@ _MAPPED = re.compile("(from|to)?[cC]oncept(Source|OwnerType|Owner)?")
 """Filters on the concepts of a mapping: which of the two, and which property."""
 SORTED_BY: Mapping[Sort, Any] = {
     "bestMatch": {"$literal": 0},
-    "id": {"$toLower": "$id"},
+    "id": "$sort_id",
     "name": "$name",
     "conceptClass": "$concept_class",
     "datatype": "$datatype",
     "mapType": "$type",
+    "fromConcept": "$sort_from",
+    "toConcept": "$sort_to",
     "lastUpdate": "$at",
 }
-"""The sort value of a row, as an aggregation expression."""
+"""The sort value of a row, as an aggregation expression. That of its source has no field."""
+SOURCE_OF: Json = {"$slice": [{"$split": ["$url", "/"]}, 5]}
+"""The steps of the URL of a row's source, as an aggregation expression."""
 GROUPED_BY: Mapping[Kind, Json] = {
     "concept": {
         "retired": "$retired",
-        "url": {"$slice": [{"$split": ["$url", "/"]}, 5]},
+        "url": SOURCE_OF,
         **{name: f"${name}" for name in ("concept_class", "datatype", "locales", "written")},
     },
     "mapping": {
@@ -238,7 +242,7 @@ class _Search:
         descending = self._query.descending
         steps: list[Json] = [
             {"$match": self._where},
-            {"$project": {**KEY, "key": SORTED_BY[self._query.sort]}},
+            {"$project": {**KEY, "key": self._sorted_by()}},
         ]
         if after:
             value = _time(after[0]) if self._query.sort == "lastUpdate" else after[0]
@@ -253,6 +257,23 @@ class _Search:
             steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True
         )
         return self._ending(list(found), lambda row: row["key"])
+
+    def _sorted_by(self) -> Any:
+        """Return the sort value of a row, as an aggregation expression.
+
+        The sources of several repositories are read first, which costs a second scan.
+        """
+        sort = self._query.sort
+        if sort not in ("source", "owner"):
+            return SORTED_BY[sort]
+        steps = [{"$match": self._where}, {"$group": {"_id": SOURCE_OF}}]
+        found = self._db.rows.aggregate(
+            steps, hint=self._hint, session=self._session, maxTimeMS=self._left(), allowDiskUse=True
+        )
+        sources = [group["_id"] for group in found]
+        keys = [fields.source_keys(_address(source))[sort == "owner"] for source in sources]
+        place = {"$indexOfArray": [{"$literal": sources}, SOURCE_OF]}
+        return {"$arrayElemAt": [{"$literal": keys}, place]} if keys else {"$literal": ""}
 
     def _in_order(
         self, limit: int, skip: int, after: Position | None
@@ -448,7 +469,7 @@ def _sort_value(sort: Sort, row: Row, rank: int) -> Any:
         case "lastUpdate":
             return row.from_rev
         case "id":
-            return row.id.lower()
+            return row.header["sort_id"]
         case "name":
             return row.header["name"]
         case "conceptClass":
@@ -457,6 +478,12 @@ def _sort_value(sort: Sort, row: Row, rank: int) -> Any:
             return row.header["datatype"]
         case "mapType":
             return row.header["type"]
+        case "fromConcept":
+            return row.header["sort_from"]
+        case "toConcept":
+            return row.header["sort_to"]
+        case "source" | "owner":
+            return fields.source_keys(urls.repo_of(row.url))[sort == "owner"]
 
 
 def _counted(kind: Kind, facets: Mapping[str, Counter[str]]) -> dict[str, list[tuple[str, int]]]:

@@ -25,13 +25,6 @@ LONGEST = 255
 
 # Separates the values of a list. A value that contains it matches nothing.
 SEPARATOR = "\x1e"
-_SORTS = {
-    "id": "sort_id",
-    "name": "sort_name",
-    "conceptClass": "sort_conceptClass",
-    "datatype": "sort_datatype",
-    "mapType": "sort_mapType",
-}
 _WORD = (("q_code", 20), ("q_names", 6), ("q_external", 4), ("q_parts", 2), ("q_text", 1))
 """The fields in which a word is searched, with their weights."""
 _OTHER = (("q_names", 5), ("q_text", 0.8))
@@ -159,7 +152,7 @@ class Question:
             return "score"
         if self._query.sort == "lastUpdate":
             return "from_rev" if self._single else "at"
-        return _SORTS[self._query.sort]
+        return f"sort_{self._query.sort}"
 
     def _position(self, document: Json) -> Position | None:
         if self._query.sort == "bestMatch":

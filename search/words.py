@@ -10,6 +10,20 @@ from dataclasses import dataclass
 
 MOST_TERMS = 100
 """Most terms. The rest of a longer text is ignored."""
+_PLAIN = str.maketrans(
+    {
+        "ø": "o",
+        "ł": "l",
+        "đ": "d",
+        "ð": "d",
+        "ħ": "h",
+        "ı": "i",
+        "þ": "th",
+        "æ": "ae",
+        "œ": "oe",
+    }
+)
+"""Letters that Unicode does not decompose into a base letter and an accent."""
 _PART = re.compile(r'"([^"]*)"\**|([^\s"\0]+)')
 
 
@@ -20,6 +34,12 @@ class Term:
     text: str
     phrase: bool = False
     prefix: bool = False  # the word may continue
+
+
+def apart(text: str) -> str:
+    """Return the text in lower case, with compatible characters unified and accents decomposed."""
+    text = text.casefold()
+    return text if text.isascii() else unicodedata.normalize("NFKD", text.translate(_PLAIN))
 
 
 def terms(text: str) -> tuple[Term, ...]:

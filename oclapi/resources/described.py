@@ -68,6 +68,7 @@ QUERY: dict[str, tuple[Schema, str]] = {
     "verbose": (FLAG, "Return details instead of summaries."),
     "sortAsc": (TEXT, "Sort by this field, ascending."),
     "sortDesc": (TEXT, "Sort by this field, descending. Takes precedence over `sortAsc`."),
+    "facetsOnly": (FLAG, "Return the facets without the list. Needs no `includeFacets`."),
     "updatedSince": (
         TIMESTAMP,
         "Only what changed at this time or later. ISO 8601, or milliseconds since 1970.",
@@ -160,7 +161,7 @@ QUERY: dict[str, tuple[Schema, str]] = {
 
 PAGE_PARAMS = ("limit", "page", "offset")
 LIST_PARAMS = (*PAGE_PARAMS, "verbose", "sortAsc", "sortDesc", "updatedSince")
-SEARCH_PARAMS = ("q", *LIST_PARAMS)
+SEARCH_PARAMS = ("q", *LIST_PARAMS, "facetsOnly")
 REPOSITORY_PARAMS = (
     *SEARCH_PARAMS,
     "sourceType",

@@ -126,6 +126,7 @@ class ListRequest:
     pages: Paging
     updated_since: Moment | None
     released: bool | None
+    facets_only: bool
     filters: str  # a digest of all that selects the entries of the list
 
     @classmethod
@@ -138,6 +139,7 @@ class ListRequest:
             paging.paging(settings),
             params.moment("updatedSince"),
             released,
+            params.facets_only(),
             queries.digest(query, params.text("updatedSince"), released),
         )
 
@@ -158,6 +160,9 @@ class EntryList(EntryEndpoint):
             if not queries.in_source(query, view.repo.url):
                 since = LIVE  # No entry matches.
             query = queries.without_source(query)
+            if request.facets_only:
+                page = entries.page(search, session, view, query, since=since, limit=0)
+                return facets_only(page, last_updated(views.content_at(self.store, session, view)))
             if pages.everything:
                 stream = entries.stream(search, session, view, query, since=since)
                 updated = last_updated(views.content_at(self.store, session, view))
@@ -231,6 +236,8 @@ class AllEntries(EntryEndpoint):
         query = queries.without_source(request.query)
         with self.store.snapshot() as session:
             scope, revisions = self._scope(session, request)
+            if request.facets_only:
+                return facets_only(entries.page_of(search, session, scope, query, limit=0))
             if pages.everything:
                 stream = entries.stream_of(search, session, scope, query)
                 return everything(self.store, request, stream, revisions)
@@ -287,6 +294,14 @@ def everything(
     return ok_bytes(
         _body(batches, request.query, stream.facets),
         {**paged, **_engine_headers(stream), **(headers or {})},
+    )
+
+
+def facets_only(page: EntryPage, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the facets of a list without its entries."""
+    return ok(
+        {"facets": queries.shown_facets(page.facets)},
+        {**paging.no_entries(page.total), **_engine_headers(page), **(headers or {})},
     )
 
 

@@ -20,7 +20,7 @@ from oclapi.errors import SearchUnavailable
 from oclapi.model import Json, Organization, Repository, User
 from oclapi.resources import paging, params, queries
 from oclapi.resources.paging import Paging
-from oclapi.resources.responses import array, ok_bytes
+from oclapi.resources.responses import array, ok, ok_bytes
 from oclapi.store.owners import OrganizationFilter
 from oclapi.store.repos import RepositoryFilter
 from oclapi.store.users import UserFilter
@@ -83,8 +83,10 @@ ORGS: ListOptions[Organization] = ListOptions(
     texts=lambda org: Texts([org.id], [org.name], _texts(org.company, org.location)),
     key=lambda org: org.id,
     sorts={
-        "name": lambda org: org.name,
+        **dict.fromkeys(params.ID, lambda org: fields.id_key(org.id)),
+        **dict.fromkeys(params.NAME, lambda org: fields.name_key(org.name)),
         **dict.fromkeys(params.LAST_UPDATE, lambda org: org.updated_on),
+        **dict.fromkeys(params.CREATED_ON, lambda org: org.created_on),
     },
     order=("lastUpdate", True),
     filters={"company": lambda org: [org.company], "location": lambda org: [org.location]},
@@ -93,7 +95,11 @@ ORGS: ListOptions[Organization] = ListOptions(
 USERS: ListOptions[User] = ListOptions(
     texts=lambda user: Texts([user.username], [user.name], _texts(user.company, user.location)),
     key=lambda user: user.username,
-    sorts={"username": lambda user: user.username, "dateJoined": lambda user: user.created_on},
+    sorts={
+        **dict.fromkeys(("username", "_username"), lambda user: fields.id_key(user.username)),
+        **dict.fromkeys(params.NAME, lambda user: fields.name_key(user.name)),
+        **dict.fromkeys(("dateJoined", "date_joined"), lambda user: user.created_on),
+    },
     order=("dateJoined", False),
     filters={"company": lambda user: [user.company], "location": lambda user: [user.location]},
 )
@@ -111,8 +117,15 @@ SOURCES: ListOptions[Repository] = ListOptions(
     ),
     key=lambda repo: repo.url,
     sorts={
-        "name": lambda repo: repo.name,
+        **dict.fromkeys(params.ID, lambda repo: fields.id_key(repo.id)),
+        **dict.fromkeys(params.NAME, lambda repo: fields.name_key(repo.name)),
+        "full_name": lambda repo: fields.name_key(repo.full_name),
+        **dict.fromkeys(
+            ("sourceType", "source_type"), lambda repo: fields.token(repo.source_type or "")
+        ),
+        "owner": lambda repo: fields.id_key(urls.parts(repo.url).owner),
         **dict.fromkeys(params.LAST_UPDATE, lambda repo: repo.updated_on),
+        **dict.fromkeys(params.CREATED_ON, lambda repo: repo.created_on),
     },
     order=("lastUpdate", True),
     filters={"sourceType": lambda repo: [repo.source_type], **_REPOSITORY},
@@ -221,11 +234,14 @@ def respond(
             time.monotonic() + settings.builtin_patience,
         )
         total = len(matches)
+        shown_counts = queries.shown_facets(_most_frequent(counted))
+        if params.facets_only():
+            return ok({"facets": shown_counts}, paging.no_entries(total))
         page = matches if pages.everything else matches[pages.skip : pages.skip + pages.limit]
         expected = len(page)
         found = store.chosen(selected, page, full=request.verbose)
         if request.facets:
-            facets = jsonio.dumps(queries.shown_facets(_most_frequent(counted)))
+            facets = jsonio.dumps(shown_counts)
     batches = _presented(found, present)
     first, second = next(batches, []), next(batches, None)
     if second is None:
@@ -276,8 +292,7 @@ def _matches(
             order = (
                 rank if request.sort in params.BEST_MATCH else options.sorts[request.sort](value)
             )
-            token = fields.token(order) if isinstance(order, str) else order
-            ranked.append((token, options.key(value)))
+            ranked.append((order, options.key(value)))
             for name, counter in counted.items():
                 counter.update(
                     {fields.shown(text) for text in options.filters[name](value) if text}

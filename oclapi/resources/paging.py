@@ -213,6 +213,11 @@ def all_headers(total: int) -> dict[str, str]:
     }
 
 
+def no_entries(total: int) -> dict[str, str]:
+    """Return the paging headers of facets without their list."""
+    return {**all_headers(total), "num_returned": "0"}
+
+
 def _link(requested: Paging, offset: int, cursor: str | None) -> str:
     page = ("offset", offset) if requested.by_offset else ("page", offset // requested.limit + 1)
     pinned = [("cursor", cursor)] if cursor else []

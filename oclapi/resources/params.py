@@ -18,8 +18,22 @@ LAST_UPDATE: dict[str, Literal["lastUpdate"]] = {
     "lastUpdate": "lastUpdate",
     "last_update": "lastUpdate",
     "lastUpdated": "lastUpdate",
+    "updated_on": "lastUpdate",
 }
-BEST_MATCH: dict[str, Literal["bestMatch"]] = {"bestMatch": "bestMatch", "best_match": "bestMatch"}
+BEST_MATCH: dict[str, Literal["bestMatch"]] = {
+    "bestMatch": "bestMatch",
+    "best_match": "bestMatch",
+    "_score": "bestMatch",
+}
+ID: dict[str, Literal["id"]] = {
+    "id": "id",
+    "mnemonic": "id",
+    "_mnemonic": "id",
+    "id_lowercase": "id",
+    "numeric_id": "id",
+}
+NAME: dict[str, Literal["name"]] = {"name": "name", "_name": "name", "display_name": "name"}
+CREATED_ON: dict[str, Literal["createdOn"]] = {"createdOn": "createdOn", "created_on": "createdOn"}
 """Sort fields that several lists have, by spelling."""
 
 Field = TypeVar("Field", bound=str)
@@ -112,8 +126,13 @@ def no_order() -> None:
 
 
 def wants_facets() -> bool:
-    """Return whether the client wants facets in addition to the results."""
-    return bool(booleans.parse(request.headers.get("includeFacets", "").strip()))
+    """Return whether the client wants facets, with the results or without. Raises Invalid."""
+    return facets_only() or bool(booleans.parse(request.headers.get("includeFacets", "").strip()))
+
+
+def facets_only() -> bool:
+    """Return whether the client wants facets without the results. Raises Invalid."""
+    return bool(flag("facetsOnly"))
 
 
 def wants_zip() -> bool:

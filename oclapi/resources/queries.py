@@ -15,14 +15,28 @@ from search.words import terms
 
 SORTS: Mapping[Kind, Mapping[str, Sort]] = {
     "concept": {
-        "id": "id",
-        "name": "name",
-        "conceptClass": "conceptClass",
-        "datatype": "datatype",
+        **params.ID,
+        **params.NAME,
         **params.LAST_UPDATE,
+        "conceptClass": "conceptClass",
+        "concept_class": "conceptClass",
+        "datatype": "datatype",
+        "dataType": "datatype",
+        "source": "source",
+        "owner": "owner",
         **params.BEST_MATCH,
     },
-    "mapping": {"mapType": "mapType", **params.LAST_UPDATE, **params.BEST_MATCH},
+    "mapping": {
+        **params.ID,
+        **params.LAST_UPDATE,
+        "mapType": "mapType",
+        "map_type": "mapType",
+        "fromConcept": "fromConcept",
+        "toConcept": "toConcept",
+        "source": "source",
+        "owner": "owner",
+        **params.BEST_MATCH,
+    },
 }
 """Fields to sort by, by the spellings that clients may use."""
 ALIASES = {"datatype": ("datatype", "dataType")}

@@ -180,9 +180,111 @@ def test_the_content_of_a_version_is_listed(api, filled):
     assert ids_of(api.get(f"{filled.url}latest/concepts/?conceptClass=test")) == ["A"]
 
 
+SPELLINGS = {
+    "concepts/": [
+        ("lastUpdate", "last_update", "lastUpdated", "updated_on"),
+        ("bestMatch", "best_match", "_score"),
+        ("id", "mnemonic", "_mnemonic", "id_lowercase", "numeric_id"),
+        ("name", "_name", "display_name"),
+        ("conceptClass", "concept_class"),
+        ("datatype", "dataType"),
+        ("source",),
+        ("owner",),
+    ],
+    "mappings/": [
+        ("lastUpdate", "last_update", "lastUpdated", "updated_on"),
+        ("bestMatch", "best_match", "_score"),
+        ("id", "mnemonic", "_mnemonic", "id_lowercase", "numeric_id"),
+        ("mapType", "map_type"),
+        ("fromConcept",),
+        ("toConcept",),
+        ("source",),
+        ("owner",),
+    ],
+    "/sources/": [
+        ("lastUpdate", "last_update", "lastUpdated", "updated_on"),
+        ("bestMatch", "best_match", "_score"),
+        ("id", "mnemonic", "_mnemonic", "id_lowercase", "numeric_id"),
+        ("name", "_name", "display_name"),
+        ("full_name",),
+        ("sourceType", "source_type"),
+        ("owner",),
+        ("createdOn", "created_on"),
+    ],
+    "/orgs/": [
+        ("lastUpdate", "last_update", "lastUpdated", "updated_on"),
+        ("bestMatch", "best_match", "_score"),
+        ("id", "mnemonic", "_mnemonic", "id_lowercase", "numeric_id"),
+        ("name", "_name", "display_name"),
+        ("createdOn", "created_on"),
+    ],
+    "/users/": [
+        ("username", "_username"),
+        ("name", "_name", "display_name"),
+        ("dateJoined", "date_joined"),
+        ("bestMatch", "best_match", "_score"),
+    ],
+}
+
+
+@pytest.mark.parametrize("rest", SPELLINGS)
+def test_all_spellings_of_a_sort_give_the_same_order(api, filled, rest):
+    url = rest if rest.startswith("/") else f"{filled.url}{rest}"
+    for spellings in SPELLINGS[rest]:
+        for way in ("sortAsc", "sortDesc"):
+            found = {
+                json.dumps(good(api.get(f"{url}?limit=20&{way}={spelling}")).get_json())
+                for spelling in spellings
+            }
+            assert len(found) == 1, spellings
+
+
+@pytest.mark.parametrize(
+    ("url", "sorts"),
+    [
+        ("concepts/", ["mapType", "fromConcept", "createdOn", "full_name"]),
+        ("mappings/", ["name", "conceptClass", "display_name"]),
+        ("/sources/", ["username", "conceptClass", "dateJoined", "collectionType"]),
+        ("/orgs/", ["owner", "full_name", "username"]),
+        ("/users/", ["id", "lastUpdate", "createdOn", "_mnemonic"]),
+    ],
+)
+def test_a_list_refuses_the_sorts_of_others(api, filled, url, sorts):
+    for sort in sorts:
+        response = api.get(f"{url if url[0] == '/' else filled.url + url}?sortAsc={sort}")
+        assert (response.status_code, list(response.get_json()["errors"])) == (400, ["sortAsc"])
+
+
+def test_ids_and_codes_sort_by_the_numbers_in_them(api):
+    source = new_source(api)
+    ids = ["1", "2", "2a", "10", "A-9", "a-9", "A-10"]
+    for concept in reversed(ids):
+        source.concept(concept)
+    for number in ("10", "9", "1"):
+        source.mapping(f"m{number}", "A-10", number if number != "9" else "a-9")
+    assert ids_of(api.get(f"{source.url}concepts/?sortAsc=id")) == ids
+    assert ids_of(api.get(f"{source.url}concepts/?sortDesc=numeric_id")) == ids[::-1]
+    walked = walk(api, f"{source.url}concepts/?sortAsc=id_lowercase&limit=2")
+    assert walked == [ids[0:2], ids[2:4], ids[4:6], ids[6:]]
+    mappings = f"{source.url}mappings/"
+    assert ids_of(api.get(f"{mappings}?sortAsc=id")) == ["m1", "m9", "m10"]
+    assert ids_of(api.get(f"{mappings}?sortAsc=toConcept")) == ["m1", "m10", "m9"]
+    assert ids_of(api.get(f"{mappings}?sortDesc=fromConcept")) == ["m9", "m10", "m1"]
+
+
+def test_names_sort_without_case_and_accents(api):
+    source = new_source(api)
+    names = ["Eczema", "Édema", "edema b", "Œdeme", "oedemf", "Straße", "strasse c"]
+    for number, name in enumerate(names):
+        source.concept(f"c{7 - number}", names=[{"name": name, "locale": "en"}])
+    shown = good(api.get(f"{source.url}concepts/?sortAsc=_name")).get_json()
+    assert [concept["display_name"] for concept in shown] == names
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
+        ("facetsOnly=maybe", "facetsOnly"),
         ("sortAsc=mapType", "sortAsc"),
         ("sortDesc=updated", "sortDesc"),
         ("sortAsc=nonsense&sortDesc=id", "sortAsc"),
@@ -281,6 +383,27 @@ def test_facets_are_returned_with_the_results(api, filled):
     assert isinstance(
         good(api.get(f"{filled.url}concepts/", includeFacets="false")).get_json(), list
     )
+
+
+@pytest.mark.parametrize("limit", ["", "&limit=1", "&limit=0", "&limit=2&page=2"])
+def test_facets_are_returned_alone(api, filled, limit):
+    url = f"{filled.url}concepts/?conceptClass=diagnosis,test"
+    both = good(api.get(url, includeFacets="true")).get_json()
+    response = good(api.get(f"{url}&facetsOnly=true{limit}"))
+    assert response.get_json() == {"facets": both["facets"]}
+    headers = response.headers
+    assert [headers[name] for name in ("num_found", "num_returned", "pages")] == ["4", "0", "1"]
+    assert "next" not in headers
+    assert "lastUpdated" in headers
+    assert isinstance(good(api.get(f"{url}&facetsOnly=false")).get_json(), list)
+
+
+def test_facets_of_sources_are_returned_alone(api, owner):
+    response = good(api.anonymous.get(f"{owner}sources/?facetsOnly=true&limit=1"))
+    both = good(api.anonymous.get(f"{owner}sources/", includeFacets="true")).get_json()
+    assert response.get_json() == {"facets": both["facets"]}
+    assert (response.headers["num_found"], response.headers["num_returned"]) == ("3", "0")
+    assert good(api.get("/orgs/?facetsOnly=1")).get_json()["facets"]["fields"] == {}
 
 
 def test_facets_of_mappings_count_both_ends(api, filled):
@@ -538,6 +661,12 @@ SOURCES = {
     "no parameter": ("", ["CIEL", "LOINC", "ICD"]),
     "by name": ("sortAsc=name", ["LOINC", "ICD", "CIEL"]),
     "by name, descending": ("sortDesc=name", ["CIEL", "ICD", "LOINC"]),
+    "by full name": ("sortAsc=full_name", ["ICD", "CIEL", "LOINC"]),
+    "by id": ("sortAsc=id", ["CIEL", "ICD", "LOINC"]),
+    "by type": ("sortAsc=sourceType", ["LOINC", "CIEL", "ICD"]),
+    "by owner": ("sortAsc=owner", ["CIEL", "ICD", "LOINC"]),
+    "by creation": ("sortAsc=createdOn", ["ICD", "LOINC", "CIEL"]),
+    "best match": ("q=codes&sortDesc=_score", ["LOINC"]),
     "oldest first": ("sortAsc=last_update", ["ICD", "LOINC", "CIEL"]),
     "an id": ("q=icd", ["ICD"]),
     "a word of the full name": ("q=laboratory", ["LOINC"]),
@@ -604,7 +733,9 @@ def test_organisations_are_filtered_and_sorted(api, owner):
 
 
 @pytest.mark.parametrize("url", ["/sources/", "/orgs/", "{owner}sources/"])
-@pytest.mark.parametrize("query", ["sortAsc=id", "sortDesc=nonsense", "updatedSince=x", "limit=x"])
+@pytest.mark.parametrize(
+    "query", ["sortAsc=version", "sortDesc=nonsense", "updatedSince=x", "limit=x", "facetsOnly=x"]
+)
 def test_the_error_for_a_bad_value_names_the_parameter_of_a_list_of_owners_or_sources(
     api, owner, url, query
 ):

@@ -54,12 +54,16 @@ class Engine:
 
 @dataclass
 class Library:
-    """Sources with content. `lab`: see `filled`; `ref` has two concepts; `own` has one."""
+    """Sources with content. `lab`: see `filled`; `ref` has two concepts; `own` has one.
+
+    `names` has ids and names that are hard to sort.
+    """
 
     store: Store
     lab: Source
     ref: Source
     own: Source
+    names: Source
 
     def at(self, number: int, since: int = 0) -> Span:
         return Span(Revision(self.lab.number, number), since)
@@ -131,7 +135,15 @@ def filled(store: Store) -> Library:
         new_concept("C1", "Fever of unknown origin"),
     )
     lab.edit(change_mapping("m3", retired=True))
-    return Library(store, lab, ref, own)
+    names = Source(store, "NAMES")
+    names.edit(
+        new_concept("i-10", "Name eczema"),
+        new_concept("i-2", "name Œdème"),
+        new_concept("I-2", "Name oedeme b"),
+        new_concept("i-1", "Name Straße"),
+        new_concept("i-x", "name Strassf"),
+    )
+    return Library(store, lab, ref, own, names)
 
 
 @pytest.fixture(scope="module", params=["mongo", pytest.param("solr", marks=pytest.mark.solr)])

@@ -105,7 +105,7 @@ def test_rows_are_written_found_paged_and_forgotten(index):
     assert (first.total, first.facets["conceptClass"], first.last) == (
         5,
         [("Test", 5)],
-        ("thing 1", f"{SOURCE}concepts/C1/"),
+        ("thing 1\tThing 1", f"{SOURCE}concepts/C1/"),
     )
     assert ids(index, names, after=first.last) == ["C2", "C3"]
     assert ids(index, Query("concept", "thing 4", sort="bestMatch")) == ["C4"]

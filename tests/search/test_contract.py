@@ -6,7 +6,7 @@ import pytest
 
 from oclapi.model import Revision
 from search.base import FACETS, Filter, Query, Scope, Span
-from search.fields import token
+from search.fields import id_key, name_key
 from search.synonyms import synonyms
 
 CONCEPTS = Query("concept")
@@ -138,13 +138,17 @@ def test_a_filter_takes_mappings_by_whole_values(engine, library, filters, ids):
 # Sorts and pages
 
 SORTS = {
-    "id": ("concept", ["a10", "A2", "B1", "B2", "C1"]),
+    "id": ("concept", ["A2", "a10", "B1", "B2", "C1"]),
     "name": ("concept", ["C1", "A2", "a10", "B1", "B2"]),
     "conceptClass": ("concept", ["A2", "B1", "B2", "a10", "C1"]),
     "datatype": ("concept", ["A2", "B2", "C1", "a10", "B1"]),
     "lastUpdate": ("concept", ["A2", "a10", "B2", "B1", "C1"]),
     "bestMatch": ("concept", ["A2", "B1", "B2", "C1", "a10"]),
+    "source": ("concept", ["A2", "B1", "B2", "C1", "a10"]),
+    "owner": ("concept", ["A2", "B1", "B2", "C1", "a10"]),
     "mapType": ("mapping", ["m2", "m1"]),
+    "fromConcept": ("mapping", ["m1", "m2"]),
+    "toConcept": ("mapping", ["m2", "m1"]),
 }
 
 
@@ -182,6 +186,27 @@ def test_a_skip_leaves_out_what_comes_before(engine, library, sort):
     assert engine.ids(library.at(6), query, limit=2, skip=100) == []
 
 
+IN_ORDER = {
+    "id": ["i-1", "I-2", "i-2", "i-10", "i-x"],
+    "name": ["i-10", "i-2", "I-2", "i-1", "i-x"],
+}
+"""The ids of the source NAMES by sort."""
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("sort", IN_ORDER)
+@pytest.mark.parametrize("limit", [1, 2, 5])
+@pytest.mark.parametrize("text", ["", "name"])
+def test_ids_and_names_are_in_the_order_of_a_reader(engine, library, sort, descending, limit, text):
+    query = Query("concept", text, sort=sort, descending=descending)
+    span, seen, after = Span(Revision(library.names.number, 1)), [], None
+    while len(seen) < 5:
+        page = engine.find(span, query, limit=limit, after=after, fresh=False)
+        seen += [key.url.split("/")[-2] for key in page.keys]
+        after = page.last
+    assert seen == (IN_ORDER[sort][::-1] if descending else IN_ORDER[sort])
+
+
 def test_the_place_of_a_page_is_the_same_in_every_engine(engine, library):
     last = {
         sort: engine.find(
@@ -191,8 +216,8 @@ def test_the_place_of_a_page_is_the_same_in_every_engine(engine, library):
     }
     assert last == {
         "lastUpdate": (1, library.lab.concept_url("A2")),
-        "name": (token("Fever of unknown origin"), library.lab.concept_url("C1")),
-        "id": ("a10", library.lab.concept_url("a10")),
+        "name": (name_key("Fever of unknown origin"), library.lab.concept_url("C1")),
+        "id": (id_key("A2"), library.lab.concept_url("A2")),
         "conceptClass": ("diagnosis", library.lab.concept_url("A2")),
         "bestMatch": None,
     }
@@ -409,6 +434,12 @@ def test_several_repositories_are_filtered_and_sorted(engine, library):
     assert engine.ids(
         everywhere(library), Query("concept", sort="name", descending=False), limit=3
     ) == ["C1", "G-22", "A2"]
+    by_source = ["A2", "B1", "B2", "C1", "a10", "O1", "G-22", "R1"]
+    for sort in ("source", "owner"):
+        assert engine.ids(everywhere(library), Query("concept", sort=sort)) == by_source[::-1]
+        query = Query("concept", sort=sort, descending=False)
+        assert engine.ids(everywhere(library), query) == by_source
+        assert engine.ids(everywhere(library), query, limit=3, skip=4) == by_source[4:7]
     found = engine.find(everywhere(library), Query("concept", filters=by("source", "refx", "own")))
     assert ([key.url.split("/")[-2] for key in found.keys], found.total) == (
         ["O1", "R1", "G-22"],

@@ -16,6 +16,7 @@ def row(kind, header, url=f"{SOURCE}concepts/A/", retired=False):
 
 def concept(**given):
     value = {
+        "id": "A",
         "display_name": "Fever",
         "concept_class": "Test",
         "datatype": "None",
@@ -27,6 +28,7 @@ def concept(**given):
 
 def mapping(**given):
     value = {
+        "id": "m",
         "from_concept_url": f"{SOURCE}concepts/1007/",
         "from_concept_name": "Serum Glucose",
         "map_type": "SAME-AS",
@@ -53,6 +55,56 @@ def test_a_long_value_is_cut_and_still_equals_itself_only():
     assert fields.token(long) != fields.token(long + "c")
     assert len(fields.token(long)) == fields.LONGEST
     assert fields.token(long).startswith("abab")
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        pytest.param(["1", "2", "10", "999999999", "1000000000", "A1"], id="numbers by value"),
+        pytest.param(["A1", "a1", "A2", "a2", "A10", "a10b", "B1"], id="without case, then exact"),
+        pytest.param(["001", "01", "1", "002"], id="zeros in front"),
+        pytest.param(["1.2.9", "1.2.10", "1.10.1"], id="numbers between dots"),
+        pytest.param(["A", "A-1", "A0", "AB"], id="a text before its continuations"),
+        pytest.param(["+", "1" * 254, "2" * 254, "9" * 255, "x"], id="numbers of 255 digits"),
+        pytest.param(["HEM/9", "HEM/10", "hem/11"], id="slashes"),
+    ],
+)
+def test_ids_sort_by_the_numbers_in_them_then_without_case_then_exactly(ordered):
+    assert sorted(ordered, key=fields.id_key) == ordered
+    assert sorted(ordered, key=lambda one: fields.id_key(one).encode()) == ordered
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        pytest.param(["Eczema", "Édema", "edema b", "Œdeme", "oedemf"], id="accents, ligatures"),
+        pytest.param(["strass", "Strasse", "Stra\u00dfe", "strasse", "strassf"], id="sharp s"),
+        pytest.param(["e\u0301t", "\u00e9t", "eta"], id="form NFD and NFC"),
+        pytest.param(["Fever", "Fever of origin", "Fever-like"], id="blanks before signs"),
+        pytest.param(["Łódź", "lodza", "Zürich", "zurichs"], id="letters without decomposition"),
+    ],
+)
+def test_names_sort_without_case_and_accents_then_exactly(ordered):
+    assert sorted(ordered, key=fields.name_key) == ordered
+
+
+def test_sort_keys_have_a_limited_length_and_tell_long_texts_apart():
+    long = "7a" * 5000
+    for key in (fields.id_key, fields.name_key):
+        assert key(long) != key(long + "b")
+        assert key(long) == key("7a" * 5000)
+        assert len(key(long)) <= 3 * fields.KEY + 1
+    assert fields.id_key("9" * 5000) != fields.id_key("9" * 5001)
+
+
+def test_headers_hold_the_keys_that_sorts_need():
+    assert (concept(id="A10")["sort_id"], concept()["name"]) == ("a210\tA10", "fever\tFever")
+    header = mapping(id="m2")
+    assert [header[name] for name in ("sort_id", "sort_from", "sort_to")] == [
+        "m12\tm2",
+        "41007\t1007",
+        "g/222\tG/22",
+    ]
 
 
 def test_a_header_says_how_values_were_written_only_where_folding_changed_them():

@@ -504,8 +504,8 @@ def send(handler, status, body):
         (200, b"not JSON"),
         (200, b"[]"),
         (200, b"{}"),
-        (200, b'{"name": "oclapi-1"}'),
-        (200, b'{"name": "oclapi-1", "response": {"docs": [], "numFound": 0}, "facets": []}'),
+        (200, b'{"name": "oclapi-2"}'),
+        (200, b'{"name": "oclapi-2", "response": {"docs": [], "numFound": 0}, "facets": []}'),
     ],
 )
 def test_a_solr_that_answers_with_errors_is_unavailable(status, body):

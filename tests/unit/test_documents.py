@@ -61,8 +61,8 @@ def test_a_concept_is_filtered_by_tokens_and_counted_as_written():
     assert (made["is_locale"], made["is_updatedBy"], made["sort_name"], made["sort_id"]) == (
         ["en", "es"],
         "amina",
-        "serum glucose",
-        "a.1",
+        "serum glucose\tSerum glucose",
+        "a.11\tA.1",
     )
     assert made["extras"] == fields.extras_tokens({"n": 1, "list": ["x"]})
 
