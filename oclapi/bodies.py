@@ -61,6 +61,30 @@ def _number(value: Any) -> float | None:
     raise ValueError("must be a number")
 
 
+def _or_false(value: Any) -> bool:
+    return value is not None and boolean(value)
+
+
+def _or_none_text(value: Any) -> Any:
+    return "None" if value is None else value
+
+
+def _none_as_null(value: str) -> str | None:
+    return None if value == "None" else value
+
+
+def _without_blank(value: Any) -> Any:
+    """Leave out the descriptions without a text, which databases export for empty columns."""
+    if not isinstance(value, list):
+        return value
+    return [entry for entry in value if not (isinstance(entry, dict) and _is_blank(entry))]
+
+
+def _is_blank(entry: Json) -> bool:
+    text = entry.get("description", "not given")
+    return text is None or (isinstance(text, str) and not text.strip())
+
+
 def _locales(value: Any) -> Any:
     return (
         [part.strip() for part in value.split(",") if part.strip()]
@@ -102,8 +126,19 @@ def _not_reserved(value: str) -> str:
 Line = Annotated[str, StringConstraints(strict=True, max_length=LINE)]
 Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT)]
 Filled = Annotated[str, StringConstraints(strict=True, max_length=LINE, pattern=r"\S")]
-FilledText = Annotated[str, StringConstraints(strict=True, max_length=TEXT, pattern=r"\S")]
-Locale = Annotated[str, StringConstraints(strict=True, max_length=LOCALE, pattern=r"\S")]
+FilledText = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, max_length=TEXT, pattern=r"\S"),
+]
+Label = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, max_length=LINE)]
+FilledLabel = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, max_length=LINE, pattern=r"\S"),
+]
+Locale = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, max_length=LOCALE, pattern=r"\S"),
+]
 Id = Annotated[
     str,
     StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$"),
@@ -116,6 +151,14 @@ Hashed = Annotated[
 ]
 VersionId = Annotated[Id, AfterValidator(_not_reserved)]
 Bool = Annotated[bool, BeforeValidator(boolean)]
+Flag = Annotated[bool, BeforeValidator(_or_false), WithJsonSchema({"type": ["boolean", "null"]})]
+"""False by default."""
+TypeName = Annotated[Label, AfterValidator(_none_as_null)] | None
+Datatype = Annotated[
+    Label,
+    BeforeValidator(_or_none_text),
+    WithJsonSchema({"type": ["string", "null"], "maxLength": LINE}),
+]
 Extras = Annotated[dict[str, Any], AfterValidator(_extras)]
 Access = Literal["View", "Edit", "None"]
 Locales = Annotated[list[Locale], Field(max_length=ENTRIES), BeforeValidator(_locales)]
@@ -126,37 +169,41 @@ Number = Annotated[Any, BeforeValidator(_number), WithJsonSchema({"type": ["numb
 
 
 class _Entry(TypedDict):
-    locale_preferred: NotRequired[Bool]
+    locale_preferred: NotRequired[Flag]
     external_id: NotRequired[Line | None]
+    retired: NotRequired[Flag]
+    retire_reason: NotRequired[Line | None]
     uuid: NotRequired[Line | None]
 
 
 class Name(_Entry):
-    name: Filled
+    name: FilledLabel
     locale: Locale
-    name_type: NotRequired[Line | None]
+    name_type: NotRequired[TypeName]
 
 
 class NameChange(_Entry):
-    name: NotRequired[Filled]
+    name: NotRequired[FilledLabel]
     locale: NotRequired[Locale]
-    name_type: NotRequired[Line | None]
+    name_type: NotRequired[TypeName]
 
 
 class Description(_Entry):
     description: FilledText
     locale: Locale
-    description_type: NotRequired[Line | None]
+    description_type: NotRequired[TypeName]
 
 
 class DescriptionChange(_Entry):
     description: NotRequired[FilledText]
     locale: NotRequired[Locale]
-    description_type: NotRequired[Line | None]
+    description_type: NotRequired[TypeName]
 
 
 Names = Annotated[list[Name], Field(min_length=1, max_length=ENTRIES)]
-Descriptions = Annotated[list[Description], Field(max_length=ENTRIES)]
+Descriptions = Annotated[
+    list[Description], Field(max_length=ENTRIES), BeforeValidator(_without_blank)
+]
 
 
 class Comment(TypedDict):
@@ -164,45 +211,47 @@ class Comment(TypedDict):
 
 
 class _Concept(Comment):
-    datatype: NotRequired[Line]
+    datatype: NotRequired[Datatype]
     descriptions: NotRequired[Descriptions | None]
     external_id: NotRequired[Line | None]
-    retired: NotRequired[Bool]
+    retired: NotRequired[Flag]
+    retire_reason: NotRequired[Line | None]
     extras: NotRequired[Extras | None]
 
 
 class Concept(_Concept):
     id: Id
-    concept_class: Filled
+    concept_class: FilledLabel
     names: Names
 
 
 class ConceptChange(_Concept):
     id: NotRequired[Line]
-    concept_class: NotRequired[Filled]
+    concept_class: NotRequired[FilledLabel]
     names: NotRequired[Names]
 
 
 class _Mapping(Comment):
     to_concept_url: NotRequired[Line | None]
     to_source_url: NotRequired[Line | None]
-    to_concept_code: NotRequired[Line | None]
-    to_concept_name: NotRequired[Line | None]
+    to_concept_code: NotRequired[Label | None]
+    to_concept_name: NotRequired[Label | None]
     external_id: NotRequired[Line | None]
-    retired: NotRequired[Bool]
+    retired: NotRequired[Flag]
+    retire_reason: NotRequired[Line | None]
     sort_weight: NotRequired[Number]
     extras: NotRequired[Extras | None]
 
 
 class Mapping(_Mapping):
-    id: NotRequired[Id]
-    map_type: Filled
+    id: NotRequired[Id | None]
+    map_type: FilledLabel
     from_concept_url: Filled
 
 
 class MappingChange(_Mapping):
-    id: NotRequired[Line]
-    map_type: NotRequired[Filled]
+    id: NotRequired[Line | None]
+    map_type: NotRequired[FilledLabel]
     from_concept_url: NotRequired[Filled]
 
 

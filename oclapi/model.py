@@ -4,7 +4,7 @@ Everything that is read is a function of (repository, revision): see `Revision`.
 UTC, in whole milliseconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -21,6 +21,11 @@ GRACE = timedelta(seconds=5)
 Kind = Literal["concept", "mapping"]
 RepositoryKind = Literal["source", "collection"]
 Json = dict[str, Any]
+
+
+def not_retired(texts: Iterable[Json]) -> list[Json]:
+    """Return the names or descriptions that count: those that are not retired."""
+    return [text for text in texts if not text.get("retired")]
 
 
 @dataclass(frozen=True, slots=True, order=True)

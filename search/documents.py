@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oclapi import jsonio, urls
-from oclapi.model import Json, Row
+from oclapi.model import Json, Row, not_retired
 from search import fields
 
 SCHEMA = 2
@@ -107,7 +107,7 @@ def _concept(result: Json, short_id: str, header: Mapping[str, Any], body: Json)
         written.get("locales", header["locales"]),
     )
     result["sort_name"], result["q_code"] = header["name"], short_id
-    names, descriptions = body["names"], body["descriptions"]
+    names, descriptions = not_retired(body["names"]), not_retired(body["descriptions"])
     result["q_names"] = [parted(name["name"]) for name in names]
     if descriptions:
         result["q_text"] = [parted(description["description"]) for description in descriptions]

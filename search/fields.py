@@ -12,7 +12,7 @@ from hashlib import blake2b, sha256
 from typing import Any
 
 from oclapi import jsonio, urls
-from oclapi.model import Json, Row
+from oclapi.model import Json, Row, not_retired
 from search.words import apart
 
 LONGEST = 200
@@ -152,7 +152,7 @@ def concept_header(concept: Mapping[str, Any], by: str) -> Json:
     `written` contains the facet values that differ from their tokens. It is left out when it is
     empty, and so is `extras`.
     """
-    locales = list(dict.fromkeys(name["locale"] for name in concept["names"]))
+    locales = list(dict.fromkeys(name["locale"] for name in not_retired(concept["names"])))
     header = {
         "display": concept["display_name"],
         "name": name_key(concept["display_name"]),

@@ -16,7 +16,7 @@ from pymongo.errors import ExecutionTimeout
 
 from oclapi import jsonio, urls
 from oclapi.errors import SearchUnavailable
-from oclapi.model import LIVE, Counts, Json, Kind, Row, Selection
+from oclapi.model import LIVE, Counts, Json, Kind, Row, Selection, not_retired
 from oclapi.store import ranges
 from oclapi.store.database import Database, Session
 from oclapi.store.rows import row_of
@@ -454,11 +454,12 @@ def _texts(row: Row) -> Texts:
     body = jsonio.loads_own(row.body)
     if row.kind == "mapping":
         codes = (body["id"], body["from_concept_code"], body["to_concept_code"])
-        names = (body["from_concept_name"], body["to_concept_name"])
-        return Texts(codes, [name for name in names if name], [body["external_id"] or ""])
-    external = [part["external_id"] for part in (body, *body["names"], *body["descriptions"])]
-    others = [*filter(None, external), *(text["description"] for text in body["descriptions"])]
-    return Texts([body["id"]], [name["name"] for name in body["names"]], others)
+        both = (body["from_concept_name"], body["to_concept_name"])
+        return Texts(codes, [name for name in both if name], [body["external_id"] or ""])
+    names, descriptions = not_retired(body["names"]), not_retired(body["descriptions"])
+    external = [part["external_id"] for part in (body, *names, *descriptions)]
+    others = [*filter(None, external), *(text["description"] for text in descriptions)]
+    return Texts([body["id"]], [name["name"] for name in names], others)
 
 
 def _sort_value(sort: Sort, row: Row, rank: int) -> Any:

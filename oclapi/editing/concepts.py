@@ -13,7 +13,7 @@ from oclapi.editing.entries import Entry
 from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.editing.values import check_size, new_uuid, same
 from oclapi.errors import Invalid, NotFound
-from oclapi.model import Json, Repository
+from oclapi.model import Json, Repository, not_retired
 
 Edited = tuple[Entry, bool]
 """The entry, and whether this edit changed it."""
@@ -44,6 +44,7 @@ def create(unit: UnitOfWork, repo: Repository, body: Json) -> Edited:
         "names": texts("names", body["names"], ()),
         "descriptions": texts("descriptions", body.get("descriptions") or (), ()),
         "retired": body.get("retired", False),
+        "retire_reason": body.get("retire_reason"),
         "extras": body.get("extras") or {},
         "update_comment": body.get("update_comment"),
         "created_on": None,
@@ -61,9 +62,12 @@ def update(unit: UnitOfWork, repo: Repository, concept: str, body: Json) -> Edit
     def change(value: Json) -> None:
         if body.get("id", concept) != concept:
             raise Invalid.field("id", "an id can't be changed")
-        for field in ("external_id", "concept_class", "datatype", "retired"):
+        was_retired = value["retired"]
+        for field in ("external_id", "concept_class", "datatype", "retired", "retire_reason"):
             if field in body:
                 value[field] = body[field]
+        if was_retired and not value["retired"]:
+            value["retire_reason"] = None
         if "extras" in body:
             value["extras"] = body["extras"] or {}
         for part in ("names", "descriptions"):
@@ -119,6 +123,8 @@ def edit(
 
 def _put(unit: UnitOfWork, entry: Entry) -> Entry:
     value, repo = entry.value, entry.repo
+    if not not_retired(value["names"]):
+        raise Invalid.field("names", "at least one name that is not retired is needed")
     shown = naming.display_name(value["names"], repo.default_locale, repo.supported_locales)
     value["display_name"], value["display_locale"] = shown
     value["locale"] = naming.lookup_locale(value["names"])
@@ -147,20 +153,26 @@ def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
 def texts(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json]:
     """Return `names` or `descriptions` as they are stored, in the given order.
 
-    One keeps its uuid when it is equal to an existing one or contains its uuid.
+    One keeps its uuid when it is equal to an existing one or contains its uuid. In the latter case
+    it loses the reason of its retirement when it is no longer retired.
     """
     text, type_field, type_name = TEXT[part]
     left = {kept_text["uuid"]: kept_text for kept_text in kept}
     result: list[Json] = []
     for body in given:
+        old = left.pop(body["uuid"], None) if "uuid" in body else None
+        retired = body.get("retired", False)
+        unretired = old is not None and old["retired"] and not retired
         result.append(
             {
-                "uuid": left.pop(body["uuid"])["uuid"] if body.get("uuid") in left else None,
+                "uuid": old["uuid"] if old else None,
                 "external_id": body.get("external_id"),
                 text: body[text],
                 "locale": body["locale"],
                 "locale_preferred": body.get("locale_preferred", False),
                 type_field: body.get(type_field),
+                "retired": retired,
+                "retire_reason": None if unretired else body.get("retire_reason"),
                 "type": type_name,
             }
         )
@@ -204,35 +216,27 @@ def update_text(
 ) -> tuple[Edited, Json]:
     """Change the fields of a name or description that are in `body`. Return the edit and the text.
 
-    Raises NotFound.
+    Raises NotFound, and Invalid for the last name that is not retired.
     """
     result: Json = {}
 
     def change(value: Json) -> None:
         position = _position(value[part], uuid)
-        result.update(
-            {
-                **value[part][position],
-                **{
-                    name: body[name]
-                    for name in body
-                    if name in value[part][position] and name not in ("uuid", "type")
-                },
-            }
-        )
-        value[part][position] = dict(result)
+        [changed] = texts(part, [{**value[part][position], **body, "uuid": uuid}], value[part])
+        result.update(changed)
+        value[part][position] = changed
 
     return edit(unit, repo, concept, change), result
 
 
 def delete_text(unit: UnitOfWork, repo: Repository, concept: str, part: str, uuid: str) -> Edited:
-    """Remove a name or description. Raises NotFound, and Invalid for the last name."""
+    """Remove a name or description.
+
+    Raises NotFound, and Invalid for the last name that is not retired.
+    """
 
     def change(value: Json) -> None:
-        position = _position(value[part], uuid)
-        if part == "names" and len(value[part]) == 1:
-            raise Invalid.field("names", "a concept must have at least one name")
-        del value[part][position]
+        del value[part][_position(value[part], uuid)]
 
     return edit(unit, repo, concept, change)
 

@@ -35,6 +35,7 @@ def create(unit: UnitOfWork, repo: Repository, body: Json) -> Edited:
         "uuid": uuid,
         "external_id": body.get("external_id"),
         "retired": body.get("retired", False),
+        "retire_reason": body.get("retire_reason"),
         "map_type": body["map_type"],
         "sort_weight": body.get("sort_weight"),
         "extras": body.get("extras"),
@@ -63,12 +64,14 @@ def update(unit: UnitOfWork, repo: Repository, mapping: str, body: Json) -> Edit
     if current is None:
         raise NotFound(f"mapping {mapping} not found")
     before = current.value
-    if body.get("id", mapping) != mapping:
+    if body.get("id") not in (None, mapping):
         raise Invalid.field("id", "an id can't be changed")
     value = dict(before)
-    for field in ("external_id", "retired", "map_type", "sort_weight", "extras"):
+    for field in ("external_id", "retired", "retire_reason", "map_type", "sort_weight", "extras"):
         if field in body:
             value[field] = body[field]
+    if before["retired"] and not value["retired"]:
+        value["retire_reason"] = None
     if "from_concept_url" in body and _names_another(
         body["from_concept_url"], before["from_concept_url"]
     ):

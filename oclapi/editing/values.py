@@ -1,7 +1,8 @@
 """The values of concepts and mappings that edits change.
 
 A value has the entry's own fields, without those of its repository and commit. `created_on` and
-`created_by` are None for a new entry.
+`created_by` are None for a new entry. Fields that did not exist when an entry was written have
+their defaults.
 
 The value of a concept has CONCEPT_FIELDS. The value of a mapping has MAPPING_FIELDS and:
 
@@ -33,17 +34,20 @@ CONCEPT_FIELDS = (
     "names",
     "descriptions",
     "retired",
+    "retire_reason",
     "extras",
     "locale",
     "update_comment",
     "created_on",
     "created_by",
 )
+TEXT_FIELDS = ("names", "descriptions")
 MAPPING_FIELDS = (
     "id",
     "uuid",
     "external_id",
     "retired",
+    "retire_reason",
     "map_type",
     "from_concept_url",
     "from_concept_name",
@@ -70,13 +74,22 @@ def new_uuid() -> str:
 def concept_value(row: Row) -> Json:
     """Return the value of a stored concept."""
     body = jsonio.loads_own(row.body)
-    return {name: body[name] for name in CONCEPT_FIELDS}
+    value = {name: body.get(name) for name in CONCEPT_FIELDS}
+    return {**value, **{part: [_whole(text) for text in value[part]] for part in TEXT_FIELDS}}
+
+
+def _whole(text: Json) -> Json:
+    """Return a stored name or description with the fields that it was written without."""
+    if "retired" in text:
+        return text
+    *fields, (last, type_name) = text.items()
+    return {**dict(fields), "retired": False, "retire_reason": None, last: type_name}
 
 
 def mapping_value(row: Row) -> Json:
     """Return the value of a stored mapping."""
     body = jsonio.loads_own(row.body)
-    value = {name: body[name] for name in MAPPING_FIELDS}
+    value = {name: body.get(name) for name in MAPPING_FIELDS}
     return {**value, "to": row.header["to"], "own_to_name": row.header["own_to_name"]}
 
 

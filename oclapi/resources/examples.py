@@ -166,6 +166,8 @@ NAME: Example = {
     "locale": "en",
     "locale_preferred": True,
     "name_type": "FULLY_SPECIFIED",
+    "retired": False,
+    "retire_reason": None,
     "type": "ConceptName",
 }
 NEW_NAME: Example = {
@@ -187,6 +189,7 @@ CONCEPT: Example = {
     "names": [NAME],
     "descriptions": [],
     "retired": False,
+    "retire_reason": None,
     "source": "LABX",
     "source_url": _LABX,
     **_OWNED,
@@ -220,6 +223,7 @@ MAPPING: Example = {
     "uuid": "65b1aa",
     "external_id": None,
     "retired": False,
+    "retire_reason": None,
     "map_type": "SAME-AS",
     "from_source_owner": "NorthLab",
     "from_source_owner_type": "Organization",

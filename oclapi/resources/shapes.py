@@ -208,6 +208,10 @@ class SourceVersion(VersionSummary):
 # Content
 
 
+Retired = Annotated[bool, Field(description="A retired one counts for nothing.")]
+RetireReason = Annotated[str | None, Field(description="Entries of older servers lack it.")]
+
+
 class ConceptName(_Shape):
     uuid: str
     external_id: str | None
@@ -215,6 +219,8 @@ class ConceptName(_Shape):
     locale: str
     locale_preferred: bool
     name_type: str | None
+    retired: NotRequired[Retired]
+    retire_reason: NotRequired[RetireReason]
     type: Literal["ConceptName"]
 
 
@@ -225,6 +231,8 @@ class ConceptDescription(_Shape):
     locale: str
     locale_preferred: bool
     description_type: str | None
+    retired: NotRequired[Retired]
+    retire_reason: NotRequired[RetireReason]
     type: Literal["ConceptDescription"]
 
 
@@ -263,6 +271,7 @@ class MappingSummary(_Shape):
 class Mapping(MappingSummary, _Stamped):
     __pydantic_config__ = _like(examples.MAPPING)  # type: ignore[misc]
     type: Literal["Mapping"]
+    retire_reason: NotRequired[RetireReason]
     sort_weight: float | None
     extras: Extras
     created_at: Moment
@@ -289,6 +298,7 @@ class ConceptSummary(_Owned):
 class Concept(ConceptSummary, _Stamped):
     __pydantic_config__ = _like(examples.CONCEPT)  # type: ignore[misc]
     type: Literal["Concept"]
+    retire_reason: NotRequired[RetireReason]
     uuid: str
     names: list[ConceptName]
     descriptions: list[ConceptDescription]

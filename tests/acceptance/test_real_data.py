@@ -182,7 +182,7 @@ def concept_given(concept):
 
 def entry_given(entry, kind):
     return [
-        entry[kind],
+        entry[kind].strip(),  # blanks at the ends are cut
         entry["locale"],
         entry.get("locale_preferred", False),
         entry.get(f"{kind}_type"),

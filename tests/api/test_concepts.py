@@ -281,6 +281,74 @@ def test_the_last_name_can_not_be_deleted(api, source):
     assert "names" in response.get_json()["errors"]
 
 
+def test_a_retired_name_or_description_is_shown_and_counts_for_nothing(api, source):
+    names = [
+        {"name": "Fievre", "locale": "fr", "retired": True, "retire_reason": "misspelt"},
+        {"name": "Fever", "locale": "en"},
+    ]
+    descriptions = [{"description": "Hot", "locale": "en", "retired": True}]
+    concept = good(
+        source.concept("A", names=names, descriptions=descriptions, retire_reason=None)
+    ).get_json()
+
+    assert (concept["display_name"], concept["display_locale"]) == ("Fever", "en")
+    retired, kept = concept["names"]
+    assert list(retired) == [
+        "uuid",
+        "external_id",
+        "name",
+        "locale",
+        "locale_preferred",
+        "name_type",
+        "retired",
+        "retire_reason",
+        "type",
+    ]
+    assert (retired["retired"], retired["retire_reason"]) == (True, "misspelt")
+    assert (kept["retired"], kept["retire_reason"]) == (False, None)
+    [description] = concept["descriptions"]
+    assert (description["retired"], description["retire_reason"]) == (True, None)
+    source.release("v1")
+    whole = shown(source, "v1/?includeConcepts=true&limit=0")
+    assert whole["concepts"] == shown(source, "concepts/?verbose=true") == [concept]
+
+    def found(query):
+        return [entry["id"] for entry in shown(source, f"concepts/?{query}")]
+
+    for query, ids in {
+        "q=fever": ["A"],
+        "q=fievre": [],
+        "q=hot": [],
+        "locale=en": ["A"],
+        "locale=fr": [],
+    }.items():
+        assert found(query) == ids, query
+
+
+def test_the_last_name_that_is_not_retired_stays(api, source):
+    names = [
+        {"name": "Fever", "locale": "en"},
+        {"name": "Old", "locale": "en", "retired": True, "retire_reason": "old"},
+    ]
+    kept, old = source.concept("A", names=names).get_json()["names"]
+    url = f"{source.url}concepts/A/names/"
+    all_retired = {"names": ["at least one name that is not retired is needed"]}
+
+    for response in (
+        api.delete(f"{url}{kept['uuid']}/"),
+        api.put(f"{url}{kept['uuid']}/", {"retired": True}),
+        api.put(f"{source.url}concepts/A/", {"names": [{**kept, "retired": True}]}),
+        api.post(f"{source.url}concepts/", concept_body("B", names=names[1:])),
+    ):
+        assert response.status_code == 400
+        assert response.get_json()["errors"] == all_retired
+
+    restored = good(api.put(f"{url}{old['uuid']}/", {"retired": False})).get_json()
+    assert restored == {**old, "retired": False, "retire_reason": None}
+    assert api.delete(f"{url}{kept['uuid']}/").status_code == 204
+    assert shown(source, "concepts/A/")["names"] == [restored]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

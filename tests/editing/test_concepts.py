@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from oclapi import bodies
+from oclapi import bodies, jsonio
 from oclapi.editing import concepts, values
 from oclapi.errors import Invalid, NotFound
 from tests.editing.conftest import change_concept, named, new_concept, refused
@@ -22,6 +22,7 @@ def test_a_new_concept_has_every_field_of_the_contract(source):
             "datatype",
             "descriptions",
             "retired",
+            "retire_reason",
             "extras",
             "external_id",
             "update_comment",
@@ -31,6 +32,7 @@ def test_a_new_concept_has_every_field_of_the_contract(source):
         "datatype": "None",
         "descriptions": [],
         "retired": False,
+        "retire_reason": None,
         "extras": {},
         "external_id": None,
         "update_comment": None,
@@ -42,6 +44,8 @@ def test_a_new_concept_has_every_field_of_the_contract(source):
         "locale": "en",
         "locale_preferred": False,
         "name_type": None,
+        "retired": False,
+        "retire_reason": None,
         "type": "ConceptName",
     }
     authors = (created["created_by"], created["updated_by"], created["version_created_by"])
@@ -227,6 +231,49 @@ def test_a_retired_concept_can_be_edited_and_made_active_again(source):
     assert source.change("A", retired=False)["retired"] is False
 
     assert source.document.counts.active_concepts == 1
+
+
+def test_the_reason_of_a_retirement_is_kept_until_the_concept_is_active_again(source):
+    assert source.concept("A", retired=True, retire_reason="twice")["retire_reason"] == "twice"
+    assert source.change("A", retire_reason="thrice")["retire_reason"] == "thrice"
+    after = source.change("A", retired=False, retire_reason="thrice")
+    assert (after["retired"], after["retire_reason"]) == (False, None)
+
+
+def test_a_name_that_is_sent_back_without_being_retired_loses_its_reason(source):
+    names = [named("a"), named("b", retired=True, retire_reason="old")]
+    first, second = source.concept("A", names=names)["names"]
+
+    after = source.change("A", names=[first, {**second, "retired": False}])["names"]
+
+    assert after == [first, {**second, "retired": False, "retire_reason": None}]
+
+
+def test_a_concept_stored_before_names_could_be_retired_is_read_with_the_defaults(source):
+    """Sending it back creates no version, and the next version has the new fields."""
+    whole = source.concept("A", descriptions=[{"description": "x", "locale": "en"}])
+    old = {
+        **{name: value for name, value in whole.items() if name != "retire_reason"},
+        **{
+            part: [
+                {name: value for name, value in text.items() if not name.startswith("retire")}
+                for text in whole[part]
+            ]
+            for part in ("names", "descriptions")
+        },
+    }
+    source.store.database.rows.update_one(
+        {"url": source.concept_url("A")}, {"$set": {"body": jsonio.dumps(old)}}
+    )
+    sent = {name: old[name] for name in ("names", "descriptions", "retired")}
+
+    [(entry, changed)] = source.edit(change_concept("A", **sent, retire_reason=None))
+    assert (changed, entry.body) == (False, jsonio.dumps(old))
+
+    after = source.change("A", datatype="Text")
+    assert (after["names"], after["descriptions"]) == (whole["names"], whole["descriptions"])
+    assert list(after["names"][0]) == list(whole["names"][0])
+    assert after["retire_reason"] is None
 
 
 def test_a_retired_concept_can_not_be_retired_again(source):

@@ -430,6 +430,14 @@ def test_retiring_twice_creates_one_version_and_can_be_undone(filled):
     assert filled.document.counts.active_mappings == 1
 
 
+def test_the_reason_of_a_retirement_is_kept_until_the_mapping_is_active_again(filled):
+    created = filled.mapping("m", "A", "B", retired=True, retire_reason="twice")
+    assert created["retire_reason"] == "twice"
+    assert filled.remap("m", id=None, retire_reason="thrice")["retire_reason"] == "thrice"
+    after = filled.remap("m", retired=False)
+    assert (after["retired"], after["retire_reason"]) == (False, None)
+
+
 def test_giving_an_internal_target_clears_the_external_one(filled, other):
     filled.mapping("m", "A", to_source_url=other.url, to_concept_code="Z", to_concept_name="Zed")
 

@@ -118,6 +118,11 @@ def test_a_header_says_how_values_were_written_only_where_folding_changed_them()
     }
 
 
+def test_a_retired_name_gives_a_concept_no_locale():
+    header = concept(names=[{"locale": "de", "retired": True}, {"locale": "en", "retired": False}])
+    assert header["locales"] == ["en"]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "found"),
     [

@@ -51,6 +51,17 @@ def test_a_document_says_which_row_it_is():
     assert document(MAPPED, 1, SOURCE)["to_rev"] == LIVE
 
 
+def test_retired_names_and_descriptions_are_not_searched():
+    names = [
+        {"name": "Fever", "locale": "en", "external_id": "1", "retired": False},
+        {"name": "Fevre", "locale": "fr", "external_id": "2", "retired": True},
+    ]
+    descriptions = [{**described("old"), "external_id": "3", "retired": True}]
+    made = document(concept("A", names=names, descriptions=descriptions), 1, SOURCE)
+    assert (made["q_names"], made["q_external"], made["is_locale"]) == (["Fever"], ["1"], ["en"])
+    assert "q_text" not in made
+
+
 def test_a_concept_is_filtered_by_tokens_and_counted_as_written():
     made = document(FULL, 8, SOURCE)
     assert (made["is_conceptClass"], made["facet_conceptClass"], made["is_datatype"]) == (

@@ -5,8 +5,14 @@ import pytest
 from oclapi.editing import naming
 
 
-def name(text, locale="en", preferred=False, kind=None):
-    return {"name": text, "locale": locale, "locale_preferred": preferred, "name_type": kind}
+def name(text, locale="en", preferred=False, kind=None, **more):
+    return {
+        "name": text,
+        "locale": locale,
+        "locale_preferred": preferred,
+        "name_type": kind,
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
@@ -41,6 +47,11 @@ def name(text, locale="en", preferred=False, kind=None):
             ("b", "de"),
             id="locales are compared as written",
         ),
+        pytest.param(
+            [name("a", "sw", True, retired=True), name("b", "de", retired=False)],
+            ("b", "de"),
+            id="retired names do not count",
+        ),
     ],
 )
 def test_the_display_name_follows_the_order_of_locales(names, expected):
@@ -57,6 +68,9 @@ def test_the_display_name_follows_the_order_of_locales(names, expected):
         ),
         pytest.param([name("English"), name("en", kind="ISO 639-2")], None, id="none of its type"),
         pytest.param([], None, id="no name"),
+        pytest.param(
+            [name("en", kind="ISO 639-1", retired=True)], None, id="retired names do not count"
+        ),
     ],
 )
 def test_the_lookup_locale_is_the_first_iso_639_1_name(names, locale):

@@ -28,6 +28,7 @@ CONCEPT = {
     "names": [NAME],
     "descriptions": [],
     "retired": False,
+    "retire_reason": None,
     "extras": {"units": "mmol/L"},
     "update_comment": None,
     "locale": None,
@@ -41,6 +42,7 @@ MAPPING = {
     "uuid": "65b1aa",
     "external_id": None,
     "retired": False,
+    "retire_reason": None,
     "map_type": "SAME-AS",
     "sort_weight": None,
     "extras": None,
@@ -63,8 +65,8 @@ CONCEPT_SUMMARY = """
     owner_type owner_url version url version_url is_latest_version locale mappings
 """
 CONCEPT_DETAIL = f"""
-    type uuid names descriptions source_url extras created_on created_by updated_on updated_by
-    version_created_on version_created_by update_comment {CONCEPT_SUMMARY}
+    type uuid names descriptions retire_reason source_url extras created_on created_by updated_on
+    updated_by version_created_on version_created_by update_comment {CONCEPT_SUMMARY}
 """
 MAPPING_SUMMARY = """
     id uuid map_type source owner owner_type external_id to_concept_name update_comment retired
@@ -74,8 +76,8 @@ MAPPING_SUMMARY = """
     version_url version versioned_object_id versioned_object_url
 """
 MAPPING_DETAIL = f"""
-    type sort_weight extras created_on created_at updated_on updated_at created_by updated_by
-    {MAPPING_SUMMARY}
+    type retire_reason sort_weight extras created_on created_at updated_on updated_at created_by
+    updated_by {MAPPING_SUMMARY}
 """
 
 
