@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b, sha256
 from typing import Any
 
-from oclapi import jsonio, urls
+from oclapi import jsonio, times, urls
 from oclapi.model import Json, Row, not_retired
 from search.words import apart
 
@@ -175,7 +175,8 @@ def mapping_header(mapping: Mapping[str, Any], number: int, by: str) -> Json:
     """Return the header of the row of a mapping's version `number`.
 
     `from_is` and `to_is` contain the tokens of the codes and names of the two concepts, `sort_from`
-    and `sort_to` what to sort the codes by.
+    and `sort_to` what to sort the codes by. `weight` is left out when the mapping has none, and
+    `created` when this version is its first.
     """
     start = urls.item(mapping["from_concept_url"])
     from_code = start.id if start else ""
@@ -198,6 +199,8 @@ def mapping_header(mapping: Mapping[str, Any], number: int, by: str) -> Json:
             name: list(dict.fromkeys(token(value) for value in values if value))
             for name, values in ends.items()
         },
+        **({"weight": weight} if (weight := mapping["sort_weight"]) is not None else {}),
+        **({"created": times.read(created).at} if (created := mapping["created_on"]) else {}),
         **_extras(mapping),
     }
 

@@ -12,7 +12,7 @@ from oclapi.editing import openmrs
 from oclapi.editing.concepts import Edited
 from oclapi.editing.entries import Entry, MappingKey, pairs
 from oclapi.editing.unit_of_work import UnitOfWork
-from oclapi.editing.values import external_target, new_uuid, same, shown_concepts
+from oclapi.editing.values import external_target, same, shown_concepts
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Json, Repository
 
@@ -20,7 +20,7 @@ TARGET_FIELDS = ("to_concept_url", "to_source_url", "to_concept_code")
 
 
 def create(unit: UnitOfWork, repo: Repository, body: Json) -> Edited:
-    """Add a mapping. Without an id in the body one is generated.
+    """Add a mapping. Without an id in the body it gets one that sorts by its arrival.
 
     Raises Invalid, see contract 12.3.
     """
@@ -29,7 +29,7 @@ def create(unit: UnitOfWork, repo: Repository, body: Json) -> Edited:
         if unit.exists(repo, "mapping", url):
             text = f"a mapping with the id {body['id']} exists already"
             raise Invalid({"__all__": [text], "id": [text]})
-    uuid = new_uuid()
+    uuid = unit.new_uuid(repo)
     value = {
         "id": body.get("id") or _dashed(uuid),
         "uuid": uuid,

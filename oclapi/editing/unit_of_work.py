@@ -17,7 +17,7 @@ from oclapi.editing.journal import Journal
 from oclapi.editing.renames import TooManyRows
 from oclapi.editing.rendering import render
 from oclapi.editing.uniqueness import NOBODY, UniquenessIndex
-from oclapi.editing.values import concept_value, mapping_value
+from oclapi.editing.values import arrival_uuid, concept_value, mapping_value
 from oclapi.errors import Invalid
 from oclapi.model import Change, Head, Kind, Removal, Repository, Revision, Row
 from oclapi.store.database import Transaction
@@ -57,6 +57,7 @@ class UnitOfWork:
         self._lists: dict[str, frozenset[str] | None] = {}
         # The entries and the indexes over them are changed through the journal only.
         self._journal = Journal()
+        self._uuids = 0  # that new mappings got
         self._entries: dict[tuple[int, str], Entry] = {}
         rows = store.rows
         self._keys = UniquenessIndex[MappingKey](
@@ -244,6 +245,11 @@ class UnitOfWork:
         return self._lists[source]
 
     # Changing
+
+    def new_uuid(self, repo: Repository) -> str:
+        """Return a uuid that sorts after those that this repository got before."""
+        self._uuids += 1
+        return arrival_uuid(self._heads[repo.number].at, self._uuids)
 
     def put(self, entry: Entry) -> None:
         """Add the entry to the commit. It replaces an earlier state of the same entry."""

@@ -8,6 +8,7 @@ then `url`.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from pymongo import UpdateOne
@@ -21,13 +22,35 @@ from oclapi.store.database import Database, Session
 OWN_FIELDS = frozenset(("repo", "kind", "url", "id", "from_rev", "to_rev", "at", "retired", "body"))
 
 
+AS_SHOWN: Sequence[Json] = (
+    {
+        "$addFields": {
+            "weight": {"$ifNull": ["$weight", inf]},
+            "created": {"$ifNull": ["$created", "$at"]},
+        }
+    },
+    {"$sort": {"map_type": 1, "weight": 1, "created": 1, "url": 1}},
+)
+"""The order of a concept's mappings, as stages of an aggregation. `as_shown` is the same."""
+
+
+def as_shown(mapping: Row) -> tuple[str, float, datetime, str]:
+    """Return the sort key of a mapping among those of its concept (contract 12.1)."""
+    header = mapping.header
+    return (
+        header["map_type"],
+        header.get("weight", inf),
+        header.get("created", mapping.at),
+        mapping.url,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A part of an index that is read in order."""
+    """A part of an index."""
 
     index: str
     where: Json
-    order: list[tuple[str, int]]
 
 
 class Rows:
@@ -71,7 +94,8 @@ class Rows:
 
     def history_batches(self, revision: Revision, url: str) -> Iterator[list[Row]]:
         """Yield all of `history` in lists. Errors and memory as in `body_batches`."""
-        return self._stream(revision, [Range("item", _until(revision, url), [("from_rev", -1)])])
+        found = self._db.rows.find(_until(revision, url), hint="item", sort=[("from_rev", -1)])
+        return self._stream(revision, [found.batch_size(ranges.LIST)])
 
     def history_count(self, session: Session, revision: Revision, url: str) -> int:
         """Return how many states `history` has. Cost: a scan of index keys."""
@@ -276,18 +300,16 @@ class Rows:
     ) -> tuple[int, list[Row]]:
         """Return the number of the concept's mappings, and `limit` of them after the first `skip`.
 
-        These are the repository's mappings that start from the concept, by map type and target.
-        `inverse` adds those that point to it, after the others. Cost: the server scans every state
-        of these mappings.
+        These are the repository's mappings that start from the concept, by map type, weight,
+        creation and URL. `inverse` adds those that point to it, after the others. Cost: the server
+        scans every state of these mappings, and sorts them.
         """
         total, rows = 0, list[Row]()
         for part in _of_concept(revision, url, inverse, retired):
             count = self._db.rows.count_documents(part.where, hint=part.index, session=session)
             if len(rows) < limit and skip < total + count:
-                found = self._db.rows.find(
-                    part.where, hint=part.index, sort=part.order, session=session
-                )
-                rows += map(row_of, found.skip(max(0, skip - total)).limit(limit - len(rows)))
+                page = [{"$skip": max(0, skip - total)}, {"$limit": limit - len(rows)}]
+                rows += map(row_of, self._as_shown(part, session, page))
             total += count
         return total, rows
 
@@ -295,7 +317,21 @@ class Rows:
         self, revision: Revision, url: str, *, inverse: bool = False, retired: bool | None = False
     ) -> Iterator[list[Row]]:
         """Yield all of `of_concept` in lists. Errors and memory as in `body_batches`."""
-        return self._stream(revision, _of_concept(revision, url, inverse, retired))
+        parts = _of_concept(revision, url, inverse, retired)
+        return self._stream(
+            revision, (self._as_shown(part, None, batchSize=ranges.LIST) for part in parts)
+        )
+
+    def _as_shown(
+        self, part: Range, session: Session, page: Sequence[Json] = (), **how: Any
+    ) -> Iterable[Json]:
+        return self._db.rows.aggregate(
+            [{"$match": part.where}, *AS_SHOWN, *page],
+            hint=part.index,
+            session=session,
+            allowDiskUse=True,
+            **how,
+        )
 
     def of_concepts(
         self,
@@ -306,23 +342,18 @@ class Rows:
         inverse: bool = False,
         retired: bool | None = False,
     ) -> dict[str, list[Row]]:
-        """Return all mappings of each of these concepts. Cost: one query, `inverse` two."""
+        """Return all mappings of each of these concepts in the order of `of_concept`.
+
+        Cost: one query, `inverse` two.
+        """
         found: dict[str, list[Row]] = {url: [] for url in urls}
         where, wanted = {**_at(revision), **_retired(retired)}, {"$in": sorted(found)}
-        order = [("from", 1), ("map_type", 1), ("to", 1), ("from_rev", 1)]
-        forth = self._db.rows.find(
-            {**where, "from": wanted}, hint="from", sort=order, session=session
-        )
-        for row in map(row_of, forth):
+        forth = self._db.rows.find({**where, "from": wanted}, hint="from", session=session)
+        for row in sorted(map(row_of, forth), key=as_shown):
             found[row.header["from"]].append(row)
         if inverse:
-            back = self._db.rows.find(
-                {**where, "to": wanted},
-                hint="to",
-                sort=[("to", 1), ("from_rev", 1)],
-                session=session,
-            )
-            for row in map(row_of, back):
+            back = self._db.rows.find({**where, "to": wanted}, hint="to", session=session)
+            for row in sorted(map(row_of, back), key=as_shown):
                 if row.header["from"] != row.header["to"]:
                     found[row.header["to"]].append(row)
         return found
@@ -457,19 +488,15 @@ class Rows:
         ):
             yield row_of(found)
 
-    def _stream(self, revision: Revision, parts: Sequence["Range"]) -> Iterator[list[Row]]:
-        """Yield the rows of these ranges in lists.
+    def _stream(self, revision: Revision, cursors: Iterable[Iterable[Json]]) -> Iterator[list[Row]]:
+        """Yield the rows of these cursors in lists.
 
-        Their indexes do not contain `to_rev`, so ending a row does not move its key, and what is
-        visible at a revision stays visible. A plain cursor therefore finds the same rows as a
+        Their indexes must not contain `to_rev`: then ending a row does not move its key, and what
+        is visible at a revision stays visible. A plain cursor therefore finds the same rows as a
         snapshot, and may live longer.
         """
-        for part in parts:
-            for found in ranges.lists(
-                self._db.rows.find(part.where, hint=part.index, sort=part.order).batch_size(
-                    ranges.LIST
-                )
-            ):
+        for cursor in cursors:
+            for found in ranges.lists(cursor):
                 self._check_exists(revision)
                 yield [row_of(document) for document in found]
         self._check_exists(revision)
@@ -500,8 +527,8 @@ def _of_concept(revision: Revision, url: str, inverse: bool, retired: bool | Non
     A mapping from the concept to itself is in the first range only.
     """
     where = {**_at(revision), **_retired(retired)}
-    forth = Range("from", {**where, "from": url}, [("map_type", 1), ("to", 1), ("from_rev", 1)])
-    back = Range("to", {**where, "to": url, "from": {"$ne": url}}, [("from_rev", 1)])
+    forth = Range("from", {**where, "from": url})
+    back = Range("to", {**where, "to": url, "from": {"$ne": url}})
     return [forth, back] if inverse else [forth]
 
 

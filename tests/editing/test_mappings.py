@@ -2,10 +2,11 @@
 
 import uuid
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from oclapi.editing import concepts, mappings, renames, repositories
+from oclapi.editing import concepts, mappings, renames, repositories, values
 from oclapi.errors import NotFound
 from tests.editing.conftest import (
     AMINA,
@@ -15,6 +16,7 @@ from tests.editing.conftest import (
     named,
     new_concept,
     new_mapping,
+    parsed,
     refused,
 )
 
@@ -86,8 +88,29 @@ def test_a_mapping_may_start_from_another_source(filled, other):
 
 def test_a_mapping_without_an_id_gets_one(filled):
     [(item, _)] = filled.edit(new_mapping(None, "A", "B"))
-    assert str(uuid.UUID(item.value["id"])) == item.value["id"]
-    assert filled.now(item.url)["id"] == item.value["id"]
+    made = uuid.UUID(item.value["id"])
+    assert (str(made), made.version) == (item.value["id"], 7)
+    assert (made.hex, filled.now(item.url)["id"]) == (item.value["uuid"], item.value["id"])
+
+
+def test_ids_of_the_server_sort_by_arrival(filled):
+    pairs = [(start, end) for start in "CBA" for end in "ACB"]
+    for part in (pairs[:5], pairs[5:]):
+        filled.edit(*(new_mapping(None, *pair) for pair in part))
+    found = filled.store.database.rows.find({"kind": "mapping"}).sort("id", 1)
+    bodies = [parsed(row["body"]) for row in found]
+    assert [(body["from_concept_code"], body["to_concept_code"]) for body in bodies] == pairs
+
+
+def test_the_place_of_an_id_in_its_commit_sorts_like_a_number():
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    places = [1, 2, 4095, 4096, 2**24 - 1]
+    made = [values.arrival_uuid(at, place) for place in places]
+    assert made == sorted(made)
+    assert made[-1] < values.arrival_uuid(at + timedelta(milliseconds=1), 1)
+    assert {(len(one), uuid.UUID(one).version, uuid.UUID(one).variant) for one in made} == {
+        (32, 7, uuid.RFC_4122)
+    }
 
 
 @pytest.mark.parametrize(

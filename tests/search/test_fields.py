@@ -36,7 +36,9 @@ def mapping(**given):
         "to_concept_code": "G/22",
         "to_concept_name": None,
         "own_to_name": False,
+        "sort_weight": None,
         "extras": None,
+        "created_on": None,
     }
     return fields.mapping_header({**value, **given}, 3, "amina")
 

@@ -307,6 +307,22 @@ def test_the_mappings_of_a_concept_are_those_from_it_and_then_those_to_it(store,
     }
 
 
+def test_the_mappings_of_a_concept_are_by_map_type_weight_creation_and_url(store, log):
+    log.commit(
+        mapped("c", "A", "B"),
+        mapped("b", "A", "C"),
+        mapped("heavy", "A", "D", weight=2),
+        mapped("light", "A", "E", weight=-1.5),
+        mapped("set", "A", "F", map_type="CONCEPT-SET"),
+    )
+    log.commit(mapped("a", "A", "G"))
+    at = log.commit(mapped("c", "A", "B", created=START + timedelta(seconds=1)))
+
+    expected = ["set", "light", "heavy", "b", "c", "a"]
+    assert ids(store.rows.of_concept(None, at, url_of("A"), limit=10)[1]) == expected
+    assert ids(store.rows.of_concepts(None, at, [url_of("A")])[url_of("A")]) == expected
+
+
 def test_versions_are_found_by_their_order_and_state(store):
     for position, (version, released, retired) in enumerate(
         [("v1", True, False), ("v2", True, True), ("v3", False, False)]
