@@ -230,7 +230,7 @@ def load_web(settings: Settings, written: Any, stop: Any) -> None:
         def progress(report: Any, results: Any) -> None:
             written.value = report.processed
 
-        imports.run(store, CALLER, lines, Options(), f"load-{first}", progress)
+        imports.run(store, CALLER, lambda: lines, Options(), f"load-{first}", progress)
 
 
 def load_mongo(settings: Settings, written: Any, stop: Any) -> None:

@@ -673,4 +673,4 @@ def load_new(settings: Settings, written: Any, stop: Any) -> None:
         def progress(report: Any, results: Any) -> None:
             written.value = report.processed
 
-        imports.run(store, CALLER, lines, Options(), "endless", progress)
+        imports.run(store, CALLER, lambda: lines, Options(), "endless", progress)

@@ -20,6 +20,7 @@ from oclapi.access import Caller
 from oclapi.app import build_services, prepare
 from oclapi.imports import run as imports
 from oclapi.imports.line_types import Options
+from oclapi.imports.lines import lines_of
 from oclapi.local.run import ROOT, RUN_CACHE_GB, WEB
 from oclapi.local.servers import (
     HOST,
@@ -148,8 +149,7 @@ def write_lines(file: Path, size: int, **how: object) -> int:
 
 def load(store: Store, file: Path, rows: int) -> float:
     """Import a file and return the seconds. Raises AssertionError when a line was not created."""
-    with file.open("rb") as lines:
-        report = imports.run(store, CALLER, lines, Options(), file.stem)
+    report = imports.run(store, CALLER, lambda: lines_of(file), Options(), file.stem)
     wrong = {
         outcome: count
         for outcome, count in report.counts.items()

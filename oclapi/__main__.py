@@ -1,7 +1,6 @@
 """The command line: `python -m oclapi`, or `oclapi` where the package is installed."""
 
 import hashlib
-import io
 import os
 import re
 import secrets
@@ -21,9 +20,9 @@ from oclapi.access import Caller
 from oclapi.errors import OclError
 from oclapi.imports import lookup_lists
 from oclapi.imports.line_types import Options
-from oclapi.imports.lines import split
+from oclapi.imports.lines import lines_of
 from oclapi.imports.outcomes import REFUSALS, Report
-from oclapi.imports.run import run, task_key
+from oclapi.imports.run import Lines, run, task_key
 from oclapi.local.progress import progress
 from oclapi.model import Json
 from oclapi.store.store import Store, open_store
@@ -86,8 +85,8 @@ def import_(
             settings.password_length,
             settings.base_url,
         )
-        with _open_input(file) as (stream, digest, total):
-            report = _import(settings, stream, digest, total, options, report_file)
+        with _input(file) as (path, digest, total):
+            report = _import(settings, lambda: lines_of(path), digest, total, options, report_file)
     except (BadSetting, OSError) as error:
         raise click.ClickException(str(error)) from error
     except OclError as error:
@@ -113,9 +112,7 @@ def lists() -> None:
         settings = Settings.load()
         options = Options(update_if_exists=False, address=settings.base_url)
         # Each run is an import of its own: an entry may have been deleted since the last one.
-        report = _import(
-            settings, io.BytesIO(b"\n".join(lines)), secrets.token_hex(), len(lines), options, None
-        )
+        report = _import(settings, lambda: lines, secrets.token_hex(), len(lines), options, None)
     except BadSetting as error:
         raise click.ClickException(str(error)) from error
     except OclError as error:
@@ -126,7 +123,7 @@ def lists() -> None:
 
 def _import(
     settings: Settings,
-    stream: IO[bytes],
+    lines: Lines,
     digest: str,
     total: int,
     options: Options,
@@ -143,10 +140,10 @@ def _import(
             report = run(
                 store,
                 caller,
-                split(stream),
+                lines,
                 options,
                 task,
-                lambda so_far, results: advance(results[-1].line),
+                lambda so_far, results: advance(so_far.lines),
             )
         _print_report(store, report, out)
     return report
@@ -210,22 +207,21 @@ def _source_url(given: str | None) -> str | None:
 
 
 @contextmanager
-def _open_input(file: str) -> Iterator[tuple[IO[bytes], str, int]]:
-    """Open the input; return it with its SHA-256 and its number of lines.
+def _input(file: str) -> Iterator[tuple[Path, str, int]]:
+    """Return the file of the input with its SHA-256 and its number of lines.
 
-    Standard input is copied to a temporary file first, because the digest, which identifies an
-    import that is continued, is needed before the first line is read.
+    Standard input is copied to a temporary file. Its digest, which identifies an import that is
+    continued, is needed before the first line is read, and lines that wait are read again.
     """
     if file != "-":
-        with open(Path(file), "rb") as stream:
+        with open(file, "rb") as stream:
             digest, lines = _measure(stream, None)
-            stream.seek(0)
-            yield stream, digest, lines
+        yield Path(file), digest, lines
         return
-    with tempfile.TemporaryFile() as spool:
+    with tempfile.NamedTemporaryFile() as spool:
         digest, lines = _measure(sys.stdin.buffer, spool)
-        spool.seek(0)
-        yield spool, digest, lines
+        spool.flush()
+        yield Path(spool.name), digest, lines
 
 
 def _measure(stream: IO[bytes], copy: IO[bytes] | None) -> tuple[str, int]:

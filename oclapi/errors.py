@@ -31,10 +31,12 @@ class OclError(Exception):
     """Base class of all errors.
 
     `detail` is one readable sentence, `errors` maps a field to its messages, and `extra` contains
-    further keys of the response.
+    further keys of the response. `waits` says that a later line of the same import may remove the
+    cause: what is named may come, or what is taken may become free.
     """
 
     retry_after: int | None = None  # seconds after which the same request may succeed
+    waits: bool = False
 
     def __init__(
         self,
@@ -52,18 +54,23 @@ class Invalid(OclError):
     """A body, parameter or line is invalid."""
 
     def __init__(
-        self, errors: Mapping[str, Sequence[str]], extra: Mapping[str, Any] | None = None
+        self,
+        errors: Mapping[str, Sequence[str]],
+        extra: Mapping[str, Any] | None = None,
+        *,
+        waits: bool = False,
     ) -> None:
         field, texts = next(iter(errors.items()))
         detail = (
             texts[0] if field == "__all__" or texts[0].startswith(field) else f"{field}: {texts[0]}"
         )
         super().__init__(detail, errors, extra)
+        self.waits = waits
 
     @classmethod
-    def field(cls, name: str, text: str) -> "Invalid":
+    def field(cls, name: str, text: str, *, waits: bool = False) -> "Invalid":
         """Return the error for one field with one reason."""
-        return cls({name: [text]})
+        return cls({name: [text]}, waits=waits)
 
 
 class NotAuthenticated(OclError):
@@ -76,6 +83,10 @@ class Forbidden(OclError):
 
 class NotFound(OclError):
     """No such item, or one that the caller must not see."""
+
+    def __init__(self, detail: str, *, waits: bool = False) -> None:
+        super().__init__(detail)
+        self.waits = waits
 
 
 class Frozen(OclError):

@@ -139,6 +139,7 @@ def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
     """Raise Invalid when the active concept violates the schema OpenMRS (contract 18)."""
     lists = {source: unit.lookup(source) for source in openmrs.LOOKUP_SOURCES}
     errors = openmrs.concept_errors(entry.value, lists)
+    waits = not errors
     others = unit.claimants(entry.repo, openmrs.claims(entry.value)) - {entry.url}
     if others:
         text = (
@@ -147,7 +148,7 @@ def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
         )
         errors.setdefault("names", []).append(text)
     if errors:
-        raise Invalid(errors)
+        raise Invalid(errors, waits=waits)
 
 
 def texts(part: str, given: Iterable[Json], kept: Sequence[Json]) -> list[Json]:

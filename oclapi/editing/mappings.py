@@ -151,7 +151,7 @@ def _set_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any]) -> None:
         raise Invalid.field("to_source_url", "this is not the URL of a source")
     source_there = unit.repo(found)
     if source_there is None or source_there.kind != "source":
-        raise Invalid.field("to_source_url", f"source {found[:300]} not found")
+        raise Invalid.field("to_source_url", f"source {found[:300]} not found", waits=True)
     value.update(
         to_concept_url=None,
         to_source_url=found,
@@ -223,7 +223,7 @@ def _put(unit: UnitOfWork, entry: Entry) -> Entry:
     other = unit.mapped(repo, (value["from_concept_url"], value["map_type"], value["to"]))
     if other and other != entry.url:
         raise Invalid.field(
-            "__all__", f"these concepts are mapped by that map type already: {other}"
+            "__all__", f"these concepts are mapped by that map type already: {other}", waits=True
         )
     if repo.custom_validation_schema == "OpenMRS" and not value["retired"]:
         check_openmrs(unit, entry)
@@ -234,6 +234,7 @@ def _put(unit: UnitOfWork, entry: Entry) -> Entry:
 def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
     """Raise Invalid when the active mapping violates the schema OpenMRS (contract 12.3)."""
     errors = openmrs.mapping_errors(entry.value, unit.lookup("MapTypes"))
+    waits = not errors
     [pair] = pairs(entry)
     others = unit.active_between(entry.repo, pair) - {entry.url}
     if others:
@@ -242,4 +243,4 @@ def check_openmrs(unit: UnitOfWork, entry: Entry) -> None:
             f"{sorted(others)[0]}"
         ]
     if errors:
-        raise Invalid(errors)
+        raise Invalid(errors, waits=waits)

@@ -182,7 +182,7 @@ class UnitOfWork:
         stable, repo = found.stable, self.repo(found.repo)
         name = self._name(repo, stable)
         if repo is None or name is None:
-            raise Invalid.field(field, f"concept {stable[:300]} not found")
+            raise Invalid.field(field, f"concept {stable[:300]} not found", waits=True)
         return Target(stable, name, found.id, repo)
 
     def name(self, url: str) -> str | None:

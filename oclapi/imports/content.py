@@ -10,7 +10,7 @@ from oclapi.editing.entries import pair_of
 from oclapi.editing.unit_of_work import UnitOfWork
 from oclapi.errors import Invalid, NotFound, OclError
 from oclapi.imports.lines import CONCEPT, Item, Line
-from oclapi.imports.outcomes import Outcome, Result, refused
+from oclapi.imports.outcomes import Outcome, Result, tried
 from oclapi.model import Json, Repository
 
 Verb = str
@@ -33,12 +33,16 @@ def verb(action: str, is_there: bool, update_if_exists: bool) -> Verb:
     return "not_found" if action == "UPDATE" else "create"
 
 
-def apply(unit: UnitOfWork, lines: Sequence[Line], update_if_exists: bool) -> list[Result]:
+def apply(
+    unit: UnitOfWork, lines: Sequence[Line], update_if_exists: bool, last: bool
+) -> list[Result]:
     """Apply the lines in order and return their results.
 
-    A refused line changes nothing. It stops before a line for an item that an earlier
-    line has changed already (a mapping that is found once by its id and once by its concepts).
-    There are fewer results than lines then.
+    A line that is refused changes nothing, and neither does one that waits for another line. No
+    line waits when they are tried for the `last` time.
+
+    It stops before a line for an item that an earlier line has changed already (a mapping that is
+    found once by its id and once by its concepts). There are fewer results than lines then.
     """
     _prefetch(unit, lines, update_if_exists)
     results: list[Result] = []
@@ -48,22 +52,22 @@ def apply(unit: UnitOfWork, lines: Sequence[Line], update_if_exists: bool) -> li
             continue
         if _touched(unit, line):
             break
-        results.append(_apply_one(unit, line, update_if_exists))
+        results.append(_apply_one(unit, line, update_if_exists, last))
     return results
 
 
-def _apply_one(unit: UnitOfWork, line: Line, update_if_exists: bool) -> Result:
+def _apply_one(unit: UnitOfWork, line: Line, update_if_exists: bool, last: bool) -> Result:
     try:
         with unit.whole():
             repo = unit.repo(line.parent)
             if repo is None or repo.kind != "source" or not may(unit.caller, "read", repo):
-                raise NotFound(f"source {line.parent} not found")
+                raise NotFound(f"source {line.parent} not found", waits=True)
             need(unit.caller, "write", repo)
             if line.kind is CONCEPT:
                 return _concept(unit, repo, line, update_if_exists)
             return _mapping(unit, repo, line, update_if_exists)
     except OclError as error:
-        return line.result(*refused(error))
+        return line.result(*tried(error, last))
 
 
 def _touched(unit: UnitOfWork, line: Line) -> bool:
@@ -123,7 +127,7 @@ def _inner(
             for name, texts in error.errors.items()
             for text in texts
         ]
-        raise Invalid({"mappings": located}) from error
+        raise Invalid({"mappings": located}, waits=error.waits) from error
 
 
 def _mapping(unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool) -> Result:

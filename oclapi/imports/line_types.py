@@ -237,7 +237,7 @@ def _check_owner(store: Store, caller: Caller, url: str) -> None:
         user = store.users.get(owner)
         known = user is not None and user.active
     if not known:
-        raise NotFound(f"owner {url} not found")
+        raise NotFound(f"owner {url} not found", waits=True)
 
 
 # Versions
@@ -246,7 +246,7 @@ def _check_owner(store: Store, caller: Caller, url: str) -> None:
 def _source_of_version(store: Store, caller: Caller, subject: Subject) -> Repository:
     source = _readable(store, caller, subject.parent)
     if source is None:
-        raise NotFound(f"source {subject.parent} not found")
+        raise NotFound(f"source {subject.parent} not found", waits=True)
     return source
 
 

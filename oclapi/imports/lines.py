@@ -7,6 +7,7 @@ shows.
 import codecs
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from oclapi import jsonio, urls
@@ -22,7 +23,7 @@ MAX_LINE = 16 * 2**20
 MAX_MAPPINGS = 999
 """Most `mappings` of a concept. A line is stored in one commit of at most 1,000 rows."""
 
-CONCEPT, MAPPING = TYPES["concept"], TYPES["mapping"]
+CONCEPT, MAPPING, VERSION = TYPES["concept"], TYPES["mapping"], TYPES["source version"]
 ACTIONS = ("CREATE_OR_UPDATE", "CREATE", "UPDATE", "DELETE", "DELETE_IF_EXISTS", "SKIP")
 
 
@@ -83,14 +84,17 @@ class Line:
         return self.kind is None or self.kind.is_content
 
     @property
+    def is_version(self) -> bool:
+        """Return whether it names a version of a repository."""
+        return self.kind is VERSION
+
+    @property
     def all_mappings(self) -> tuple[Item, ...]:
         """Return the mapping of the line, or those of its concept."""
         return (self.item,) if self.item and self.kind is MAPPING else self.mappings
 
     def keys(self) -> Iterator[object]:
         """Yield the keys of its items. Two lines with a common key change the same item."""
-        if self.settled:
-            return
         if self.url:
             yield self.url
         for item in self.all_mappings:
@@ -112,6 +116,12 @@ def split(stream: IO[bytes], longest: int = MAX_LINE) -> Iterator[bytes]:
         # Skip the rest of a line that is too long.
         while len(line) > longest and not line.endswith(b"\n"):
             line = stream.readline(longest + 1)
+
+
+def lines_of(file: Path, longest: int = MAX_LINE) -> Iterator[bytes]:
+    """Yield the lines of a file, as `split` does."""
+    with open(file, "rb") as stream:
+        yield from split(stream, longest)
 
 
 def read(numbered: Iterable[tuple[int, bytes]], options: Options) -> Iterator[Line]:

@@ -23,7 +23,9 @@ Outcome = Literal[
     "exception",
     "unknown",
     "others",
+    "waiting",
 ]
+"""`waiting` is no outcome of the contract: the line is tried again, see run.py."""
 
 REFUSALS: tuple[Outcome, ...] = (
     "invalid",
@@ -48,6 +50,7 @@ STATUS: Mapping[Outcome, int] = {
     "exception": 500,
     "unknown": 400,
     "others": 200,
+    "waiting": 202,
 }
 
 TEXT_SHOWN = 300
@@ -102,6 +105,13 @@ def refused(error: OclError) -> tuple[Outcome, int, Mapping[str, Sequence[str]]]
     raise error
 
 
+def tried(error: OclError, last: bool) -> tuple[Outcome, int, Mapping[str, Sequence[str]] | None]:
+    """Return the same of a line that may be tried again, unless this was its `last` time."""
+    if error.waits and not last:
+        return "waiting", STATUS["waiting"], None
+    return refused(error)
+
+
 def kept(errors: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Cut messages to their stored length and number."""
     return {
@@ -112,13 +122,18 @@ def kept(errors: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The progress of an import. Blank lines are not counted."""
+    """The progress of an import. Blank lines are not counted.
+
+    Lines that wait to be tried again have no outcome yet, so they are not in `counts`.
+    """
 
     task: str
     started_at: datetime  # of the first run
     counts: Mapping[str, int] = field(default_factory=Counter)
     seconds: float = 0.0  # of this run
     continued: int = 0  # lines that earlier runs had handled
+    lines: int = 0  # number of the last line that was read
+    waiting: int = 0
 
     @property
     def processed(self) -> int:
@@ -144,7 +159,7 @@ class Report:
     def as_json(self) -> Json:
         """Return the contract's `report`. `total` is the number of lines read so far."""
         return {
-            "total": self.processed,
+            "total": self.processed + self.waiting,
             "processed": self.processed,
             **{name: count for name, count in self.counts.items() if count},
             "start_time": times.format(self.started_at),

@@ -4,6 +4,11 @@ A commit writes a batch of lines together with the progress of the task. So a ki
 continues after the last stored line, and no line is lost or repeated. Lines of organisations,
 sources and versions are separate writes. Such a line may be carried out twice when the import is
 killed before its progress is stored; it is `unchanged` the second time.
+
+A line that names something which is not there yet, or needs a name or a relation that another item
+has, waits, and so do later lines for the same item. It is tried again before each version line of
+its repository and after the last line, until none of those that wait can be carried out. So the
+order of the lines does not matter.
 """
 
 import gc
@@ -15,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from oclapi import jsonio
@@ -52,6 +58,9 @@ A commit reads them as they were before it, so lines of this owner have commits 
 
 Value = TypeVar("Value")
 
+Lines = Callable[[], Iterable[bytes]]
+"""Returns the lines of an input, from the first."""
+
 
 def task_key(content_hash: str, options: Options, caller: Caller) -> str:
     """Return the key of an import.
@@ -65,27 +74,27 @@ def task_key(content_hash: str, options: Options, caller: Caller) -> str:
 def run(
     store: Store,
     caller: Caller,
-    lines: Iterable[bytes],
+    lines: Lines,
     options: Options,
     task: str,
     on_progress: Callable[[Report, Sequence[Result]], None] | None = None,
 ) -> Report:
-    """Import `lines` in order. Each line that is not blank gets exactly one outcome.
+    """Import the lines in order. Each line that is not blank gets exactly one outcome.
 
+    `lines` is called once, and again for each time that lines which wait are tried.
     `store.tasks.results(task)` returns the outcomes. An unfinished task of this key is continued
     after its last handled line. `on_progress` is called after each step with the counts so far and
     the results of that step.
 
     Raises StoreUnavailable, RepositoryBusy, OutcomeUnknown; NotAuthenticated when the caller is
     deactivated meanwhile; Overtaken when another run of the same task has started. The task stays
-    unfinished then and can be continued. Memory: three batches of at most 8 MiB, or of one line.
+    unfinished then and can be continued. Memory: three batches of at most 8 MiB, or of one line,
+    and some hundred bytes for each line that waits.
     """
     begun = store.tasks.begin(task, caller.by)
-    work = _Run(store, caller, options, begun, on_progress)
-    numbered = itertools.islice(enumerate(lines, 1), begun["lines"], None)
+    work = _Run(store, caller, lines, options, begun, on_progress)
     with _rare_collections():
-        for batch in _ahead(batches(read(numbered, options))):
-            work.handle(batch)
+        work.run()
     store.tasks.finish(task, begun["run"], "SUCCESS")
     return work.report()
 
@@ -139,6 +148,14 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What is kept of a line that waits: its repository or owner, and the hashes of its keys."""
+
+    parent: str
+    keys: tuple[int, ...]
+
+
 class _Run:
     """One run of a task, with its progress."""
 
@@ -146,12 +163,14 @@ class _Run:
         self,
         store: Store,
         caller: Caller,
+        lines: Lines,
         options: Options,
         task: Json,
         on_progress: Callable[[Report, Sequence[Result]], None] | None,
     ) -> None:
         self._store = store
         self._caller = caller
+        self._lines = lines
         self._options = options
         self._task = task
         self._counts: Counter[str] = Counter(task["counts"])
@@ -160,6 +179,30 @@ class _Run:
         self._most = BATCH_ROWS  # most lines of the next commit
         # Lines that fit into a commit together with the mappings that show renamed concepts.
         self._fit = BATCH_ROWS
+        self._read: int = task["lines"]
+        self._waiting: dict[int, _Waiting] = {}
+        # The keys of the lines that wait and come before those that are tried.
+        self._blocked: set[int] = set()
+        self._last = False
+        """Whether lines are tried for the last time."""
+        self._turn = 0
+        """Above 0 while lines are tried again."""
+        self._turns = 0
+
+    def run(self) -> None:
+        """Handle the lines that no earlier run has handled."""
+        tasks, task = self._store.tasks, self._task["_id"]
+        self._turns = max(tasks.turns(task), default=0)
+        for line in self._chosen(tasks.waiting(task)):
+            self._wait(line)
+        unread = itertools.islice(enumerate(self._lines(), 1), self._read, None)
+        for batch in _ahead(batches(read(unread, self._options))):
+            if batch[0].is_version:
+                self._try_again(batch[0].parent)
+            self._handle(batch)
+        self._try_again()
+        self._last = True
+        self._try_once(set(self._waiting))
 
     def report(self) -> Report:
         seconds = time.monotonic() - self._started
@@ -169,10 +212,62 @@ class _Run:
             Counter(self._counts),
             seconds,
             self._task["lines"],
+            self._read,
+            len(self._waiting),
         )
 
-    def handle(self, batch: Sequence[Line]) -> None:
+    def _try_again(self, parent: str | None = None) -> None:
+        """Try the lines that wait, or those of one repository, until none can be carried out."""
+        before = None
+        while len(self._waiting) != before:
+            before = len(self._waiting)
+            self._try_once(
+                {
+                    number
+                    for number, line in self._waiting.items()
+                    if parent is None or line.parent == parent
+                }
+            )
+
+    def _try_once(self, numbers: set[int]) -> None:
+        if not numbers:
+            return
+        self._blocked = set()
+        self._turns += 1
+        self._turn = self._turns
+        for batch in _ahead(batches(self._chosen(numbers))):
+            self._handle(batch)
+        self._turn = 0
+        self._blocked = {key for line in self._waiting.values() for key in line.keys}
+
+    def _chosen(self, numbers: set[int]) -> Iterator[Line]:
+        """Read the lines with these numbers, in order."""
+        upto = max(numbers, default=0)
+        some = itertools.islice(enumerate(self._lines(), 1), upto)
+        return read(((number, raw) for number, raw in some if number in numbers), self._options)
+
+    def _wait(self, line: Line) -> None:
+        keys = tuple(map(hash, line.keys()))
+        self._waiting[line.number] = _Waiting(line.parent, keys)
+        self._blocked.update(keys)
+
+    def _behind(self, line: Line) -> Line:
+        """Return the line, settled as waiting when it has to wait behind an earlier line.
+
+        That is one for the same item. A version that has to be tried again waits behind all lines
+        of its repository.
+        """
+        blocked = self._blocked and not self._blocked.isdisjoint(map(hash, line.keys()))
+        if line.is_version and line.number in self._waiting and not self._last:
+            blocked = blocked or any(
+                number < line.number and earlier.parent == line.parent
+                for number, earlier in self._waiting.items()
+            )
+        return replace(line, settled=line.result("waiting")) if blocked else line
+
+    def _handle(self, batch: Sequence[Line]) -> None:
         """Store the lines of a batch and their outcomes, in one commit if possible."""
+        batch = [self._behind(line) for line in batch]
         while batch:
             part = batch[: min(self._most, self._fit)]
             try:
@@ -186,8 +281,8 @@ class _Run:
             except Exception:
                 if len(batch) > 1:
                     middle = len(part) // 2 or 1
-                    self.handle(batch[:middle])
-                    self.handle(batch[middle:])
+                    self._handle(batch[:middle])
+                    self._handle(batch[middle:])
                     return
                 log.exception(
                     "an import line failed unexpectedly",
@@ -201,7 +296,14 @@ class _Run:
                         )
                     ]
                 )
-            self._counts.update(result.outcome for result in results)
+            settled = _settled(results)
+            self._counts.update(result.outcome for result in settled)
+            self._read = max(self._read, results[-1].line)
+            for line, result in zip(batch, results, strict=False):
+                if result.outcome == "waiting":
+                    self._wait(line)
+                else:
+                    self._waiting.pop(result.line, None)
             if self._on_progress:
                 self._on_progress(self.report(), results)
             batch = batch[len(results) :]
@@ -210,8 +312,12 @@ class _Run:
     def _step(self, batch: Sequence[Line]) -> Sequence[Result]:
         self._reload_caller()
         if not batch[0].is_content:
+            line = batch[0]
             return self._store_results(
-                [single.apply(self._store, self._caller, batch[0], self._options)]
+                [
+                    line.settled
+                    or single.apply(self._store, self._caller, line, self._options, self._last)
+                ]
             )
         while True:
             sources = {line.parent for line in batch if not line.settled}
@@ -240,7 +346,7 @@ class _Run:
 
         def edit(unit: UnitOfWork) -> Sequence[Result]:
             nonlocal results
-            results = content.apply(unit, batch, self._options.update_if_exists)
+            results = content.apply(unit, batch, self._options.update_if_exists, self._last)
             return results
 
         def also_write(session: Transaction) -> None:
@@ -270,12 +376,22 @@ class _Run:
         return results
 
     def _advance(self, session: Transaction, results: Sequence[Result]) -> None:
-        counts = self._counts + Counter(result.outcome for result in results)
+        settled = _settled(results)
         self._store.tasks.advance(
             session,
             self._task["_id"],
             self._task["run"],
-            lines=results[-1].line,
-            counts=counts,
-            results=[result.as_json() for result in results],
+            lines=max(self._read, results[-1].line),
+            counts=self._counts + Counter(result.outcome for result in settled),
+            results=[result.as_json() for result in settled],
+            waiting=[
+                result.line
+                for result in results
+                if result.outcome == "waiting" and result.line not in self._waiting
+            ],
+            turn=self._turn,
         )
+
+
+def _settled(results: Sequence[Result]) -> Sequence[Result]:
+    return [result for result in results if result.outcome != "waiting"]

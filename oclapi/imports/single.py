@@ -5,19 +5,19 @@ from oclapi.errors import OclError
 from oclapi.imports.content import checked_body, incomplete, messages, verb
 from oclapi.imports.line_types import Options, Subject
 from oclapi.imports.lines import Line
-from oclapi.imports.outcomes import Result, refused
+from oclapi.imports.outcomes import Result, tried
 from oclapi.store.store import Store
 
 
-def apply(store: Store, caller: Caller, line: Line, options: Options) -> Result:
-    """Carry out a line and return its result.
+def apply(store: Store, caller: Caller, line: Line, options: Options, last: bool) -> Result:
+    """Carry out a line and return its result. It may wait, unless it is tried for the `last` time.
 
     Raises only errors that are not caused by the line.
     """
     try:
         return _apply(store, caller, line, options)
     except OclError as error:
-        return line.result(*refused(error))
+        return line.result(*tried(error, last))
 
 
 def _apply(store: Store, caller: Caller, line: Line, options: Options) -> Result:

@@ -81,13 +81,17 @@ def load_all(server: LocalRun, listed: list[Code]) -> Report:
     settings = server.settings
     store = open_store(settings)
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
-    lines = (jsonio.dumps(line) for line in icd10cm.lines(listed))
     total = 2 + len(listed) + len(mapped(listed))
     options = Options()
     task = task_key(icd10cm.edition(), options, caller)
     with progress("loading", total) as update:
         report = run(
-            store, caller, lines, options, task, lambda so_far, results: update(results[-1].line)
+            store,
+            caller,
+            lambda: map(jsonio.dumps, icd10cm.lines(listed)),
+            options,
+            task,
+            lambda so_far, results: update(so_far.lines),
         )
     if report.processed != total or report.refused:
         first = next(

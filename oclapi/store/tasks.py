@@ -1,5 +1,6 @@
 """Imports: the progress of each, and the outcome of each of its lines."""
 
+import heapq
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -68,11 +69,14 @@ class Tasks:
         lines: int,
         counts: Mapping[str, int],
         results: Sequence[Json],
+        waiting: Sequence[int] = (),
+        turn: int = 0,
     ) -> None:
         """Store that the task has handled its first `lines` lines, and the outcomes of this step.
 
-        `counts` are those of all its lines so far. Raises Overtaken when the task has another run
-        by now, or has ended.
+        `waiting` are the numbers of lines that this step left to be tried again. `turn` is above 0
+        when lines are tried again, and a higher one each time. `counts` are those of all lines so
+        far. Raises Overtaken when the task has another run by now, or has ended.
         """
         moved = {"$set": {"lines": lines, "counts": dict(counts), "touched_at": now_ms()}}
         done = self._db.tasks.update_one(
@@ -80,10 +84,11 @@ class Tasks:
         )
         if done.matched_count == 0:
             raise Overtaken("another run has taken over this import")
-        if results:
-            self._db.task_results.insert_one(
-                {"task": task, "line": lines, "results": jsonio.dumps(results)}, session=session
-            )
+        if results or waiting:
+            step: Json = {"task": task, "line": lines, "results": jsonio.dumps(results)}
+            step |= {"waiting": list(waiting)} if waiting else {}
+            step |= {"turn": turn} if turn else {}
+            self._db.task_results.insert_one(step, session=session)
 
     def finish(self, task: str, run: str, state: str) -> None:
         """End the task. Another run of the same input starts from its first line."""
@@ -92,9 +97,29 @@ class Tasks:
         )
 
     def results(self, task: str) -> Iterator[Json]:
-        """Yield the outcomes of a task by line. Memory: those of one commit."""
-        for step in self._db.task_results.find({"task": task}).sort("line", 1):
+        """Yield the outcomes of a task by line. Memory: those of one commit for each turn."""
+        turns = (self._results(task, turn) for turn in (None, *self.turns(task)))
+        return heapq.merge(*turns, key=lambda result: result["line"])
+
+    def turns(self, task: str) -> Sequence[int]:
+        """Return the turns in which lines were tried again."""
+        return sorted(self._db.task_results.distinct("turn", {"task": task}))
+
+    def _results(self, task: str, turn: int | None) -> Iterator[Json]:
+        for step in self._db.task_results.find({"task": task, "turn": turn}).sort("line", 1):
             yield from jsonio.loads_own(step["results"])
+
+    def waiting(self, task: str) -> set[int]:
+        """Return the numbers of the lines that wait. Cost: a read of all outcomes if any waits."""
+        steps = self._db.task_results
+        waiting = {
+            number
+            for step in steps.find({"task": task, "waiting": {"$exists": True}}, {"waiting": 1})
+            for number in step["waiting"]
+        }
+        return waiting.difference(
+            result["line"] for result in (self.results(task) if waiting else ())
+        )
 
     def _forget(self) -> None:
         now = now_ms()

@@ -167,7 +167,11 @@ class Site:
         """Import lines; all of them are taken."""
         with self.store() as store:
             report = run_import(
-                store, ROOT, map(jsonio.dumps, lines), Options(), f"load-{time.monotonic_ns()}"
+                store,
+                ROOT,
+                lambda: map(jsonio.dumps, lines),
+                Options(),
+                f"load-{time.monotonic_ns()}",
             )
         assert not report.refused, report.message
 

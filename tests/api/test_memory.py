@@ -39,7 +39,7 @@ def large(app, services):
         )
         for number in range(CONCEPTS)
     )
-    assert run(services.store, ROOT, lines, Options(source=source.url), "large").counts == {
+    assert run(services.store, ROOT, lambda: lines, Options(source=source.url), "large").counts == {
         "created": CONCEPTS
     }
     return source

@@ -31,11 +31,18 @@ class Imports:
         self.store = store
         self.tasks = 0
 
-    def run(self, *lines, caller=ROOT, task=None, **options):
+    def run(self, *lines, caller=ROOT, task=None, on_progress=None, **options):
         """Import lines given as objects or bytes, and return the report. Sets `results`."""
         self.tasks += 1
         raw = [line if isinstance(line, bytes) else jsonio.dumps(line) for line in lines]
-        self.report = run(self.store, caller, raw, Options(**options), task or f"task{self.tasks}")
+        self.report = run(
+            self.store,
+            caller,
+            lambda: raw,
+            Options(**options),
+            task or f"task{self.tasks}",
+            on_progress,
+        )
         self.results = list(self.store.tasks.results(self.report.task))
         return self.report
 

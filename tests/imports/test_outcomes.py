@@ -101,17 +101,18 @@ def test_deleting_a_mapping_retires_it_and_deleting_a_version_or_source_removes_
 
 
 def test_lines_after_the_deletion_of_their_source_are_for_the_new_source_of_that_id(lab):
+    """The first of them waits until that source is there."""
     deleted = {**START[1], "__action": "DELETE"}
     given = [concept(1), deleted, concept(2), START[1], concept(3), concept(3)]
     assert lab.outcomes(*given) == [
         "created",
         "deleted",
-        "not_found",
+        "created",
         "created",
         "created",
         "unchanged",
     ]
-    assert [row["id"] for row in lab.rows()] == ["3"]
+    assert [row["id"] for row in lab.rows()] == ["3", "2"]
 
 
 def test_a_line_without_a_required_field_is_invalid_and_one_with_a_wrong_value_failed(lab):
@@ -318,10 +319,9 @@ def test_names_must_be_unique_within_a_batch_and_in_the_store_with_the_schema_op
         "failed",
         "created",
     ]
-    assert lab.outcomes(mapping(1, 3, map_type="NARROWER-THAN"), mapping(1, 3, retired=True)) == [
-        "failed",
-        "updated",
-    ]
+    narrower = mapping(1, 3, map_type="NARROWER-THAN")
+    assert lab.outcomes(narrower) == ["failed"]
+    assert lab.outcomes(narrower, mapping(1, 3, retired=True)) == ["created", "updated"]
 
 
 def test_a_concept_is_checked_against_a_lookup_list_of_the_same_file(imports):
