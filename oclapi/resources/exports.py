@@ -11,6 +11,7 @@ from oclapi import access, jsonio, model, times
 from oclapi.errors import (
     ExportFailed,
     Invalid,
+    LinkRefused,
     MethodNotAllowed,
     NotFound,
     OclError,
@@ -179,7 +180,8 @@ class VersionExport(ArchiveEndpoint):
         now: datetime,
     ) -> Response | None:
         name = f"{repo.id}_{version.id}.{file.content_at:%Y%m%d%H%M%S}"
-        link = self.links.sign(version.key, file.token, f"{name}.tgz", now)
+        private = repo.public_access == "None"
+        link = self.links.sign(version.key, file.token, f"{name}.tgz", now, private=private)
         response = self.serve(file, form, name, absolute(f"/exports/{link}", self.settings))
         if response is None:
             self.exports.lost(version, file)
@@ -199,11 +201,13 @@ class ExportFile(ArchiveEndpoint):
     def get(self, version_id: str, token: str, expires: str, signature: str, key: str) -> Response:
         with reported_state() as report:
             now = datetime.now(UTC)
-            self.links.check(version_id, token, expires, signature, key, now)
+            private = self.links.check(version_id, token, expires, signature, key, now)
             version = self.store.versions.by_key(version_id)
             repo = self.store.repos.by_number(version.repo) if version else None
             if version is None or repo is None or repo.hidden:
                 raise NotFound("the archive was deleted with its version")
+            if repo.public_access == "None" and not private:
+                raise LinkRefused("the repository is private; request the export again")
             report(self.exports.of(version, now))
             file = self.exports.file(version, token)
             response = self.serve(

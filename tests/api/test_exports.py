@@ -591,6 +591,16 @@ def test_a_link_needs_no_token(ready):
     assert gzip.decompress(response.data)[:11] == b"export.json"
 
 
+def test_a_link_of_a_public_repository_ends_when_it_becomes_private(ready):
+    public = link(ready)
+    good(ready.api.put(ready.source.url, {"public_access": "None"}))
+    private = link(ready)
+    assert [ready.api.anonymous.get(path).status_code for path in (public, private)] == [403, 200]
+
+    good(ready.api.put(ready.source.url, {"public_access": "View"}))
+    assert [ready.api.anonymous.get(path).status_code for path in (public, private)] == [200, 200]
+
+
 def test_a_link_answers_head_conditions_and_ranges(ready):
     path = link(ready)
     whole = ready.api.anonymous.get(path)

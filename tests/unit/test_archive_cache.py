@@ -163,7 +163,7 @@ def links(life=3600, secret="s" * 32):
 
 
 def test_a_link_ends_in_the_file_name_and_is_valid_until_it_expires():
-    path = links().sign(*LINK, NOW)
+    path = links().sign(*LINK, NOW, private=False)
     version, token, expires, signature, name = path.split("/")
     assert (version, token, name) == LINK
     links().check(version, token, expires, signature, name, NOW + timedelta(seconds=3600))
@@ -173,7 +173,7 @@ def test_a_link_ends_in_the_file_name_and_is_valid_until_it_expires():
 
 @pytest.mark.parametrize("changed", range(5))
 def test_a_link_with_any_part_changed_is_refused(changed):
-    parts = links().sign(*LINK, NOW).split("/")
+    parts = links().sign(*LINK, NOW, private=False).split("/")
     parts[changed] = parts[changed][:-2] + ("00" if parts[changed][-2:] != "00" else "11")
     with pytest.raises(LinkRefused, match="signature"):
         links().check(*parts, NOW)
@@ -181,18 +181,24 @@ def test_a_link_with_any_part_changed_is_refused(changed):
 
 @pytest.mark.parametrize("signature", ["", "x", "\u00e9", "=" * 43])
 def test_a_malformed_signature_is_refused(signature):
-    version, token, expires, _, name = links().sign(*LINK, NOW).split("/")
+    version, token, expires, _, name = links().sign(*LINK, NOW, private=False).split("/")
     with pytest.raises(LinkRefused):
         links().check(version, token, expires, signature, name, NOW)
 
 
 def test_a_link_signed_with_another_secret_is_refused():
     with pytest.raises(LinkRefused):
-        links().check(*links(secret="t" * 32).sign(*LINK, NOW).split("/"), NOW)
+        links().check(*links(secret="t" * 32).sign(*LINK, NOW, private=False).split("/"), NOW)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_link_knows_whether_it_is_for_a_private_repository(private):
+    path = links().sign(*LINK, NOW, private=private)
+    assert links().check(*path.split("/"), NOW) is private
 
 
 def test_a_link_is_a_plain_path():
-    assert not set(links().sign(*LINK, NOW)) & set("?#%&= ")
+    assert not set(links().sign(*LINK, NOW, private=False)) & set("?#%&= ")
 
 
 def test_an_unreadable_folder_raises_instead_of_reporting_a_missing_archive(tmp_path):
