@@ -30,8 +30,10 @@ limit_request_line = 0
 # More headers, or longer ones, are refused with 431.
 limit_request_fields = 100
 limit_request_field_size = 16380
-# No header of a request changes how its path is read, and files are not sent by gunicorn itself.
+# No header of a request changes how its path is read or its scheme, and files are not sent by
+# gunicorn itself. OCL_TRUSTED_PROXIES and OCL_BASE_URL say what a proxy does.
 forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 sendfile = False
 # The control socket would be a file in the home folder of the user.
 control_socket_disable = True

@@ -5,7 +5,7 @@ import time
 import uuid
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import BadRequest, RequestURITooLarge
+from werkzeug.exceptions import BadRequest, RequestHeaderFieldsTooLarge, RequestURITooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config.logging import belongs_to
@@ -29,6 +29,11 @@ log = logging.getLogger(__name__)
 
 LOGGED = ("org", "user", "source", "collection", "version", "concept", "mapping")
 """Path parameters that are written to the log."""
+
+PARSED = ("Accept", "Accept-Encoding", "Access-Control-Request-Headers", "Content-Type")
+"""Headers whose parsers need several microseconds for each comma or semicolon."""
+MOST_PARTS = 500
+"""Most parts, between commas and semicolons, of each of them."""
 
 
 def build_services(settings: Settings) -> Services:
@@ -89,6 +94,7 @@ def create_app(services: Services) -> Flask:
         g.begun = time.monotonic()
         g.request_id = uuid.uuid4().hex[:16]
         belongs_to(request=g.request_id)
+        _check_headers()
         _check_line(settings)
         _check_host()
         try:
@@ -117,6 +123,16 @@ def create_app(services: Services) -> Flask:
         return limits.add_security_headers(responses.finish(response), settings)
 
     return app
+
+
+def _check_headers() -> None:
+    """Raise RequestHeaderFieldsTooLarge if a header would take long to parse, and remove it."""
+    for name in PARSED:
+        value = request.headers.get(name, "")
+        if value.count(",") + value.count(";") >= MOST_PARTS:
+            key = name.upper().replace("-", "_")
+            del request.environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"]
+            raise RequestHeaderFieldsTooLarge(f"the header {name} has more than {MOST_PARTS} parts")
 
 
 def _check_line(settings: Settings) -> None:

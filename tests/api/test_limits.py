@@ -236,6 +236,54 @@ def test_a_proxy_can_not_change_the_links(limited):
 # Headers
 
 
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("Accept", "a/b;q=1,"),
+        ("Accept-Encoding", "a;q=1,"),
+        ("Access-Control-Request-Headers", "a,"),
+        ("Content-Type", "a*0=b;"),
+    ],
+)
+def test_a_header_that_takes_long_to_parse_is_short(api, method, name, part):
+    headers = {"Origin": "https://x.example", "Access-Control-Request-Method": "GET"}
+    begun = time.process_time()
+    response = api.open(method, "/orgs/", headers={**headers, name: part * (128_000 // len(part))})
+    took = time.process_time() - begun
+
+    assert response.status_code == 431
+    assert response.get_json() == {"detail": f"the header {name} has more than 4000 characters"}
+    assert took < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("If-None-Match", '"a",'),
+        ("If-None-Match", "W/"),
+        ("If-Modified-Since", "Mon, "),
+        ("If-Range", 'W/"'),
+        ("Range", "0-1,"),
+        ("Cookie", "a=b;"),
+        ("Authorization", "x "),
+        ("X-Forwarded-For", "1.1.1.1,"),
+        ("Forwarded", "for=1;"),
+        ("Compress", " 1"),
+        ("includeFacets", " 1"),
+        ("Cache-Control", "a=b,"),
+    ],
+)
+def test_other_headers_are_parsed_in_no_time(limited, name, part):
+    """At their largest size, which is that of all fields of a request together."""
+    api = limited(rate_limit=0, trusted_proxies=1)
+    headers = {name: ("bytes=" if name == "Range" else "") + part * (128_000 // len(part))}
+    for url in ("/version/", "/orgs/?limit=1"):
+        begun = time.process_time()
+        api.open("GET", url, headers=headers)
+        assert time.process_time() - begun < 0.05
+
+
 @pytest.mark.parametrize(
     ("method", "url", "status"),
     [
