@@ -76,11 +76,17 @@ M_MMAP_THRESHOLD = -3
 LARGE = 2**21
 """Bytes from which a value's memory is returned as soon as it is freed."""
 
-FULL = 0.1
+FULL = 1.0
 """Seconds between attempts to accept a connection when no file descriptor is left."""
 
 MOST_FILES = 2**14
-"""File descriptors that a process asks for: a connection may use three."""
+"""File descriptors that a process asks for."""
+
+FILES_OF_A_CONNECTION = 3
+"""Most file descriptors of a connection: its socket, and two temporary files."""
+
+OTHER_FILES = 100
+"""File descriptors that are kept for everything else, such as connections to the database."""
 
 LINGER = 2.0
 """Seconds that a closing connection waits for the client to close its side."""
@@ -177,10 +183,11 @@ class Inbox:
         elif not self.head_ended:
             if self.size > self._max_head:
                 self.excess = FIELDS_TOO_LONG if self._framing.path else LINE_TOO_LONG
-        # A chunked body has no announced size, and its chunks may have long headers.
+        # A chunked body has no announced size, and its chunks may have long headers. Those of
+        # SMALLEST_CHUNK bytes add less than a quarter, and the head is smaller than PIECE.
         elif (
             self.body_size > self._max_body + READ_AHEAD
-            or self.size > 2 * self._max_body + PIECE
+            or self.size > self.body_size * 5 / 4 + PIECE
             or (self.is_chunked and self._chunks > MOST_CHUNKS + self.body_size / SMALLEST_CHUNK)
         ):
             self.cut()
@@ -202,8 +209,11 @@ class Inbox:
         return PIECE
 
     def expects_continue(self) -> bool:
-        """Whether the client waits for `100 Continue` before it sends the body."""
-        return any(
+        """Whether the client waits for `100 Continue` before it sends the body.
+
+        A client that speaks HTTP/1.0 never does, whatever it says (RFC 9110, section 10.1.1).
+        """
+        return self._framing.http_version != (1, 0) and any(
             name == b"expect" and value.lower() == b"100-continue"
             for name, value in self._framing.headers
         )
@@ -411,12 +421,18 @@ class BufferingWorker(ThreadWorker):
         self._watched: set[Connection] = set()
         self._waiting = Waiting()
         self._next_sweep = 0.0
+        self._next_accept = 0.0
 
     def init_process(self) -> None:
         return_memory()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+        most = max(soft, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        places = max(1, (most - OTHER_FILES) // FILES_OF_A_CONNECTION)
+        if places < self.cfg.worker_connections:
+            self.log.warning("%s open files are enough for %s connections only", most, places)
+            self.worker_connections = places
         super().init_process()
 
     @classmethod
@@ -431,14 +447,19 @@ class BufferingWorker(ThreadWorker):
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
-            # No file descriptor is left. The client waits until a connection ends.
+            # No file descriptor is left. The client waits, and the others are served meanwhile.
             self.log.error("can't accept a connection: %s", error)
-            time.sleep(FULL)
+            self._next_accept = time.monotonic() + FULL
+            self.set_accept_enabled(False)
             return
         outbox = Outbox(sock, self._waiting, self._silence)
         conn = Connection(self.cfg, sock, (address, listener.getsockname()), outbox)
         self.nr_conns += 1
         self._guard(partial(self._expect, seconds=HEAD_SECONDS), conn)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Watch the listening sockets or not. gunicorn calls it again after every event."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._next_accept)
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
         if conn.inbox.is_cut:

@@ -39,8 +39,8 @@ def is_ready(server):
 
 
 @contextmanager
-def serving(mongo_url, folder, **environ):
-    """One process of the real server; Redis is not needed here."""
+def serving(mongo_url, folder, before=(), **environ):
+    """One process of the real server, which the command `before` runs. It needs no Redis here."""
     port = free_port()
     environ = {
         "PATH": os.environ["PATH"],
@@ -54,7 +54,9 @@ def serving(mongo_url, folder, **environ):
         **environ,
     }
     with open(folder / "web.log", "wb") as log:
-        process = subprocess.Popen(WEB, cwd=ROOT, env=environ, stdout=log, stderr=log, umask=0o022)
+        process = subprocess.Popen(
+            [*before, *WEB], cwd=ROOT, env=environ, stdout=log, stderr=log, umask=0o022
+        )
     server = Server("web", f"http://127.0.0.1:{port}", port, folder, process)
     try:
         wait_until(server, is_ready, 60)
@@ -268,6 +270,41 @@ def test_a_body_that_stops_is_refused(web, token):
 
 
 LOGIN = b"POST /users/login/ HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize("scheme", ["https", "ftp"])
+def test_no_header_changes_the_scheme_of_links(web, connection, scheme):
+    connection.request("GET", "/orgs/?limit=1", headers={"X-Forwarded-Proto": scheme})
+    response = connection.getresponse()
+    response.read()
+    assert response.headers["Link"].startswith(f"<http://127.0.0.1:{web.port}/orgs/")
+
+
+FEW_FILES = 160
+
+
+def test_few_file_descriptors_are_enough_for_those_who_are_connected(new_mongo_url, tmp_path):
+    """Others wait until one of them leaves."""
+    few = ["sh", "-c", f'ulimit -n {FEW_FILES} && exec "$@"', "sh"]
+    with serving(new_mongo_url(), tmp_path, before=few) as server, ExitStack() as stack:
+        callers = [HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(300)]
+        for caller in callers:
+            caller.connect()
+            stack.callback(caller.close)
+        for _ in range(3):
+            for caller in callers[:10]:
+                caller.request("GET", "/orgs/")
+                response = caller.getresponse()
+                assert (response.status, bool(response.read())) == (200, True)
+        for caller in callers:
+            caller.close()
+        with urlopen(f"{server.url}/orgs/", timeout=30) as response:
+            assert response.status == 200
+        [worker] = psutil.Process(server.pid).children()
+        assert worker.num_fds() < FEW_FILES
+    assert "can't accept" not in (tmp_path / "web.log").read_text()
+
+
 SLOW = {
     "heads": b"GET /orgs/ HTTP/1.1\r\nX-Slow: ",
     "bodies": LOGIN + b"Content-Length: 1000\r\n\r\n",

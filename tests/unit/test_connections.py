@@ -1,5 +1,6 @@
 """Requests that arrive in pieces, responses that nobody takes, and the parts of gunicorn used."""
 
+import errno
 import inspect
 import logging
 import socket
@@ -83,6 +84,35 @@ def test_a_chunked_body_is_received_up_to_a_limit(inbox, chunk):
         sent += 1
         assert sent < 1000
     assert inbox.is_cut
+
+
+def test_the_headers_of_chunks_add_little(inbox):
+    """A body needs not much more space than its content, which OCL_MAX_BODY limits."""
+    inbox._max_body = 16 * 2**20
+    inbox.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunk = b"400;" + b"a" * 1000 + b"\r\n" + b"x" * 1024 + b"\r\n"
+    while not inbox.is_ready:
+        inbox.feed(chunk)
+    assert inbox.is_cut
+    assert inbox.size < inbox.body_size * 5 / 4 + connections.PIECE + len(chunk)
+
+
+@pytest.mark.parametrize("size", [64, 100, 5000])
+def test_chunks_of_a_usual_size_are_received(inbox, size):
+    inbox._max_body = 2**20
+    inbox.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(2**20 // size):
+        inbox.feed(b"%X\r\n%b\r\n" % (size, b"x" * size))
+    assert not inbox.is_ready
+    inbox.feed(b"0\r\n\r\n")
+    assert (inbox.is_ready, inbox.is_cut) == (True, False)
+
+
+@pytest.mark.parametrize(("version", "expected"), [(b"1.1", True), (b"1.0", False)])
+def test_only_a_client_of_http_1_1_waits_for_100_continue(inbox, version, expected):
+    head = b"POST / HTTP/%b\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n" % version
+    inbox.feed(head)
+    assert inbox.expects_continue() is expected
 
 
 @given(st.integers(1, 2000), st.lists(st.integers(1, 1200), min_size=1))
@@ -226,6 +256,36 @@ def test_a_response_ends_when_too_much_waits_and_its_client_takes_nothing(ends, 
     assert waiting.size == 0
 
 
+class Full:
+    """A listening socket of a process that has no file descriptor left."""
+
+    def accept(self):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def setblocking(self, flag):
+        pass
+
+
+def test_without_a_file_descriptor_the_poller_waits_for_no_client_and_for_nothing_else(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    worker, watched, listener = object.__new__(BufferingWorker), set(), Full()
+    worker.log = SimpleNamespace(error=lambda *arguments: None)
+    worker.poller = SimpleNamespace(
+        register=lambda socket, *_: watched.add(socket), unregister=watched.remove
+    )
+    worker.sockets, worker._accepting, worker._next_accept = [listener], False, 0.0
+    worker.set_accept_enabled(True)
+    assert watched == {listener}
+
+    worker.accept(listener)
+    worker.set_accept_enabled(True)
+    assert watched == set()
+    now[0] += connections.FULL
+    worker.set_accept_enabled(True)
+    assert watched == {listener}
+
+
 def test_gunicorn_still_has_the_parts_that_the_worker_replaces():
     assert list(inspect.signature(Request.force_close).parameters) == ["self"]
     assert list(inspect.signature(TConn.__init__).parameters) == [
@@ -243,9 +303,13 @@ def test_gunicorn_still_has_the_parts_that_the_worker_replaces():
         "murder_keepalived",
         "_keepalive_after",
         "_cap_keepalive",
+        "set_accept_enabled",
     ):
         own, theirs = getattr(BufferingWorker, name), getattr(ThreadWorker, name)
         assert list(inspect.signature(own).parameters) == list(inspect.signature(theirs).parameters)
+    run = inspect.getsource(ThreadWorker.run)
+    assert "self.nr_conns < self.worker_connections" in run
+    assert "if can_accept != self._accepting:" in run
     handle = inspect.getsource(ThreadWorker.handle)
     assert "if not conn.initialized and not conn.data_ready" in handle
     assert "req = next(conn.parser)" in handle
