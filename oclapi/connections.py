@@ -35,6 +35,7 @@ from gunicorn.asgi.parser import ParseError, PythonProtocol
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from config.settings import Settings
+from oclapi import metrics
 
 HEAD_SECONDS = 10.0
 """How long a client may take for the head of a request, and for the first bytes of a body."""
@@ -433,6 +434,7 @@ class BufferingWorker(ThreadWorker):
         if places < self.cfg.worker_connections:
             self.log.warning("%s open files are enough for %s connections only", most, places)
             self.worker_connections = places
+        metrics.fold_ended()
         super().init_process()
 
     @classmethod

@@ -127,3 +127,46 @@ def test_the_counts_of_several_processes_are_added_up(tmp_path):
         == 2
     )
     assert values["gauge", ()] == 42
+
+
+COUNT = """
+import os, sys
+from oclapi import metrics
+if sys.argv[1] == "fold":
+    metrics.fold_ended()
+else:
+    for _ in range(int(sys.argv[1])):
+        metrics.listings.labels("solr").inc()
+        metrics.count_request("GET", "/orgs/", 200, 0.003)
+    if sys.argv[2:]:
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_counts_of_ended_processes_are_kept_in_one_file_of_each_kind(tmp_path):
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+
+    def run(*arguments):
+        subprocess.run([sys.executable, "-c", COUNT, *arguments], env=environ, timeout=60)
+
+    run("1")
+    for count in ("2", "4"):
+        run(count, "killed")
+        run("fold")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / f"counter_{ended.pid}.db").touch()
+    run("fold")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "counter_ended.db",
+        "histogram_ended.db",
+    ]
+    show = "from oclapi import metrics; print(metrics.text([]).decode())"
+    printed = subprocess.run(
+        [sys.executable, "-c", show], env=environ, timeout=60, capture_output=True, text=True
+    )
+    found = parse(printed.stdout)
+    assert found["oclapi_listings_total", (("engine", "solr"),)] == 7
+    labels = (("method", "GET"), ("route", "/orgs/"), ("status", "200"))
+    assert found["oclapi_request_seconds_count", labels] == 7
+    assert found["oclapi_request_seconds_bucket", (("le", "0.005"), *labels)] == 7
