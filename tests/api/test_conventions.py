@@ -393,7 +393,7 @@ def test_an_internal_error_is_reported_without_details(services, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("secret internals")
 
-    monkeypatch.setattr(type(services.store.owners), "orgs", fail)
+    monkeypatch.setattr(type(services.store.owners), "listing", fail)
     response = Api(create_app(services).test_client()).get("/orgs/")
 
     assert response.status_code == 500

@@ -128,7 +128,7 @@ def test_a_fault_can_be_read_by_pages_of_other_sites(api, services, monkeypatch)
     def fail(*args, **kwargs):
         raise RuntimeError
 
-    monkeypatch.setattr(type(services.store.owners), "orgs", fail)
+    monkeypatch.setattr(type(services.store.owners), "listing", fail)
     response = api.get("/orgs/", Origin=ORIGIN)
 
     assert response.status_code == 500
