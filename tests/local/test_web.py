@@ -385,13 +385,15 @@ FILLINGS = {
     "texts": b'"%s",' % (b"x" * 1000),
     "one text": b"x",
     "emoji": "\U0001f600".encode(),
+    "texts of emoji": b'"%s\xf0\x9f\x98\x80",' % (b"x" * 78),
+    "lists of texts": b'%s"%s"%s,' % (b"[" * 50, b"x" * 4200, b"]" * 50),
 }
 """What the largest bodies consist of."""
 
 
-def body_of(filling):
+def body_of(filling, key=b"extras"):
     """A JSON object of the largest size that a body may have."""
-    begin, end = b'{"id": "X", "extras": {"a": [', b"1]}}"
+    begin, end = b'{"id": "X", "%b": {"a": [' % key, b"1]}}"
     if not filling.endswith(b","):
         begin, end = b'{"number": 1234567890123456789, "id": "\xf0\x9f\x98\x80', b'"}'
     room = LARGEST - len(begin) - len(end)
@@ -422,11 +424,12 @@ def test_the_largest_bodies_do_not_fill_the_memory(usual):
         send(b"{}", "/orgs/", {})
         most_memory(worker)
         before = worker.memory_info().rss
-        cases = [("/orgs/", WITH_TOKEN, {400, 413}, filling) for filling in FILLINGS.values()]
-        cases.append(("/orgs/", {}, {401}, FILLINGS["lists"]))
-        cases.append(("/users/login/", {}, {413}, FILLINGS["lists"]))
-        for path, headers, statuses, filling in cases:
-            body = body_of(filling)
+        bodies = [body_of(filling) for filling in FILLINGS.values()]
+        bodies += [body_of(FILLINGS[name], b"unknown") for name in [*FILLINGS][-2:]]
+        cases = [("/orgs/", WITH_TOKEN, {400, 413}, body) for body in bodies]
+        cases.append(("/orgs/", {}, {401}, bodies[0]))
+        cases.append(("/users/login/", {}, {413}, bodies[0]))
+        for path, headers, statuses, body in cases:
             sent = [pool.submit(send, body, path, headers) for _ in range(4)]
             assert {one.result() for one in sent} <= statuses
             assert most_memory(worker) - before < 300 * 2**20
