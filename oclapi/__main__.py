@@ -160,6 +160,8 @@ def _print_report(store: Store, report: Report, out: IO[bytes] | None) -> None:
         if len(reasons) > MAX_SHOWN:
             more = sum(number for _, number, _ in reasons[MAX_SHOWN:])
             click.echo(f"... and {more} more lines were refused; --report FILE writes them all")
+    for kind, keys in report.ignored.items():
+        click.echo(f"{kind}: nothing reads the keys {', '.join(keys)}")
     if out:
         for result in store.tasks.results(report.task):
             out.write(jsonio.dumps(result) + b"\n")

@@ -14,6 +14,7 @@ from oclapi import jsonio, urls
 from oclapi.editing import mappings
 from oclapi.editing.entries import MappingKey
 from oclapi.errors import Invalid
+from oclapi.imports import keys
 from oclapi.imports.line_types import ID, NOT_YET, REQUIRED, TYPES, Check, LineType, Options
 from oclapi.imports.outcomes import STATUS, Outcome, Result, kept
 from oclapi.model import Json
@@ -55,6 +56,7 @@ class Line:
     item: Item | None = None
     mappings: tuple[Item, ...] = ()
     settled: Result | None = None
+    ignored: tuple[str, ...] = ()  # keys that nothing reads
 
     def result(
         self,
@@ -71,6 +73,7 @@ class Line:
             outcome,
             status or STATUS[outcome],
             errors,
+            self.ignored,
         )
 
     @property
@@ -200,7 +203,18 @@ def _open(line: Line, kind: LineType, given: Json, options: Options) -> Line:
     item = _item(kind, given, given_id)
     url = None if given_id is None else kind.url(parent, given_id)
     inner = _inner(given, url, options) if kind is CONCEPT and "DELETE" not in line.action else ()
-    return Line(line.number, line.size, kind.name, line.action, kind, parent, url, item, inner)
+    return Line(
+        line.number,
+        line.size,
+        kind.name,
+        line.action,
+        kind,
+        parent,
+        url,
+        item,
+        inner,
+        ignored=keys.ignored(kind.name, given),
+    )
 
 
 def _item(kind: LineType, given: Json, item_id: str | None) -> Item:

@@ -72,9 +72,11 @@ class Result:
     outcome: Outcome
     status: int
     errors: Mapping[str, Sequence[str]] | None = None
+    ignored: Sequence[str] = ()  # keys that nothing reads
 
     def as_json(self) -> Json:
         """Return the entry of `results`."""
+        more = {"ignored": list(self.ignored)} if self.ignored else {}
         return {
             "line": self.line,
             "type": self.type,
@@ -83,6 +85,7 @@ class Result:
             "outcome": self.outcome,
             "status": self.status,
             "errors": self.errors,
+            **more,
         }
 
 
@@ -134,6 +137,7 @@ class Report:
     continued: int = 0  # lines that earlier runs had handled
     lines: int = 0  # number of the last line that was read
     waiting: int = 0
+    ignored: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by type of line
 
     @property
     def processed(self) -> int:
@@ -158,10 +162,12 @@ class Report:
 
     def as_json(self) -> Json:
         """Return the contract's `report`. `total` is the number of lines read so far."""
+        ignored = {name: list(keys) for name, keys in self.ignored.items()}
         return {
             "total": self.processed + self.waiting,
             "processed": self.processed,
             **{name: count for name, count in self.counts.items() if count},
             "start_time": times.format(self.started_at),
             "elapsed_seconds": round(self.seconds, 3),
+            **({"ignored": ignored} if ignored else {}),
         }

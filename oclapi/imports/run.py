@@ -48,6 +48,8 @@ MongoDB aborts transactions that outgrow its cache, and other writers wait for t
 """
 SHARED_ROWS = 250
 """Most rows of a commit while other writers wait, who wait for a whole commit of the import."""
+MOST_IGNORED = 50
+"""Most ignored keys of a type of line that a report names."""
 REST = 0.020  # seconds after a commit while other writers wait; they retry within 10 ms
 
 LISTS = "/orgs/OCL/"
@@ -174,6 +176,8 @@ class _Run:
         self._options = options
         self._task = task
         self._counts: Counter[str] = Counter(task["counts"])
+        # By type of line, in order of appearance.
+        self._ignored: dict[str, list[str]] = dict(task.get("ignored", {}))
         self._on_progress = on_progress
         self._started = time.monotonic()
         self._most = BATCH_ROWS  # most lines of the next commit
@@ -214,6 +218,7 @@ class _Run:
             self._task["lines"],
             self._read,
             len(self._waiting),
+            self._ignored,
         )
 
     def _try_again(self, parent: str | None = None) -> None:
@@ -298,6 +303,7 @@ class _Run:
                 )
             settled = _settled(results)
             self._counts.update(result.outcome for result in settled)
+            self._ignored = _with_ignored(self._ignored, settled)
             self._read = max(self._read, results[-1].line)
             for line, result in zip(batch, results, strict=False):
                 if result.outcome == "waiting":
@@ -390,7 +396,19 @@ class _Run:
                 if result.outcome == "waiting" and result.line not in self._waiting
             ],
             turn=self._turn,
+            ignored=_with_ignored(self._ignored, settled),
         )
+
+
+def _with_ignored(so_far: dict[str, list[str]], results: Sequence[Result]) -> dict[str, list[str]]:
+    """Return the ignored keys by type, with those of these results."""
+    found = so_far
+    for result in results:
+        here = found.get(result.type or "", [])
+        new = [key for key in result.ignored if key not in here]
+        if new and result.type and len(here) < MOST_IGNORED:
+            found = {**found, result.type: (here + new)[:MOST_IGNORED]}
+    return found
 
 
 def _settled(results: Sequence[Result]) -> Sequence[Result]:

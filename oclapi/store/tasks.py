@@ -15,6 +15,7 @@ from oclapi.times import now_ms
 
 KEPT = timedelta(days=3)
 """How long a finished task can be read."""
+NONE: Mapping[str, Sequence[str]] = {}
 WAITED_FOR = timedelta(days=30)
 """How long an interrupted task can be continued after its last step."""
 
@@ -71,14 +72,17 @@ class Tasks:
         results: Sequence[Json],
         waiting: Sequence[int] = (),
         turn: int = 0,
+        ignored: Mapping[str, Sequence[str]] = NONE,
     ) -> None:
         """Store that the task has handled its first `lines` lines, and the outcomes of this step.
 
         `waiting` are the numbers of lines that this step left to be tried again. `turn` is above 0
-        when lines are tried again, and a higher one each time. `counts` are those of all lines so
-        far. Raises Overtaken when the task has another run by now, or has ended.
+        when lines are tried again, and a higher one each time. `counts` and `ignored` (the keys
+        that nothing reads, by type) are those of all lines so far. Raises Overtaken when the task
+        has another run by now, or has ended.
         """
-        moved = {"$set": {"lines": lines, "counts": dict(counts), "touched_at": now_ms()}}
+        progress = {"lines": lines, "counts": dict(counts), "ignored": dict(ignored)}
+        moved = {"$set": {**progress, "touched_at": now_ms()}}
         done = self._db.tasks.update_one(
             {"_id": task, "run": run, "state": "STARTED"}, moved, session=session
         )
