@@ -19,10 +19,11 @@ from oclapi.model import Json, Repository
 TARGET_FIELDS = ("to_concept_url", "to_source_url", "to_concept_code")
 
 
-def create(unit: UnitOfWork, repo: Repository, body: Json) -> Edited:
+def create(unit: UnitOfWork, repo: Repository, body: Json, *, absent: bool = True) -> Edited:
     """Add a mapping. Without an id in the body it gets one that sorts by its arrival.
 
-    Raises Invalid, see contract 12.3.
+    `absent` says whether an internal target that is not here becomes an external one when its
+    source and code are given too. Raises Invalid, see contract 12.3.
     """
     if body.get("id"):
         url = urls.item_url(repo.url, "mapping", body["id"])
@@ -44,7 +45,7 @@ def create(unit: UnitOfWork, repo: Repository, body: Json) -> Edited:
         "created_by": None,
     }
     _set_from(unit, value, body["from_concept_url"])
-    _set_target(unit, value, body)
+    _set_target(unit, value, body, absent)
     url = urls.item_url(repo.url, "mapping", value["id"])
     return _put(unit, Entry(repo, "mapping", url, value, None)), True
 
@@ -54,8 +55,12 @@ def _dashed(uuid: str) -> str:
     return f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}"
 
 
-def update(unit: UnitOfWork, repo: Repository, mapping: str, body: Json) -> Edited:
+def update(
+    unit: UnitOfWork, repo: Repository, mapping: str, body: Json, *, absent: bool = True
+) -> Edited:
     """Change the fields in `body`. An update without a change creates no version.
+
+    `absent` as in `create`.
 
     Raises NotFound, and Invalid, also when the source's schema refuses the result.
     """
@@ -76,7 +81,7 @@ def update(unit: UnitOfWork, repo: Repository, mapping: str, body: Json) -> Edit
         body["from_concept_url"], before["from_concept_url"]
     ):
         _set_from(unit, value, body["from_concept_url"])
-    _change_target(unit, value, body)
+    _change_target(unit, value, body, absent)
     if same(before, value):
         return current, False
     _refresh_names(unit, repo, value)
@@ -120,17 +125,11 @@ def _set_from(unit: UnitOfWork, value: Json, url: str) -> None:
     value["from_concept_url"], value["from_concept_name"] = target.url, target.name
 
 
-def _set_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any]) -> None:
+def _set_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any], absent: bool) -> None:
     """Resolve a complete target, internal or external."""
     url, source, code = (body.get(field) for field in TARGET_FIELDS)
-    if url:
+    if url and not (_is_absent(unit, url, source, code) and absent):
         target = unit.target("to_concept_url", url)
-        if (source and urls.repo(source) != target.repo.url) or (code and code != target.code):
-            raise Invalid.field(
-                "__all__",
-                "to_concept_url and to_source_url with to_concept_code name different concepts; "
-                "give one of the two",
-            )
         given = body.get("to_concept_name")
         own = bool(given) and given != target.name
         value.update(
@@ -162,7 +161,25 @@ def _set_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any]) -> None:
     )
 
 
-def _change_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any]) -> None:
+def _is_absent(unit: UnitOfWork, url: str, source: str | None, code: str | None) -> bool:
+    """Return whether a target is given by URL, source and code, and the URL names nothing.
+
+    Nothing is also what the caller may not read. Such a target is external (contract 12.1). Raises
+    Invalid when the URL is not that of the code in the source.
+    """
+    found = urls.item(url)
+    if found is None or found.kind != "concept":
+        return False
+    if (source and urls.repo(source) != found.repo) or (code and urls.nfc(code) != found.id):
+        raise Invalid.field(
+            "__all__",
+            "to_concept_url and to_source_url with to_concept_code name different concepts; "
+            "give one of the two",
+        )
+    return bool(source and code) and unit.name(found.stable) is None
+
+
+def _change_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any], absent: bool) -> None:
     """Update the target. Only the given parts change, and one form of target clears the other.
 
     A target that is unchanged is not looked up, because the caller may have lost access to it.
@@ -172,6 +189,9 @@ def _change_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any]) -> No
     emptied = [
         field for field in TARGET_FIELDS if field in body and not body[field] and value[field]
     ]
+    whole = absent and len(given) == len(TARGET_FIELDS)
+    if whole and not _names_target(given, value) and _is_absent(unit, *given.values()):
+        del given["to_concept_url"]
     internal = bool(value["to_concept_url"])
     # Source and code of an internal target are derived from its URL.
     if internal and "to_concept_url" not in emptied:
@@ -187,10 +207,10 @@ def _change_target(unit: UnitOfWork, value: Json, body: Mapping[str, Any]) -> No
             if "to_concept_url" in given
             else {field: value[field] for field in ("to_source_url", "to_concept_code")}
         )
-        _set_target(unit, value, {**kept, **given, **name})
+        _set_target(unit, value, {**kept, **given, **name}, absent)
     elif name and body["to_concept_name"] != value["to_concept_name"]:
         if value["to_concept_url"]:
-            _set_target(unit, value, {"to_concept_url": value["to_concept_url"], **name})
+            _set_target(unit, value, {"to_concept_url": value["to_concept_url"], **name}, absent)
         else:
             value["to_concept_name"] = body["to_concept_name"]
 

@@ -102,7 +102,11 @@ def mapping_value(row: Row) -> Json:
     """Return the value of a stored mapping."""
     body = jsonio.loads_own(row.body)
     value = {name: body.get(name) for name in MAPPING_FIELDS}
-    return {**value, "to": row.header["to"], "own_to_name": row.header["own_to_name"]}
+    return {
+        **value,
+        "to": external_target(value["to_source_url"], value["to_concept_code"]),
+        "own_to_name": row.header["own_to_name"],
+    }
 
 
 def external_target(source_url: str, code: str) -> str:

@@ -64,8 +64,8 @@ def _apply_one(unit: UnitOfWork, line: Line, update_if_exists: bool, last: bool)
                 raise NotFound(f"source {line.parent} not found", waits=True)
             need(unit.caller, "write", repo)
             if line.kind is CONCEPT:
-                return _concept(unit, repo, line, update_if_exists)
-            return _mapping(unit, repo, line, update_if_exists)
+                return _concept(unit, repo, line, update_if_exists, last)
+            return _mapping(unit, repo, line, update_if_exists, last)
     except OclError as error:
         return line.result(*tried(error, last))
 
@@ -82,7 +82,9 @@ def _touched(unit: UnitOfWork, line: Line) -> bool:
     return found is not None and unit.pending(repo, found) is not None
 
 
-def _concept(unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool) -> Result:
+def _concept(
+    unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool, last: bool
+) -> Result:
     item, url = line.item, line.url
     # lines.py settles lines without an id.
     assert item is not None and item.id is not None and url is not None
@@ -103,21 +105,26 @@ def _concept(unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: b
     else:
         return line.result(what, errors=messages(what, line))  # type: ignore[arg-type]
     for position, mapping in enumerate(line.mappings):
-        outcome = _inner(unit, repo, mapping, position, update_if_exists)
+        outcome = _inner(unit, repo, mapping, position, update_if_exists, last)
         if what == "unchanged" and outcome in ("created", "updated"):
             what = "updated"
     return line.result("created" if what == "create" else what)  # type: ignore[arg-type]
 
 
 def _inner(
-    unit: UnitOfWork, repo: Repository, mapping: Item, position: int, update_if_exists: bool
+    unit: UnitOfWork,
+    repo: Repository,
+    mapping: Item,
+    position: int,
+    update_if_exists: bool,
+    last: bool,
 ) -> Outcome:
     """Create or update one of a concept line's mappings.
 
     Raises Invalid, which reverts the whole line.
     """
     try:
-        outcome, _ = _write_mapping(unit, repo, mapping, "CREATE_OR_UPDATE", update_if_exists)
+        outcome, _ = _write_mapping(unit, repo, mapping, "CREATE_OR_UPDATE", update_if_exists, last)
         if outcome == "invalid":
             raise Invalid({name: ["this field is required"] for name in mapping.missing})
         return outcome
@@ -130,9 +137,11 @@ def _inner(
         raise Invalid({"mappings": located}, waits=error.waits) from error
 
 
-def _mapping(unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool) -> Result:
+def _mapping(
+    unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool, last: bool
+) -> Result:
     assert line.item is not None  # only settled lines have none
-    outcome, url = _write_mapping(unit, repo, line.item, line.action, update_if_exists)
+    outcome, url = _write_mapping(unit, repo, line.item, line.action, update_if_exists, last)
     if outcome == "invalid":
         return incomplete(line, line.item)
     deleted = (
@@ -147,7 +156,12 @@ def _mapping(unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: b
 
 
 def _write_mapping(
-    unit: UnitOfWork, repo: Repository, item: Item, action: str, update_if_exists: bool
+    unit: UnitOfWork,
+    repo: Repository,
+    item: Item,
+    action: str,
+    update_if_exists: bool,
+    last: bool,
 ) -> tuple[Outcome, str | None]:
     """Find the mapping by its id or its concepts, and carry out the action.
 
@@ -161,7 +175,7 @@ def _write_mapping(
     if what == "create":
         if item.missing:
             return "invalid", url
-        created, _ = mappings.create(unit, repo, checked_body(item.create))
+        created, _ = mappings.create(unit, repo, checked_body(item.create), absent=last)
         return "created", created.url
     if what not in ("update", "delete"):
         return what, url  # type: ignore[return-value]
@@ -170,7 +184,7 @@ def _write_mapping(
     if what == "delete":
         _, changed = mappings.retire(unit, repo, found, _comment(item))
         return "deleted" if changed else "unchanged", url
-    _, changed = mappings.update(unit, repo, found, checked_body(item.update))
+    _, changed = mappings.update(unit, repo, found, checked_body(item.update), absent=last)
     return "updated" if changed else "unchanged", url
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from oclapi import jsonio
 from oclapi.editing import concepts, mappings, renames, repositories, values
 from oclapi.errors import NotFound
 from tests.editing.conftest import (
@@ -267,6 +268,94 @@ def test_an_external_target_given_with_an_internal_one_must_be_the_same_concept(
     else:
         with refused("__all__"):
             filled.mapping("m", "A", other.concept_url("X"), **external)
+
+
+def absent(other, code="Z", **fields):
+    """Return a whole target of the other source, as an export has it."""
+    return {
+        "to_concept_url": other.concept_url(code),
+        "to_source_url": other.url,
+        "to_concept_code": code,
+        **fields,
+    }
+
+
+def test_an_internal_target_that_is_absent_is_external_when_source_and_code_are_given(
+    filled, other
+):
+    external = {**absent(other), "to_concept_url": None, "to_concept_name": "Zed"}
+    assert target(filled.mapping("m", "A", **absent(other, to_concept_name="Zed"))) == external
+    assert target(filled.remap("m", sort_weight=1, **absent(other))) == external
+    [(_, changed)] = filled.edit(change_mapping("m", **absent(other)))
+    assert not changed
+
+    filled.mapping("n", "A", "B")
+    nameless = {**external, "to_concept_name": None, "to_concept_code": "Q"}
+    assert target(filled.remap("n", **absent(other, "Q"))) == nameless
+
+    other.concept("Z", "Zulu")
+    internal = {**absent(other), "to_concept_name": "Zulu"}
+    assert target(filled.remap("m", **absent(other, to_concept_name=None))) == internal
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"to_source_url": None}, "to_concept_url"),
+        ({"to_concept_code": None}, "to_concept_url"),
+        ({"to_concept_code": "Y"}, "__all__"),
+        ({"to_source_url": "/orgs/NorthLab/sources/LAB/"}, "__all__"),
+        ({"to_concept_url": "/orgs/NorthLab/sources/REF/mappings/Z/"}, "to_concept_url"),
+        ({"to_concept_url": "//other/orgs/NorthLab/sources/REF/concepts/Z/"}, "to_concept_url"),
+        (
+            {
+                "to_concept_url": "/orgs/NorthLab/sources/NOPE/concepts/Z/",
+                "to_source_url": "/orgs/NorthLab/sources/NOPE/",
+            },
+            "to_source_url",
+        ),
+    ],
+    ids=[
+        "no source",
+        "no code",
+        "another code",
+        "another source",
+        "no concept",
+        "another host",
+        "unknown source",
+    ],
+)
+def test_an_absent_target_needs_the_source_and_code_of_its_url(filled, other, wrong, field):
+    with refused(field):
+        filled.mapping("m", "A", **absent(other, **wrong))
+    filled.mapping("m", "A", "B")
+    given = {name: value for name, value in absent(other, **wrong).items() if value}
+    with refused(field):
+        filled.remap("m", **given)
+
+
+def test_a_target_that_the_caller_may_not_read_is_absent(filled, other, private):
+    hidden = absent(private, "P")
+    message = f"source {private.url} not found"
+    filled.caller = AMINA
+    with refused("to_source_url") as errors:
+        filled.mapping("m", "A", **hidden)
+    assert errors == {"to_source_url": [message]}
+    unknown = jsonio.loads(jsonio.dumps(hidden).replace(b"SECRET", b"ABSENT"))
+    with refused("to_source_url") as errors:
+        filled.mapping("m", "A", **unknown)
+    assert errors == {"to_source_url": [message.replace("SECRET", "ABSENT")]}
+
+
+def test_an_absent_target_is_the_same_relation_as_the_concept(filled, other):
+    filled.mapping("m", "A", **absent(other))
+    with refused("__all__"):
+        filled.mapping("n", "A", to_source_url=other.url, to_concept_code="Z")
+    other.concept("Z")
+    with refused("__all__"):
+        filled.mapping("n", "A", other.concept_url("Z"))
+    with refused("__all__"):
+        filled.mapping("n", "A", **absent(other))
 
 
 def test_a_concept_may_be_mapped_to_itself(filled):

@@ -56,6 +56,12 @@ def test_ten_answers_of_one_file_are_exported_listed_and_shown_as_they_came(answ
     assert exported(answered) == shown(answered) == ANSWERS
 
 
+def test_answers_that_wait_for_their_concepts_keep_their_order(lab):
+    lines = [*map(answer, ANSWERS), *(concept(number) for number in (*ANSWERS, 1))]
+    assert lab.outcomes(*lines) == ["created"] * 21
+    assert exported(lab) == shown(lab) == ANSWERS
+
+
 def test_the_mappings_of_a_concepts_line_keep_their_order(answered):
     inner = [
         {"map_type": "Q-AND-A", "to_concept_url": f"{LAB}concepts/{code}/"} for code in ANSWERS

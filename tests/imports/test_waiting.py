@@ -37,7 +37,7 @@ def test_a_line_whose_concept_does_not_come_is_refused_once(lab):
 def test_items_may_come_before_what_contains_them(imports):
     given = [concept(1), mapping(1, 2), START[1], concept(2), START[0], START[2]]
     assert imports.outcomes(*given) == ["created"] * 6
-    assert sorted(row["id"] for row in imports.rows())[:2] == ["1", "2"]
+    assert sorted(row["id"] for row in imports.rows() if row["type"] == "Concept") == ["1", "2"]
 
 
 def test_a_version_contains_what_the_lines_before_it_complete(lab):
