@@ -170,7 +170,10 @@ def _is_absent(unit: UnitOfWork, url: str, source: str | None, code: str | None)
     found = urls.item(url)
     if found is None or found.kind != "concept":
         return False
-    if (source and urls.repo(source) != found.repo) or (code and urls.nfc(code) != found.id):
+    repo = urls.repo(source) if source else found.repo
+    if repo is None:
+        raise Invalid.field("to_source_url", "this is not the URL of a source")
+    if repo != found.repo or (code and urls.nfc(code) != found.id):
         raise Invalid.field(
             "__all__",
             "to_concept_url and to_source_url with to_concept_code name different concepts; "

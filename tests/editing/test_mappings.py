@@ -307,6 +307,7 @@ def test_an_internal_target_that_is_absent_is_external_when_source_and_code_are_
         ({"to_source_url": "/orgs/NorthLab/sources/LAB/"}, "__all__"),
         ({"to_concept_url": "/orgs/NorthLab/sources/REF/mappings/Z/"}, "to_concept_url"),
         ({"to_concept_url": "//other/orgs/NorthLab/sources/REF/concepts/Z/"}, "to_concept_url"),
+        ({"to_source_url": "//other/orgs/NorthLab/sources/REF/"}, "to_source_url"),
         (
             {
                 "to_concept_url": "/orgs/NorthLab/sources/NOPE/concepts/Z/",
@@ -322,6 +323,7 @@ def test_an_internal_target_that_is_absent_is_external_when_source_and_code_are_
         "another source",
         "no concept",
         "another host",
+        "a source of another host",
         "unknown source",
     ],
 )
