@@ -3,7 +3,7 @@
 from oclapi import representations
 from oclapi.editing import openmrs
 from oclapi.editing.entries import Entry, uses
-from oclapi.model import Change, Head, Removal
+from oclapi.model import Change, Head, Json, Removal
 from search import fields
 
 
@@ -14,18 +14,11 @@ def render(entry: Entry, head: Head, by: str) -> Change | Removal:
         return Removal(entry.row)
     value = entry.value
     if entry.kind == "concept":
-        body = representations.concept_body(
-            value, entry.repo.url, head.revision.number, head.at, by
-        )
-        header = fields.concept_header(value, by)
-        if head.repo.keeps_claims:
-            header["claims"] = openmrs.claims(value)
+        number = head.revision.number
+        body = representations.concept_body(value, entry.repo.url, number, head.at, by)
     else:
         number = entry.row.header["number"] + 1 if entry.row else 1
         body = representations.mapping_body(value, entry.repo.url, number, head.at, by)
-        header = fields.mapping_header(value, number, by)
-        if used := uses(entry):
-            header["uses"] = used
     return Change(
         entry.repo.number,
         entry.kind,
@@ -33,6 +26,22 @@ def render(entry: Entry, head: Head, by: str) -> Change | Removal:
         value["id"],
         value["retired"],
         body,
-        header,
+        header(entry, number, by, claims=head.repo.keeps_claims),
         entry.row,
     )
+
+
+def header(entry: Entry, number: int, by: str, *, claims: bool) -> Json:
+    """Return the header of the row of the entry's version `number`, which `by` wrote.
+
+    Everything in it is computed from the entry, so a migration computes it again for stored rows.
+    """
+    if entry.kind == "concept":
+        found = fields.concept_header(entry.value, by)
+        if claims:
+            found["claims"] = openmrs.claims(entry.value)
+        return found
+    found = fields.mapping_header(entry.value, number, by)
+    if used := uses(entry):
+        found["uses"] = used
+    return found
