@@ -85,6 +85,7 @@ class Repository:
     at: datetime  # its clock: the time of the newest commit, version or edit of metadata
     content_at: datetime  # of the newest commit; the creation before the first
     counts: Counts
+    digest: bytes  # of its content, see store/digests.py
     versions: int  # HEAD is one of them
     created_on: datetime
     created_by: str

@@ -45,6 +45,7 @@ def repository_document(**fields: Any) -> Json:
         "at": AT,
         "content_at": AT,
         "counts": {"concepts": 3, "mappings": 2, "active_concepts": 2, "active_mappings": 1},
+        "digest": bytes(64),
         "versions": 2,
         "created_on": AT - timedelta(days=1),
         "created_by": "amina",

@@ -18,6 +18,7 @@ from pymongo.write_concern import WriteConcern
 
 from oclapi.errors import NotFound, RepositoryBusy, StoreUnavailable
 from oclapi.model import LIVE, Change, Counts, Head, Json, Removal, Repository, Revision
+from oclapi.store import digests
 from oclapi.store.database import Database
 
 Build = Callable[[ClientSession, Mapping[int, Head]], Iterable[Change | Removal]]
@@ -77,8 +78,7 @@ class Commits:
         stored together with the changes (the progress of an import); it runs even when there are
         none. Raises what `build` raises (then nothing is stored), NotFound when a repository was
         deleted, RepositoryBusy, OutcomeUnknown, StoreUnavailable. Cost: three writes per
-        repository (two when its counts are unchanged), one insert for all rows, one update for
-        the rows that end.
+        repository, one insert for all rows, one update for the rows that end.
         """
         token = uuid.uuid4().hex
         sets = {
@@ -90,7 +90,7 @@ class Commits:
 
         def work(session: ClientSession) -> dict[int, Revision]:
             heads = {number: self.lock(session, number, sets) for number in sorted(set(repos))}
-            changes = self._store(session, heads, build(session, heads))
+            changes, moved = self._store(session, heads, build(session, heads))
             if not changes and not also_write:
                 session.abort_transaction()
                 return {}
@@ -98,7 +98,7 @@ class Commits:
             for number, head in heads.items():
                 own = [change for change in changes if change.repo == number]
                 if own:
-                    self._close(session, head, own, by, comment, token)
+                    self._close(session, head, own, moved[number], by, comment, token)
                     revisions[number] = head.revision
                 else:
                     self._leave(session, head)
@@ -173,9 +173,13 @@ class Commits:
 
     def _store(
         self, session: ClientSession, heads: Mapping[int, Head], changes: Iterable[Change | Removal]
-    ) -> list[Change | Removal]:
-        """Write the changes, each batch while the next one is generated; return them all."""
+    ) -> tuple[list[Change | Removal], dict[int, int]]:
+        """Write the changes, each batch while the next one is generated.
+
+        Returns them all, and by how much they move the digest of each repository.
+        """
         stored: list[Change | Removal] = []
+        moved = dict.fromkeys(heads, 0)
         remaining = iter(changes)
         with ThreadPoolExecutor(1, thread_name_prefix="commit") as writer:
             writing: Future[None] | None = None
@@ -185,20 +189,27 @@ class Commits:
                 stored += batch
                 if len(batch) < BATCH:  # the last one: nothing is left to generate meanwhile
                     writing = None
-                    self._write(session, heads, batch)
+                    self._write(session, heads, batch, moved)
                 else:
-                    writing = writer.submit(self._write, session, heads, batch)
+                    writing = writer.submit(self._write, session, heads, batch, moved)
             if writing:
                 writing.result()
-        return stored
+        return stored, moved
 
     def _write(
-        self, session: ClientSession, heads: Mapping[int, Head], changes: Sequence[Change | Removal]
+        self,
+        session: ClientSession,
+        heads: Mapping[int, Head],
+        changes: Sequence[Change | Removal],
+        moved: dict[int, int],
     ) -> None:
+        """Write the changes, and add to `moved` by how much they move the digests."""
         ended: dict[int, list[Any]] = {}
         for change in changes:
             if change.replaces:
-                ended.setdefault(change.repo, []).append(change.replaces.header["_id"])
+                header = change.replaces.header
+                ended.setdefault(change.repo, []).append(header["_id"])
+                moved[change.repo] -= digests.number_of(header["hash"])
         for number, keys in ended.items():
             done = self._db.rows.update_many(
                 {"_id": {"$in": keys}, "to_rev": LIVE},
@@ -212,6 +223,8 @@ class Commits:
             for change in changes
             if isinstance(change, Change)
         ]
+        for row in new:
+            moved[row["repo"]] += digests.number_of(row["hash"])
         if new:
             self._db.rows.insert_many(new, ordered=True, session=session)
 
@@ -220,17 +233,20 @@ class Commits:
         session: ClientSession,
         head: Head,
         changes: Sequence[Change | Removal],
+        digest_moved: int,
         by: str,
         comment: str | None,
         token: str,
     ) -> None:
-        """Add the revision to the log and update the repository's counts."""
+        """Add the revision to the log and update the repository's counts and digest."""
         moved = counts_moved(changes)
         totals = {name: getattr(head.repo.counts, name) + moved[name] for name in COUNTED}
-        if any(moved.values()):
-            self._db.repos.update_one(
-                {"_id": head.revision.repo}, {"$set": {"counts": totals}}, session=session
-            )
+        digest = digests.digest_of(digests.number_of(head.repo.digest) + digest_moved)
+        self._db.repos.update_one(
+            {"_id": head.revision.repo},
+            {"$set": {"counts": totals, "digest": digest}},
+            session=session,
+        )
         self._db.revisions.insert_one(
             {
                 "repo": head.revision.repo,
@@ -240,6 +256,7 @@ class Commits:
                 "by": by,
                 "comment": comment,
                 "counts": totals,
+                "digest": digest,
                 "changes": len(changes),
                 "commit": token,
             },
@@ -267,6 +284,7 @@ def row_document(change: Change, head: Head) -> Json:
         "retired": change.retired,
         **change.header,
         "body": change.body,
+        "hash": digests.hash_of(change.url, change.body),
     }
 
 
@@ -297,6 +315,7 @@ def repository_of(found: Mapping[str, Any]) -> Repository:
         at=found["at"],
         content_at=found["content_at"],
         counts=Counts(**found["counts"]),
+        digest=found["digest"],
         versions=found["versions"],
         created_on=found["created_on"],
         created_by=found["created_by"],

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from oclapi.access import Caller, sees_private
 from oclapi.errors import Invalid, NotFound
 from oclapi.model import Head, Json, Repository, RepositoryKind, Revision
-from oclapi.store import listing
+from oclapi.store import digests, listing
 from oclapi.store.commits import COUNTED, Commits, repository_of
 from oclapi.store.database import Database, Session
 from oclapi.times import now_ms
@@ -81,6 +81,7 @@ class Repos:
             "at": now,
             "content_at": now,
             "counts": dict.fromkeys(COUNTED, 0),
+            "digest": digests.EMPTY,
             "versions": 1,
             "created_on": now,
             "created_by": by,

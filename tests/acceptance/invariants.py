@@ -1,26 +1,29 @@
 """What holds for a stored repository at every moment, whatever was killed before."""
 
+import hashlib
 import itertools
 from collections import Counter, defaultdict
 
 from oclapi import jsonio, times
 from oclapi.model import LIVE, ExportKey
 from oclapi.store.commits import COUNTED
+from oclapi.store.digests import EMPTY
 
 
 def check_repository(store, number):
     """Read everything that the store has of a source and check that it is consistent.
 
-    Raises AssertionError. The log has every revision in order of time, with the counts of the rows
-    that are visible at it. The rows of an entry form a chain without gap or overlap, and the last
-    one is living. Each body has the revision, the time and the state of its row. Mappings show the
-    names of their concepts.
+    Raises AssertionError. The log has every revision in order of time, with the counts
+    and the content digest of the rows that are visible at it. The rows of an entry form a chain
+    without gap or overlap, and the last one is living. Each body has the revision, the time and the
+    state of its row. Mappings show the names of their concepts.
     """
     repo = store.database.repos.find_one({"_id": number})
     log = list(store.database.revisions.find({"repo": number}).sort("rev"))
     rows = list(store.database.rows.find({"repo": number}).sort([("from_rev", 1), ("url", 1)]))
     check_log(repo, log)
     check_counts(log, rows)
+    check_digests(repo, log, rows)
     check_chains(repo, rows)
     moments = {revision["rev"]: revision["at"] for revision in log}
     for row in rows:
@@ -56,6 +59,20 @@ def check_counts(log, rows):
         assert revision["counts"] == visible, revision["rev"]
         assert revision["changes"] == written.pop(revision["rev"])
     assert not written, "rows of a revision that the log does not name"
+
+
+def check_digests(repo, log, rows):
+    """Check each row's hash and each revision's digest, as the contract defines them (21.4)."""
+    total, moved = 0, Counter()
+    for row in rows:
+        digest = hashlib.sha512(row["url"].encode() + b"\0" + row["body"])
+        assert row["hash"] == digest.digest(), row["url"]
+        moved[row["from_rev"]] += int(digest.hexdigest(), 16)
+        moved[row["to_rev"]] -= int(digest.hexdigest(), 16)
+    for revision in log:
+        total += moved[revision["rev"]]
+        assert revision["digest"].hex() == f"{total % 2**512:0128x}", revision["rev"]
+    assert repo["digest"] == (log[-1]["digest"] if log else EMPTY)
 
 
 def check_chains(repo, rows):
