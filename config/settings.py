@@ -225,6 +225,13 @@ class Settings(BaseSettings):
         unit="seconds",
     )
 
+    migrate_at_start: WholeNumber = _number(
+        20000,
+        "A process that starts migrates a database of an older format when it has at most this"
+        " many rows. It refuses to start on a larger one.",
+        unit="rows",
+    )
+
     # Files and logs
     home: str = Field(
         default="var", description="Folder of a local run: databases, logs, generated secrets."

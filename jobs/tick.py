@@ -90,15 +90,12 @@ def run(
     abandoned = Abandoned(s.store.database)
     queues = [RQIndexQueue(s.settings.redis_url, name) for name in (INDEX, EDITS)]
     watch = Watch(s, s.solr, *queues) if s.solr else None
-    cleaned, prepared = -CLEANING_PACE, False
+    cleaned = -CLEANING_PACE
     mailing, sending = ThreadPoolExecutor(1, thread_name_prefix="mail"), Future[None]()
     sending.set_result(None)
     while not ended():
         appointed = False
         try:
-            if not prepared:  # the web server may not have done it yet
-                s.store.database.prepare()
-                prepared = True
             now = datetime.now(UTC)
             appointed = s.store.leases.take("tick", holder, LEASE, now)
             if appointed:

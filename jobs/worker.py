@@ -1,7 +1,8 @@
 """The worker: `python -m jobs.worker`.
 
 One process builds exports. Another one builds only urgent exports, so that they don't wait for a
-large one. A third one runs the tick. Two processes index when SOLR_URL is set. The parent restarts
+large one. A third one runs the tick. Two processes index when SOLR_URL is set. Another one runs
+before them and prepares the database. The parent restarts
 those that die. It opens no connection, so that no child inherits one, and it imports all they need,
 so that they start fast.
 """
@@ -28,7 +29,9 @@ from config.logging import configure
 from config.settings import BadSetting, Settings
 from jobs import tick
 from jobs.queue import EDITS, EXPORTS, INDEX, URGENT_EXPORTS
+from oclapi import migration
 from oclapi.app import build_services, create_app
+from oclapi.errors import StoreUnavailable, WrongFormat
 from oclapi.services import Services
 
 log = logging.getLogger(__name__)
@@ -86,6 +89,7 @@ def main() -> None:
         services = build_services(settings)
     except BadSetting as error:
         sys.exit(f"oclapi: {error}")
+    _run_first(lambda: prepare(services))
     app = create_app(services)
     roles = {
         "exports": lambda: run_exports(app, settings, EXPORTS),
@@ -98,6 +102,23 @@ def main() -> None:
             "edits": lambda: run_index(app, settings, EDITS),
         }
     keep_running(roles)
+
+
+def prepare(services: Services) -> None:
+    """Prepare the database as soon as it can be reached.
+
+    Ends the process when the database has another format.
+    """
+    while True:
+        try:
+            return migration.prepare(services.store, services.settings.migrate_at_start)
+        except StoreUnavailable as error:
+            log.warning("the worker waits for the database", extra={"reason": error.detail})
+            time.sleep(PAUSE)
+        except WrongFormat as error:
+            sys.stderr.write(f"oclapi: {error}\n")
+            sys.stderr.flush()
+            os._exit(1)
 
 
 def run_exports(app: Flask, settings: Settings, queue: str) -> None:
@@ -151,6 +172,15 @@ def keep_running(roles: Mapping[str, Callable[[], None]]) -> None:
             time.sleep(PAUSE)
         if not stopping:
             _spawn(role, roles[role], running)
+
+
+def _run_first(work: Callable[[], None]) -> None:
+    """Run this in a child and wait for it. When it fails, this process ends too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _spawn("first", work, {})
+    _, status = os.wait()
+    if status:
+        sys.exit(1)
 
 
 def _spawn(role: str, work: Callable[[], None], running: dict[int, str]) -> None:

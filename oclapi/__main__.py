@@ -17,14 +17,16 @@ from config.logging import configure
 from config.settings import BadSetting, Settings
 from oclapi import __version__, index_commands, jsonio, urls, user_commands
 from oclapi.access import Caller
-from oclapi.errors import OclError
+from oclapi.errors import OclError, WrongFormat
 from oclapi.imports import lookup_lists
 from oclapi.imports.line_types import Options
 from oclapi.imports.lines import lines_of
 from oclapi.imports.outcomes import REFUSALS, Report
 from oclapi.imports.run import Lines, run, task_key
 from oclapi.local.progress import progress
+from oclapi.migration import migrate, prepare
 from oclapi.model import Json
+from oclapi.store.formats import FORMAT
 from oclapi.store.store import Store, open_store
 
 MAX_SHOWN = 20
@@ -87,7 +89,7 @@ def import_(
         )
         with _input(file) as (path, digest, total):
             report = _import(settings, lambda: lines_of(path), digest, total, options, report_file)
-    except (BadSetting, OSError) as error:
+    except (BadSetting, WrongFormat, OSError) as error:
         raise click.ClickException(str(error)) from error
     except OclError as error:
         raise click.ClickException(f"{error.detail}; {RETRY_HINT}") from error
@@ -121,6 +123,34 @@ def lists() -> None:
         sys.exit(1)
 
 
+@cli.command("migrate")
+def migrate_() -> None:
+    """Bring the database at MONGO_URL to the format of this program.
+
+    Stop all web servers and workers first, and make a backup. The content stays as it is. To
+    continue a migration that was stopped, run the same command again.
+    """
+    configure("WARNING")
+    try:
+        store = open_store(Settings.load())
+        number = store.formats.number()
+        if number < FORMAT:
+            with progress("migrate", store.formats.rows(), store.formats.migrated()) as advance:
+                migrate(store, advance)
+            text = f"migrated the database from the format {number} to {FORMAT}"
+        else:
+            prepare(store, 0)
+            text = f"nothing to migrate: the database has the format {FORMAT}"
+    except BadSetting as error:
+        raise click.ClickException(str(error)) from error
+    except OclError as error:
+        raise click.ClickException(error.detail) from error
+    except KeyboardInterrupt:
+        click.echo(f"stopped; {RETRY_HINT}", err=True)
+        sys.exit(130)
+    click.echo(text)
+
+
 def _import(
     settings: Settings,
     lines: Lines,
@@ -130,7 +160,7 @@ def _import(
     report_file: str | None,
 ) -> Report:
     store = open_store(settings, COMMIT_PATIENCE)
-    store.database.prepare()
+    prepare(store, settings.migrate_at_start)
     store.owners.ensure_first(settings.root_user)
     caller = Caller(settings.root_user, is_staff=True, is_superuser=True)
     task = task_key(digest, options, caller)

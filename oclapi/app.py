@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from config.logging import belongs_to
 from config.settings import BadSetting, Settings
 from jobs.queue import RQExportQueue
-from oclapi import metrics
+from oclapi import metrics, migration
 from oclapi.access import ANONYMOUS
 from oclapi.errors import NotFound
 from oclapi.exports.cache import ExportCache
@@ -63,11 +63,12 @@ def build_services(settings: Settings) -> Services:
 
 
 def prepare(services: Services) -> None:
-    """Create the collections, indexes and the first superuser of the database.
+    """Prepare the database, see `migration.prepare`, and create its first superuser.
 
     A process calls this once before it serves. Several processes may call it at the same time.
+    Raises WrongFormat.
     """
-    services.store.database.prepare()
+    migration.prepare(services.store, services.settings.migrate_at_start)
     services.store.owners.ensure_first(services.settings.root_user, services.settings.root_token)
 
 

@@ -18,6 +18,7 @@ OclError
   RepositoryBusy          this write waited too long for other writers; nothing was written
   StoreUnavailable, QueueUnavailable, SearchUnavailable
   SearchBehind            the search engine has not indexed the requested revision yet
+  WrongFormat             the format of the database is not that of this program
   IndexBusy, IndexIncomplete   why a command could not rebuild the search index
   OutcomeUnknown          the response to a commit was lost: it may or may not have happened
   Overtaken               a job that was cancelled or replaced by another one
@@ -167,6 +168,10 @@ class SearchUnavailable(OclError):
 
 class SearchBehind(OclError):
     """The search engine has not indexed the requested revision yet; the store has it."""
+
+
+class WrongFormat(OclError):
+    """The database has another format than this program, see oclapi/migration.py."""
 
 
 class IndexBusy(OclError):

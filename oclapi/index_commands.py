@@ -16,6 +16,7 @@ from config.settings import BadSetting, Settings
 from oclapi import urls
 from oclapi.errors import OclError
 from oclapi.local.progress import progress
+from oclapi.migration import prepare
 from oclapi.store.change_log import RepoHead
 from oclapi.store.store import Store, open_store
 from search.check import Difference, State, compare, forget_unknown, repair, states
@@ -209,6 +210,7 @@ def _open_index() -> Iterator[tuple[Store, SolrIndex]]:
                 "SOLR_URL is not set: this server searches in the database and has no search index"
             )
         store = open_store(settings)
+        prepare(store, settings.migrate_at_start)
         yield store, SolrIndex(settings.solr_url, settings.solr_core, store.index_notes.identity)
     except BadSetting as error:
         raise click.ClickException(str(error)) from error

@@ -19,6 +19,7 @@ from oclapi import bodies, times
 from oclapi.access import Caller
 from oclapi.editing import users
 from oclapi.errors import Invalid, NotFound, OclError
+from oclapi.migration import prepare
 from oclapi.model import Json, User
 from oclapi.store.store import Store, open_store
 from oclapi.store.users import UserFilter
@@ -241,7 +242,7 @@ def _site() -> Iterator[Site]:
     try:
         settings = Settings.load()
         store = open_store(settings)
-        store.database.prepare()
+        prepare(store, settings.migrate_at_start)
         store.owners.ensure_first(settings.root_user)
         yield Site(store, settings, Caller(settings.root_user, is_staff=True, is_superuser=True))
     except BadSetting as error:

@@ -25,6 +25,7 @@ from oclapi.local.servers import (
 )
 from oclapi.local.solr import solr_jars, start_solr
 from oclapi.store.database import Database
+from oclapi.store.formats import FORMAT
 from tests import folders
 
 # How long an example takes says more about who else uses the machine than about the test.
@@ -92,7 +93,7 @@ def mongo_url(new_mongo_url: Callable[[], str]) -> Iterator[str]:
 
 
 class Reused:
-    """A prepared database that tests use one after the other.
+    """A prepared database of the current format that tests use one after the other.
 
     Emptied before each, but for the counters: a number of a repository never comes again, so
     nothing that a process keeps by number fits the next test. When a test has changed collections
@@ -128,6 +129,7 @@ class Reused:
         for name in self._first:
             if name != "counters":
                 self._db[name].delete_many({})
+        self._db["meta"].insert_one({"_id": "format", "number": FORMAT})
         return self.url
 
 

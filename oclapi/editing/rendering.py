@@ -1,9 +1,10 @@
 """The row that a commit writes for an entry: its published JSON, and its header for queries."""
 
-from oclapi import representations
+from oclapi import jsonio, representations
 from oclapi.editing import openmrs
 from oclapi.editing.entries import Entry, uses
-from oclapi.model import Change, Head, Json, Removal
+from oclapi.editing.values import concept_value, mapping_value
+from oclapi.model import Change, Head, Json, Removal, Repository, Row
 from search import fields
 
 
@@ -45,3 +46,18 @@ def header(entry: Entry, number: int, by: str, *, claims: bool) -> Json:
     if used := uses(entry):
         found["uses"] = used
     return found
+
+
+def header_of_row(row: Row, repo: Repository) -> Json:
+    """Return the header that a stored row of the repository would have today.
+
+    It is computed from the body. A mapping keeps its target, and whether the target's name is its
+    own, because a body does not say that.
+    """
+    if row.kind == "concept":
+        value, number = concept_value(row), row.from_rev
+    else:
+        value, number = mapping_value(row), row.header["number"]
+    by = jsonio.loads_own(row.body)["updated_by"]
+    entry = Entry(repo, row.kind, row.url, value, row)
+    return header(entry, number, by, claims=repo.keeps_claims)

@@ -28,6 +28,8 @@ import rq
 
 import config
 from config.settings import BadSetting, Settings, variable
+from oclapi.errors import OclError
+from oclapi.local.progress import progress
 from oclapi.local.servers import (
     HOST,
     FolderInUse,
@@ -45,6 +47,9 @@ from oclapi.local.servers import (
     write_private,
 )
 from oclapi.local.solr import solr_jars, start_solr
+from oclapi.migration import migrate, prepare
+from oclapi.store.formats import FORMAT
+from oclapi.store.store import open_store
 from search.synonyms import synonyms
 
 # The folder of config, jobs, search and wsgi.py, in a checkout and in an installed wheel.
@@ -108,7 +113,8 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
     from the main thread: the processes end with the thread that started them. `report` is called
     with a line when something takes long or is missing. Until the end, files that this process and
     its children create are for their owner only. Raises BadSetting, and LocalError when a part
-    can't run; the other parts are stopped then.
+    can't run; the other parts are stopped then. Raises
+    WrongFormat and StoreUnavailable when the database can't be used.
     """
     settings = Settings.from_environ(environ)
     port = settings.port
@@ -157,6 +163,7 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
             except LocalError as error:
                 report(f"Solr could not be started, the built-in search is used: {error}")
         given = {**environ, **ours, "PYTHONUNBUFFERED": "1"}
+        _prepare(Settings.from_environ(given), not environ.get("MONGO_URL"), report)
         stack.enter_context(_addresses(home, given))
         redis_url = given["REDIS_URL"]
         add(
@@ -173,6 +180,18 @@ def local_servers(environ: Mapping[str, str], report: Report = print) -> Iterato
         )
         add(lambda at: _start_program("web", WEB, log, given, port, _serves))
         yield LocalRun(f"http://{HOST}:{port}", given["OCL_ROOT_TOKEN"], home, given, parts)
+
+
+def _prepare(settings: Settings, own: bool, report: Report) -> None:
+    """Check the format of the database. One of this run's `own` is migrated, whatever its size."""
+    store = open_store(settings)
+    with store.database.client:
+        if own and store.formats.number() < FORMAT:
+            report(f"migrating the database to the format {FORMAT}")
+            with progress("migration", store.formats.rows(), store.formats.migrated()) as advance:
+                migrate(store, advance)
+        else:
+            prepare(store, settings.migrate_at_start)
 
 
 def with_files(environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -351,7 +370,7 @@ def main(environ: Mapping[str, str]) -> int:
             watch(run, report)
     except KeyboardInterrupt:
         print("stopped", flush=True)
-    except (LocalError, BadSetting, OSError) as error:
+    except (LocalError, BadSetting, OclError, OSError) as error:
         print(f"make run: {error}", file=sys.stderr, flush=True)
         return 1
     return 0

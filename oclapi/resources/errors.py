@@ -32,6 +32,7 @@ from oclapi.errors import (
     TooManyRequests,
     UnsupportedMediaType,
     VersionExists,
+    WrongFormat,
 )
 from oclapi.model import Json
 from oclapi.resources import auth
@@ -55,6 +56,7 @@ STATUS: dict[type[OclError], int] = {
     Overtaken: 500,  # raised in jobs only
     IndexBusy: 500,  # raised in commands only
     IndexIncomplete: 500,  # raised in commands only
+    WrongFormat: 500,  # raised when a process starts
     OutcomeUnknown: 503,
     QueueUnavailable: 503,
     SearchUnavailable: 503,

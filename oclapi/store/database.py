@@ -118,6 +118,7 @@ COLLECTIONS = (
     "mails",
     "index_notes",
     "index_refusals",
+    "meta",
 )
 
 
@@ -182,6 +183,7 @@ class Database:
         self.mails = self._collection("mails")
         self.index_notes = self._collection("index_notes")
         self.index_refusals = self._collection("index_refusals")
+        self.meta = self._collection("meta")
 
     def _collection(self, name: str) -> Collection[Json]:
         return cast(Collection[Json], Translating(self._db[name]))
@@ -199,6 +201,16 @@ class Database:
         for collection, indexes in INDEXES.items():
             for name, (keys, options) in indexes.items():
                 self._db[collection].create_index(keys, name=name, **options)
+
+    @translate_errors()
+    def drop_outdated_indexes(self) -> None:
+        """Drop indexes that an older program defined in another way. `prepare` creates them."""
+        for collection, indexes in INDEXES.items():
+            for name, found in self._db[collection].index_information().items():
+                keys, options = indexes.get(name, ([], {}))
+                given = {key: value for key, value in found.items() if key not in ("v", "key")}
+                if name != "_id_" and (found["key"] != keys or given != options):
+                    self._db[collection].drop_index(name)
 
     def _create(self, name: str) -> None:
         """Create a collection; transactions can't create the same one at once."""

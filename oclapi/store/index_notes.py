@@ -66,6 +66,14 @@ class IndexNotes:
         assert found is not None  # an upsert that returns the document after it
         return str(found["value"])
 
+    def renew_identity(self) -> None:
+        """Give this store another name, so that the index counts as that of another store.
+
+        Index jobs then fill it again.
+        """
+        self._db.index_notes.delete_one({"_id": "identity"})
+        self._identity = ("", -KNOWN)
+
     def generation(self, repo: int, now: datetime) -> Generation:
         """Return the generation of the repository's copy. Cost: one small query."""
         found = list(self._db.index_notes.find({"_id": {"$in": [ALL, repo]}}))

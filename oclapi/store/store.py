@@ -11,6 +11,7 @@ from oclapi.store.change_log import ChangeLog
 from oclapi.store.commits import Commits
 from oclapi.store.database import Database
 from oclapi.store.exports import Exports
+from oclapi.store.formats import Formats
 from oclapi.store.index_notes import IndexNotes
 from oclapi.store.leases import Leases
 from oclapi.store.mails import Mails
@@ -45,6 +46,7 @@ class Store:
         self.attempts = Attempts(database, secret_key)
         self.mails = Mails(database)
         self.tasks = Tasks(database)
+        self.formats = Formats(database)
 
     @contextmanager
     def snapshot(self) -> Iterator[ClientSession]:

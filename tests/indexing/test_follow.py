@@ -5,11 +5,15 @@ import threading
 
 import pytest
 
-from oclapi.errors import NotFound, Overtaken, SearchUnavailable
+from oclapi.errors import NotFound, Overtaken, SearchBehind, SearchUnavailable
+from oclapi.migration import migrate
+from oclapi.model import Revision
 from search import follow
+from search.base import Filter, Query, Scope, Span
 from search.documents import Marker
 from search.follow import Follower
 from tests.editing.conftest import change_concept, new_concept, new_mapping
+from tests.indexing.conftest import complete
 from tests.indexing.memory import stored
 
 pytestmark = pytest.mark.servers
@@ -363,3 +367,35 @@ def test_an_engine_emptied_beside_a_writer_gets_no_false_marker(
     index.before_write = index.after_write = lambda documents, marker: None
     follower.follow(source.number)
     right(store, index, source)
+
+
+@pytest.mark.solr
+def test_after_a_migration_the_whole_index_is_filled_again(store, solr, source):
+    """An older program had another class in the header, and so in the index."""
+    source.edit(*concepts("A", "B"))
+    solr.ensure()
+    wrong = {"$set": {"concept_class": "wrong"}, "$unset": {"hash": ""}}
+    store.database.rows.update_many({}, wrong)
+    store.database.meta.delete_many({})
+    follower = Follower(store, solr)
+    assert follower.follow(source.number)
+    assert complete(solr, source)
+    assert of_class(solr, source, "Test") == []
+
+    migrate(store)
+
+    assert solr.marker(source.number).store != store.index_notes.identity()
+    with pytest.raises(SearchBehind):
+        of_class(solr, source, "Test")
+    assert follower.follow(source.number)
+    assert complete(solr, source)
+    assert of_class(solr, source, "Test") == ["A", "B"]
+
+
+def of_class(solr, source, name):
+    """Return the ids of the concepts of that class that Solr has at the newest revision."""
+    scope = Scope((Span(Revision(source.number, source.rev)),))
+    query = Query("concept", filters=(Filter("conceptClass", (name,)),))
+    with source.store.snapshot() as session:
+        hits = solr.find(session, scope, query, limit=10)
+    return sorted(key.url.split("/")[-2] for key in hits.keys)

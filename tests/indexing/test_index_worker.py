@@ -13,8 +13,10 @@ import pytest
 from config.settings import Settings
 from oclapi.errors import SearchBehind, SearchUnavailable
 from oclapi.local.solr import solr_jars, start_solr
+from oclapi.migration import prepare
 from oclapi.model import Revision
 from oclapi.store.database import Database
+from oclapi.store.store import Store
 from search.base import Query, Scope, Span
 from search.choice import Search
 from search.mongo import MongoIndex
@@ -69,7 +71,7 @@ def loaded(url):
 def prepared_mongo_url(mongo_url):
     """This test's alone: what is left of a killed worker may go on for a moment."""
     database = Database(mongo_url)
-    database.prepare()
+    prepare(Store(database, KEY), 0)
     database.client.close()
     return mongo_url
 

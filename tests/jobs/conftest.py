@@ -16,6 +16,7 @@ from oclapi.editing import owners, repositories
 from oclapi.exports.archive import layout
 from oclapi.exports.cache import ExportCache
 from oclapi.exports.state import ExportStates
+from oclapi.migration import prepare
 from oclapi.model import Change, ExportKey
 from oclapi.services import Services
 from oclapi.store.database import Database
@@ -61,7 +62,7 @@ def settings(database_url, redis_url, tmp_path):
 @pytest.fixture
 def services(settings):
     services = build(settings)
-    services.store.database.prepare()
+    prepare(services.store, 0)
     with in_context(services):
         yield services
     services.store.database.client.close()

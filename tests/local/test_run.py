@@ -21,10 +21,12 @@ from pymongo import MongoClient
 from config.settings import Settings
 from oclapi.local import run, solr
 from oclapi.local.servers import free_port
+from oclapi.store.formats import FORMAT
 from tests.acceptance.site import Client, concept_body, done
 from tests.builders import until
 from tests.conftest import _started
 from tests.folders import servers_folder
+from tests.migration.conftest import load
 
 ROOT = Path(__file__).parents[2]
 SITE = (
@@ -227,6 +229,37 @@ def test_a_second_start_finds_all_that_an_orderly_end_left(launched, environ):
         before.headers["ETag"],
     )
     assert [concept["id"] for concept in client.get("/orgs/HOME/sources/S/concepts/").json] == ["A"]
+
+
+def test_a_run_migrates_its_own_database_whatever_its_size(launched, environ):
+    first = launched().ready()
+    with database(environ) as db:
+        db.meta.delete_many({})
+        load(db)
+    first.end()
+    environ["OCL_MIGRATE_AT_START"] = "0"
+
+    second = launched()
+
+    assert second.line("migrating") == f"migrating the database to the format {FORMAT}"
+    second.ready()
+    with database(environ) as db:
+        assert db.meta.find_one({"_id": "format"})["number"] == FORMAT
+        assert db.revisions.count_documents({"repo": 1, "digest": {"$exists": True}}) == 6
+
+
+def test_a_database_of_ones_own_of_an_older_format_is_refused_in_one_line(
+    launched, environ, mongo_url, redis_url
+):
+    with MongoClient(mongo_url) as client:
+        load(client.get_default_database())
+    environ |= {"MONGO_URL": mongo_url, "REDIS_URL": redis_url, "OCL_MIGRATE_AT_START": "0"}
+    code, errors = launched().result()
+    assert (code, errors) == (
+        1,
+        "make run: the database has the older format 0: stop all servers and workers, make a "
+        "backup and run python -m oclapi migrate\n",
+    )
 
 
 def open_to_others(folder):
