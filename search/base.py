@@ -1,8 +1,8 @@
 """The interface between listings and search engines. It has two adapters.
 
 Solr (`solr.py`) serves a listing when its copy of the repository is recent enough. Otherwise the
-built-in search on MongoDB (`mongo.py`) serves it. Both return the same pages, except for the
-ranking of words. An engine returns keys; the store returns the bodies.
+built-in search on MongoDB (`mongo.py`) serves it. Both return the same pages. An engine returns
+keys; the store returns the bodies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ class Query:
     """Which entries of a scope to list, and in which order. All filters must match."""
 
     kind: Kind
-    text: str = ""  # the parameter `q`; `words.terms` parses it
+    text: str = ""  # the parameter `q`, see `search.words`
     retired: bool | None = False  # None: both
     filters: tuple[Filter, ...] = ()
     sort: Sort = "lastUpdate"
@@ -181,8 +181,8 @@ class SearchIndex(Protocol):
         With `fresh`, every finished write must be in the result. Without it the latest writes may
         be missing (`q` and facets may lag). For heads only the caller can decide: the result is
         fresh when the sum of the repositories' revisions, read before and after, equals `reached`.
-        MongoDB is read through `session`. A `limit` of 0 only counts. A `query.text` without a word
-        (`search.words.terms`) counts as empty.
+        MongoDB is read through `session`. A `limit` of 0 only counts. A `query.text` of blanks,
+        stars and quotation marks (`search.words.asks`) counts as empty.
 
         Raises SearchBehind when the index is not fresh enough, so that the other engine is used,
         and SearchUnavailable when the engine is down or too slow.

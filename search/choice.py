@@ -10,7 +10,7 @@ from oclapi.errors import SearchBehind, SearchUnavailable
 from oclapi.store.database import Session
 from oclapi.store.store import Store
 from search.base import Hits, Key, Position, Query, Scope, SearchIndex
-from search.words import terms
+from search.words import asks
 
 STEP = 100_000
 """Keys that a stream requests at once."""
@@ -84,7 +84,7 @@ class Search:
         after: Position | None,
     ) -> Result | None:
         """Return Solr's result, or None when Solr fails or is not fresh enough."""
-        fresh = not query.facets and not terms(query.text)
+        fresh = not query.facets and not asks(query.text)
         try:
             hits = solr.find(
                 session, scope, query, limit=limit, skip=skip, after=after, fresh=fresh
@@ -112,7 +112,7 @@ class Search:
         Queries with words or facets go to Solr when it is available. All others go to the store,
         whose snapshot is consistent whatever the number of keys.
         """
-        find = self.find if terms(query.text) or query.facets else self.built_in
+        find = self.find if asks(query.text) or query.facets else self.built_in
         first = find(session, scope, query, limit=STEP)
         file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - `_batches` closes it
         result, written = first, 0

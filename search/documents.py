@@ -4,33 +4,18 @@ config/solr/configset/conf/schema.xml documents the fields.
 """
 
 import functools
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from oclapi import jsonio, urls
-from oclapi.model import Json, Row, not_retired
+from oclapi.model import Json, Row
 from search import fields
+from search.matching import Texts, line, texts_of, words
+from search.words import exact
 
 SCHEMA = 2
 """Version of the schema. Increase it, and its name in schema.xml, when documents change."""
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_LOOSE = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
-"""Combining accents that remain after composition, and Hebrew points."""
-# Cyrillic io is mostly written without its dots. The micro sign is the letter mu.
-_ALIKE = str.maketrans("\u0451\u0401\u00b5", "\u0435\u0415\u03bc")
-_MARKS = str.maketrans(
-    dict.fromkeys(
-        ".,:;_'\u2019\u00b7\u0387\u05f4\u2024\u2027\u203f\u2040\u2044\ufe52\uff0e\uff07\uff1a", " "
-    )
-)
-"""Characters that Solr's tokenizer keeps inside words and numbers.
-
-The built-in search separates words at them, so they become spaces.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +56,24 @@ def document(row: Row, head: int, repo_url: str) -> Json:
     if "extras" in header:
         result["extras"] = header["extras"]
     if row.kind == "concept":
-        _concept(result, row.id, header, body)
+        _concept(result, header)
     else:
-        _mapping(result, row, body)
-    return result
+        _mapping(result, header)
+    return result | _searched(texts_of(row.kind, body), header.get("display", ""))
+
+
+def _searched(texts: Texts, display: str) -> Json:
+    """Return what `q` searches, as `search.matching` compares it."""
+    codes, names = list(map(line, texts.codes)), list(map(line, texts.names))
+    return {
+        "q_names": names,
+        "q_others": [*codes, *map(line, texts.others)],
+        "q_code_words": list(map(fields.cut, codes)),
+        "q_name_words": list(map(fields.cut, names)),
+        "q_code": [fields.cut(exact(code)) for code in texts.codes],
+        "q_name": [fields.cut(exact(name)) for name in texts.names],
+        "length": len(words(display)),
+    }
 
 
 @functools.lru_cache(maxsize=1024)
@@ -92,7 +91,7 @@ def _origin(source_url: str, repo_url: str) -> Mapping[str, str]:
     )
 
 
-def _concept(result: Json, short_id: str, header: Mapping[str, Any], body: Json) -> None:
+def _concept(result: Json, header: Mapping[str, Any]) -> None:
     written = header.get("written", header)
     result["is_conceptClass"], result["facet_conceptClass"] = (
         header["concept_class"],
@@ -106,36 +105,15 @@ def _concept(result: Json, short_id: str, header: Mapping[str, Any], body: Json)
         header["locales"],
         written.get("locales", header["locales"]),
     )
-    result["sort_name"], result["q_code"] = header["name"], short_id
-    names, descriptions = not_retired(body["names"]), not_retired(body["descriptions"])
-    result["q_names"] = [parted(name["name"]) for name in names]
-    if descriptions:
-        result["q_text"] = [parted(description["description"]) for description in descriptions]
-    external = [
-        plain(part["external_id"]) for part in (body, *names, *descriptions) if part["external_id"]
-    ]
-    if external:
-        result["q_external"] = external
-    result["q_parts"] = [parted(code) for code in (short_id, *external) if not code.isalnum()]
+    result["sort_name"] = header["name"]
 
 
-def _mapping(result: Json, row: Row, body: Json) -> None:
-    header = row.header
+def _mapping(result: Json, header: Mapping[str, Any]) -> None:
     result |= _ends(urls.repo_of(header["from"]), urls.repo_of(header["to"]))
     result["is_mapType"], result["facet_mapType"] = header["type"], fields.shown(header["map_type"])
     result["sort_fromConcept"], result["sort_toConcept"] = header["sort_from"], header["sort_to"]
     result["is_fromConcept"] = [fields.token(header["from"]), *header["from_is"]]
     result["is_toConcept"] = [fields.token(header["to"]), *header["to_is"]]
-    result["q_code"] = [
-        plain(code) for code in (body["from_concept_code"], body["to_concept_code"]) if code
-    ]
-    result["q_names"] = [
-        parted(name) for name in (body["from_concept_name"], body["to_concept_name"]) if name
-    ]
-    result["q_external"] = [plain(code) for code in (row.id, body["external_id"]) if code]
-    result["q_parts"] = [
-        parted(code) for code in (*result["q_code"], *result["q_external"]) if not code.isalnum()
-    ]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -183,15 +161,3 @@ def marker_document(marker: Marker) -> Json:
 
 def store_name(store: str) -> str:
     return f"{store}/{SCHEMA}"
-
-
-def plain(text: str) -> str:
-    """Return a text in form NFC, without remaining combining accents and control characters."""
-    if text.isascii():
-        return _CONTROL.sub(" ", text)
-    return _LOOSE.sub("", unicodedata.normalize("NFC", _CONTROL.sub(" ", text))).translate(_ALIKE)
-
-
-def parted(text: str) -> str:
-    """Like `plain`, but words are separated by single spaces and at _MARKS."""
-    return " ".join(plain(text).translate(_MARKS).split())

@@ -6,14 +6,13 @@ bodies only to search for words.
 
 import functools
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b, sha256
 from typing import Any
 
 from oclapi import jsonio, times, urls
 from oclapi.model import Json, Row, not_retired
-from search.words import apart
+from search.words import letters
 
 LONGEST = 200
 """Most characters of a token and of a facet's value.
@@ -45,10 +44,14 @@ def token(text: str) -> str:
 
     The end of a longer value is replaced by its SHA-256, so different values stay different.
     """
-    folded = fold(text)
-    if len(folded) <= LONGEST:
-        return folded
-    return folded[: LONGEST - _DIGEST] + sha256(folded.encode()).hexdigest()
+    return cut(fold(text))
+
+
+def cut(text: str) -> str:
+    """Return a text of at most LONGEST characters, which ends with a hash if it was longer."""
+    if len(text) <= LONGEST:
+        return text
+    return text[: LONGEST - _DIGEST] + sha256(text.encode()).hexdigest()
 
 
 def id_key(id_: str) -> str:
@@ -62,11 +65,7 @@ def id_key(id_: str) -> str:
 
 def name_key(name: str) -> str:
     """Return what to sort a name by: first without case and accents, then by its exact text."""
-    text = apart(name[:KEY])
-    if not text.isascii():
-        bare = "".join(char for char in text if not unicodedata.combining(char))
-        text = unicodedata.normalize("NFC", bare)
-    return _key(text, name)
+    return _key(letters(name[:KEY]), name)
 
 
 def _number(found: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """The built-in search on MongoDB.
 
-It serves every listing. To search for words it reads all rows of one repository. It has no
-stemming, no words written as one or two, and no ranking by frequency; see docs/search.md.
+It serves every listing. To search for words it reads all rows of one repository; see
+docs/search.md.
 """
 
 import re
@@ -16,15 +16,15 @@ from pymongo.errors import ExecutionTimeout
 
 from oclapi import jsonio, urls
 from oclapi.errors import SearchUnavailable
-from oclapi.model import LIVE, Counts, Json, Kind, Row, Selection, not_retired
+from oclapi.model import LIVE, Counts, Json, Kind, Row, Selection
 from oclapi.store import ranges
 from oclapi.store.database import Database, Session
 from oclapi.store.rows import row_of
 from search import fields
 from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Position, Query, Scope, Sort, Span
-from search.matching import Matcher, Texts
+from search.matching import Matcher, texts_of, words
 from search.synonyms import synonyms
-from search.words import terms
+from search.words import asks
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY = {"_id": 0, "repo": 1, "url": 1, "from_rev": 1, "at": 1}
@@ -102,7 +102,7 @@ class MongoIndex:
         """
         if not scope.spans and not scope.heads:
             return Hits((), 0, _counted(query.kind, {}) if query.facets else {})
-        wanted = terms(query.text)
+        wanted = asks(query.text)
         search = _Search(self._db, session, scope, query, time.monotonic() + self._patience)
         with _in_time():
             if search.several and (wanted or query.facets):
@@ -111,7 +111,7 @@ class MongoIndex:
                     "which is not available"
                 )
             if wanted:
-                return search.search_words(Matcher(wanted, synonyms()), limit, skip, after)
+                return search.search_words(Matcher(query.text, synonyms()), limit, skip, after)
             keys, last = search.page(limit, skip, after) if limit else ([], None)
             return Hits(keys, search.count(), search.facets() if query.facets else {}, last)
 
@@ -368,7 +368,7 @@ class _Search:
         found: list[tuple[Any, str, Key]] = []
         cursor = self._db.rows.find(
             self._where,
-            {"display": 0, "extras": 0, "claims": 0},
+            {"extras": 0, "claims": 0},
             hint="order",
             session=self._session,
         )
@@ -378,7 +378,7 @@ class _Search:
             if not matcher.may_hold(document["body"]):
                 continue
             row = row_of(document)
-            rank = matcher.rank(_texts(row))
+            rank = matcher.rank(texts_of(row.kind, jsonio.loads_own(row.body)))
             if rank is None:
                 continue
             found.append(
@@ -450,23 +450,11 @@ def _is_concept(end: str, values: Sequence[str]) -> list[Json]:
     return [{f"{end}_is": {"$in": [fields.token(value) for value in values]}}, *by_url]
 
 
-def _texts(row: Row) -> Texts:
-    body = jsonio.loads_own(row.body)
-    if row.kind == "mapping":
-        codes = (body["id"], body["from_concept_code"], body["to_concept_code"])
-        both = (body["from_concept_name"], body["to_concept_name"])
-        return Texts(codes, [name for name in both if name], [body["external_id"] or ""])
-    names, descriptions = not_retired(body["names"]), not_retired(body["descriptions"])
-    external = [part["external_id"] for part in (body, *names, *descriptions)]
-    others = [*filter(None, external), *(text["description"] for text in descriptions)]
-    return Texts([body["id"]], [name["name"] for name in names], others)
-
-
 def _sort_value(sort: Sort, row: Row, rank: int) -> Any:
     """Return the sort value of a row, like SORTED_BY for the server."""
     match sort:
         case "bestMatch":
-            return rank
+            return rank, -len(words(row.header.get("display", "")))
         case "lastUpdate":
             return row.from_rev
         case "id":

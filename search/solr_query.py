@@ -4,11 +4,8 @@ No text of a client becomes part of the syntax: texts are quoted or escaped here
 as parameters.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 from oclapi import jsonio
@@ -16,29 +13,22 @@ from oclapi.errors import SearchBehind
 from oclapi.model import LIVE, Json
 from search import fields
 from search.base import FACET_VALUES, FACETS, Filter, Hits, Key, Position, Query, Scope, Span
-from search.documents import marker_id, parted, plain, store_name
-from search.synonyms import in_two, synonyms
-from search.words import Term, terms
-
-LONGEST = 255
-"""Most characters of a prefix. Indexed words are not longer, and Lucene rejects 1,000."""
+from search.documents import marker_id, store_name
+from search.matching import (
+    CODE,
+    IN_NAMES,
+    NAME,
+    WORDS_OF_CODE,
+    WORDS_OF_NAME,
+    Need,
+    alternatives,
+    whole,
+)
+from search.synonyms import synonyms
+from search.words import asks, exact, terms
 
 # Separates the values of a list. A value that contains it matches nothing.
 SEPARATOR = "\x1e"
-_WORD = (("q_code", 20), ("q_names", 6), ("q_external", 4), ("q_parts", 2), ("q_text", 1))
-"""The fields in which a word is searched, with their weights."""
-_OTHER = (("q_names", 5), ("q_text", 0.8))
-"""The fields in which other spellings are searched, with their weights."""
-_CODES = ("q_code", "q_external")
-FEW = 16
-"""Most terms for which other spellings are searched. Solr allows 1,024 clauses in all."""
-FEWER = 4
-"""Most terms for which a word is also searched as two words."""
-_HYPHENS = re.compile("[-\u00ad\u2010-\u2015'\u2019]")
-_JOINERS = "\u200c\u200d"
-_UNSPACED = re.compile(
-    "[\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 
 
 class Question:
@@ -62,7 +52,7 @@ class Question:
 
         With `backward` the order is reversed, and `skip` counts from the end.
         """
-        way = "desc" if self._query.descending is not backward else "asc"
+        way, back = ("desc", "asc") if self._query.descending is not backward else ("asc", "desc")
         counted, filters = {}, list(self._filters)
         if after is not None:
             filters.append(f"{{!tag=seek cache=false}}{self._behind(after)}")
@@ -82,11 +72,13 @@ class Question:
                 for name in FACETS[self._query.kind]
             }
         sorted_by = self._sort_field()
+        # A search for words shows shorter names first.
+        shorter = f"length {back}," if sorted_by == "score" and asks(self._query.text) else ""
         return {
-            "q": words(terms(self._query.text)),
+            "q": words(self._query.text),
             "fq": filters,
             "fl": "id" if sorted_by == "score" else f"id,{sorted_by}",
-            "sort": f"{sorted_by} {way},url {way},repo {way}",
+            "sort": f"{sorted_by} {way},{shorter}url {way},repo {way}",
             "rows": limit,
             "start": skip,
             "json.facet": dumps(facets),
@@ -245,108 +237,40 @@ def listed(field: str, param: str) -> str:
 # The words of q
 
 
-def words(wanted: Sequence[Term]) -> str:
-    """Return `q` in Solr's syntax.
-
-    Every term must match. A name that equals the whole text comes first.
-    """
-    if not wanted:
+def words(text: str) -> str:
+    """Return `q` in Solr's syntax. The score is the rank of `search.matching.Matcher`."""
+    if not asks(text):
         return "*:*"
-    clauses = [
-        [
-            *(_beginning(term) if term.prefix else _term(term)),
-            *_spelled(_other_spellings(term, len(wanted)), term.prefix),
+    is_exact, wanted = quoted(fields.cut(exact(text))), terms(text)
+    clauses = [f"q_code:{is_exact}^={CODE}", f"q_name:{is_exact}^={NAME}"]
+    found = alternatives(wanted, synonyms())
+    if found:
+        is_whole = quoted(fields.cut(whole(wanted)))
+        clauses += [
+            f"({_all_of(found, ('q_names', 'q_others'))})^=0",
+            f"({_all_of(found, ('q_names',))})^={IN_NAMES}",
+            f"q_code_words:{is_whole}^={WORDS_OF_CODE}",
+            f"q_name_words:{is_whole}^={WORDS_OF_NAME}",
         ]
-        for term in wanted
-    ]
-    for position, (one, other) in enumerate(pairwise(wanted)):
-        if not (
-            one.prefix or one.phrase or other.prefix or other.phrase
-        ):  # "x ray" also finds xray
-            joined = _spelled([one.text + other.text], False)
-            clauses[position] += joined
-            clauses[position + 1] += joined
-    whole = quoted(parted(" ".join(term.text for term in wanted)))
-    return " ".join([*(f"+({' '.join(one)})" for one in clauses), f"q_whole:{whole}^15"])
+    return " ".join(clauses)
 
 
-def _term(term: Term) -> list[str]:
-    """Return the clauses of a word or a phrase.
-
-    Solr's analysis turns a word with marks inside into a phrase.
-    """
-    return [
-        f"{field}:{quoted((plain if field in _CODES else parted)(term.text))}^{weight}"
-        for field, weight in _WORD
-    ]
-
-
-def _beginning(term: Term) -> list[str]:
-    """Return the clauses of a prefix. Only the last part of a word with markers is a prefix."""
-    return [
-        f"{field}:{_escaped(plain(term.text)[:LONGEST])}*^{weight}"
-        for field, weight in _WORD
-        if field in _CODES
-    ] + [_begins(field, weight, term.text) for field, weight in _WORD if field not in _CODES]
-
-
-def _begins(field: str, weight: float, text: str) -> str:
-    *before, last = _parts(plain(text)) or [text]
-    # In scripts without spaces words are indexed as pairs of characters, so a prefix contains them.
-    end = (
-        f"{field}:{quoted(last)}"
-        if len(last) > 2 and _UNSPACED.search(last)
-        else f"{field}:{_escaped(last[:LONGEST])}*"
+def _all_of(wanted: Iterable[Iterable[Iterable[Need]]], searched: Sequence[str]) -> str:
+    """Return the query for rows that contain every term in one of these fields."""
+    return " ".join(
+        f"+({' '.join(_contains(needs, searched) for needs in either)})" for either in wanted
     )
-    return f"(+{' +'.join([*(f'{field}:{quoted(part)}' for part in before), end])})^{weight}"
 
 
-def _parts(text: str) -> list[str]:
-    """Split a text at its marks.
-
-    Vowel signs (Hindi, Tamil, Arabic) and joiners stay in their words, as in Solr's tokenizer.
-    """
-    inside = (
-        char if char.isalnum() or char in _JOINERS or unicodedata.category(char)[0] == "M" else " "
-        for char in text
-    )
-    return [part for part in "".join(inside).split() if any(map(str.isalnum, part))]
+def _contains(needs: Iterable[Need], searched: Sequence[str]) -> str:
+    either = (" ".join(f"{field}:{_value(need)}" for field in searched) for need in needs)
+    return f"({' '.join(f'+({one})' for one in either)})"
 
 
-def _other_spellings(term: Term, terms_in_all: int) -> list[str]:
-    """Return other spellings of a term, also without hyphens, joined, or as two words."""
-    if terms_in_all > FEW:
-        return []
-    text = term.text.casefold()
-    found = list(synonyms().of(text))
-    closed = (
-        _HYPHENS.sub("", text)
-        if not term.phrase
-        else text.replace(" ", "")
-        if text.count(" ") == 1
-        else text
-    )
-    if closed != text:
-        found += [closed, *synonyms().of(closed)]
-    elif (
-        not term.prefix
-        and terms_in_all <= FEWER
-        and 4 <= len(text) <= 24
-        and text.isalpha()
-        and not _UNSPACED.search(text)
-    ):
-        found += in_two(text)
-    return found
-
-
-def _spelled(others: Sequence[str], prefix: bool) -> list[str]:
-    if prefix:
-        return [_begins(field, weight, spelling) for spelling in others for field, weight in _OTHER]
-    return [
-        f"{field}:{quoted(parted(spelling))}^{weight}"
-        for spelling in others
-        for field, weight in _OTHER
-    ]
+def _value(need: Need) -> str:
+    if need.begins and need.ends:
+        return quoted(need.words)
+    return f"{'' if need.begins else '*'}{_escaped(need.words)}{'' if need.ends else '*'}"
 
 
 def quoted(text: str) -> str:

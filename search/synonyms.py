@@ -5,11 +5,14 @@ index needs none. A spelling that does not occur costs almost nothing.
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import config
 from config.settings import BadSetting
+from search.words import UNSPACED, Term
 
 FILE = Path(config.__file__).parent / "solr" / "configset" / "conf" / "synonyms.txt"
 MOST = 12
@@ -18,6 +21,12 @@ LONG = 5
 """Fewest letters of a word whose end may be replaced."""
 
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
+
+FEW = 16
+"""Most terms for which other spellings are searched. Solr limits the number of clauses."""
+FEWER = 4
+"""Most terms for which a word is also searched as two words."""
+_HYPHENS = re.compile("[-\u2010-\u2015'\u2019\u02bc]")
 
 Pair = tuple[str, str]
 
@@ -106,6 +115,42 @@ def read(file: Path) -> Synonyms:
         return Synonyms(file.read_text("utf-8").splitlines())
     except (BadSynonyms, UnicodeDecodeError, OSError) as error:
         raise BadSynonyms(f"{file.name} can't be read: {error}") from error
+
+
+def spellings(wanted: Sequence[Term], synonyms: Synonyms) -> list[list[str]]:
+    """Return the spellings of each term: its own, its synonyms, and as one word or as two."""
+    found = [[term.text, *_others(term, len(wanted), synonyms)] for term in wanted]
+    for position, (one, other) in enumerate(pairwise(wanted)):
+        if not any(term.prefix or term.suffix or term.phrase for term in (one, other)):
+            for place in (position, position + 1):  # "x ray" also finds xray
+                found[place].append(one.text + other.text)
+    return found
+
+
+def _others(term: Term, terms_in_all: int, synonyms: Synonyms) -> list[str]:
+    """Return other spellings of a term, also without hyphens, joined, or as two words."""
+    if terms_in_all > FEW:
+        return []
+    text = term.text.casefold()
+    found = list(synonyms.of(text))
+    closed = (
+        _HYPHENS.sub("", text)
+        if not term.phrase
+        else text.replace(" ", "")
+        if text.count(" ") == 1
+        else text
+    )
+    if closed != text:
+        found += [closed, *synonyms.of(closed)]
+    elif (
+        not (term.prefix or term.suffix)
+        and terms_in_all <= FEWER
+        and 4 <= len(text) <= 24
+        and text.isalpha()
+        and not UNSPACED.search(text)
+    ):
+        found += in_two(text)
+    return found
 
 
 def in_two(word: str) -> Iterator[str]:

@@ -24,7 +24,7 @@ from oclapi.resources.entries import (
 from oclapi.resources.responses import array, created, nothing, ok, ok_bytes
 from search import fields
 from search.matching import Matcher, Texts
-from search.words import terms
+from search.words import asks
 
 MOST_AT_ONCE = 500
 """A detail with more mappings than this is streamed."""
@@ -197,8 +197,8 @@ class TextsOfState(EntryEndpoint):
 
     def get(self, **path: str) -> Response:
         texts = self.texts(path)
-        words = terms(params.words())
-        matcher = Matcher(words) if words else None
+        words = params.words()
+        matcher = Matcher(words) if asks(words) else None
         return ok([text for text in texts if self._matches(text, matcher)])
 
     def texts(self, path: resolve.Path) -> Sequence[Json]:

@@ -62,8 +62,9 @@ QUERY: dict[str, tuple[Schema, str]] = {
     ),
     "q": (
         TEXT,
-        'Search words, all of which must match. `"..."` searches for a phrase, a trailing `*` for '
-        "a prefix. Case and accents are ignored.",
+        'Search words, all of which must match. `"..."` searches for a phrase. `*` at an end of a '
+        "word stands for the rest of it. Case and accents are ignored. An item whose id or name is "
+        "the whole text, with its signs, comes first.",
     ),
     "verbose": (FLAG, "Return details instead of summaries."),
     "sortAsc": (TEXT, "Sort by this field, ascending."),

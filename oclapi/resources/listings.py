@@ -27,7 +27,7 @@ from oclapi.store.users import UserFilter
 from search import fields
 from search.base import FACET_VALUES, Filter
 from search.matching import Matcher, Texts
-from search.words import terms
+from search.words import asks
 
 T = TypeVar("T", bound=User | Organization | Repository)
 """What a list contains."""
@@ -159,9 +159,12 @@ class ListRequest:
     @classmethod
     def from_params(cls, options: ListOptions[Any], settings: Settings) -> "ListRequest":
         """Read the parameters of the request. Raises Invalid."""
-        words = terms(params.words())
+        words = params.words()
+        searches = asks(words)
         spellings = {name: name for name in (*options.sorts, *params.BEST_MATCH)}
-        sort, descending = params.order(spellings, ("bestMatch", True) if words else options.order)
+        sort, descending = params.order(
+            spellings, ("bestMatch", True) if searches else options.order
+        )
         found = [
             Filter(name, tuple(values))
             for name in options.filters
@@ -172,7 +175,7 @@ class ListRequest:
             pages=paging.paging(settings),
             since=params.since(),
             verbose=bool(params.flag("verbose")),
-            matcher=Matcher(words) if words else None,
+            matcher=Matcher(words) if searches else None,
             filters=found,
             sort=sort,
             descending=descending,

@@ -11,7 +11,7 @@ from oclapi.model import Kind
 from oclapi.resources import params
 from search import fields
 from search.base import FILTERS, Filter, Query, Sort
-from search.words import terms
+from search.words import asks
 
 SORTS: Mapping[Kind, Mapping[str, Sort]] = {
     "concept": {
@@ -48,7 +48,7 @@ SOURCE_FILTERS = ("source", "owner", "ownerType", "user", "org", "collection")
 def query(kind: Kind, address: str) -> Query:
     """Return the query of the request. `address` is the server's. Raises Invalid."""
     text = params.words()
-    text = text if terms(text) else ""
+    text = text if asks(text) else ""
     sort, descending = params.order(
         SORTS[kind], ("bestMatch", True) if text else ("lastUpdate", True)
     )

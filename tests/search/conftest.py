@@ -32,6 +32,25 @@ from tests.editing.conftest import (
 )
 
 PATIENCE = 30
+SIGNS = (
+    "A+",
+    "A-",
+    "A",
+    "CD8",
+    "CD8%",
+    "++",
+    "+",
+    "1:32",
+    "1 32",
+    "\u00bd",
+    "1 2",
+    "\u20ac",
+    "10\u2079/L",
+    "109/L",
+    "\u0437\u0434\u043e\u0440\u043e\u0432'\u044f",
+    "\u0437\u0434\u043e\u0440\u043e\u0432\u2019\u044f",
+    "% of ++",
+)
 _numbers = itertools.count(1)
 
 
@@ -56,7 +75,7 @@ class Engine:
 class Library:
     """Sources with content. `lab`: see `filled`; `ref` has two concepts; `own` has one.
 
-    `names` has ids and names that are hard to sort.
+    `names` has ids and names that are hard to sort; `signs` has SIGNS as names.
     """
 
     store: Store
@@ -64,6 +83,7 @@ class Library:
     ref: Source
     own: Source
     names: Source
+    signs: Source
 
     def at(self, number: int, since: int = 0) -> Span:
         return Span(Revision(self.lab.number, number), since)
@@ -143,7 +163,22 @@ def filled(store: Store) -> Library:
         new_concept("i-1", "Name Straße"),
         new_concept("i-x", "name Strassf"),
     )
-    return Library(store, lab, ref, own, names)
+    signs = Source(store, "SIGNS")
+    signs.edit(
+        *(
+            new_concept(f"s{number}", name, concept_class="Sign")
+            for number, name in enumerate(SIGNS)
+        ),
+        new_concept("c1", "Chest x-ray", names=[named("Chest x-ray"), named("Rx", "es")]),
+        new_concept("c2", "Chest xray of a child"),
+        new_concept("c3", "Chest x ray"),
+        new_concept("c4", "Gly\u00adcemia of Crohn's disease"),
+    )
+    signs.edit(
+        new_mapping("p", "s0", to_source_url=ref.url, to_concept_code="A+"),
+        new_mapping("q", "s0", to_source_url=ref.url, to_concept_code="A-"),
+    )
+    return Library(store, lab, ref, own, names, signs)
 
 
 @pytest.fixture(scope="module", params=["mongo", pytest.param("solr", marks=pytest.mark.solr)])

@@ -245,7 +245,7 @@ WORDS = {
     "Chinese": ("糖尿病", {"B2"}),
     "nothing of it": ("absent", set()),
     "one of it": ("fever absent", set()),
-    "no word": ("* - !", {"A2", "B1", "B2", "C1", "a10"}),
+    "no word": ('* " *', {"A2", "B1", "B2", "C1", "a10"}),
     "a retired one": ("serum", set()),
 }
 
@@ -254,6 +254,57 @@ WORDS = {
 def test_words_find_concepts(engine, library, text, ids):
     found = engine.find(library.at(6), Query("concept", text=text, sort="bestMatch"), fresh=False)
     assert ({key.url.split("/")[-2] for key in found.keys}, found.total) == (ids, len(ids))
+
+
+SIGNS_FOUND = {
+    "A+": ["s0", "s2", "s1", "c2"],
+    "a-": ["s1", "s2", "s0", "c2"],
+    "A": ["s2", "s1", "s0", "c2"],
+    "CD8%": ["s4", "s3"],
+    "cd8": ["s3", "s4"],
+    "++": ["s5"],
+    "+": ["s6"],
+    "1:32": ["s7", "s8"],
+    "1 32": ["s8", "s7"],
+    "\u00bd": ["s9"],
+    "\u20ac": ["s11"],
+    "%": [],
+    "10\u2079/L": ["s12", "s13"],
+    "109/l": ["s13", "s12"],
+    "\u0437\u0434\u043e\u0440\u043e\u0432'\u044f": ["s15", "s14"],
+    "\u0437\u0434\u043e\u0440\u043e\u0432\u2019\u044f": ["s15", "s14"],
+    "glycemia": ["c4"],
+    "gly\u00adcemia": ["c4"],
+    "crohns": ["c4"],
+    "x-ray": ["c3", "c1", "c2"],
+    "xray": ["c3", "c1", "c2"],
+    "x ray": ["c3", "c1", "c2"],
+    "chest x-ray": ["c1", "c3", "c2"],
+    "*ray": ["c3", "c1", "c2"],
+    "x-ra*": ["c3", "c1", "c2"],
+    "*hes*": ["c3", "c1", "c2"],
+    "*hild": ["c2"],
+    "hild*": [],
+    "*ches": [],
+    "of *": ["s16", "c4", "c2"],
+    "S16": ["s16"],
+}
+"""The order is: exact code, exact name, their words, all words in names; then short names first."""
+
+
+@pytest.mark.parametrize("text", SIGNS_FOUND)
+def test_what_is_the_whole_text_sign_for_sign_comes_first(engine, library, text):
+    span = Span(Revision(library.signs.number, 2))
+    query = Query("concept", text, sort="bestMatch")
+    assert engine.ids(span, query, fresh=False) == SIGNS_FOUND[text]
+    backward = Query("concept", text, sort="bestMatch", descending=False)
+    assert engine.ids(span, backward, fresh=False) == SIGNS_FOUND[text][::-1]
+
+
+def test_a_code_of_a_mapping_is_found_sign_for_sign(engine, library):
+    span = Span(Revision(library.signs.number, 2))
+    for text, ids in (("A+", ["p", "q"]), ("A-", ["q", "p"])):
+        assert engine.ids(span, Query("mapping", text, sort="bestMatch"), fresh=False) == ids
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,12 @@ BOTH = [
     f"{LAB}mappings/?concept=A2&includeRetired=true",
     f"{LAB}mappings/?toConceptSource=refx",
     f"{LAB}mappings/?sortAsc=mapType",
+    f"{LAB}mappings/?sortDesc=toConcept",
+    f"{LAB}concepts/?q=fever",
+    "/orgs/NorthLab/sources/SIGNS/concepts/?q=A%2B&sortDesc=_score",
+    "/orgs/NorthLab/sources/SIGNS/concepts/?q=x-ray",
+    "/concepts/?sortAsc=source",
+    "/mappings/?sortDesc=owner",
     "/concepts/?",
     "/concepts/?sortAsc=name",
     "/concepts/?datatype=none&source=labx,refx",
@@ -128,9 +134,9 @@ def test_words_and_facets_over_all_sources(open_api, solr):
     counted = good(api.get("/mappings/?includeRetired=true", includeFacets="true")).get_json()[
         "facets"
     ]["fields"]
-    assert counted["source"] == [["LABX", 3]]
+    assert counted["source"] == [["LABX", 3], ["SIGNS", 2]]
     whole = good(api.get("/mappings/?includeRetired=true&limit=0", includeFacets="true")).get_json()
-    assert (len(whole["results"]), whole["facets"]["fields"]) == (3, counted)
+    assert (len(whole["results"]), whole["facets"]["fields"]) == (5, counted)
     assert [
         concept["id"]
         for concept in good(api.get("/concepts/?q=fever&sortAsc=id&limit=0")).get_json()

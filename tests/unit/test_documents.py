@@ -10,7 +10,7 @@ import pytest
 from oclapi.model import LIVE
 from search import fields
 from search.base import FILTERS
-from search.documents import SCHEMA, Marker, document, marker_document, parted, plain
+from search.documents import SCHEMA, Marker, document, marker_document
 from tests.search.rows import SOURCE, concept, described, mapping
 
 SCHEMA_FILE = Path(__file__).parents[2] / "config" / "solr" / "configset" / "conf" / "schema.xml"
@@ -58,8 +58,8 @@ def test_retired_names_and_descriptions_are_not_searched():
     ]
     descriptions = [{**described("old"), "external_id": "3", "retired": True}]
     made = document(concept("A", names=names, descriptions=descriptions), 1, SOURCE)
-    assert (made["q_names"], made["q_external"], made["is_locale"]) == (["Fever"], ["1"], ["en"])
-    assert "q_text" not in made
+    assert (made["q_names"], made["q_name"]) == (["fever"], ["fever"])
+    assert (made["q_others"], made["is_locale"]) == (["a", "1"], ["en"])
 
 
 def test_a_concept_is_filtered_by_tokens_and_counted_as_written():
@@ -80,11 +80,17 @@ def test_a_concept_is_filtered_by_tokens_and_counted_as_written():
 
 def test_words_are_looked_for_in_codes_names_and_descriptions():
     made = document(FULL, 8, SOURCE)
-    assert (made["q_code"], made["q_external"], made["q_parts"]) == ("A.1", ["X:9"], ["A 1", "X 9"])
-    assert (made["q_names"], made["q_text"]) == (
-        ["Serum glucose", "Glucosa"],
-        ["Sugar in blood Crohn s"],
-    )
+    assert {
+        name: value for name, value in made.items() if name[:2] == "q_" or name == "length"
+    } == {
+        "q_names": ["serum glucose", "glucosa"],
+        "q_others": ["a 1", "x 9", "sugar in blood crohn s"],
+        "q_code_words": ["a 1"],
+        "q_name_words": ["serum glucose", "glucosa"],
+        "q_code": ["a.1"],
+        "q_name": ["serum glucose", "glucosa"],
+        "length": 2,
+    }
 
 
 @pytest.mark.parametrize(
@@ -108,11 +114,12 @@ def test_a_mapping_is_found_by_what_it_maps():
         "SAME-AS",
         "user",
     )
-    assert (made["q_code"], made["q_external"], made["q_parts"]) == (
-        ["A", "B-2"],
-        ["m1", "E1"],
-        ["B-2"],
+    assert (made["q_code"], made["q_code_words"], made["q_others"]) == (
+        ["m1", "a", "b-2"],
+        ["m1", "a", "b 2"],
+        ["m1", "a", "b 2", "e1"],
     )
+    assert (made["q_name"], made["length"]) == (["start", "end"], 0)
 
 
 @pytest.mark.parametrize("row", [FULL, MAPPED])
@@ -138,7 +145,7 @@ def test_no_term_of_a_document_is_longer_than_lucene_takes():
     longest = {
         name: len(value.encode())
         for name, value in made.items()
-        if isinstance(value, str) and not name.startswith("q_")
+        if isinstance(value, str) and name not in ("q_names", "q_others")
     }
     assert max(longest.values()) < 1000
 
@@ -154,23 +161,3 @@ def test_a_marker_belongs_to_one_store_and_one_schema():
         "commit": "abc",
         "store": f"store/{SCHEMA}",
     }
-
-
-@pytest.mark.parametrize(
-    ("text", "given"),
-    [
-        ("e\u0301te\u0301", "\u00e9t\u00e9"),
-        ("\u0437\u0430\u0301\u043c\u043e\u043a", "замок"),
-        ("ёлка", "елка"),
-        ("a\0b\x1f", "a b "),
-        ("half \ud800", "half  "),
-        ("שָׁלוֹם", "שלום"),
-        ("plain", "plain"),
-    ],
-)
-def test_texts_are_composed_and_lose_accents_that_stand_alone(text, given):
-    assert plain(text) == given
-
-
-def test_words_part_at_marks_that_solr_would_keep():
-    assert parted("A00.1, Crohn's  1,000;x_y") == "A00 1 Crohn s 1 000 x y"
