@@ -169,7 +169,10 @@ def _write_mapping(
     """
     url = urls.item_url(repo.url, "mapping", item.id) if item.id else None
     if url is None or not unit.exists(repo, "mapping", url):
-        url = (unit.mapped(repo, item.key) if item.key else None) or url
+        mapped = unit.mapped(repo, item.key) if item.key else None
+        if url and mapped:
+            raise Invalid.field("id", f"this relation has another mapping: {mapped}", waits=True)
+        url = mapped or url
     is_there = url is not None and unit.exists(repo, "mapping", url)
     what = verb(action, is_there, update_if_exists)
     if what == "create":

@@ -41,6 +41,10 @@ class Item:
     missing: tuple[str, ...]  # required keys that it lacks
     key: MappingKey | None = None  # of a mapping
 
+    def given(self, name: str) -> object:
+        """Return a field of its body, None without it or when the body is not valid."""
+        return None if isinstance(self.update, Invalid) else self.update.get(name)
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -142,7 +146,7 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
             blank, "invalid", {"__all__": [f"a line may have at most {MAX_LINE} bytes"]}
         )
     try:
-        given = urls.with_paths(jsonio.object_of(raw), options.address)
+        given = _without_blank(urls.with_paths(jsonio.object_of(raw), options.address))
     except Invalid as error:
         return _settled(blank, "invalid", error.errors)
     named = given.get("type", options.type)
@@ -168,7 +172,13 @@ def line_of(number: int, raw: bytes, options: Options) -> Line:
         return _settled(line, "invalid" if missing else "failed", error.errors)
 
 
-NAMING = ("id", "username", "owner", "source")
+PLACE = (
+    *("id", "short_code", "username", "type", "__action"),
+    *("owner", "owner_type", "owner_url", "source", "source_url"),
+)
+"""The keys that say what a line is, and which item it is for. A blank value says nothing."""
+TEXTS = ("id", "username", "owner", "source", "external_id", "to_concept_code")
+"""The keys whose integers are read as texts."""
 
 
 def _settled(line: Line, outcome: Outcome, errors: Mapping[str, list[str]] | None) -> Line:
@@ -184,11 +194,30 @@ def _settled(line: Line, outcome: Outcome, errors: Mapping[str, list[str]] | Non
     return Line(line.number, line.size, line.type, line.action, settled=result)
 
 
+def _without_blank(given: Json) -> Json:
+    """Leave out the keys of PLACE that are null or blank."""
+    blank = {
+        name
+        for name in PLACE
+        if (value := given.get(name, 0)) is None or (isinstance(value, str) and not value.strip())
+    }
+    return {name: value for name, value in given.items() if name not in blank} if blank else given
+
+
 def _with_texts(given: Json) -> Json:
-    """Replace integers that are ids by their decimal text."""
-    if int not in map(type, map(given.get, NAMING)):
+    """Replace integers by their decimal text where a text is meant."""
+    for part in ("names", "descriptions"):
+        entries = given.get(part)
+        if isinstance(entries, list) and any(
+            isinstance(entry, dict) and type(entry.get("external_id")) is int for entry in entries
+        ):
+            given = {
+                **given,
+                part: [_with_texts(e) if isinstance(e, dict) else e for e in entries],
+            }
+    if int not in map(type, map(given.get, TEXTS)):
         return given
-    return {**given, **{name: str(given[name]) for name in NAMING if type(given.get(name)) is int}}
+    return {**given, **{name: str(given[name]) for name in TEXTS if type(given.get(name)) is int}}
 
 
 def _open(line: Line, kind: LineType, given: Json, options: Options) -> Line:
@@ -256,7 +285,7 @@ def _inner(given: Json, concept_url: str | None, options: Options) -> tuple[Item
             raise Invalid.field(
                 "mappings", f"mappings[{position}].from_concept_url: must be this concept"
             )
-        body = _with_texts({**entry, "from_concept_url": concept_url})
+        body = _with_texts({**_without_blank(entry), "from_concept_url": concept_url})
         item_id = body.get("id")
         if item_id is not None and not (isinstance(item_id, str) and ID.fullmatch(item_id)):
             raise Invalid.field(

@@ -33,6 +33,7 @@ from oclapi.imports import content, single
 from oclapi.imports.line_types import Options
 from oclapi.imports.lines import Line, read
 from oclapi.imports.outcomes import Report, Result, refused
+from oclapi.imports.relations import Relations
 from oclapi.model import Json, Repository
 from oclapi.store.database import Transaction
 from oclapi.store.store import Store
@@ -199,14 +200,24 @@ class _Run:
         self._turns = max(tasks.turns(task), default=0)
         for line in self._chosen(tasks.waiting(task)):
             self._wait(line)
-        unread = itertools.islice(enumerate(self._lines(), 1), self._read, None)
-        for batch in _ahead(batches(read(unread, self._options))):
+        for batch in _ahead(batches(self._unread())):
             if batch[0].is_version:
                 self._try_again(batch[0].parent)
             self._handle(batch)
         self._try_again()
         self._last = True
         self._try_once(set(self._waiting))
+
+    def _unread(self) -> Iterator[Line]:
+        """Read the lines that no earlier run has handled.
+
+        The earlier ones are read for their relations only.
+        """
+        begin, relations = self._read, Relations()
+        for line in read(enumerate(self._lines(), 1), self._options):
+            checked = relations.check(line)
+            if line.number > begin:
+                yield checked
 
     def report(self) -> Report:
         seconds = time.monotonic() - self._started

@@ -216,7 +216,7 @@ def test_the_edits_of_a_refused_line_are_undone_before_the_next_line(lab):
         "failed",
         "created",
     ]
-    assert lab.outcomes({**mapping(1, 2, id="m3"), "__action": "CREATE"}) == ["exists"]
+    assert lab.outcomes({**mapping(1, 2), "__action": "CREATE"}) == ["exists"]
 
 
 def test_a_mapping_is_found_by_its_id_or_by_its_concepts_and_map_type(lab):
@@ -289,10 +289,10 @@ def test_lines_of_all_types_can_be_mixed(imports):
 def test_an_unexpected_error_is_the_outcome_of_its_line_alone(lab, monkeypatch, caplog):
     usual = content._concept
 
-    def breaks(unit, repo, line, update_if_exists):
+    def breaks(unit, repo, line, *options):
         if line.url == f"{LAB}concepts/13/":
             raise ZeroDivisionError("an unexpected error")
-        return usual(unit, repo, line, update_if_exists)
+        return usual(unit, repo, line, *options)
 
     monkeypatch.setattr(content, "_concept", breaks)
     lab.run(*(concept(number) for number in range(1, 21)))
