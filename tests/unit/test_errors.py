@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from flask import Flask
 from pymongo import MongoClient
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -69,7 +70,8 @@ def test_a_field_of_the_body_never_hides_the_fixed_keys():
     ],
 )
 def test_a_failure_brings_the_header_that_tells_what_to_do(error, header, value):
-    assert render_ocl_error(error).headers[header] == value
+    with Flask("test").test_request_context():
+        assert render_ocl_error(error).headers[header] == value
 
 
 def test_a_failure_that_the_framework_found_has_the_same_shape():
