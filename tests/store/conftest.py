@@ -7,6 +7,7 @@ import pytest
 from oclapi.model import Change, Json, Revision, Row
 from oclapi.store.database import Database
 from oclapi.store.store import Store
+from search.fields import id_key
 
 KEY = "a-key-for-tests-that-is-long-enough"
 
@@ -103,9 +104,9 @@ def concept_change(
     retired: bool = False,
     body: bytes = b"{}",
 ) -> Change:
-    return Change(
-        number, "concept", url, url.split("/")[-2], retired, body, {"display": "x"}, replaces
-    )
+    concept = url.split("/")[-2]
+    header = {"display": "x", "sort_id": id_key(concept)}
+    return Change(number, "concept", url, concept, retired, body, header, replaces)
 
 
 def mapping_change(
