@@ -105,7 +105,7 @@ def respond(
     etag: str,
     last_modified: datetime,
     media_type: str,
-    file_name: str,
+    disposition: str,
 ) -> Download:
     """Build the response. It owns `file` (None only for HEAD) and closes it at its end.
 
@@ -116,7 +116,7 @@ def respond(
     if selected.status != 304:
         headers |= {
             "Content-Type": media_type,
-            "Content-Disposition": f'attachment; filename="{file_name}"',
+            "Content-Disposition": disposition,
             "Content-Length": str(selected.stop - selected.start),
         }
         if method != "HEAD" and file:

@@ -1,9 +1,12 @@
 """Exports of versions, and the signed links to them (contract section 14)."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 from flask import Response, after_this_request, request
 
@@ -36,6 +39,33 @@ ENTRIES_PER_SECOND = 20_000
 """A low estimate of the speed of an export, for Retry-After."""
 
 
+UNSAFE = re.compile(r"[^A-Za-z0-9._@-]")
+"""Characters of ids that file systems or headers dislike."""
+LONGEST_PART = 80
+"""Characters of an id in a file name. File systems have names of at most 255 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """The name of an archive, without its extension."""
+
+    safe: str
+    true: str
+
+    @classmethod
+    def of(cls, repo: Repository, version: Version, file: model.ExportFile) -> "FileName":
+        ids, time = (repo.id, version.id), f"{file.content_at:%Y%m%d%H%M%S}"
+        safe = (UNSAFE.sub("_", part)[:LONGEST_PART] for part in ids)
+        return cls(f"{'_'.join(safe)}.{time}", f"{'_'.join(ids)}.{time}")
+
+    def disposition(self, form: Format) -> str:
+        """Return the header Content-Disposition. It has the true name too if that differs."""
+        header = f'attachment; filename="{self.safe}.{form}"'
+        if self.safe == self.true:
+            return header
+        return f"{header}; filename*=UTF-8''{quote(f'{self.true}.{form}', safe='')}"
+
+
 class ArchiveEndpoint(Endpoint):
     """A resource that sends archives."""
 
@@ -43,11 +73,12 @@ class ArchiveEndpoint(Endpoint):
     def links(self) -> ExportLinks:
         return ExportLinks(self.settings.secret_key, self.settings.export_link_life)
 
-    def serve(self, file: model.ExportFile, form: Format, name: str, url: str) -> Response | None:
+    def serve(
+        self, file: model.ExportFile, form: Format, name: "FileName", url: str
+    ) -> Response | None:
         """Return the archive or the requested range of it, or None if it is not in the cache.
 
-        `name` is the file name without its extension. Raises StoreUnavailable if the cache can't
-        be read.
+        Raises StoreUnavailable if the cache can't be read.
         """
         content = layout(file.archive, form)
         etag = f'"{file.archive.sha256[:32]}-{form}{LAYOUT}"'
@@ -72,7 +103,7 @@ class ArchiveEndpoint(Endpoint):
             etag,
             file.made_at,
             MEDIA_TYPES[form],
-            f"{name}.{form}",
+            name.disposition(form),
         )
         updated = times.format(file.content_at)
         response.headers.update({"exportURL": url, "lastUpdated": updated, "Last-Updated": updated})
@@ -179,9 +210,9 @@ class VersionExport(ArchiveEndpoint):
         form: Format,
         now: datetime,
     ) -> Response | None:
-        name = f"{repo.id}_{version.id}.{file.content_at:%Y%m%d%H%M%S}"
+        name = FileName.of(repo, version, file)
         private = repo.public_access == "None"
-        link = self.links.sign(version.key, file.token, f"{name}.tgz", now, private=private)
+        link = self.links.sign(version.key, file.token, f"{name.safe}.tgz", now, private=private)
         response = self.serve(file, form, name, absolute(f"/exports/{link}", self.settings))
         if response is None:
             self.exports.lost(version, file)
@@ -210,9 +241,8 @@ class ExportFile(ArchiveEndpoint):
                 raise LinkRefused("the repository is private; request the export again")
             report(self.exports.of(version, now))
             file = self.exports.file(version, token)
-            response = self.serve(
-                file, "tgz", key.removesuffix(".tgz"), absolute(request.path, self.settings)
-            )
+            name = FileName.of(repo, version, file)
+            response = self.serve(file, "tgz", name, absolute(request.path, self.settings))
             if response is None:
                 self.exports.lost(version, file)
                 raise NotFound("the archive no longer exists; request the export again")

@@ -162,7 +162,7 @@ def download(method="GET", **headers):
             ETAG,
             MADE,
             "application/zip",
-            "x_v1.20260304102030.zip",
+            'attachment; filename="x_v1.20260304102030.zip"',
         )
     app.add_url_rule("/", "x", lambda: response)
     result = app.test_client().open("/", method=method)
