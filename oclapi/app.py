@@ -18,7 +18,7 @@ from oclapi.exports.cache import ExportCache
 from oclapi.reference import routes as reference
 from oclapi.resources import cors, errors, limits, responses, routes
 from oclapi.resources.auth import authenticate
-from oclapi.resources.paths import SIGNED, RawPaths
+from oclapi.resources.paths import BROKEN, SIGNED, RawPaths
 from oclapi.resources.routes import add_routes
 from oclapi.services import Services
 from oclapi.store.store import open_store
@@ -105,6 +105,8 @@ def create_app(services: Services) -> Flask:
         finally:  # A request with a bad token counts too, for the address that it comes from.
             if limiter:
                 limits.check_rate(limiter)
+        if broken := request.environ.get(BROKEN):
+            raise BadRequest(broken)
         if "//" in request.environ["PATH_INFO"]:
             raise NotFound("a path must not contain repeated slashes")
 

@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    Strict,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -105,12 +106,6 @@ def _address(value: str) -> str:
     return value
 
 
-def _addressable(value: str) -> str:
-    if value in (".", ".."):
-        raise ValueError("may not be . or .., which clients and proxies remove from a URL")
-    return value
-
-
 def _not_a_path(value: str) -> str:
     if value in RESERVED_USERS:
         raise ValueError(f"the word {value} is reserved")
@@ -141,15 +136,24 @@ Locale = Annotated[
 ]
 Id = Annotated[
     str,
-    StringConstraints(strict=True, pattern=r"^[A-Za-z0-9._@-]{1,255}$"),
-    AfterValidator(_addressable),
+    Strict(),
+    AfterValidator(urls.check_id),
+    WithJsonSchema({"type": "string", "pattern": f"^{urls.ID}$"}),
 ]
+ContentId = Annotated[
+    str,
+    Strict(),
+    AfterValidator(urls.content_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": urls.LONGEST_ID}),
+]
+SameId = Annotated[Line, AfterValidator(urls.nfc)]
+"""An id of content that an update may repeat, or the id of another version."""
 Username = Annotated[Id, AfterValidator(_not_a_path)]
 Email = Annotated[str, StringConstraints(strict=True, max_length=320), AfterValidator(_address)]
 Hashed = Annotated[
     str, StringConstraints(strict=True, max_length=LINE), AfterValidator(passwords.check_form)
 ]
-VersionId = Annotated[Id, AfterValidator(_not_reserved)]
+VersionId = Annotated[ContentId, AfterValidator(_not_reserved)]
 Bool = Annotated[bool, BeforeValidator(boolean)]
 Flag = Annotated[bool, BeforeValidator(_or_false), WithJsonSchema({"type": ["boolean", "null"]})]
 """False by default."""
@@ -220,13 +224,13 @@ class _Concept(Comment):
 
 
 class Concept(_Concept):
-    id: Id
+    id: ContentId
     concept_class: FilledLabel
     names: Names
 
 
 class ConceptChange(_Concept):
-    id: NotRequired[Line]
+    id: NotRequired[SameId]
     concept_class: NotRequired[FilledLabel]
     names: NotRequired[Names]
 
@@ -244,13 +248,13 @@ class _Mapping(Comment):
 
 
 class Mapping(_Mapping):
-    id: NotRequired[Id | None]
+    id: NotRequired[ContentId | None]
     map_type: FilledLabel
     from_concept_url: Filled
 
 
 class MappingChange(_Mapping):
-    id: NotRequired[Line | None]
+    id: NotRequired[SameId | None]
     map_type: NotRequired[FilledLabel]
     from_concept_url: NotRequired[Filled]
 
@@ -345,8 +349,8 @@ class LogInByHash(TypedDict):
 class _Version(TypedDict):
     description: NotRequired[Text | None]
     released: NotRequired[Bool]
-    previous_version: NotRequired[Line | None]
-    parent_version: NotRequired[Line | None]
+    previous_version: NotRequired[SameId | None]
+    parent_version: NotRequired[SameId | None]
     version_external_id: NotRequired[Line | None]
     external_id: NotRequired[Line | None]
     extras: NotRequired[Extras | None]
@@ -357,7 +361,7 @@ class Version(_Version):
 
 
 class VersionChange(_Version):
-    id: NotRequired[Line]
+    id: NotRequired[SameId]
     retired: NotRequired[Bool]
 
 
@@ -443,7 +447,7 @@ def _invalid(error: ValidationError) -> Invalid:
         field, *inner = problem["loc"] or ("__all__",)
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
         if problem["type"] == "string_pattern_mismatch":
-            text = urls.ID_RULE if field in ("id", "username") else "must not be empty"
+            text = "must not be empty"
         else:
             text = _TEXTS[problem["type"]].format(**problem.get("ctx", {}))
         errors.setdefault(str(field), []).append(f"{field}{path}: {text}" if path else text)

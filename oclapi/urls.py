@@ -9,7 +9,7 @@ import functools
 import re
 import unicodedata
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from oclapi.model import Json, Kind
 
@@ -45,21 +45,44 @@ NO_VERSIONS = "|".join(sorted(RESERVED_VERSIONS - {"HEAD", "latest"}))
 _INSIDE = "versions|mappings|names|descriptions|extras"  # below an item: no versions of it either
 _REFUSED = frozenset(("Cc", "Cs", "Co", "Cn", "Zl", "Zp"))  # Unicode categories
 
-_SIMPLE = re.compile(rf"[A-Za-z0-9._~@:-]{{1,{LONGEST_ID}}}")
-"""An id that has no other spelling in a canonical URL."""
-_STEP = (  # of a canonical URL; the slash behind it is part of every pattern
-    rf"(?!\.\.?/)(?:[A-Za-z0-9._~@:-]{{1,{LONGEST_ID}}}|[A-Za-z0-9._~@:-]*%[A-Za-z0-9._~@:%-]*)"
-)
+_UNRESERVED = "A-Za-z0-9._~@:-"  # characters that a canonical URL does not encode
+_SIMPLE = re.compile(rf"[{_UNRESERVED}]{{1,{LONGEST_ID}}}").fullmatch
+_ASCII = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?").fullmatch
+_SPELLED = [
+    chr(byte) if re.match(f"[{_UNRESERVED}]", chr(byte)) else f"%{byte:02X}" for byte in range(256)
+]
+"""How a canonical URL spells each byte."""
+
+
+class _Form:
+    """The form of a URL, as a pattern in which STEP stands for an id of content."""
+
+    def __init__(self, pattern: str) -> None:
+        self._simple, self._encoded = (
+            re.compile(pattern.replace("STEP", step)).fullmatch
+            for step in (f"[{_UNRESERVED}]{{1,{LONGEST_ID}}}", f"[%{_UNRESERVED}]+")
+        )
+
+    def match(self, url: str) -> re.Match[str] | None:
+        """Match the canonical spelling of a URL. A URL without escapes mostly has it already."""
+        if "%" not in url and "/." not in url and (found := self._simple(url)):
+            return found
+        try:
+            return self._encoded(_canonical(url))
+        except ValueError:
+            return None
+
+
 _OWNER = rf"/(?:orgs|users)/{ID}/"
 _REPO_VERSION = (
     rf"(?P<repo>{_OWNER}(?:sources|collections)/{ID}/)"
-    rf"(?:(?:versions/)?(?!(?:{NO_VERSIONS})/)(?P<version>{_STEP})/)?"
+    rf"(?:(?:versions/)?(?!(?:{NO_VERSIONS})/)(?P<version>STEP)/)?"
 )
-_OWNER_ONLY = re.compile(_OWNER)
-_REPO_ONLY = re.compile(_REPO_VERSION)
-_CONTENT = re.compile(
-    rf"{_REPO_VERSION}(?P<kind>concept|mapping)s/(?P<id>{_STEP})/"
-    rf"(?:(?!(?:{_INSIDE})/)(?P<item_version>{_STEP})/)?"
+_OWNER_ONLY = _Form(_OWNER)
+_REPO_ONLY = _Form(_REPO_VERSION)
+_CONTENT = _Form(
+    rf"{_REPO_VERSION}(?P<kind>concept|mapping)s/(?P<id>STEP)/"
+    rf"(?:(?!(?:{_INSIDE})/)(?P<item_version>STEP)/)?"
 )
 
 
@@ -68,11 +91,10 @@ def check_id(text: str) -> str:
 
     Raises ValueError, which names the first character that it must not hold.
     """
-    for character in text:
-        if not re.match(ID, character):
-            raise ValueError(f"{_named(character)} is not allowed: an id {ID_RULE}")
     if not re.fullmatch(ID, text):
-        raise ValueError(ID_RULE)
+        wrong = re.search(r"[^A-Za-z0-9._@-]", text)
+        text = f"{_named(wrong.group())} is not allowed: an id {ID_RULE}" if wrong else ID_RULE
+        raise ValueError(text)
     return _addressable(text)
 
 
@@ -82,7 +104,7 @@ def content_id(text: str) -> str:
     It may hold 1 to 255 characters of any script, signs, slashes and inner blanks. Raises
     ValueError, which names the first character that it must not hold.
     """
-    if _SIMPLE.fullmatch(text):
+    if _ASCII(text):
         return _addressable(text)
     # A character in form NFC replaces at most four, so a longer text is not read.
     found = nfc(text[: 4 * LONGEST_ID + 1])
@@ -114,7 +136,7 @@ def _named(character: str) -> str:
 
 def encoded(text: str) -> str:
     """Return an id as a canonical URL spells it."""
-    return text if _SIMPLE.fullmatch(text) else quote(text, safe="@:")
+    return text if _SIMPLE(text) else "".join([_SPELLED[byte] for byte in text.encode()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,35 +198,28 @@ def item(url: str) -> ItemUrl | None:
 # a bulk load parses each URL several times within a few commits
 @functools.lru_cache(maxsize=8192)
 def _item(url: str) -> ItemUrl | None:
-    found = _match(_CONTENT, url)
+    found = _CONTENT.match(url)
     if not found:
         return None
     kind: Kind = "concept" if found["kind"] == "concept" else "mapping"
-    item_id, version, item_version = map(_decoded, found.group("id", "version", "item_version"))
-    assert item_id is not None  # it is not optional in the pattern
-    return ItemUrl(found["repo"], kind, item_id, version, item_version)
+    repo, item_id, version, item_version = found.group("repo", "id", "version", "item_version")
+    if "%" in found.string:
+        item_id, version, item_version = (
+            step and unquote(step) for step in (item_id, version, item_version)
+        )
+    return ItemUrl(repo, kind, item_id, version, item_version)
 
 
 def repo(url: str) -> str | None:
     """Return the repository's URL without a version; None when the URL has another form."""
-    found = _match(_REPO_ONLY, url)
+    found = _REPO_ONLY.match(url)
     return found["repo"] if found else None
 
 
 def owner(url: str) -> str | None:
     """Return the URL of an owner in its canonical spelling; None when it has another form."""
-    found = _match(_OWNER_ONLY, url)
+    found = _OWNER_ONLY.match(url)
     return found.group() if found else None
-
-
-def _match(form: re.Pattern[str], url: str) -> re.Match[str] | None:
-    """Match the canonical spelling of a URL. Those that have it already are the quick case."""
-    if "%" not in url and (found := form.fullmatch(url)):
-        return found
-    try:
-        return form.fullmatch(_canonical(url))
-    except ValueError:
-        return None
 
 
 def _canonical(url: str) -> str:
@@ -213,16 +228,13 @@ def _canonical(url: str) -> str:
     The parameters are left out. A percent sign that begins no escape stands for itself, as in URLs
     that were not encoded. Raises ValueError when a step can't be an id.
     """
-    root, *steps = re.split(r"[?#]", url, maxsplit=1)[0].removesuffix("/").split("/")
+    path = url.partition("?")[0].partition("#")[0]
+    root, *steps = path.removesuffix("/").split("/")
     if root:
         raise ValueError("not a relative URL")
     return (
         "".join(f"/{encoded(content_id(unquote(step, errors='strict')))}" for step in steps) + "/"
     )
-
-
-def _decoded(step: str | None) -> str | None:
-    return unquote(step) if step and "%" in step else step
 
 
 def item_url(repo_url: str, kind: Kind, item_id: str) -> str:

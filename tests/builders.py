@@ -16,7 +16,7 @@ import mongomock
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from oclapi import jsonio
+from oclapi import jsonio, urls
 from oclapi.errors import QueueUnavailable
 from oclapi.model import Json, Organization, Repository, User, Version
 from oclapi.representations import repo_detail
@@ -253,8 +253,8 @@ class Source:
 
     def mapping_body(self, mapping: str, start: str, end: str, **fields: Any) -> dict[str, Any]:
         ends = {
-            "from_concept_url": f"{self.url}concepts/{start}/",
-            "to_concept_url": f"{self.url}concepts/{end}/",
+            "from_concept_url": urls.item_url(self.url, "concept", start),
+            "to_concept_url": urls.item_url(self.url, "concept", end),
         }
         return {"id": mapping, "map_type": "SAME-AS", **ends, **fields}
 

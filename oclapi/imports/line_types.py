@@ -1,6 +1,5 @@
 """The types of lines: what a line needs, where its item belongs, and how it is written."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,6 @@ from oclapi.model import Json, Organization, Repository, User, Version
 from oclapi.store.store import Store
 
 REQUIRED = "this field is required"
-ID = re.compile(urls.ID)
 
 Check = Callable[[Json], Json]
 """Returns the checked body. Raises Invalid."""
@@ -76,12 +74,24 @@ class LineType:
     # Returns the URL of an item by the URL of its parent and its id.
     url: Callable[[str, str], str]
     named: tuple[str, ...] = ("id",)  # keys for the id, the first that is given counts
+    # Returns the id as it is kept. Raises ValueError.
+    check_id: Callable[[str], str] = urls.content_id
     # None: a concept or mapping, which shares a commit with other lines (content.py).
     writes: Writes | None = None
 
     @property
     def is_content(self) -> bool:
         return self.writes is None
+
+
+def checked_id(field: str, value: object, check: Callable[[str], str], place: str = "") -> str:
+    """Return an id as it is kept. Raises Invalid on `field`; `place` says where in the field."""
+    if not isinstance(value, str):
+        raise Invalid.field(field, f"{place}must be a text")
+    try:
+        return check(value)
+    except ValueError as error:
+        raise Invalid.field(field, f"{place}{error}") from error
 
 
 def owner_of(given: Json) -> str:
@@ -95,8 +105,7 @@ def owner_of(given: Json) -> str:
     owner = given.get("owner")
     if owner is None:
         raise Invalid.field("owner", REQUIRED)
-    if not isinstance(owner, str) or not ID.fullmatch(owner):
-        raise Invalid.field("owner", urls.ID_RULE)
+    owner = checked_id("owner", owner, urls.check_id)
     kind = given.get("owner_type") or "Organization"
     if not isinstance(kind, str) or kind.lower() not in ("organization", "user"):
         raise Invalid.field("owner_type", "must be Organization or User")
@@ -117,8 +126,7 @@ def source_of(given: Json, options: Options) -> str:
     if source is not None and (
         given.get("owner") is not None or given.get("owner_url") is not None
     ):
-        if not isinstance(source, str) or not ID.fullmatch(source):
-            raise Invalid.field("source", urls.ID_RULE)
+        source = checked_id("source", source, urls.check_id)
         return f"{owner_of(given)}sources/{source}/"
     if options.source is None:
         raise Invalid({name: [REQUIRED] for name in ("owner", "source") if given.get(name) is None})
@@ -295,6 +303,7 @@ TYPES: Mapping[str, LineType] = {
             parent=lambda given, options: "",
             url=lambda parent, username: urls.owner_url("User", username),
             named=("username",),
+            check_id=urls.check_id,
             writes=Writes(
                 _find_user,
                 lambda store, caller, subject: None,  # checked by _find_user
@@ -310,6 +319,7 @@ TYPES: Mapping[str, LineType] = {
             needed=("id", "name"),
             parent=lambda given, options: "",
             url=lambda parent, org: urls.owner_url("Organization", org),
+            check_id=urls.check_id,
             writes=Writes(
                 _find_org,
                 lambda store, caller, subject: need(caller, "create org"),
@@ -326,6 +336,7 @@ TYPES: Mapping[str, LineType] = {
             parent=lambda given, options: owner_of(given),
             url=lambda parent, source: f"{parent}sources/{source}/",
             named=("id", "short_code"),
+            check_id=urls.check_id,
             writes=Writes(
                 _find_source, _allow_source, _create_source, _update_source, _delete_source
             ),

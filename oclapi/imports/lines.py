@@ -15,7 +15,7 @@ from oclapi.editing import mappings
 from oclapi.editing.entries import MappingKey
 from oclapi.errors import Invalid
 from oclapi.imports import keys
-from oclapi.imports.line_types import ID, NOT_YET, REQUIRED, TYPES, Check, LineType, Options
+from oclapi.imports.line_types import NOT_YET, REQUIRED, TYPES, Check, LineType, Options, checked_id
 from oclapi.imports.outcomes import STATUS, Outcome, Result, kept
 from oclapi.model import Json
 
@@ -227,8 +227,8 @@ def _open(line: Line, kind: LineType, given: Json, options: Options) -> Line:
     given_id = given.get(named)
     if kind is not MAPPING and given_id is None:
         raise Invalid.field(kind.named[0], REQUIRED)
-    if given_id is not None and not (isinstance(given_id, str) and ID.fullmatch(given_id)):
-        raise Invalid.field(kind.named[0], urls.ID_RULE)
+    if given_id is not None:
+        given_id = checked_id(kind.named[0], given_id, kind.check_id)
     item = _item(kind, given, given_id)
     url = None if given_id is None else kind.url(parent, given_id)
     inner = _inner(given, url, options) if kind is CONCEPT and "DELETE" not in line.action else ()
@@ -287,10 +287,8 @@ def _inner(given: Json, concept_url: str | None, options: Options) -> tuple[Item
             )
         body = _with_texts({**_without_blank(entry), "from_concept_url": concept_url})
         item_id = body.get("id")
-        if item_id is not None and not (isinstance(item_id, str) and ID.fullmatch(item_id)):
-            raise Invalid.field(
-                "mappings",
-                f"mappings[{position}].id: {urls.ID_RULE}",
-            )
+        if item_id is not None:
+            place = f"mappings[{position}].id: "
+            item_id = checked_id("mappings", item_id, urls.content_id, place)
         items.append(_item(MAPPING, body, item_id))
     return tuple(items)

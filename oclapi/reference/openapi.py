@@ -34,10 +34,14 @@ A terminology server that speaks the API of Open Concept Lab. Organisations and 
 of concepts and mappings and release them as versions. Hospital systems subscribe to the releases.
 
 The trailing slash of a path is optional, and HEAD works wherever GET does. Unknown parameters and \
-keys are ignored. An invalid value of a known one is a 400 and changes nothing. Ids have 1 to 255 \
-letters, digits and `-._@`. They may not be `.` or `..`, which clients and proxies remove from \
-paths. All errors have the same format. With the request header `Compress: true`, the response \
-is the whole result as a ZIP.
+keys are ignored. An invalid value of a known one is a 400 and changes nothing. All errors have \
+the same format. With the request header `Compress: true`, the response is the whole result as a \
+ZIP.
+
+Ids of owners and repositories have 1 to 255 letters, digits and `-._@`. Ids of concepts, \
+mappings and versions have 1 to 255 characters of any script, signs, slashes and inner blanks \
+included. Paths and URLs contain them percent-encoded: `HEM/BC` is `HEM%2FBC`. No id may be `.` or \
+`..`, which clients and proxies remove from paths.
 
 Each path is listed once. These are other spellings of it:
 
@@ -45,7 +49,8 @@ Each path is listed once. These are other spellings of it:
 - `.../versions/{version}/...` is `.../{version}/...`."""
 
 ID: Json = {"type": "string", "pattern": r"^[A-Za-z0-9._@-]{1,255}$"}
-VERSION_ID: Json = {**ID, "not": {"enum": sorted(RESERVED_VERSIONS - {"HEAD", "latest"})}}
+CONTENT_ID: Json = {"type": "string", "minLength": 1, "maxLength": 255}
+VERSION_ID: Json = {**CONTENT_ID, "not": {"enum": sorted(RESERVED_VERSIONS - {"HEAD", "latest"})}}
 PATH_PARAMS: dict[str, tuple[Json, str, str]] = {
     "org": (ID, "Id of the organisation", "NorthLab"),
     "user": (ID, "Username", "amina"),
@@ -56,8 +61,8 @@ PATH_PARAMS: dict[str, tuple[Json, str, str]] = {
         "Id of a version, `latest` for the latest release, or `HEAD` for the current state",
         "v1",
     ),
-    "concept": (ID, "Id of the concept", "1007"),
-    "mapping": (ID, "Id of the mapping", "m-17"),
+    "concept": (CONTENT_ID, "Id of the concept", "1007"),
+    "mapping": (CONTENT_ID, "Id of the mapping", "m-17"),
     "item_version": (ID, "Version of the concept or mapping: the value of its `version`", "4"),
     "uuid": (ID, "The `uuid` of the name or description", "n1"),
     "key": (
@@ -510,7 +515,7 @@ def _error_statuses(
     rule: Rule, doc: EndpointDoc, method: str, params: bool, body: bool
 ) -> list[int]:
     statuses = {*COMMON_ERRORS, *doc.errors.get(method, ())}
-    if params:
+    if params or rule.arguments:  # a path may have a broken escape
         statuses.add(400)
     if body:
         statuses.update(BODY_ERRORS)

@@ -11,7 +11,7 @@ from oclapi import booleans, times
 from oclapi.errors import Invalid
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ALTERNATIVE = re.compile(r'\s*"([^"]*)"\s*(?:,|$)|([^,]+)')
+ALTERNATIVE = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^,]+)')
 LONGEST = 1000
 """Most characters of a text to search for, and of each value of a filter."""
 LAST_UPDATE: dict[str, Literal["lastUpdate"]] = {
@@ -49,9 +49,9 @@ def words() -> str:
     return _short("q", text("q") or "")
 
 
-def _short(name: str, value: str) -> str:
-    if len(value) > LONGEST:
-        raise Invalid.field(name, f"must have at most {LONGEST} characters")
+def _short(name: str, value: str, most: int = LONGEST) -> str:
+    if len(value) > most:
+        raise Invalid.field(name, f"must have at most {most} characters")
     return value
 
 
@@ -151,17 +151,17 @@ def all_except(*names: str) -> list[tuple[str, str]]:
     return [pair for pair in request.args.items(multi=True) if pair[0] not in names]
 
 
-def alternatives(name: str) -> list[str] | None:
+def alternatives(name: str, most: int = LONGEST) -> list[str] | None:
     """Return the comma-separated values of a filter, or None if it is absent.
 
-    An entry matches if it has any of the values. A value in double quotes may contain commas.
-    Raises Invalid if one is too long.
+    An entry matches if it has any of the values. A value in double quotes may contain commas, and
+    quotes as "". Raises Invalid if one has more than `most` characters.
     """
     given = text(name)
     if given is None:
         return None
     return [
-        _short(name, quoted or plain.strip())
+        _short(name, quoted.replace('""', '"') or plain.strip(), most)
         for quoted, plain in ALTERNATIVE.findall(given)
         if quoted or plain.strip()
     ]

@@ -41,6 +41,8 @@ SORTS: Mapping[Kind, Mapping[str, Sort]] = {
 """Fields to sort by, by the spellings that clients may use."""
 ALIASES = {"datatype": ("datatype", "dataType")}
 """The spellings of filters that have more than one."""
+CONCEPTS = ("concept", "fromConcept", "toConcept")
+"""Filters of mappings on a concept, by its URL, code or name."""
 SOURCE_FILTERS = ("source", "owner", "ownerType", "user", "org", "collection")
 """Filters on the source. All entries of a source match them, or none."""
 
@@ -70,21 +72,24 @@ def _filters(kind: Kind, address: str) -> list[Filter]:
     found = []
     for name in FILTERS[kind]:
         for spelling in ALIASES.get(name, (name,)):
-            values = params.alternatives(spelling)
+            is_concept = name in CONCEPTS
+            most = urls.LONGEST if is_concept else params.LONGEST
+            values = params.alternatives(spelling, most)
             if values is not None:
-                if name in ("concept", "fromConcept", "toConcept"):
-                    values = [_stable(value, address) for value in values]
+                if is_concept:
+                    values = [one for value in values for one in _stored(value, address)]
                 found.append(Filter(name, tuple(values)))
     return found
 
 
-def _stable(value: str, address: str) -> str:
-    """Return a concept URL as mappings store it: relative, without version, with trailing slash.
+def _stored(value: str, address: str) -> Sequence[str]:
+    """Return the values that mappings may store for a concept that a filter names.
 
-    Codes and names are returned unchanged.
+    For a URL that is the canonical one without a version. Ids are in form NFC, but the codes of
+    external mappings and the names are as they were given.
     """
     found = urls.item(urls.without_address(value, address)) if "/" in value else None
-    return found.stable if found else value
+    return [found.stable] if found else list(dict.fromkeys((value, urls.nfc(value))))
 
 
 def extras() -> list[Filter]:

@@ -20,7 +20,7 @@ from oclapi.resources import (
 )
 from oclapi.resources.endpoint import Endpoint
 from oclapi.resources.errors import Api
-from oclapi.resources.paths import Id, Key, Username, VersionId
+from oclapi.resources.paths import ContentId, Id, Key, Username, VersionId
 from oclapi.services import Services
 
 ROUTES: tuple[tuple[str, type[Endpoint]], ...] = (
@@ -87,7 +87,14 @@ FAMILIES = {
 """The meaning of the shorthand. Each line may use the lines below it."""
 
 
-CONVERTERS = {":key": "key", ":user": "user", ":verification": "key", ":version": "version"}
+CONVERTERS = {
+    ":concept": "content",
+    ":key": "key",
+    ":mapping": "content",
+    ":user": "user",
+    ":verification": "key",
+    ":version": "version",
+}
 """Converters of the segments that are not plain ids."""
 
 
@@ -118,7 +125,13 @@ def add_routes(
     """Add routes to the application, with and without a slash at the end."""
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.url_map.converters |= {"id": Id, "key": Key, "user": Username, "version": VersionId}
+    app.url_map.converters |= {
+        "content": ContentId,
+        "id": Id,
+        "key": Key,
+        "user": Username,
+        "version": VersionId,
+    }
     api = Api(app)
     by_resource = itertools.groupby(
         sorted(routes, key=lambda route: endpoint_name(route[1])), key=lambda route: route[1]

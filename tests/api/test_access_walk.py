@@ -17,11 +17,14 @@ from oclapi.exports.state import ExportStates
 from oclapi.reference import routes as reference
 from oclapi.resources import routes
 from oclapi.resources.routes import expand
+from oclapi.urls import encoded
 from tests.api.people import People
 from tests.builders import Api, Source, good
 
 VISIBILITIES = ("View", "Edit", "None")
 ROLES = ("anonymous", "other", "owner", "staff", "superuser")
+CONCEPT, MAPPING, VERSION = "C/names", "%2F é", "concepts/1.0+b 2"
+"""Ids of content that look like other paths."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CHANGES = ("PUT", "POST", "PATCH")
 
@@ -194,10 +197,10 @@ def fill(api: Api, owner: str, visibility: str) -> Source:
         )
     )
     source = Source(api, f"{owner}sources/{visibility}/")
-    source.concept("C", descriptions=[{"description": "d", "locale": "en"}], extras={"k": 1})
+    source.concept(CONCEPT, descriptions=[{"description": "d", "locale": "en"}], extras={"k": 1})
     source.concept("D")
-    source.mapping("M", "C", "D")
-    source.release("v1")
+    source.mapping(MAPPING, CONCEPT, "D")
+    source.release(VERSION)
     return source
 
 
@@ -232,7 +235,7 @@ def world(app, services):
     for url in owners:
         for visibility in VISIBILITIES:
             source = fill(root, url, visibility)
-            concept = good(root.get(f"{source.url}concepts/C/")).get_json()
+            concept = good(root.get(f"{source.url}concepts/{encoded(CONCEPT)}/")).get_json()
             names = {
                 "names": concept["names"][0]["uuid"],
                 "descriptions": concept["descriptions"][0]["uuid"],
@@ -273,9 +276,9 @@ def filled(pattern: str, address: str, owner: str, visibility: str, role: str, w
         "org": owner.split("/")[-2],
         "user": "member" if "members" in pattern else owner.split("/")[-2],
         "source": visibility,
-        "version": "HEAD" if "/versions/:version" in address else "v1",
-        "concept": "C",
-        "mapping": "M",
+        "version": "HEAD" if "/versions/:version" in address else encoded(VERSION),
+        "concept": encoded(CONCEPT),
+        "mapping": encoded(MAPPING),
         "key": "start.js" if pattern == "/docs/:key" else "k",
         "item_version": known["mapping" if ":mapping" in address else "concept"],
         "uuid": known["names" if "/names/" in address else "descriptions"],
@@ -392,7 +395,7 @@ def test_every_role_has_exactly_its_permissions_at_every_path(
 
 def test_a_caller_who_may_read_a_version_may_start_its_missing_export(world, services, queue):
     for visibility in VISIBILITIES:
-        url = f"/users/owner/sources/{visibility}/v1/export/"
+        url = f"/users/owner/sources/{visibility}/{encoded(VERSION)}/export/"
         for method, right in (("GET", "read"), ("POST", "ask")):
             for role in ROLES:
                 assert world.callers["superuser"].delete(url).status_code in (204, 404)
@@ -462,8 +465,8 @@ def _role(role: str, repo: str) -> str:
         "None%2fconcepts/",
         "None/HEAD/",
         "None/latest/",
-        "None/v1/concepts/C",
-        "View/v1/%2e%2e/%2e%2e/None/concepts/",
+        f"None/{encoded(VERSION)}/concepts/{encoded(CONCEPT)}",
+        f"View/{encoded(VERSION)}/%2e%2e/%2e%2e/None/concepts/",
         "None%00/",
         "None;a=b/",
         "%4eone/",
@@ -493,10 +496,10 @@ def test_a_body_that_names_a_private_concept_gets_the_error_for_a_missing_one(wo
         return other.post("/users/other/sources/Mine/mappings/", {**start, "to_concept_url": url})
 
     hidden, missing = (
-        target("/users/owner/sources/None/concepts/C/"),
-        target("/users/owner/sources/Nope/concepts/C/"),
+        target(f"/users/owner/sources/None/concepts/{encoded(CONCEPT)}/"),
+        target(f"/users/owner/sources/Nope/concepts/{encoded(CONCEPT)}/"),
     )
 
     assert (hidden.status_code, list(hidden.get_json()["errors"])) == (400, ["to_concept_url"])
     assert hidden.get_json()["detail"].replace("None", "Nope") == missing.get_json()["detail"]
-    good(target("/users/owner/sources/View/concepts/C/"))
+    good(target(f"/users/owner/sources/View/concepts/{encoded(CONCEPT)}/"))

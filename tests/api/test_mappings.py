@@ -154,7 +154,7 @@ def test_listed_mappings_are_summaries_or_details(api, filled):
             "to_source_url",
         ),
         ({"to_concept_code": "other"}, "__all__"),
-        ({"id": "a b"}, "id"),
+        ({"id": "a b "}, "id"),
         ({"id": "taken"}, "id"),
         ({"sort_weight": "heavy"}, "sort_weight"),
         ({"to_concept_url": "{url}concepts/C/"}, "__all__"),

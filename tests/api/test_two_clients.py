@@ -38,30 +38,30 @@ def clients(app):
 
 def test_only_one_client_creates_a_concept(pool, source, clients):
     for number in range(TIMES):
-        body = concept_body(f"C{number}")
+        body = concept_body(f"C/{number} é")
         responses = at_once(
             pool, *((client.post, f"{source.url}concepts/", body) for client in clients)
         )
 
         assert sorted(response.status_code for response in responses) == [201, 400]
-    assert sorted(source.ids()) == sorted(f"C{number}" for number in range(TIMES))
+    assert sorted(source.ids()) == sorted(f"C/{number} é" for number in range(TIMES))
 
 
 def test_both_edits_of_a_concept_become_versions(pool, source, clients):
-    source.concept("A")
+    source.concept("A/names")
     for number in range(TIMES):
         both = zip(("first", "second"), clients, strict=True)
         responses = at_once(
             pool,
             *(
-                (client.put, f"{source.url}concepts/A/extras/{who}/", {who: number})
+                (client.put, f"{source.url}concepts/A%2Fnames/extras/{who}/", {who: number})
                 for who, client in both
             ),
         )
         assert [response.status_code for response in responses] == [200, 200]
 
     history = good(
-        source.api.get(f"{source.url}concepts/A/versions/?verbose=true&limit=0")
+        source.api.get(f"{source.url}concepts/A%2Fnames/versions/?verbose=true&limit=0")
     ).get_json()
     assert len(history) == 1 + 2 * TIMES
     assert history[0]["extras"] == {"first": TIMES - 1, "second": TIMES - 1}
@@ -72,7 +72,7 @@ def test_both_edits_of_a_concept_become_versions(pool, source, clients):
 def test_only_one_client_creates_a_version(pool, source, clients, queue):
     source.concept("A")
     for number in range(TIMES):
-        body = {"id": f"v{number}", "released": True}
+        body = {"id": f"concepts/{number}+b", "released": True}
         responses = at_once(
             pool, *((client.post, f"{source.url}versions/", body) for client in clients)
         )

@@ -177,7 +177,7 @@ def test_a_version_that_was_read_can_be_sent_back(api, source):
         ({}, 400, ["id"]),
         ({"id": "latest"}, 400, ["id"]),
         ({"id": "HEAD"}, 400, ["id"]),
-        ({"id": "a/b"}, 400, ["id"]),
+        ({"id": "a/b "}, 400, ["id"]),
         ({"id": "v2", "previous_version": "none"}, 400, ["previous_version", "previousVersion"]),
         ({"id": "v2", "previous_version": "v2"}, 400, ["previous_version", "previousVersion"]),
         ({"id": "v2", "parent_version": "none"}, 400, ["parent_version", "parentVersion"]),

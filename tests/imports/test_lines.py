@@ -1,6 +1,8 @@
 """Reading lines and grouping them into batches, without a store."""
 
 import io
+import unicodedata
+from urllib.parse import quote
 
 import pytest
 
@@ -39,7 +41,11 @@ def settled(given, **options):
         ({"type": "Concept", "source_url": LAB}, "invalid", {"id"}),
         ({"type": "Concept", "id": "1"}, "invalid", {"owner", "source"}),
         ({"type": "Source", "id": "LAB", "name": "Lab"}, "invalid", {"owner"}),
-        (concept("a/b"), "failed", {"id"}),
+        (concept("a\tb"), "failed", {"id"}),
+        (concept("x" * 256), "failed", {"id"}),
+        (concept(1, mappings=[{"id": "a\n", "map_type": "x"}]), "failed", {"mappings"}),
+        ({"type": "Source", "owner": "NorthLab", "id": "a/b", "name": "x"}, "failed", {"id"}),
+        ({"type": "Source", "owner": "a/b", "id": "a", "name": "x"}, "failed", {"owner"}),
         (concept(1, source="/orgs/"), "failed", {"source_url"}),
         (concept(1, mappings={"a": 1}), "failed", {"mappings"}),
         (concept(1, mappings=[{"from_concept_url": f"{LAB}concepts/2/"}]), "failed", {"mappings"}),
@@ -47,6 +53,27 @@ def settled(given, **options):
 )
 def test_an_error_of_a_line_that_needs_no_store_is_its_outcome(given, outcome, fields):
     assert settled(given) == (outcome, fields)
+
+
+def test_the_message_for_a_bad_id_names_the_character():
+    assert line(concept("a\tb")).settled.errors == {"id": ["the character U+0009 is not allowed"]}
+    given = {"type": "Source", "owner": "a/b", "id": "a", "name": "x"}
+    assert line(given).settled.errors["owner"][0].startswith("/ (U+002F) is not allowed: ")
+
+
+@pytest.mark.parametrize("short", ["HEM/BC", "%2F", "FY21 Q1", "Ébola", "[12.03.2025.1]"])
+def test_an_id_of_content_is_kept_in_form_nfc_and_encoded_in_its_url(short):
+    decomposed = unicodedata.normalize("NFD", short)
+    found = line({**concept(1), "id": decomposed})
+    assert (found.item.id, found.item.create["id"]) == (short, short)
+    assert found.url == f"{LAB}concepts/{quote(short, safe='')}/"
+    version = {"type": "Source Version", "source_url": LAB, "id": decomposed}
+    assert line(version).url == f"{LAB}{quote(short, safe='')}/"
+    one = {**mapping(1, 2), "id": decomposed, "from_concept_url": f"{LAB}concepts/{decomposed} 1"}
+    start = f"{LAB}concepts/{quote(f'{short} 1', safe='')}/"
+    if not {"%", "/"} & {*short}:  # these must be encoded
+        assert line(one).item.key == (start, one["map_type"], f"{LAB}concepts/2/")
+    assert line(one).url == f"{LAB}mappings/{quote(short, safe='')}/"
 
 
 @pytest.mark.parametrize("spelling", ["Concept", "concept", "CONCEPT", " concept "])

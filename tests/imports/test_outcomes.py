@@ -1,6 +1,7 @@
 """The outcomes of lines, and what each of them stores."""
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -495,3 +496,35 @@ def test_finished_tasks_are_kept_for_days_and_interrupted_ones_for_weeks(lab):
     }
     assert results.count_documents({"task": "old"}) == 0
     assert all(results.count_documents({"task": name}) for name in ("young", "cut", "waits"))
+
+
+def test_lines_with_any_ids_are_created_updated_and_found_again(lab):
+    ids = ["HEM/BC", "%", "%2F", "A+", "FY21 Q1", "Ébola", "HEM/names"]
+    spelled = [quote(short, safe="") for short in ids]
+    lines = [
+        *(concept(short) for short in ids),
+        *(
+            {
+                "type": "Mapping",
+                "source_url": LAB,
+                "id": short,
+                "map_type": "SAME-AS",
+                "from_concept_url": f"{LAB}concepts/{code}/",
+                "to_concept_url": f"{LAB}concepts/HEM%2fBC",
+            }
+            for short, code in zip(ids, spelled, strict=True)
+        ),
+        {"type": "Source Version", "source_url": LAB, "id": "1.0+b 2/é"},
+    ]
+    assert lab.outcomes(*lines) == ["created"] * len(lines)
+    assert [result["url"] for result in lab.results] == [
+        *(f"{LAB}concepts/{code}/" for code in spelled),
+        *(f"{LAB}mappings/{code}/" for code in spelled),
+        f"{LAB}1.0%2Bb%202%2F%C3%A9/",
+    ]
+    assert lab.outcomes(*lines) == ["unchanged"] * len(lines)
+    by_key = {**lines[len(ids)], "external_id": "x"}
+    del by_key["id"]
+    assert lab.outcomes(by_key) == ["updated"]
+    assert lab.results[0]["url"] == f"{LAB}mappings/HEM%2FBC/"
+    assert lab.outcomes({**by_key, "__action": "DELETE"}) == ["deleted"]

@@ -140,6 +140,53 @@ def test_a_header_can_not_change_the_path(connection):
     assert connection.getresponse().status in (200, 400)
 
 
+def test_a_path_is_cut_at_its_slashes_before_it_is_decoded(web, connection):
+    headers = {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"}
+
+    def post(path, **body):
+        connection.request("POST", path, json.dumps(body), headers)
+        response = connection.getresponse()
+        assert response.status == 201, response.read()
+        response.read()
+        return response.headers["Location"].partition("/orgs")[2]
+
+    def get(sent):
+        """Send exactly this path."""
+        with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
+            caller.sendall(b"GET " + sent + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            response = HTTPResponse(caller)
+            response.begin()
+            return response.status, json.loads(response.read()).get("id")
+
+    post("/orgs/", id="Paths", name="Paths")
+    post("/orgs/Paths/sources/", id="S", name="S")
+    source = "/orgs/Paths/sources/S/"
+    for short, spelled in {"a/b": "a%2Fb", "%2F": "%252F", "é": "%C3%A9", "a b": "a%20b"}.items():
+        names = [{"name": "n", "locale": "en"}]
+        made = post(f"{source}concepts/", id=short, concept_class="x", names=names)
+        assert made == f"/Paths/sources/S/concepts/{spelled}/"
+    concepts = f"{source}concepts/".encode()
+    for sent, short in {
+        b"a%2Fb/": "a/b",
+        b"a%2fb": "a/b",
+        b"%61%2F%62/": "a/b",
+        b"%252F/": "%2F",
+        b"%25%32%46/": "%2F",
+        b"%C3%A9/": "é",
+        b"%c3%a9": "é",
+        b"e%CC%81/": "é",
+        b"a%20b/": "a b",
+    }.items():
+        assert get(concepts + sent) == (200, short)
+        assert get(b"http://x" + concepts + sent) == (200, short)
+    for sent in (b"a/b/", b"%2F/", b"%2f%2f/", b"a%252Fb/", b"a+b/", b"%00/", b"a%20b%20/"):
+        assert get(concepts + sent) == (404, None)
+    for sent in (b"%zz/", b"%zz", b"%/", b"a%2", b"%FF/", b"\xc3\xa9/", b"%C3/", b"%ED%A0%80/"):
+        assert get(concepts + sent)[0] == 400
+    assert get(concepts + b"%2F" * 2000) == (404, None)
+    assert get(concepts + b"%2F" * 6000) == (414, None)
+
+
 def test_a_log_quotes_no_link(web):
     with socket.create_connection(("127.0.0.1", web.port), timeout=30) as caller:
         caller.sendall(b"GET /exports/a b?signature=SECRET HTTP/1.1\r\nHost: x\r\n\r\n")
