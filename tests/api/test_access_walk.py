@@ -424,9 +424,9 @@ def test_lists_and_counts_contain_exactly_what_the_caller_may_read(world, role):
     for owner in ("/users/owner/", "/orgs/None/"):
         assert listed(f"{owner}sources/") == {repo for repo in readable if repo.startswith(owner)}
     assert listed("/concepts/") == {
-        f"{repo}concepts/{concept}/" for repo in public for concept in "CD"
+        f"{repo}concepts/{concept}/" for repo in public for concept in (encoded(CONCEPT), "D")
     }
-    assert listed("/mappings/") == {f"{repo}mappings/M/" for repo in public}
+    assert listed("/mappings/") == {f"{repo}mappings/{encoded(MAPPING)}/" for repo in public}
     orgs = {
         f"/orgs/{visibility}/"
         for visibility in VISIBILITIES
