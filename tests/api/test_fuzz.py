@@ -72,19 +72,19 @@ class Items:
     def create(self):
         source = new_source(self.api, new_org(self.api))
         concept = source.concept(
-            "A/names", descriptions=[{"description": "First", "locale": "en"}], extras={"x": 1}
+            "A+ é", descriptions=[{"description": "First", "locale": "en"}], extras={"x": 1}
         ).get_json()
         source.concept("B")
-        source.mapping("%2F é", "A/names", "B")
-        source.release("concepts/1.0+b 2", extras={"x": 1})
+        source.mapping("M: é", "A+ é", "B")
+        source.release("1.0+b é", extras={"x": 1})
         _, _, org, _, short, _ = source.url.split("/")
         self.values = {
             "org": org,
             "user": "root",
             "source": short,
-            "version": "concepts/1.0+b 2",
-            "concept": "A/names",
-            "mapping": "%2F é",
+            "version": "1.0+b é",
+            "concept": "A+ é",
+            "mapping": "M: é",
             "key": "x",
             "item_version": "1",
             "names": concept["names"][0]["uuid"],
