@@ -227,7 +227,9 @@ class SolrIndex:
     ) -> list[str]:
         """Write rows, then the marker, in one request. Returns the ids that Solr rejected.
 
-        All other documents and the marker are stored. A document replaces one that was read at an
+        All other documents and the marker are stored. When several documents are all rejected, the
+        fault is the index's: the marker is not stored then, so that nobody finds the repository
+        empty, and SearchUnavailable is raised. A document replaces one that was read at an
         older head, or any with `force`. Searches find them within half a second. It is safe to
         write them again. Cost: one request, and a few more when documents are rejected.
         """
@@ -238,6 +240,11 @@ class SolrIndex:
         if self._post([*documents, *end], force):
             return []
         refused = self._sift(documents, force)
+        if len(refused) == len(documents) > 1:
+            raise SearchUnavailable(
+                f"the index {self.core} rejects all documents, it may have been made for another "
+                "schema: run make reindex"
+            )
         if end:
             self._send(end, force)
         return refused

@@ -34,6 +34,7 @@ from oclapi.local.servers import (
     start_and_wait,
     write_private,
 )
+from search.documents import SCHEMA
 from search.solr_http import Session, get
 
 PARTS = Path(__file__).resolve().parents[2] / "config" / "solr"
@@ -67,6 +68,7 @@ def start_solr(
     write_private(home / "security.json", json.dumps(_security(password)))
     shutil.copyfile(PARTS / "solr.xml", home / "solr.xml")
     _copy_folder(PARTS / "configset", home / "configsets" / "oclapi")
+    drop_old_cores(home)
 
     def start(port: int) -> Server:
         command = solr_command(folder, port, lib, "-Xms64m")
@@ -75,6 +77,19 @@ def start_solr(
         return Server("solr", url, port, folder, process)
 
     return start_and_wait(start, port, _responds, patience)
+
+
+def drop_old_cores(home: Path) -> None:
+    """Delete the cores that were made for another schema; the worker makes and fills a new one.
+
+    Lucene keeps how a field was indexed even when all documents are deleted, and rejects documents
+    that a later schema indexes in another way.
+    """
+    made_for = home / "schema"
+    if not made_for.exists() or made_for.read_text() != str(SCHEMA):
+        for core in home.glob("*/core.properties"):
+            shutil.rmtree(core.parent)
+        write_private(made_for, str(SCHEMA))
 
 
 def _copy_folder(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from oclapi.local import solr
 from oclapi.local.servers import MissingTool
+from search.documents import SCHEMA
 
 
 @pytest.fixture
@@ -70,3 +71,19 @@ def test_without_a_java_that_is_new_enough_one_line_says_what_helps(install, no_
     with pytest.raises(MissingTool, match=r"^no Java 17 or newer [^\n]+ SOLR_URL [^\n]+$"):
         solr.solr_jars(tmp_path / "solr")
     assert not (tmp_path / "solr").exists()
+
+
+def test_the_cores_of_another_schema_are_dropped(tmp_path):
+    core = tmp_path / "oclapi" / "data"
+
+    def start():
+        core.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "oclapi" / "core.properties").touch()
+        solr.drop_old_cores(tmp_path)
+        return core.exists()
+
+    assert start() is False  # a home from before there was a number
+    assert start() is True
+    (tmp_path / "schema").write_text("1")
+    assert start() is False
+    assert (tmp_path / "schema").read_text() == str(SCHEMA)

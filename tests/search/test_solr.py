@@ -198,6 +198,18 @@ def test_equal_matches_are_ordered_by_url(index):
 # How far the index has come
 
 
+def test_an_index_that_rejects_all_documents_gets_no_marker(index, monkeypatch):
+    """Else searches would find the repository empty, as after the upload of another schema."""
+    post = index._post
+    monkeypatch.setattr(
+        index, "_post", lambda documents, force: "store" in documents[0] and post(documents, force)
+    )
+    with pytest.raises(SearchUnavailable, match="make reindex"):
+        fill(index, concept("A"), concept("B"))
+    assert index.marker(7) is None
+    assert fill(index, concept("C")) == ["7/1//orgs/NorthLab/sources/LABX/concepts/C/"]
+
+
 def test_an_answer_that_has_to_be_fresh_is_refused_below_the_marker(index):
     fill(index, concept("A"))
     later = Scope((Span(Revision(7, 3)),))
