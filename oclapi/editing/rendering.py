@@ -51,8 +51,8 @@ def header(entry: Entry, number: int, by: str, *, claims: bool) -> Json:
 def header_of_row(row: Row, repo: Repository) -> Json:
     """Return the header that a stored row of the repository would have today.
 
-    It is computed from the body. A mapping keeps its target, and whether the target's name is its
-    own, because a body does not say that.
+    It is computed from the body. A mapping keeps whether the name of its target is its own, because
+    a body does not say that.
     """
     if row.kind == "concept":
         value, number = concept_value(row), row.from_rev

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from oclapi import migration
-from oclapi.errors import WrongFormat
+from oclapi.errors import Invalid, WrongFormat
 from oclapi.migration import migrate, prepare
 from oclapi.model import LIVE, Revision
 from oclapi.store import ranges
@@ -163,6 +163,25 @@ def test_a_source_is_edited_after_the_migration_as_before(old):
     assert lab.now(lab.mapping_url("m1"))["from_concept_name"] == "Renamed"
     assert lab.rev == 8
     check_repository(old, LAB)
+
+
+def test_a_target_that_an_older_program_spelled_in_another_way_is_found_again(old):
+    """Format 0 did not encode the code of an external target in its URL."""
+    migrate(old)
+    lab = existing(old, LAB)
+    target = {"to_source_url": lab.url, "to_concept_code": "mg/dL"}
+    lab.edit(new_mapping("unit", "A1", **target))
+    canonical = lab.concept_url("mg%2FdL")
+    rows = old.database.rows
+    moved = rows.update_one({"to": canonical}, {"$set": {"to": lab.concept_url("mg/dL")}})
+    assert moved.modified_count == 1
+    as_old(old)
+
+    migrate(old)
+
+    assert rows.count_documents({"to": canonical}) == 1
+    with pytest.raises(Invalid, match="mapped by that map type already"):
+        lab.edit(new_mapping("again", "A1", **target))
 
 
 def test_a_repository_without_content_has_the_digest_of_nothing(empty):
