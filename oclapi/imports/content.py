@@ -1,6 +1,7 @@
 """Lines of concepts and mappings. Many of them share the unit of work of one commit."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from oclapi import urls
@@ -33,18 +34,28 @@ def verb(action: str, is_there: bool, update_if_exists: bool) -> Verb:
     return "not_found" if action == "UPDATE" else "create"
 
 
-def apply(
-    unit: UnitOfWork, lines: Sequence[Line], update_if_exists: bool, last: bool
-) -> list[Result]:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How lines are carried out.
+
+    Lines that can't be carried out wait, unless this is the `last` time. With `absent`, a mapping
+    whose target is not there becomes external if its source and code are given (contract 12.1).
+    """
+
+    update_if_exists: bool
+    absent: bool = False
+    last: bool = False
+
+
+def apply(unit: UnitOfWork, lines: Sequence[Line], how: How) -> list[Result]:
     """Apply the lines in order and return their results.
 
-    A line that is refused changes nothing, and neither does one that waits for another line. No
-    line waits when they are tried for the `last` time.
+    A line that is refused changes nothing, and neither does one that waits for another line.
 
     It stops before a line for an item that an earlier line has changed already (a mapping that is
     found once by its id and once by its concepts). There are fewer results than lines then.
     """
-    _prefetch(unit, lines, update_if_exists)
+    _prefetch(unit, lines, how.update_if_exists)
     results: list[Result] = []
     for line in lines:
         if line.settled:
@@ -52,11 +63,11 @@ def apply(
             continue
         if _touched(unit, line):
             break
-        results.append(_apply_one(unit, line, update_if_exists, last))
+        results.append(_apply_one(unit, line, how))
     return results
 
 
-def _apply_one(unit: UnitOfWork, line: Line, update_if_exists: bool, last: bool) -> Result:
+def _apply_one(unit: UnitOfWork, line: Line, how: How) -> Result:
     try:
         with unit.whole():
             repo = unit.repo(line.parent)
@@ -64,10 +75,10 @@ def _apply_one(unit: UnitOfWork, line: Line, update_if_exists: bool, last: bool)
                 raise NotFound(f"source {line.parent} not found", waits=True)
             need(unit.caller, "write", repo)
             if line.kind is CONCEPT:
-                return _concept(unit, repo, line, update_if_exists, last)
-            return _mapping(unit, repo, line, update_if_exists, last)
+                return _concept(unit, repo, line, how)
+            return _mapping(unit, repo, line, how)
     except OclError as error:
-        return line.result(*tried(error, last))
+        return line.result(*tried(error, how.last))
 
 
 def _touched(unit: UnitOfWork, line: Line) -> bool:
@@ -82,13 +93,11 @@ def _touched(unit: UnitOfWork, line: Line) -> bool:
     return found is not None and unit.pending(repo, found) is not None
 
 
-def _concept(
-    unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool, last: bool
-) -> Result:
+def _concept(unit: UnitOfWork, repo: Repository, line: Line, how: How) -> Result:
     item, url = line.item, line.url
     # lines.py settles lines without an id.
     assert item is not None and item.id is not None and url is not None
-    what = verb(line.action, unit.exists(repo, "concept", url), update_if_exists)
+    what = verb(line.action, unit.exists(repo, "concept", url), how.update_if_exists)
     if what == "delete":
         row = unit.living(repo, "concept", url)
         if line.action == "DELETE_IF_EXISTS" and row and row.retired:
@@ -105,7 +114,7 @@ def _concept(
     else:
         return line.result(what, errors=messages(what, line))  # type: ignore[arg-type]
     for position, mapping in enumerate(line.mappings):
-        outcome = _inner(unit, repo, mapping, position, update_if_exists, last)
+        outcome = _inner(unit, repo, mapping, position, how)
         if what == "unchanged" and outcome in ("created", "updated"):
             what = "updated"
     return line.result("created" if what == "create" else what)  # type: ignore[arg-type]
@@ -116,15 +125,14 @@ def _inner(
     repo: Repository,
     mapping: Item,
     position: int,
-    update_if_exists: bool,
-    last: bool,
+    how: How,
 ) -> Outcome:
     """Create or update one of a concept line's mappings.
 
     Raises Invalid, which reverts the whole line.
     """
     try:
-        outcome, _ = _write_mapping(unit, repo, mapping, "CREATE_OR_UPDATE", update_if_exists, last)
+        outcome, _ = _write_mapping(unit, repo, mapping, "CREATE_OR_UPDATE", how)
         if outcome == "invalid":
             raise Invalid({name: ["this field is required"] for name in mapping.missing})
         return outcome
@@ -137,11 +145,9 @@ def _inner(
         raise Invalid({"mappings": located}, waits=error.waits) from error
 
 
-def _mapping(
-    unit: UnitOfWork, repo: Repository, line: Line, update_if_exists: bool, last: bool
-) -> Result:
+def _mapping(unit: UnitOfWork, repo: Repository, line: Line, how: How) -> Result:
     assert line.item is not None  # only settled lines have none
-    outcome, url = _write_mapping(unit, repo, line.item, line.action, update_if_exists, last)
+    outcome, url = _write_mapping(unit, repo, line.item, line.action, how)
     if outcome == "invalid":
         return incomplete(line, line.item)
     deleted = (
@@ -160,8 +166,7 @@ def _write_mapping(
     repo: Repository,
     item: Item,
     action: str,
-    update_if_exists: bool,
-    last: bool,
+    how: How,
 ) -> tuple[Outcome, str | None]:
     """Find the mapping by its id or its concepts, and carry out the action.
 
@@ -174,11 +179,11 @@ def _write_mapping(
             raise Invalid.field("id", f"this relation has another mapping: {mapped}", waits=True)
         url = mapped or url
     is_there = url is not None and unit.exists(repo, "mapping", url)
-    what = verb(action, is_there, update_if_exists)
+    what = verb(action, is_there, how.update_if_exists)
     if what == "create":
         if item.missing:
             return "invalid", url
-        created, _ = mappings.create(unit, repo, checked_body(item.create), absent=last)
+        created, _ = mappings.create(unit, repo, checked_body(item.create), absent=how.absent)
         return "created", created.url
     if what not in ("update", "delete"):
         return what, url  # type: ignore[return-value]
@@ -187,7 +192,7 @@ def _write_mapping(
     if what == "delete":
         _, changed = mappings.retire(unit, repo, found, _comment(item))
         return "deleted" if changed else "unchanged", url
-    _, changed = mappings.update(unit, repo, found, checked_body(item.update), absent=last)
+    _, changed = mappings.update(unit, repo, found, checked_body(item.update), absent=how.absent)
     return "updated" if changed else "unchanged", url
 
 

@@ -188,8 +188,7 @@ class _Run:
         self._waiting: dict[int, _Waiting] = {}
         # The keys of the lines that wait and come before those that are tried.
         self._blocked: set[int] = set()
-        self._last = False
-        """Whether lines are tried for the last time."""
+        self._how = content.How(options.update_if_exists)
         self._turn = 0
         """Above 0 while lines are tried again."""
         self._turns = 0
@@ -205,7 +204,9 @@ class _Run:
                 self._try_again(batch[0].parent)
             self._handle(batch)
         self._try_again()
-        self._last = True
+        self._how = replace(self._how, absent=True)
+        self._try_again()
+        self._how = replace(self._how, last=True)
         self._try_once(set(self._waiting))
 
     def _unread(self) -> Iterator[Line]:
@@ -274,7 +275,7 @@ class _Run:
         of its repository.
         """
         blocked = self._blocked and not self._blocked.isdisjoint(map(hash, line.keys()))
-        if line.is_version and line.number in self._waiting and not self._last:
+        if line.is_version and line.number in self._waiting and not self._how.last:
             blocked = blocked or any(
                 number < line.number and earlier.parent == line.parent
                 for number, earlier in self._waiting.items()
@@ -333,7 +334,7 @@ class _Run:
             return self._store_results(
                 [
                     line.settled
-                    or single.apply(self._store, self._caller, line, self._options, self._last)
+                    or single.apply(self._store, self._caller, line, self._options, self._how.last)
                 ]
             )
         while True:
@@ -363,7 +364,7 @@ class _Run:
 
         def edit(unit: UnitOfWork) -> Sequence[Result]:
             nonlocal results
-            results = content.apply(unit, batch, self._options.update_if_exists, self._last)
+            results = content.apply(unit, batch, self._how)
             return results
 
         def also_write(session: Transaction) -> None:

@@ -82,3 +82,11 @@ def test_the_mappings_of_a_concepts_line_may_have_absent_targets(lab):
     inner = {name: value for name, value in line("Z").items() if name not in ("type", "source_url")}
     assert lab.outcomes(concept(1, mappings=[inner])) == ["created"]
     assert exported(lab) == {"Z": (None, "Concept Z", "1")}
+
+
+def test_a_line_may_start_from_a_concept_whose_own_mapping_has_an_absent_target(lab):
+    """That concept comes only when absent targets are accepted, and the line waits for it."""
+    inside = {key: value for key, value in line("99").items() if key not in ("type", "source_url")}
+    inside["from_concept_url"] = f"{LAB}concepts/5/"
+    given = [mapping(5, 6), concept(5, mappings=[inside]), concept(6)]
+    assert lab.outcomes(*given) == ["created"] * 3
