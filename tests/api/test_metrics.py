@@ -35,7 +35,7 @@ def requests(api, **labels):
 def test_requests_are_counted_by_pattern_and_status(api):
     source = new_source(api)
     pattern = {
-        "route": "/orgs/<id:org>/sources/<id:source>/concepts/<id:concept>/",
+        "route": "/orgs/<id:org>/sources/<id:source>/concepts/<content:concept>/",
         "method": "GET",
     }
     before = [requests(api, **pattern, status=status) for status in ("200", "404")]

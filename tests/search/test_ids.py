@@ -43,7 +43,7 @@ def library(new_mongo_url):
             for short in PLACE
         )
     )
-    yield Library(store, lab, lab, lab, lab)
+    yield Library(store, lab, lab, lab, lab, lab)
     database.client.close()
 
 
